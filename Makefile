@@ -1,0 +1,69 @@
+# Everything a newcomer or CI needs. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_HOME ?= .demo
+# `make demo CATALOG=DIR` serves a folder of real videos instead of invented ones.
+CATALOG ?=
+
+.PHONY: help install demo up down check test test-all bench lock format clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+install: $(STAMP) ## make .venv with the pinned versions
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "TubeGrader needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m ml.runtime.torchaudio_repair
+	@touch $@
+
+demo: $(STAMP) ## crawl, train, score and compare against an offline YouTube (CATALOG=DIR for real thumbnails)
+	$(BIN)/tubegrader demo --home $(DEMO_HOME) $(if $(CATALOG),--catalog $(CATALOG))
+
+up: $(STAMP) ## start the embedded stack; Ctrl-C stops it
+	$(BIN)/tubegrader up
+
+down: $(STAMP) ## stop the embedded stack
+	$(BIN)/tubegrader down
+
+check: $(STAMP) ## lint, types, layers, images, lock file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict docker-compose.yml deploy
+	deploy/check-compose
+
+test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 cores)
+	$(BIN)/pytest
+
+test-all: $(STAMP) ## every test, the slow ones too (CI runs this)
+	$(BIN)/pytest -m ''
+
+bench: $(STAMP) ## the budgets, as ratios measured in one run
+	$(BIN)/python -m benchmarks
+
+lock: ## pin the newest versions that pyproject.toml admits into requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --extra dev --strip-extras --no-emit-find-links --no-emit-index-url \
+		--no-emit-trusted-host --upgrade --output-file requirements.lock pyproject.toml
+	# A CPU build carries a local version (+cpu) that other machines cannot find.
+	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.lock
+
+format: $(STAMP) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what make made: .venv, .demo, caches
+	@if [ -x $(BIN)/tubegrader ] && [ -d $(DEMO_HOME) ]; then $(BIN)/tubegrader --home $(DEMO_HOME) down; fi
+	rm -rf $(VENV) $(DEMO_HOME) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,54 @@
+"""Settings from the environment (``TUBEGRADER_*``); nothing else reads it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """Return the folder for the embedded stack's state: the platform's user data folder."""
+    return platformdirs.user_data_path("tubegrader", appauthor=False)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_without_slash)]
+
+
+class Settings(BaseSettings):
+    """Which real parts to use.
+
+    ``home`` holds the embedded stack. ``database_url``, ``redis_url`` and ``storage_url`` replace
+    its PostgreSQL, Redis and object folder by real ones, each on its own.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TUBEGRADER_", extra="ignore", frozen=True)
+
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
+    database_url: str | None = None
+    redis_url: str | None = None
+    storage_url: str | None = None
+
+    youtube_api_key: SecretStr | None = None
+    youtube_endpoint: Url | None = None
+    """Another Data API endpoint, such as the offline YouTube's; None is YouTube itself."""
+    youtube_daily_units: int = Field(default=10_000, ge=0)
+    """The shared quota bucket of the key, in units a Pacific day."""
+    thumbnail_url: Url = "https://i.ytimg.com"
+    """The thumbnail host. Addresses are built from it and the video id, never taken from an answer."""
+    feed_url: Url = "https://www.youtube.com"
+    thumbnail_variant: str = "mqdefault"
+    thumbnail_concurrency: int = Field(default=64, ge=1, le=1024)
+    thumbnail_max_bytes: int = Field(default=2_000_000, ge=1_000)
+
+    log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_level: str = "INFO"
