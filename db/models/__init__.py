@@ -1,0 +1,23 @@
+"""All tables. Importing this module fills ``Base.metadata``."""
+
+from db.models.channels import Channel, ChannelSnapshot
+from db.models.learning import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
+from db.models.videos import Thumbnail, Video, VideoSnapshot, VideoThumbnail
+from db.models.work import Job, QuotaUsage, WorkItem
+
+__all__ = [
+    "Channel",
+    "ChannelSnapshot",
+    "Dataset",
+    "Evaluation",
+    "EvaluationMetric",
+    "Job",
+    "ModelVersion",
+    "QuotaUsage",
+    "Score",
+    "Thumbnail",
+    "Video",
+    "VideoSnapshot",
+    "VideoThumbnail",
+    "WorkItem",
+]

@@ -1,0 +1,114 @@
+"""Frozen datasets, trained models, their scores and how they compare."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import SHA256_PATTERN, Base, Sha256, VideoId
+
+
+class Dataset(Base):
+    """A frozen, hashed table of videos with its thumbnails; the id is its content's hash."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (
+        CheckConstraint(f"dataset_id ~ '{SHA256_PATTERN}'", name="sha256_form"),
+        CheckConstraint("n_videos > 0 AND n_channels > 0", name="not_empty"),
+        CheckConstraint("base_rate BETWEEN 0 AND 1", name="base_rate_share"),
+    )
+
+    dataset_id: Mapped[Sha256] = mapped_column(primary_key=True)
+    as_of: Mapped[datetime] = mapped_column(comment="nothing in it was seen after this moment")
+    created_at: Mapped[datetime]
+    n_videos: Mapped[int]
+    n_channels: Mapped[int]
+    threshold: Mapped[float] = mapped_column(comment="views per day that split over from under")
+    base_rate: Mapped[float] = mapped_column(comment="share of videos over the threshold")
+    excluded: Mapped[dict[str, Any]] = mapped_column(comment="videos left out, counted by reason")
+    files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
+
+
+class ModelVersion(Base):
+    """One trained rung of the ladder. Versions count up per rung and never change."""
+
+    __tablename__ = "model_versions"
+    __table_args__ = (
+        UniqueConstraint("rung", "version"),
+        CheckConstraint("version >= 1", name="version_from_one"),
+    )
+
+    model_version_id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    rung: Mapped[str]
+    version: Mapped[int]
+    dataset_id: Mapped[Sha256] = mapped_column(ForeignKey("datasets.dataset_id"))
+    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.job_id", ondelete="SET NULL"))
+    trained_at: Mapped[datetime]
+    code_version: Mapped[str]
+    seed: Mapped[int]
+    config: Mapped[dict[str, Any]]
+    files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
+
+
+class Score(Base):
+    """What one model version says of one video with one thumbnail."""
+
+    __tablename__ = "scores"
+    __table_args__ = (
+        CheckConstraint("probability_over BETWEEN 0 AND 1", name="probability_share"),
+        Index("ix_scores_model_version_id", "model_version_id"),
+    )
+
+    video_id: Mapped[VideoId] = mapped_column(
+        ForeignKey("videos.video_id", ondelete="CASCADE"), primary_key=True
+    )
+    thumbnail_sha256: Mapped[Sha256] = mapped_column(
+        ForeignKey("thumbnails.thumbnail_sha256"), primary_key=True
+    )
+    model_version_id: Mapped[int] = mapped_column(
+        ForeignKey("model_versions.model_version_id", ondelete="CASCADE"), primary_key=True
+    )
+    probability_over: Mapped[float] = mapped_column(
+        comment="probability of at least the dataset's threshold in views per day"
+    )
+    log10_views_per_day: Mapped[float] = mapped_column(comment="predicted log10(views per day + 1)")
+    scored_at: Mapped[datetime]
+
+
+class Evaluation(Base):
+    """One comparison of the rungs on one dataset, with intervals in evaluation_metrics."""
+
+    __tablename__ = "evaluations"
+
+    evaluation_id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    dataset_id: Mapped[Sha256] = mapped_column(ForeignKey("datasets.dataset_id"))
+    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.job_id", ondelete="SET NULL"))
+    created_at: Mapped[datetime]
+    n_videos: Mapped[int]
+    n_channels: Mapped[int]
+    sentence: Mapped[str] = mapped_column(comment="the answer in one plain sentence")
+    detail: Mapped[dict[str, Any]] = mapped_column(comment="the whole result, as compare --json")
+
+
+class EvaluationMetric(Base):
+    """One measured figure with its 95 % interval by channel."""
+
+    __tablename__ = "evaluation_metrics"
+    __table_args__ = (CheckConstraint("low <= high", name="interval_in_order"),)
+
+    evaluation_id: Mapped[int] = mapped_column(
+        ForeignKey("evaluations.evaluation_id", ondelete="CASCADE"), primary_key=True
+    )
+    rung: Mapped[str] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    baseline: Mapped[str] = mapped_column(
+        primary_key=True, server_default="", comment="the rung subtracted; empty for a plain value"
+    )
+    model_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey("model_versions.model_version_id", ondelete="CASCADE")
+    )
+    value: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]

@@ -1,0 +1,112 @@
+"""Videos, their statistics over time, and their thumbnails."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import SHA256_PATTERN, VIDEO_ID_PATTERN, Base, ChannelId, Sha256, VideoId
+
+VIDEO_STATES = ("public", "gone")
+LIVE_STATES = ("none", "upcoming", "live")
+
+
+class Video(Base):
+    """A video of a watched channel."""
+
+    __tablename__ = "videos"
+    __table_args__ = (
+        CheckConstraint(f"video_id ~ '{VIDEO_ID_PATTERN}'", name="video_id_form"),
+        CheckConstraint(f"state IN {VIDEO_STATES}", name="state_known"),
+        CheckConstraint(f"live_broadcast_content IN {LIVE_STATES}", name="live_known"),
+        CheckConstraint("duration_s >= 0", name="duration_not_negative"),
+        Index("ix_videos_channel_id_published_at", "channel_id", "published_at"),
+    )
+
+    video_id: Mapped[VideoId] = mapped_column(primary_key=True)
+    channel_id: Mapped[ChannelId] = mapped_column(
+        ForeignKey("channels.channel_id", ondelete="CASCADE")
+    )
+    title: Mapped[str | None] = mapped_column(comment="NULL until first refreshed")
+    published_at: Mapped[datetime]
+    duration_s: Mapped[int | None]
+    category_id: Mapped[str | None]
+    default_language: Mapped[str | None]
+    default_audio_language: Mapped[str | None]
+    live_broadcast_content: Mapped[str] = mapped_column(server_default="none")
+    actual_start_at: Mapped[datetime | None] = mapped_column(
+        comment="for streams: age runs from here"
+    )
+    state: Mapped[str] = mapped_column(server_default="public")
+    first_seen_at: Mapped[datetime]
+    refreshed_at: Mapped[datetime | None]
+
+
+class VideoSnapshot(Base):
+    """What a video's counters said at one moment. Append-only, partitioned by month."""
+
+    __tablename__ = "video_snapshots"
+    __table_args__ = (
+        CheckConstraint("view_count >= 0", name="views_not_negative"),
+        CheckConstraint("like_count >= 0", name="likes_not_negative"),
+        CheckConstraint("comment_count >= 0", name="comments_not_negative"),
+        {"postgresql_partition_by": "RANGE (slot)"},
+    )
+
+    video_id: Mapped[VideoId] = mapped_column(
+        ForeignKey("videos.video_id", ondelete="CASCADE"), primary_key=True
+    )
+    slot: Mapped[datetime] = mapped_column(
+        primary_key=True, comment="when it was due; makes a repeated crawl change nothing"
+    )
+    captured_at: Mapped[datetime]
+    view_count: Mapped[int | None] = mapped_column(comment="NULL = not shown, never 0")
+    like_count: Mapped[int | None] = mapped_column(comment="NULL = hidden by the uploader")
+    comment_count: Mapped[int | None] = mapped_column(comment="NULL = comments are off")
+
+
+class Thumbnail(Base):
+    """A picture, by its content. The bytes lie in the object store under the same hash."""
+
+    __tablename__ = "thumbnails"
+    __table_args__ = (
+        CheckConstraint(f"thumbnail_sha256 ~ '{SHA256_PATTERN}'", name="sha256_form"),
+        CheckConstraint("width > 0 AND height > 0 AND byte_size > 0", name="size_positive"),
+        CheckConstraint("format IN ('jpeg', 'png', 'webp')", name="format_known"),
+    )
+
+    thumbnail_sha256: Mapped[Sha256] = mapped_column(primary_key=True)
+    format: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    byte_size: Mapped[int]
+    stored_at: Mapped[datetime]
+
+
+class VideoThumbnail(Base):
+    """One version of a video's thumbnail; a swapped thumbnail opens a new one."""
+
+    __tablename__ = "video_thumbnails"
+    __table_args__ = (
+        CheckConstraint("version >= 1", name="version_from_one"),
+        CheckConstraint("last_seen_at >= first_seen_at", name="seen_in_order"),
+        # A video shows one picture at a time.
+        Index(
+            "uq_video_thumbnails_current",
+            "video_id",
+            unique=True,
+            postgresql_where=text("is_current"),
+        ),
+        Index("ix_video_thumbnails_thumbnail_sha256", "thumbnail_sha256"),
+    )
+
+    video_id: Mapped[VideoId] = mapped_column(
+        ForeignKey("videos.video_id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    thumbnail_sha256: Mapped[Sha256] = mapped_column(ForeignKey("thumbnails.thumbnail_sha256"))
+    variant: Mapped[str] = mapped_column(comment="which size was fetched, such as mqdefault")
+    etag: Mapped[str | None]
+    is_current: Mapped[bool]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]

@@ -1,0 +1,128 @@
+"""Durable intent: what is due, what is leased, what failed and why; and the quota ledger."""
+
+import uuid
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, ChannelId
+
+WORK_KINDS = ("channel.discover", "channel.snapshot", "video.snapshot", "video.thumbnail")
+WORK_STATES = ("idle", "due", "leased", "failed")
+ERROR_KINDS = ("permanent", "transient", "quota", "blocked")
+JOB_KINDS = ("crawl", "train", "score", "compare")
+JOB_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+
+
+class WorkItem(Base):
+    """One thing that is collected again and again: a kind of work on one channel or video.
+
+    ``slot`` is the moment the work is due for; its effect is unique on (entity, slot).
+    ``ready_at`` is when a dispatcher may claim it: the slot, later after a failure, and the
+    lease's end while it is leased, so that an expired lease is ready again by itself.
+    """
+
+    __tablename__ = "work_items"
+    __table_args__ = (
+        CheckConstraint(f"kind IN {WORK_KINDS}", name="kind_known"),
+        CheckConstraint(f"state IN {WORK_STATES}", name="state_known"),
+        CheckConstraint(f"error_kind IN {ERROR_KINDS}", name="error_kind_known"),
+        CheckConstraint("(state IN ('due', 'leased')) = (ready_at IS NOT NULL)", name="ready"),
+        CheckConstraint("(state = 'leased') = (lease_token IS NOT NULL)", name="lease"),
+        CheckConstraint("(state = 'idle') = (slot IS NULL)", name="slot"),
+        CheckConstraint("(error_kind IS NULL) = (error_reason IS NULL)", name="error"),
+        CheckConstraint("state <> 'failed' OR error_reason IS NOT NULL", name="failed_reason"),
+        Index(
+            "ix_work_items_kind_ready_at",
+            "kind",
+            "ready_at",
+            postgresql_where=text("ready_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_work_items_lease_token",
+            "lease_token",
+            postgresql_where=text("lease_token IS NOT NULL"),
+        ),
+        Index("ix_work_items_channel_id", "channel_id"),
+        Index(
+            "ix_work_items_kind_error_reason",
+            "kind",
+            "error_reason",
+            postgresql_where=text("state = 'failed'"),
+        ),
+    )
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True, comment="channel or video id")
+    channel_id: Mapped[ChannelId] = mapped_column(
+        ForeignKey("channels.channel_id", ondelete="CASCADE")
+    )
+    state: Mapped[str]
+    slot: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]
+    lease_token: Mapped[uuid.UUID | None]
+    attempts: Mapped[int] = mapped_column(server_default="0", comment="claims of this slot")
+    done_at: Mapped[datetime | None] = mapped_column(comment="when it last succeeded")
+    error_kind: Mapped[str | None]
+    error_reason: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_at: Mapped[datetime | None]
+
+
+class Job(Base):
+    """Something a user or a schedule asked for, with its progress and its end."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(f"kind IN {JOB_KINDS}", name="kind_known"),
+        CheckConstraint(f"state IN {JOB_STATES}", name="state_known"),
+        CheckConstraint(f"error_kind IN {ERROR_KINDS}", name="error_kind_known"),
+        CheckConstraint("(state IN ('queued', 'running')) = (ready_at IS NOT NULL)", name="ready"),
+        CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name="finished",
+        ),
+        CheckConstraint("state <> 'failed' OR error_reason IS NOT NULL", name="failed_reason"),
+        CheckConstraint("progress_done >= 0 AND progress_total >= 0", name="progress"),
+        Index("ix_jobs_ready_at", "ready_at", postgresql_where=text("ready_at IS NOT NULL")),
+        Index("ix_jobs_created_at", "created_at"),
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    params: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    ready_at: Mapped[datetime | None]
+    lease_token: Mapped[uuid.UUID | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    progress_done: Mapped[int] = mapped_column(server_default="0")
+    progress_total: Mapped[int] = mapped_column(server_default="0", comment="0 = not known yet")
+    progress_message: Mapped[str | None]
+    result: Mapped[dict[str, Any] | None]
+    error_kind: Mapped[str | None]
+    error_reason: Mapped[str | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class QuotaUsage(Base):
+    """Units spent of one key's bucket on one Pacific day, booked before each call."""
+
+    __tablename__ = "quota_usage"
+    __table_args__ = (CheckConstraint("units >= 0", name="units_not_negative"),)
+
+    key_fingerprint: Mapped[str] = mapped_column(
+        primary_key=True, comment="start of the SHA-256 of the API key; the key is never stored"
+    )
+    bucket: Mapped[str] = mapped_column(primary_key=True)
+    pacific_day: Mapped[date] = mapped_column(primary_key=True)
+    units: Mapped[int]
+    exhausted_at: Mapped[datetime | None] = mapped_column(
+        comment="when YouTube itself said that the quota is used up"
+    )

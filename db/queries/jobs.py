@@ -1,0 +1,164 @@
+"""Jobs: submitted, claimed under a lease, kept alive by progress, ended."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.models import Job
+
+MAX_ATTEMPTS = 3
+"""A job whose worker died so often fails instead of starting once more."""
+
+
+def submit(session: Session, kind: str, params: dict[str, Any], *, now: datetime) -> uuid.UUID:
+    """Record a new job, ready at once; return its id."""
+    job = Job(
+        job_id=uuid.uuid4(), kind=kind, params=params, state="queued", ready_at=now, created_at=now
+    )
+    session.add(job)
+    session.flush()
+    return job.job_id
+
+
+def get(session: Session, job_id: uuid.UUID) -> Job | None:
+    """Return a job, or None."""
+    return session.get(Job, job_id, populate_existing=True)
+
+
+def newest(session: Session, *, limit: int, kind: str | None = None) -> list[Job]:
+    """Return jobs, newest first."""
+    statement = select(Job).order_by(Job.created_at.desc()).limit(limit)
+    if kind is not None:
+        statement = statement.where(Job.kind == kind)
+    return list(session.scalars(statement))
+
+
+def running(session: Session, kind: str) -> list[Job]:
+    """Return the running jobs of a kind."""
+    return list(session.scalars(select(Job).where(Job.kind == kind, Job.state == "running")))
+
+
+def claim(session: Session, *, limit: int, now: datetime, lease: timedelta) -> list[Job]:
+    """Lease ready jobs, each to a token of its own; end those whose workers keep dying."""
+    ready = session.scalars(
+        select(Job)
+        .where(Job.ready_at <= now)
+        .order_by(Job.ready_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    claimed = []
+    for job in ready:
+        if job.attempts >= MAX_ATTEMPTS:
+            _end(job, "failed", now=now)
+            job.error_kind, job.error_reason = "transient", "workerLost"
+            job.error_message = f"its worker ended without a word {job.attempts} times"
+            continue
+        job.state = "running"
+        job.lease_token = uuid.uuid4()
+        job.ready_at = now + lease
+        job.attempts += 1
+        job.started_at = job.started_at or now
+        claimed.append(job)
+    session.flush()
+    return claimed
+
+
+def heartbeat(
+    session: Session,
+    job_id: uuid.UUID,
+    token: uuid.UUID,
+    *,
+    until: datetime,
+    done: int | None = None,
+    total: int | None = None,
+    message: str | None = None,
+) -> bool | None:
+    """Extend a job's lease and note its progress.
+
+    Returns:
+        Whether the user asked to cancel; None when the lease was lost to another worker.
+    """
+    values: dict[str, Any] = {"ready_at": until}
+    if total is not None:
+        values["progress_total"] = total
+    if done is not None:
+        values["progress_done"] = done
+    if message is not None:
+        values["progress_message"] = message
+    return session.execute(
+        update(Job)
+        .where(Job.job_id == job_id, Job.lease_token == token)
+        .values(values)
+        .returning(Job.cancel_requested)
+    ).scalar_one_or_none()
+
+
+def finish(
+    session: Session,
+    job_id: uuid.UUID,
+    token: uuid.UUID,
+    state: str,
+    *,
+    now: datetime,
+    result: dict[str, Any] | None = None,
+    error: tuple[str, str, str] | None = None,
+) -> bool:
+    """End a job as ``succeeded``, ``failed`` (with kind, reason, message) or ``cancelled``.
+
+    Returns:
+        False when the lease was lost and nothing was changed.
+    """
+    job = session.scalars(
+        select(Job).where(Job.job_id == job_id, Job.lease_token == token).with_for_update()
+    ).one_or_none()
+    if job is None:
+        return False
+    _end(job, state, now=now)
+    job.result = result
+    if error is not None:
+        job.error_kind, job.error_reason, job.error_message = error
+    session.flush()
+    return True
+
+
+def retry_later(
+    session: Session, job_id: uuid.UUID, token: uuid.UUID, *, at: datetime, message: str
+) -> bool:
+    """Give a job back, to be claimed again at a later moment."""
+    return (
+        session.execute(
+            update(Job)
+            .where(Job.job_id == job_id, Job.lease_token == token)
+            .values(state="queued", lease_token=None, ready_at=at, progress_message=message)
+            .returning(Job.job_id)
+        ).scalar_one_or_none()
+        is not None
+    )
+
+
+def request_cancel(session: Session, job_id: uuid.UUID, *, now: datetime) -> str | None:
+    """Ask a job to stop; one that has not started ends at once.
+
+    Returns:
+        The job's state afterwards, or None if there is no such job.
+    """
+    job = session.scalars(select(Job).where(Job.job_id == job_id).with_for_update()).one_or_none()
+    if job is None:
+        return None
+    if job.state == "queued":
+        _end(job, "cancelled", now=now)
+    elif job.state == "running":
+        job.cancel_requested = True
+    session.flush()
+    return job.state
+
+
+def _end(job: Job, state: str, *, now: datetime) -> None:
+    job.state = state
+    job.ready_at = None
+    job.lease_token = None
+    job.finished_at = now

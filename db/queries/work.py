@@ -1,0 +1,305 @@
+"""Work items: what is due, claimed under a lease, completed or failed.
+
+A claim gives a batch of items one lease token. Whoever completes or fails items must name the
+token, so a worker whose lease ran out and was given to another changes nothing.
+"""
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, case, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import WorkItem
+
+MAX_ATTEMPTS = 8
+"""After so many claims without an end an item counts as failed: its workers die of it."""
+
+
+@dataclass(frozen=True)
+class LeasedItem:
+    """One item of a claimed batch."""
+
+    entity_id: str
+    channel_id: str
+    slot: datetime
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work on some channels has come since a moment."""
+
+    total: int
+    done: int
+    failed: int
+    waiting_until: datetime | None
+    """When everything left is parked (by quota or a failure): the moment the first is ready."""
+    waiting_reason: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to do."""
+        return self.done + self.failed >= self.total
+
+
+def add_items(
+    session: Session, kind: str, entities: Iterable[tuple[str, str]], *, slot: datetime
+) -> int:
+    """Make work for (entity id, channel id) pairs that have none of this kind yet.
+
+    Returns:
+        How many items are new.
+    """
+    rows = [
+        {
+            "kind": kind,
+            "entity_id": e,
+            "channel_id": c,
+            "state": "due",
+            "slot": slot,
+            "ready_at": slot,
+        }
+        for e, c in entities
+    ]
+    if not rows:
+        return 0
+    statement = insert(WorkItem).values(rows).on_conflict_do_nothing().returning(WorkItem.entity_id)
+    return len(session.execute(statement).all())
+
+
+def make_due(
+    session: Session,
+    *,
+    kinds: Collection[str],
+    channel_ids: Collection[str] | None,
+    now: datetime,
+) -> int:
+    """Bring work forward to ``now``: idle, failed and later items; running ones stay as they are.
+
+    Args:
+        session: The unit of work.
+        kinds: Kinds of work to bring forward.
+        channel_ids: Only these channels' items; None for all.
+        now: The new slot.
+
+    Returns:
+        How many items became due.
+    """
+    statement = (
+        update(WorkItem)
+        .where(
+            WorkItem.kind.in_(kinds),
+            or_(
+                WorkItem.state.in_(("idle", "failed")),
+                (WorkItem.state == "due") & (WorkItem.slot > now),
+            ),
+        )
+        .values(state="due", slot=now, ready_at=now, attempts=0)
+        .returning(WorkItem.entity_id)
+    )
+    if channel_ids is not None:
+        statement = statement.where(WorkItem.channel_id.in_(channel_ids))
+    return len(session.execute(statement).all())
+
+
+def claim(
+    session: Session, kind: str, *, limit: int, now: datetime, lease: timedelta
+) -> uuid.UUID | None:
+    """Lease up to ``limit`` ready items to one new token; None if nothing is ready.
+
+    Concurrent claims skip each other's rows. Items whose lease ran out are ready again; after
+    MAX_ATTEMPTS claims they fail instead.
+    """
+    token = uuid.uuid4()
+    picked = (
+        select(WorkItem.kind, WorkItem.entity_id)
+        .where(WorkItem.kind == kind, WorkItem.ready_at <= now)
+        .order_by(WorkItem.ready_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    worn_out = (WorkItem.state == "leased") & (WorkItem.attempts >= MAX_ATTEMPTS)
+    claimed = session.execute(
+        update(WorkItem)
+        .where(WorkItem.kind == picked.c.kind, WorkItem.entity_id == picked.c.entity_id)
+        .values(
+            state=_if(worn_out, "failed", "leased"),
+            ready_at=_if(worn_out, None, now + lease),
+            lease_token=_if(worn_out, None, token),
+            attempts=WorkItem.attempts + 1,
+            error_kind=case((worn_out, "transient"), else_=WorkItem.error_kind),
+            error_reason=case((worn_out, "workerLost"), else_=WorkItem.error_reason),
+            error_message=case(
+                (worn_out, "its worker ended without a word every time"),
+                else_=WorkItem.error_message,
+            ),
+            error_at=case((worn_out, now), else_=WorkItem.error_at),
+        )
+        .returning(WorkItem.state)
+    ).scalars()
+    return token if "leased" in claimed.all() else None
+
+
+def leased_items(session: Session, token: uuid.UUID) -> list[LeasedItem]:
+    """Return the items still leased to a token; none when the lease was lost or is done."""
+    rows = session.execute(
+        select(WorkItem.entity_id, WorkItem.channel_id, WorkItem.slot, WorkItem.attempts)
+        .where(WorkItem.lease_token == token)
+        .order_by(WorkItem.entity_id)
+    )
+    return [LeasedItem(e, c, s, a) for e, c, s, a in rows if s is not None]
+
+
+def extend_lease(session: Session, token: uuid.UUID, *, until: datetime) -> int:
+    """Move the end of a lease; return how many items it still holds."""
+    statement = (
+        update(WorkItem)
+        .where(WorkItem.lease_token == token)
+        .values(ready_at=until)
+        .returning(WorkItem.entity_id)
+    )
+    return len(session.execute(statement).all())
+
+
+def complete(
+    session: Session,
+    token: uuid.UUID,
+    next_slots: Mapping[str, datetime | None],
+    *,
+    now: datetime,
+) -> int:
+    """End items of a lease well; each becomes due at its next slot, or idle where that is None.
+
+    Returns:
+        How many items the lease still held and are now done.
+    """
+    done = 0
+    by_slot: dict[datetime | None, list[str]] = {}
+    for entity_id, slot in next_slots.items():
+        by_slot.setdefault(slot, []).append(entity_id)
+    for slot, entity_ids in by_slot.items():
+        statement = (
+            update(WorkItem)
+            .where(WorkItem.lease_token == token, WorkItem.entity_id.in_(entity_ids))
+            .values(
+                state="idle" if slot is None else "due",
+                slot=slot,
+                ready_at=slot,
+                lease_token=None,
+                attempts=0,
+                done_at=now,
+                error_kind=None,
+                error_reason=None,
+                error_message=None,
+                error_at=None,
+            )
+            .returning(WorkItem.entity_id)
+        )
+        done += len(session.execute(statement).all())
+    return done
+
+
+def fail(
+    session: Session,
+    token: uuid.UUID,
+    entity_ids: Collection[str],
+    *,
+    kind: str,
+    reason: str,
+    message: str,
+    retry_at: datetime | None,
+    now: datetime,
+) -> int:
+    """End items of a lease badly: due again at ``retry_at`` for the same slot, or failed for good.
+
+    Returns:
+        How many items the lease still held.
+    """
+    statement = (
+        update(WorkItem)
+        .where(WorkItem.lease_token == token, WorkItem.entity_id.in_(entity_ids))
+        .values(
+            state="failed" if retry_at is None else "due",
+            ready_at=retry_at,
+            lease_token=None,
+            error_kind=kind,
+            error_reason=reason,
+            error_message=message[:2000],
+            error_at=now,
+        )
+        .returning(WorkItem.entity_id)
+    )
+    return len(session.execute(statement).all())
+
+
+def count_leased(session: Session, kind: str, *, now: datetime) -> int:
+    """Count the items of a kind that are under a live lease: the length of the queue in effect."""
+    return session.execute(
+        select(func.count()).where(
+            WorkItem.kind == kind, WorkItem.state == "leased", WorkItem.ready_at > now
+        )
+    ).scalar_one()
+
+
+def progress(
+    session: Session, *, channel_ids: Sequence[str], since: datetime, now: datetime
+) -> Progress:
+    """Count the work on channels that a crawl started at ``since`` asked for.
+
+    Every item of the channels counts once: done when it succeeded after ``since``, failed when it
+    ended badly, otherwise still to do.
+    """
+    row = session.execute(
+        text(
+            """
+            WITH mine AS (
+                SELECT *, coalesce(done_at >= :since, false) AS is_done
+                FROM work_items
+                WHERE channel_id = ANY(:channels)
+            )
+            SELECT
+                count(*) AS total,
+                count(*) FILTER (WHERE is_done) AS done,
+                count(*) FILTER (WHERE NOT is_done AND state IN ('failed', 'idle')) AS failed,
+                min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
+                bool_or(NOT is_done AND state = 'leased') AS any_leased,
+                (array_agg(error_reason ORDER BY ready_at)
+                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS reason
+            FROM mine
+            """
+        ),
+        {"since": since, "channels": list(channel_ids)},
+    ).one()
+    parked = row.first_ready is not None and row.first_ready > now and not row.any_leased
+    return Progress(
+        total=row.total,
+        done=row.done,
+        failed=row.failed,
+        waiting_until=row.first_ready if parked else None,
+        waiting_reason=row.reason if parked else None,
+    )
+
+
+def failures_by_reason(
+    session: Session, *, channel_ids: Sequence[str] | None = None
+) -> list[tuple[str, str, int]]:
+    """Return (kind of work, reason, count) of the failed items, most frequent first."""
+    n = func.count()
+    statement = (
+        select(WorkItem.kind, WorkItem.error_reason, n)
+        .where(WorkItem.state == "failed")
+        .group_by(WorkItem.kind, WorkItem.error_reason)
+        .order_by(n.desc(), WorkItem.kind)
+    )
+    if channel_ids is not None:
+        statement = statement.where(WorkItem.channel_id.in_(channel_ids))
+    return [(k, str(r), c) for k, r, c in session.execute(statement)]
+
+
+def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> ColumnElement[object]:
+    return case((condition, then), else_=otherwise)

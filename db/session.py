@@ -1,0 +1,35 @@
+"""Engines and units of work. Edges open a unit of work; nothing below them commits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+SessionFactory = sessionmaker[Session]
+
+
+def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+    """Make an engine whose sessions speak UTC and give up waiting for locks after a minute."""
+    return create_engine(
+        database_url,
+        pool_size=pool_size,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "tubegrader",
+            "options": "-c timezone=UTC -c lock_timeout=60s",
+        },
+    )
+
+
+def make_session_factory(engine: Engine) -> SessionFactory:
+    """Make the factory that units of work are opened from."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def unit_of_work(factory: SessionFactory) -> Iterator[Session]:
+    """Open a session, commit when the block ends, roll back when it raises."""
+    with factory.begin() as session:
+        yield session

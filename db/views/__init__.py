@@ -1,0 +1,11 @@
+"""SQL views: the analysts' interface. One file a version; a released file never changes."""
+
+from importlib import resources
+
+CURRENT = {"scored_videos": 1, "model_comparison": 1}
+"""The version of each view that the newest migration leaves in the database."""
+
+
+def view_sql(name: str, version: int) -> str:
+    """Return the statements that create a version of a view with its comments."""
+    return resources.files("db.views").joinpath(f"{name}.v{version}.sql").read_text("utf-8")
