@@ -27,7 +27,8 @@ def ensure_partitions(
     existing = set(
         connection.execute(
             text(
-                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:t AS regclass)"
+                "SELECT inhrelid::regclass::text FROM pg_inherits "
+                "WHERE inhparent = CAST(:t AS regclass)"
             ),
             {"t": TABLE},
         ).scalars()

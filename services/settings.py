@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     youtube_daily_units: int = Field(default=10_000, ge=0)
     """The shared quota bucket of the key, in units a Pacific day."""
     thumbnail_url: Url = "https://i.ytimg.com"
-    """The thumbnail host. Addresses are built from it and the video id, never taken from an answer."""
+    """The thumbnail host; addresses are built from it, never taken from an answer."""
     feed_url: Url = "https://www.youtube.com"
     thumbnail_variant: str = "mqdefault"
     thumbnail_concurrency: int = Field(default=64, ge=1, le=1024)

@@ -27,6 +27,9 @@ class Dataset(Base):
     n_channels: Mapped[int]
     threshold: Mapped[float] = mapped_column(comment="views per day that split over from under")
     base_rate: Mapped[float] = mapped_column(comment="share of videos over the threshold")
+    videos_sha256: Mapped[Sha256] = mapped_column(
+        comment="hash of which videos with which pictures are in it, whatever their counts"
+    )
     excluded: Mapped[dict[str, Any]] = mapped_column(comment="videos left out, counted by reason")
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
 

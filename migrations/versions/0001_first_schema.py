@@ -1,4 +1,4 @@
-"""first schema
+"""First schema.
 
 Revision ID: 0001
 Revises:
@@ -71,6 +71,12 @@ def upgrade() -> None:
         ),
         sa.Column(
             "base_rate", sa.Double(), nullable=False, comment="share of videos over the threshold"
+        ),
+        sa.Column(
+            "videos_sha256",
+            sa.Text(),
+            nullable=False,
+            comment="hash of which videos with which pictures are in it, whatever their counts",
         ),
         sa.Column(
             "excluded",

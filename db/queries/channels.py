@@ -1,0 +1,79 @@
+"""Reading and writing channels and their snapshots."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import Channel, ChannelSnapshot
+
+
+def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> list[str]:
+    """Add channels that are not known yet; return the ids of the new ones."""
+    if not channel_ids:
+        return []
+    statement = (
+        insert(Channel)
+        .values([{"channel_id": c, "added_at": now} for c in channel_ids])
+        .on_conflict_do_nothing()
+        .returning(Channel.channel_id)
+    )
+    return list(session.scalars(statement))
+
+
+def known(session: Session) -> list[Channel]:
+    """Return all channels by title."""
+    return list(session.scalars(select(Channel).order_by(Channel.title, Channel.channel_id)))
+
+
+def ids(session: Session) -> list[str]:
+    """Return the ids of all channels."""
+    return list(session.scalars(select(Channel.channel_id).order_by(Channel.channel_id)))
+
+
+def by_handle(session: Session, handle: str) -> str | None:
+    """Return the id of the channel last seen with a handle (with its @), or None."""
+    return session.scalars(
+        select(Channel.channel_id)
+        .where(func.lower(Channel.handle) == handle.lower())
+        .order_by(Channel.refreshed_at.desc().nulls_last())
+        .limit(1)
+    ).one_or_none()
+
+
+def uploads_playlist(session: Session, channel_id: str) -> str | None:
+    """Return the id of a channel's uploads playlist, once it is known."""
+    return session.scalars(
+        select(Channel.uploads_playlist_id).where(Channel.channel_id == channel_id)
+    ).one_or_none()
+
+
+def refresh(session: Session, facts: Mapping[str, Any], *, now: datetime) -> None:
+    """Write what was read of a channel: a mapping of column names, ``channel_id`` among them."""
+    values = {k: v for k, v in facts.items() if k != "channel_id"}
+    session.execute(
+        update(Channel)
+        .where(Channel.channel_id == facts["channel_id"])
+        .values(**values, refreshed_at=now)
+    )
+
+
+def set_state(session: Session, channel_ids: Collection[str], state: str) -> None:
+    """Mark channels as active, empty, closed, suspended or gone."""
+    session.execute(update(Channel).where(Channel.channel_id.in_(channel_ids)).values(state=state))
+
+
+def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Append channel snapshots; one that exists for its slot is left alone. Return how many."""
+    if not rows:
+        return 0
+    statement = (
+        insert(ChannelSnapshot)
+        .values(list(rows))
+        .on_conflict_do_nothing()
+        .returning(ChannelSnapshot.channel_id)
+    )
+    return len(session.execute(statement).all())

@@ -1,0 +1,254 @@
+"""Reading and writing videos, their snapshots and their thumbnails."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import Thumbnail, Video, VideoSnapshot, VideoThumbnail
+
+
+@dataclass(frozen=True)
+class CurrentThumbnail:
+    """The picture that a video shows now, as far as we know."""
+
+    video_id: str
+    version: int
+    thumbnail_sha256: str
+    variant: str
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class StoredThumbnail:
+    """A picture that was fetched and lies in the object store."""
+
+    video_id: str
+    thumbnail_sha256: str
+    format: str
+    width: int
+    height: int
+    byte_size: int
+    variant: str
+    etag: str | None
+
+
+def add(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> list[str]:
+    """Add videos (video_id, channel_id, published_at) not known yet; return the new ids."""
+    if not rows:
+        return []
+    statement = (
+        insert(Video)
+        .values([{**row, "first_seen_at": now} for row in rows])
+        .on_conflict_do_nothing()
+        .returning(Video.video_id)
+    )
+    return list(session.scalars(statement))
+
+
+def known_ids(session: Session, video_ids: Collection[str]) -> set[str]:
+    """Return those of the ids that are known."""
+    return set(session.scalars(select(Video.video_id).where(Video.video_id.in_(video_ids))))
+
+
+def refresh(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> None:
+    """Write what was read of videos: mappings of column names, ``video_id`` among them."""
+    if rows:
+        session.execute(update(Video), [{**row, "refreshed_at": now} for row in rows])
+
+
+def never_refreshed(session: Session, video_ids: Collection[str]) -> set[str]:
+    """Return those of the videos of which only the id and date are known so far."""
+    return set(
+        session.scalars(
+            select(Video.video_id).where(
+                Video.video_id.in_(video_ids), Video.refreshed_at.is_(None)
+            )
+        )
+    )
+
+
+def set_state(session: Session, video_ids: Collection[str], state: str) -> None:
+    """Mark videos as public or gone."""
+    if video_ids:
+        session.execute(update(Video).where(Video.video_id.in_(video_ids)).values(state=state))
+
+
+def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Append video snapshots; one that exists for its slot is left alone. Return how many."""
+    if not rows:
+        return 0
+    statement = (
+        insert(VideoSnapshot)
+        .values(list(rows))
+        .on_conflict_do_nothing()
+        .returning(VideoSnapshot.video_id)
+    )
+    return len(session.execute(statement).all())
+
+
+def current_thumbnails(session: Session, video_ids: Collection[str]) -> dict[str, CurrentThumbnail]:
+    """Return the current thumbnail of each video that has one."""
+    rows = session.scalars(
+        select(VideoThumbnail).where(
+            VideoThumbnail.video_id.in_(video_ids), VideoThumbnail.is_current
+        )
+    )
+    return {
+        r.video_id: CurrentThumbnail(r.video_id, r.version, r.thumbnail_sha256, r.variant, r.etag)
+        for r in rows
+    }
+
+
+def record_thumbnails(
+    session: Session, fetched: Sequence[StoredThumbnail], *, now: datetime
+) -> int:
+    """Record fetched thumbnails: the same picture is seen again, another opens a new version.
+
+    Returns:
+        How many new versions were opened.
+    """
+    if not fetched:
+        return 0
+    session.execute(
+        insert(Thumbnail)
+        .values(
+            [
+                {
+                    "thumbnail_sha256": f.thumbnail_sha256,
+                    "format": f.format,
+                    "width": f.width,
+                    "height": f.height,
+                    "byte_size": f.byte_size,
+                    "stored_at": now,
+                }
+                for f in {f.thumbnail_sha256: f for f in fetched}.values()
+            ]
+        )
+        .on_conflict_do_nothing()
+    )
+    current = current_thumbnails(session, [f.video_id for f in fetched])
+    changed = [
+        f
+        for f in fetched
+        if f.video_id not in current or current[f.video_id].thumbnail_sha256 != f.thumbnail_sha256
+    ]
+    changed_ids = {f.video_id for f in changed}
+    seen_again(session, [f.video_id for f in fetched if f.video_id not in changed_ids], now=now)
+    session.execute(
+        update(VideoThumbnail)
+        .where(VideoThumbnail.video_id.in_(changed_ids), VideoThumbnail.is_current)
+        .values(is_current=False)
+    )
+    if changed:
+        session.execute(
+            insert(VideoThumbnail).values(
+                [
+                    {
+                        "video_id": f.video_id,
+                        "version": current[f.video_id].version + 1 if f.video_id in current else 1,
+                        "thumbnail_sha256": f.thumbnail_sha256,
+                        "variant": f.variant,
+                        "etag": f.etag,
+                        "is_current": True,
+                        "first_seen_at": now,
+                        "last_seen_at": now,
+                    }
+                    for f in changed
+                ]
+            )
+        )
+    return len(changed)
+
+
+def seen_again(session: Session, video_ids: Collection[str], *, now: datetime) -> None:
+    """Note that videos still show the thumbnail they had."""
+    if video_ids:
+        session.execute(
+            update(VideoThumbnail)
+            .where(VideoThumbnail.video_id.in_(video_ids), VideoThumbnail.is_current)
+            .values(last_seen_at=func.greatest(VideoThumbnail.last_seen_at, now))
+        )
+
+
+def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any]]:
+    """Return one row a video for a dataset: what was known of it at ``as_of`` and nothing later.
+
+    The first thumbnail version is taken: it is the one the views were earned with from the start.
+    Rows whose pieces are missing are returned too, so that exclusions can be counted.
+    """
+    statement = text(
+        """
+        SELECT v.video_id, v.channel_id, v.title,
+               coalesce(v.actual_start_at, v.published_at) AS published_at,
+               v.live_broadcast_content, v.state,
+               t.thumbnail_sha256, s.view_count, s.captured_at, c.subscriber_count
+        FROM videos v
+        LEFT JOIN LATERAL (
+            SELECT thumbnail_sha256 FROM video_thumbnails
+            WHERE video_id = v.video_id AND first_seen_at <= :as_of
+            ORDER BY version LIMIT 1
+        ) t ON true
+        LEFT JOIN LATERAL (
+            SELECT view_count, captured_at FROM video_snapshots
+            WHERE video_id = v.video_id AND captured_at <= :as_of AND view_count IS NOT NULL
+            ORDER BY slot DESC LIMIT 1
+        ) s ON true
+        LEFT JOIN LATERAL (
+            SELECT subscriber_count FROM channel_snapshots
+            WHERE channel_id = v.channel_id AND captured_at <= :as_of
+            ORDER BY slot DESC LIMIT 1
+        ) c ON true
+        WHERE v.first_seen_at <= :as_of
+        ORDER BY v.video_id
+        """
+    )
+    rows = session.execute(statement, {"as_of": as_of}).mappings()
+    return [dict(row) for row in rows]
+
+
+def to_score(
+    session: Session, *, model_version_ids: Collection[int], chunk: int
+) -> Iterator[list[tuple[str, str, str, int | None]]]:
+    """Yield chunks of videos whose current thumbnail lacks a score of any of the model versions.
+
+    Yields:
+        Lists of (video_id, channel_id, thumbnail_sha256, subscriber_count or None), by video id.
+    """
+    statement = text(
+        """
+        SELECT v.video_id, v.channel_id, t.thumbnail_sha256, c.subscriber_count
+        FROM videos v
+        JOIN video_thumbnails t ON t.video_id = v.video_id AND t.is_current
+        LEFT JOIN LATERAL (
+            SELECT subscriber_count FROM channel_snapshots
+            WHERE channel_id = v.channel_id ORDER BY slot DESC LIMIT 1
+        ) c ON true
+        WHERE v.video_id > :after AND (
+            SELECT count(*) FROM scores s
+            WHERE s.video_id = v.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
+              AND s.model_version_id = ANY(:models)
+        ) < :n_models
+        ORDER BY v.video_id
+        LIMIT :chunk
+        """
+    )
+    after = ""
+    while True:
+        rows = session.execute(
+            statement,
+            {
+                "after": after,
+                "models": list(model_version_ids),
+                "n_models": len(model_version_ids),
+                "chunk": chunk,
+            },
+        ).all()
+        if not rows:
+            return
+        after = rows[-1].video_id
+        yield [(r.video_id, r.channel_id, r.thumbnail_sha256, r.subscriber_count) for r in rows]
