@@ -1,0 +1,8 @@
+"""PostgreSQL, Redis and worker processes on this machine, from wheels, in one folder.
+
+``with embedded.stack(settings) as endpoints:`` is all that most callers need.
+"""
+
+from services.embedded.lifecycle import Endpoints, stack
+
+__all__ = ["Endpoints", "stack"]

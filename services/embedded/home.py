@@ -1,0 +1,197 @@
+"""The folder that holds one embedded stack: its data, logs and what runs."""
+
+import fcntl
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from services.errors import TransientError, UsageError
+
+# sun_path is 108 bytes on Linux and 104 on macOS, both with the closing NUL.
+_SOCKET_PATH_BYTES = 103
+_POSTGRES_SOCKET = ".s.PGSQL.5432"
+_LOCK_POLL_S = 0.02
+_SEARCH = stat.S_IXGRP | stat.S_IXOTH
+
+
+class Home:
+    """Layout of ``TUBEGRADER_HOME``.
+
+    ``postgres/`` and ``redis/`` belong to the servers, ``objects/`` is the object store,
+    ``logs/`` has one file per process, and ``run/`` says what runs now: it may be deleted while
+    nothing does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.postgres = self.path / "postgres"
+        self.redis = self.path / "redis"
+        self.objects = self.path / "objects"
+        self.logs = self.path / "logs"
+        self.run = self.path / "run"
+        self.holders = self.run / "holders"
+        self.ready = self.run / "ready"
+
+    def create(self) -> None:
+        """Make the folders that are missing, for their owner alone.
+
+        As root, PostgreSQL runs as another user, so the way to its folders stays searchable
+        (not listable).
+
+        Raises:
+            UsageError: The home cannot be written, or belongs to another user.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.redis, self.objects, self.logs, self.run, self.holders, self.ready):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self._check_owner()
+            if os.geteuid() == 0:
+                for folder in (self.path, self.run):
+                    _add_mode(folder, _SEARCH)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to the home {self.path}: {error.strerror}",
+                hint="choose another folder with --home or TUBEGRADER_HOME",
+            ) from error
+
+    def _check_owner(self) -> None:
+        owner = self.run.stat().st_uid
+        if owner == os.geteuid():
+            return
+        raise UsageError(
+            f"the home {self.path} belongs to user {_user_name(owner)}, "
+            f"not to {_user_name(os.geteuid())}",
+            hint="run as that user, or choose another folder with --home or TUBEGRADER_HOME",
+        )
+
+    def log(self, name: str) -> Path:
+        """Return the log file of a process."""
+        return self.logs / f"{name}.log"
+
+    def require_space(self, n_bytes: int, purpose: str) -> None:
+        """Refuse early, in words, what would fail half-way on a full disk.
+
+        Raises:
+            UsageError: Less than ``n_bytes`` are free.
+        """
+        free = shutil.disk_usage(self.path).free
+        if free < n_bytes:
+            raise UsageError(
+                f"the disk of {self.path} is full: {purpose} needs {n_bytes // 2**20} MB, "
+                f"{free // 2**20} MB are free",
+                hint="free some space, or choose another folder with --home or TUBEGRADER_HOME",
+            )
+
+    @contextmanager
+    def lock(self, timeout_s: float = 120.0) -> Iterator[None]:
+        """Hold the home's lock: only its holder starts or stops anything.
+
+        The kernel drops it when the process dies, so a crash never leaves it behind.
+
+        Raises:
+            TransientError: Another process held it for ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with self.try_lock() as held:
+                if held:
+                    yield
+                    return
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"another command has been starting or stopping {self.path} "
+                    f"for {timeout_s:.0f} s",
+                    reason="homeBusy",
+                    hint="wait for it, or see what it does in the folder logs/",
+                )
+            time.sleep(_LOCK_POLL_S)
+
+    @contextmanager
+    def try_lock(self, name: str = "lock") -> Iterator[bool]:
+        """Take the lock if nobody has it; yields whether it was taken."""
+        # Not deleted afterwards: two processes could then lock two different files.
+        handle = os.open(self.run / name, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(handle)
+
+    def read_state(self, name: str) -> dict[str, Any]:
+        """Return what ``run/<name>.json`` records; empty where nothing is."""
+        return read_json(self.run / f"{name}.json")
+
+    def write_state(self, name: str, record: Mapping[str, Any]) -> None:
+        """Replace ``run/<name>.json`` in one step, readable by its owner only."""
+        write_json(self.run / f"{name}.json", record)
+
+    def drop_state(self, name: str) -> None:
+        """Forget ``run/<name>.json``."""
+        (self.run / f"{name}.json").unlink(missing_ok=True)
+
+    def new_socket_folder(self) -> Path:
+        """Return an empty private folder for PostgreSQL's socket, short enough to be one.
+
+        That is ``run/postgres``; below a long path it is a fresh folder in the system's folder
+        for temporary files.
+        """
+        folder = self.run / "postgres"
+        if len(os.fsencode(folder / _POSTGRES_SOCKET)) <= _SOCKET_PATH_BYTES:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            return folder
+        for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it private
+            if (
+                len(os.fsencode(parent)) + len("/tubegrader-12345678/" + _POSTGRES_SOCKET)
+                <= _SOCKET_PATH_BYTES
+            ):
+                return Path(tempfile.mkdtemp(prefix="tubegrader-", dir=parent))
+        raise UsageError(
+            f"no folder is short enough for PostgreSQL's socket (the home is {self.path})",
+            hint="choose a home with a shorter path, with --home or TUBEGRADER_HOME",
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a recorded object; empty where the file is missing or not one."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a file in one step: a reader sees the old or the new one, never half of it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    temporary.replace(path)
+
+
+def _add_mode(path: Path, bits: int) -> None:
+    mode = path.stat().st_mode
+    if mode & bits != bits:
+        path.chmod(stat.S_IMODE(mode) | bits)
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

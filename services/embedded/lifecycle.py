@@ -1,0 +1,156 @@
+"""Start what a command needs, share it with other commands, stop it after the last of them."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from services.embedded import holders, postgres, redis, urls
+from services.embedded.home import Home
+from services.errors import TransientError
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+_MIGRATED = "schema"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the parts are: addresses for SQLAlchemy, for redis-py and Celery, for the store."""
+
+    database_url: str
+    redis_url: str
+    storage_url: str
+
+
+@contextmanager
+def stack(
+    settings: "Settings", workers: bool = False, *, role: str = "command", durable: bool = True
+) -> Iterator[Endpoints]:
+    """Have PostgreSQL, Redis and the object store ready while the block runs.
+
+    What the home does not run yet is started, and stopped again when the last of all commands
+    that use it leaves, in whichever order. Parts that the settings name elsewhere are used there
+    and never started or stopped. The database is migrated if it is behind.
+
+    Args:
+        settings: The home and the addresses that replace its parts.
+        workers: Also have the worker processes and beat running.
+        role: What to call this use in ``tubegrader status``.
+        durable: False trades safety against a power cut for speed; for tests.
+
+    Raises:
+        UsageError: The home or an address cannot work; the message says what to do.
+        TransientError: A part did not start or cannot be reached.
+    """
+    home = Home(settings.home)
+    home.create()
+    with _ended_by_signals():
+        with home.lock():
+            holders.drop_dead(home)
+            holder = holders.hold(home, role)
+        try:
+            with home.lock():
+                endpoints = start_servers(home, settings, durable=durable)
+            yield endpoints
+        finally:
+            with home.lock():
+                holders.release(holder)
+                if not holders.living(home):
+                    stop_servers(home)
+
+
+def start_servers(home: Home, settings: "Settings", *, durable: bool = True) -> Endpoints:
+    """Start the servers that are missing and migrate. Holds the home's lock."""
+    if settings.database_url is None:
+        server = postgres.running(home)
+        if server is None:
+            home.drop_state(_MIGRATED)
+            server = postgres.start(home, durable=durable)
+        database_url = server.url
+    else:
+        database_url = urls.database_url(settings.database_url)
+    if settings.redis_url is None:
+        redis_url = (redis.running(home) or redis.start(home)).url
+    else:
+        redis_url = urls.redis_url(settings.redis_url)
+        check_redis(redis_url)
+    _migrate(home, database_url, embedded=settings.database_url is None)
+    return Endpoints(database_url, redis_url, storage_url(home, settings))
+
+
+def stop_servers(home: Home) -> None:
+    """Stop the home's own servers, those of them that run. Holds the home's lock."""
+    redis.stop(home)
+    postgres.stop(home)
+    home.drop_state(_MIGRATED)
+
+
+def storage_url(home: Home, settings: "Settings") -> str:
+    """Return the object store's address: the settings', or the home's folder."""
+    return settings.storage_url or home.objects.as_uri()
+
+
+def check_redis(redis_url: str) -> str:
+    """Return the version of the Redis at an address.
+
+    Raises:
+        TransientError: It cannot be reached.
+    """
+    import redis as client
+
+    try:
+        with client.Redis.from_url(
+            redis_url, socket_connect_timeout=5, socket_timeout=5
+        ) as connection:
+            return str(connection.info("server")["redis_version"])
+    except (client.RedisError, ValueError, OSError) as error:
+        raise TransientError(
+            f"cannot reach Redis at {urls.redacted(redis_url)}: {error}",
+            reason="redisUnreachable",
+            hint="check TUBEGRADER_REDIS_URL, or unset it to use the embedded Redis",
+        ) from error
+
+
+def _migrate(home: Home, database_url: str, *, embedded: bool) -> None:
+    """Bring the schema up to date.
+
+    Once that is done, nothing but this code changes the schema of an embedded database while it
+    runs: the next command need not even connect to ask.
+    """
+    from services.embedded.schema import ensure_current, head_revision
+
+    head = head_revision()
+    if embedded and head is not None and home.read_state(_MIGRATED).get("head") == head:
+        return
+    ensure_current(database_url)
+    if embedded:
+        home.write_state(_MIGRATED, {"head": head})
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn a closed terminal or a polite kill into an exit that still leaves the stack."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [
+        signum
+        for signum in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(signum) == signal.SIG_DFL
+    ]
+    for signum in ours:
+        signal.signal(signum, _exit)
+    try:
+        yield
+    finally:
+        for signum in ours:
+            signal.signal(signum, signal.SIG_DFL)
+
+
+def _exit(signum: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)
