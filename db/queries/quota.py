@@ -1,7 +1,6 @@
 """Booking quota units: one atomic statement, whatever number of workers book at once."""
 
 from datetime import date, datetime
-from typing import cast
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
@@ -35,7 +34,7 @@ def reserve_units(
         set_={"units": total},
         where=(total <= limit) & QuotaUsage.exhausted_at.is_(None),
     ).returning(QuotaUsage.units)
-    return cast("int | None", session.execute(statement).scalar_one_or_none())
+    return session.execute(statement).scalar_one_or_none()
 
 
 def mark_exhausted(

@@ -1,0 +1,127 @@
+"""What people type for a channel, and the ids YouTube uses."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import unquote, urlsplit
+
+from services.errors import UsageError
+
+_CHANNEL_ID = re.compile(r"UC[A-Za-z0-9_-]{22}")
+_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_PLAYLIST_ID = re.compile(r"[A-Za-z0-9_-]{2,64}")
+_HOSTS = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com"})
+_FORMS = "Give a channel id (UC…), a handle (@name) or the address of the channel's page."
+_LONGEST_NAME = 100
+"""Handles have at most 30 characters; old user and custom names may be longer."""
+_PAGES = frozenset({"watch", "shorts", "live", "embed", "v", "playlist", "feed", "results", "post"})
+"""Paths of youtube.com that are no channel."""
+
+
+class ReferenceKind(StrEnum):
+    """How a channel was named."""
+
+    ID = "id"
+    HANDLE = "handle"
+    USERNAME = "username"
+    CUSTOM = "custom"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReference:
+    """A channel as somebody named it; ``value`` is the bare id or name, a handle without ``@``."""
+
+    kind: ReferenceKind
+    value: str
+
+
+def is_channel_id(value: str) -> bool:
+    """Tell whether ``value`` has the form of a channel id: ``UC`` and 22 more characters."""
+    return _CHANNEL_ID.fullmatch(value) is not None
+
+
+def is_video_id(value: str) -> bool:
+    """Tell whether ``value`` has the form of a video id: 11 of ``A-Z a-z 0-9 _ -``."""
+    return _VIDEO_ID.fullmatch(value) is not None
+
+
+def is_playlist_id(value: str) -> bool:
+    """Tell whether ``value`` can be a playlist id."""
+    return _PLAYLIST_ID.fullmatch(value) is not None
+
+
+def parse_channel_reference(typed: str) -> ChannelReference:
+    """Read a channel id, an ``@handle`` or a channel's address.
+
+    Raises:
+        UsageError: it is none of these; the message says what to give instead.
+    """
+    value = unicodedata.normalize("NFC", typed.strip())
+    if is_channel_id(value):
+        return ChannelReference(ReferenceKind.ID, value)
+    if value.startswith("@"):
+        return _named(ReferenceKind.HANDLE, value[1:], typed)
+    if "/" in value:
+        return _from_address(value, typed)
+    if _is_name(value) and not value.startswith("UC") and "." not in value:
+        raise _unreadable(typed, f"If it is a handle, write @{value}.")
+    raise _unreadable(typed)
+
+
+def _from_address(value: str, typed: str) -> ChannelReference:
+    match _steps(value, typed):
+        case [handle, *_] if handle.startswith("@"):
+            return _named(ReferenceKind.HANDLE, handle[1:], typed)
+        case ["channel", channel_id, *_] if is_channel_id(channel_id):
+            return ChannelReference(ReferenceKind.ID, channel_id)
+        case ["user", name, *_]:
+            return _named(ReferenceKind.USERNAME, name, typed)
+        case ["c", name, *_]:
+            return _named(ReferenceKind.CUSTOM, name, typed)
+        case [name] if name not in _PAGES and name not in {"channel", "user", "c"}:
+            return _named(ReferenceKind.CUSTOM, name, typed)
+        case [page, *_] if page in _PAGES:
+            raise _unreadable(typed, "That page is no channel.")
+        case _:
+            raise _unreadable(typed)
+
+
+def _steps(value: str, typed: str) -> list[str]:
+    """Split the path of an address on youtube.com, which may lack its scheme."""
+    try:
+        parts = urlsplit(value if "://" in value else f"https://{value}")
+        host = parts.hostname
+    except ValueError:
+        raise _unreadable(typed) from None
+    if parts.scheme not in {"http", "https"} or host is None:
+        raise _unreadable(typed)
+    if host == "youtu.be":
+        raise _unreadable(typed, "That is the address of a video.")
+    if host not in _HOSTS:
+        raise _unreadable(typed, "The address is not on youtube.com.")
+    return [unicodedata.normalize("NFC", unquote(step)) for step in parts.path.split("/") if step]
+
+
+def _named(kind: ReferenceKind, name: str, typed: str) -> ChannelReference:
+    if not _is_name(name):
+        raise _unreadable(typed)
+    return ChannelReference(kind, name)
+
+
+def _is_name(name: str) -> bool:
+    """Letters, marks and digits of any script, and the punctuation YouTube admits in names."""
+    return 0 < len(name) <= _LONGEST_NAME and all(
+        unicodedata.category(character)[0] in "LMN" or character in "_-.·" for character in name
+    )
+
+
+def _unreadable(typed: str, because: str = "") -> UsageError:
+    shown = "".join(c if c.isprintable() else "?" for c in typed.strip())
+    if len(shown) > _LONGEST_NAME:
+        shown = shown[:_LONGEST_NAME] + "…"
+    return UsageError(
+        f"“{shown}” does not name a YouTube channel.",
+        hint=f"{because} {_FORMS}".strip(),
+        reason="badChannelReference",
+    )

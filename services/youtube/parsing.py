@@ -1,0 +1,238 @@
+"""From the Data API's JSON to facts. Whatever comes, only ``MalformedItemError`` leaves here."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from services.youtube.facts import ChannelFacts, Refusal, Upload, VideoFacts, VideoStatistics
+from services.youtube.identifiers import is_channel_id, is_playlist_id, is_video_id
+
+Json = Mapping[str, Any]
+
+LARGEST_COUNT = 2**63 - 1
+"""PostgreSQL's bigint. YouTube's counts are uint64, so more than this can arrive."""
+LONGEST_DURATION_S = 2**31 - 1
+
+
+class MalformedItemError(Exception):
+    """One item of an answer cannot be taken; ``reason`` is a stable word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def refusal(self, item_id: str) -> Refusal:
+        """Return this failure as an entry of the answer's ``refused`` list."""
+        return Refusal(item_id, self.reason, str(self))
+
+
+def parse_channel(item: Json) -> ChannelFacts:
+    """Return the facts of a ``youtube#channel`` resource.
+
+    Raises:
+        MalformedItemError: the id, a count or a time is not what the API documents.
+    """
+    channel_id = text(item, "id")
+    if channel_id is None or not is_channel_id(channel_id):
+        raise MalformedItemError("malformedId", "the channel has no valid id")
+    snippet = section(item, "snippet")
+    statistics = section(item, "statistics")
+    custom_url = text(snippet, "customUrl")
+    hidden = flag(statistics, "hiddenSubscriberCount")
+    uploads = text(section(section(item, "contentDetails"), "relatedPlaylists"), "uploads")
+    return ChannelFacts(
+        channel_id=channel_id,
+        title=text(snippet, "title"),
+        # Old custom URLs come without "@" and are no handles.
+        handle=custom_url if custom_url is not None and custom_url.startswith("@") else None,
+        country=text(snippet, "country"),
+        default_language=text(snippet, "defaultLanguage"),
+        published_at=moment(snippet, "publishedAt"),
+        uploads_playlist_id=uploads if uploads is not None and is_playlist_id(uploads) else None,
+        # A hidden count is sent as absent or as "0"; neither is a number of people.
+        subscriber_count=None if hidden else count(statistics, "subscriberCount"),
+        view_count=count(statistics, "viewCount"),
+        video_count=count(statistics, "videoCount"),
+    )
+
+
+def parse_upload(item: Json) -> Upload:
+    """Return one entry of a ``youtube#playlistItemListResponse``.
+
+    Raises:
+        MalformedItemError: there is no valid video id, or the time is malformed.
+    """
+    details = section(item, "contentDetails")
+    video_id = text(details, "videoId")
+    if video_id is None or not is_video_id(video_id):
+        raise MalformedItemError("malformedId", "the playlist entry names no valid video id")
+    return Upload(video_id, moment(details, "videoPublishedAt"))
+
+
+def parse_video(item: Json) -> VideoFacts:
+    """Return the facts of a ``youtube#video`` resource.
+
+    Raises:
+        MalformedItemError: an id, a count, a time or the duration is not what the API documents.
+    """
+    statistics = parse_statistics(item)
+    snippet = section(item, "snippet")
+    status = section(item, "status")
+    channel_id = text(snippet, "channelId")
+    if channel_id is None or not is_channel_id(channel_id):
+        raise MalformedItemError("malformedId", "the video names no valid channel")
+    return VideoFacts(
+        video_id=statistics.video_id,
+        channel_id=channel_id,
+        statistics=statistics,
+        title=text(snippet, "title"),
+        published_at=moment(snippet, "publishedAt"),
+        duration_s=duration(section(item, "contentDetails"), "duration"),
+        category_id=text(snippet, "categoryId"),
+        default_language=text(snippet, "defaultLanguage"),
+        default_audio_language=text(snippet, "defaultAudioLanguage"),
+        live_broadcast_content=live_state(snippet, "liveBroadcastContent"),
+        actual_start_at=moment(section(item, "liveStreamingDetails"), "actualStartTime"),
+        privacy_status=text(status, "privacyStatus"),
+        upload_status=text(status, "uploadStatus"),
+        made_for_kids=flag(status, "madeForKids"),
+    )
+
+
+def parse_statistics(item: Json) -> VideoStatistics:
+    """Return the counts of a ``youtube#video`` or ``youtube#videoStats`` resource.
+
+    Raises:
+        MalformedItemError: the id or a count is not what the API documents.
+    """
+    video_id = text(item, "id")
+    if video_id is None or not is_video_id(video_id):
+        raise MalformedItemError("malformedId", "the video has no valid id")
+    statistics = section(item, "statistics")
+    return VideoStatistics(
+        video_id=video_id,
+        view_count=count(statistics, "viewCount"),
+        like_count=count(statistics, "likeCount"),
+        comment_count=count(statistics, "commentCount"),
+    )
+
+
+def section(item: Json, key: str) -> Json:
+    """Return the object under ``key``; an absent one is empty."""
+    value = item.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise MalformedItemError("malformedItem", f"{key} is not an object")
+    return value
+
+
+def text(item: Json, key: str) -> str | None:
+    """Return the text under ``key`` as PostgreSQL can store it."""
+    value = item.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise MalformedItemError("malformedText", f"{key} is not text")
+    return clean_text(value)
+
+
+def clean_text(value: str) -> str:
+    """Drop NUL and replace lone surrogates: PostgreSQL's text can hold neither."""
+    value = value.replace("\x00", "")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+_COUNT = re.compile(r"[0-9]{1,20}")  # 20 digits hold every uint64
+
+
+def count(item: Json, key: str) -> int | None:
+    """Return the count under ``key``: a string of decimal digits, or absent."""
+    value = item.get(key)
+    if value is None:
+        return None
+    if not (isinstance(value, str) and _COUNT.fullmatch(value)):
+        raise MalformedItemError("malformedCount", f"{key} is not a count: {_shown(value)}")
+    number = int(value)
+    if number > LARGEST_COUNT:
+        raise MalformedItemError("countTooLarge", f"{key} exceeds 64 bits: {value}")
+    return number
+
+
+def flag(item: Json, key: str) -> bool | None:
+    """Return the boolean under ``key``."""
+    value = item.get(key)
+    if value is None or isinstance(value, bool):
+        return value
+    raise MalformedItemError("malformedFlag", f"{key} is neither true nor false")
+
+
+def live_state(item: Json, key: str) -> str | None:
+    """Return ``none``, ``upcoming`` or ``live``; a completed stream is an ordinary video."""
+    value = text(item, key)
+    if value is None or value in {"none", "upcoming", "live"}:
+        return value
+    if value == "completed":
+        return "none"
+    raise MalformedItemError("unknownLiveState", f"{key} is unknown: {_shown(value)}")
+
+
+def moment(item: Json, key: str) -> datetime | None:
+    """Return the RFC 3339 time under ``key``, in UTC."""
+    value = item.get(key)
+    if value is None:
+        return None
+    try:
+        return parse_moment(value)
+    except ValueError as error:
+        raise MalformedItemError("malformedTime", f"{key}: {error}") from None
+
+
+def parse_moment(value: object) -> datetime:
+    """Return an RFC 3339 time in UTC.
+
+    Raises:
+        ValueError: it is no such time, or it has no time zone.
+    """
+    if not isinstance(value, str):
+        raise ValueError("not a time")  # noqa: TRY004 - one kind for all malformed input
+    try:
+        parsed = datetime.fromisoformat(value)
+        in_utc = parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"not a time: {_shown(value)}") from None
+    if parsed.tzinfo is None:
+        raise ValueError(f"a time without its zone: {_shown(value)}")
+    return in_utc
+
+
+_DURATION = re.compile(
+    r"P(?:([0-9]{1,9})W)?(?:([0-9]{1,9})D)?"
+    r"(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?"
+)
+_SECONDS = (604_800, 86_400, 3_600, 60, 1)
+
+
+def duration(item: Json, key: str) -> int | None:
+    """Return the ISO 8601 duration under ``key`` in seconds (``PT1H2M3S``, ``P0D``)."""
+    value = item.get(key)
+    if value is None:
+        return None
+    matched = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if matched is None or not any(matched.groups()):
+        raise MalformedItemError("malformedDuration", f"{key} is no duration: {_shown(value)}")
+    parts = matched.groups(default="0")
+    seconds = sum(int(part) * unit for part, unit in zip(parts, _SECONDS, strict=True))
+    if seconds > LONGEST_DURATION_S:
+        raise MalformedItemError("malformedDuration", f"{key} is beyond reason: {_shown(value)}")
+    return seconds
+
+
+def _shown(value: object) -> str:
+    """Show what came, short and on one line whatever it is."""
+    return ascii(value)[:40]
