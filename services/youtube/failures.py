@@ -26,7 +26,6 @@ from services.youtube.quota import quota_error, reset_at
 CALL_FAILURES = (
     HttpError,
     httplib2.HttpLib2Error,
-    httplib2.socks.ProxyError,
     http.client.HTTPException,
     OSError,
     ValueError,  # bodies that are no JSON, or no UTF-8
@@ -39,7 +38,7 @@ KEY_HINT = (
     "Set TUBEGRADER_YOUTUBE_API_KEY to a key of a Google Cloud project in which the YouTube Data "
     "API v3 is enabled and which may be used from this machine."
 )
-ENDPOINT_HINT = "Check the network, a proxy in between, and TUBEGRADER_YOUTUBE_ENDPOINT."
+ENDPOINT_HINT = "Check the network and TUBEGRADER_YOUTUBE_ENDPOINT."
 
 _KEY_REASONS = frozenset(
     reason.lower()
@@ -212,7 +211,7 @@ def _from_transport(error: BaseException) -> TubeGraderError:
             return _unreachable("YouTube did not answer in time.", "timeout")
         case ConnectionRefusedError():
             return _unreachable("The connection was refused.", "connectionRefused")
-        case http.client.HTTPException() | ConnectionError() | httplib2.socks.ProxyError():
+        case http.client.HTTPException() | ConnectionError():
             return _unreachable("The connection broke off.", "connectionLost")
         case OSError():
             return _unreachable("YouTube cannot be reached.", "noNetwork")

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import httplib2
 from googleapiclient.discovery import build
@@ -22,7 +21,6 @@ class Transport:
 
     def __init__(self, api_key: str, endpoint: str | None, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._endpoint = endpoint
         self._local = threading.local()
         self.service: Any = _service(api_key, endpoint)
 
@@ -45,9 +43,8 @@ class Transport:
         return opened
 
     def _open(self) -> "OneAttemptHttp":
-        direct = is_loopback(self._endpoint)
-        options: dict[str, Any] = {"proxy_info": None} if direct else {}
-        connections = OneAttemptHttp(timeout=self._timeout_s, **options)
+        # httplib2 knows proxies only with PySocks beside it, and fails half-way without.
+        connections = OneAttemptHttp(timeout=self._timeout_s, proxy_info=None)
         # The address carries the key, so it goes to nobody but the endpoint.
         connections.follow_redirects = False
         return connections
@@ -86,11 +83,6 @@ class OneAttemptHttp(httplib2.Http):  # type: ignore[misc]  # httplib2 is untype
             raise
         parsed = httplib2.Response(response)
         return parsed, httplib2._decompressContent(parsed, content, self.limit_kwargs)  # noqa: SLF001
-
-
-def is_loopback(url: str | None) -> bool:
-    """Tell whether ``url`` names this machine: then no proxy is in between."""
-    return url is not None and urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 @cache
