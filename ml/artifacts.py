@@ -1,0 +1,111 @@
+"""Model artefacts on disk: ``model.safetensors`` (weights) and ``model.json`` (everything else)."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from ml.errors import LearningError
+
+TENSORS = "model.safetensors"
+DOCUMENT = "model.json"
+FORMAT = 1
+
+
+def _code_version() -> str:
+    return importlib.metadata.version("tubegrader")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Where a model comes from.
+
+    Attributes:
+        dataset: The dataset's id.
+        seed: Decides the folds, the first weights and the order of the training rows.
+        folds: How many folds of channels.
+        threshold: Views per day that ``p_over`` speaks of.
+        config: Hyperparameters.
+        preprocessing: What was done to thumbnails before they reached the model.
+        metrics: The evaluation, filled in after training.
+        device: What it was trained on.
+        code_version: The version of this package.
+    """
+
+    dataset: str
+    seed: int
+    folds: int
+    threshold: float
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    device: str = "cpu"
+    code_version: str = dataclasses.field(default_factory=_code_version)
+
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+def write_artifact(directory: Path, name: str, card: ModelCard, tensors: Tensors) -> None:
+    """Write a model's two files; the same model gives the same bytes.
+
+    Args:
+        directory: Created if needed.
+        name: The rung's name.
+        card: Where the model comes from.
+        tensors: Arrays by name.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = save_tensors({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
+    document = {
+        "format": FORMAT,
+        "name": name,
+        "tensors_sha256": hashlib.sha256(weights).hexdigest(),
+        "card": dataclasses.asdict(card),
+    }
+    (directory / TENSORS).write_bytes(weights)
+    # Last, so that its presence says that the artefact is whole.
+    (directory / DOCUMENT).write_text(
+        json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def read_artifact(
+    directory: Path, name: str | None = None
+) -> tuple[str, ModelCard, dict[str, npt.NDArray[Any]]]:
+    """Read a model's name, card and arrays.
+
+    Args:
+        directory: Where :func:`write_artifact` wrote.
+        name: The rung expected there, or None for any.
+
+    Raises:
+        LearningError: Missing, altered, of another rung or another format.
+    """
+    try:
+        document = json.loads((directory / DOCUMENT).read_text())
+        weights = (directory / TENSORS).read_bytes()
+        if document["format"] != FORMAT:
+            raise _damaged(directory, f"format {document['format']} is not {FORMAT}")
+        if document["tensors_sha256"] != hashlib.sha256(weights).hexdigest():
+            raise _damaged(directory, f"{TENSORS} was altered or cut short")
+        if name is not None and document["name"] != name:
+            raise _damaged(directory, f"it holds {document['name']!r}, not {name!r}")
+        return document["name"], ModelCard(**document["card"]), load_tensors(weights)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _damaged(directory, str(error)) from error
+
+
+def _damaged(directory: Path, what: str) -> LearningError:
+    return LearningError(
+        f"the model in {directory} cannot be used: {what}", reason="artifact_unusable"
+    )

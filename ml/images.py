@@ -1,0 +1,136 @@
+"""Thumbnails from bytes to one array of 160 by 90 pixels.
+
+JPEGs are decoded by libjpeg-turbo at a fraction of their size where that is enough (the discrete
+cosine transform gives halves, quarters and eighths nearly for free); everything else goes through
+Pillow. Images of another shape lose their margins, never their proportions: the 4:3 variants of
+YouTube carry letterbox bars there.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from ml.arrays import ImageArray
+from ml.errors import LearningError
+
+WIDTH, HEIGHT = 160, 90
+MAX_PIXELS = 20_000_000
+"""Larger images are refused before decoding; YouTube's largest thumbnail has 8.3 million pixels."""
+FORMATS = ("JPEG", "PNG", "WEBP")
+PREPROCESSING = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "colour": "RGB",
+    "crop": "centre 16:9",
+    "resize": "jpeg dct scaling, then bilinear",
+}
+"""What a model's weights rely on; stored with them."""
+
+
+def decode_thumbnail(data: bytes, *, name: str) -> ImageArray:
+    """Decode one JPEG, PNG or WebP into (90, 160, 3) RGB.
+
+    Args:
+        data: The encoded image.
+        name: What to call it in an error, such as its SHA-256.
+
+    Raises:
+        LearningError: Not an image of these formats, truncated, or larger than 20 megapixels.
+    """
+    try:
+        pixels = _decode_jpeg(data) if data.startswith(b"\xff\xd8") else None
+        image = _open(data) if pixels is None else Image.fromarray(pixels)
+        return _fit(image)
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise LearningError(
+            f"thumbnail {name} ({len(data)} bytes) cannot be decoded: {error}",
+            reason="image_unreadable",
+        ) from error
+
+
+def decode_thumbnails(
+    names: Sequence[str], read: Callable[[str], bytes], *, workers: int = 2
+) -> ImageArray:
+    """Decode many thumbnails on a thread pool, shape (N, 90, 160, 3) in the order of ``names``.
+
+    Args:
+        names: One name (SHA-256) a row; a name that occurs twice is decoded once.
+        read: Returns the encoded bytes of a name; called from the pool's threads.
+        workers: How many threads; the decoders release the interpreter lock.
+
+    Raises:
+        LearningError: As :func:`decode_thumbnail`, naming the image.
+    """
+    images = np.empty((len(names), HEIGHT, WIDTH, 3), dtype=np.uint8)
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+
+    def fill(name: str) -> None:
+        images[rows[name]] = decode_thumbnail(read(name), name=name)
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for _ in pool.map(fill, rows):
+            pass
+    return images
+
+
+def _decode_jpeg(data: bytes) -> ImageArray | None:
+    """Decode at the smallest scale that still covers the target; None: leave it to Pillow."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        _check_size(width, height)
+        if colours in {"CMYK", "YCCK"}:
+            return None
+        # Twice the target where there is that much, except at exact multiples: halving by the
+        # transform is as good as a filter, but only then is no second resampling needed.
+        pixels: ImageArray = simplejpeg.decode_jpeg(
+            data, colorspace="RGB", min_height=HEIGHT, min_width=WIDTH
+        )
+    except ValueError as error:
+        if isinstance(error, _TooLargeError):
+            raise
+        return None
+    return pixels
+
+
+def _open(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(*image.size)
+    if image.mode in {"RGBA", "LA", "P", "PA"}:
+        opaque = Image.new("RGBA", image.size, "black")
+        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+class _TooLargeError(ValueError):
+    """More pixels than any thumbnail has."""
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _TooLargeError(f"{width} by {height} pixels are more than {MAX_PIXELS}")
+
+
+def _fit(image: Image.Image) -> ImageArray:
+    if image.size != (WIDTH, HEIGHT):
+        image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=_centre(*image.size))
+    return np.asarray(image)
+
+
+def _centre(width: int, height: int) -> tuple[float, float, float, float]:
+    """Return the largest 16:9 box in the middle: left, upper, right, lower."""
+    scale = min(width / WIDTH, height / HEIGHT)
+    across, down = WIDTH * scale, HEIGHT * scale
+    left, upper = (width - across) / 2, (height - down) / 2
+    return left, upper, left + across, upper + down

@@ -1,0 +1,45 @@
+"""The rungs by name. A rung's module is imported when it is asked for: half of them need torch."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from ml.artifacts import read_artifact
+from ml.errors import LearningError
+from ml.views.rung import Rung
+
+_RUNGS = {
+    "constant": ("ml.views.constant", "ConstantRung"),
+    "subscribers": ("ml.views.subscribers", "SubscribersRung"),
+    "thumbnail": ("ml.views.thumbnail", "ThumbnailRung"),
+    "subscribers+thumbnail": ("ml.views.thumbnail", "SubscribersThumbnailRung"),
+}
+
+
+def rung_names() -> tuple[str, ...]:
+    """Return the names of the ladder's rungs, from the bottom up."""
+    return tuple(_RUNGS)
+
+
+def rung_class(name: str) -> type[Rung]:
+    """Return the class of a rung.
+
+    Raises:
+        LearningError: No such rung.
+    """
+    if name not in _RUNGS:
+        raise LearningError(
+            f"there is no rung {name!r}; there are {', '.join(_RUNGS)}", reason="unknown_rung"
+        )
+    module, attribute = _RUNGS[name]
+    return cast("type[Rung]", getattr(import_module(module), attribute))
+
+
+def load_rung(directory: Path) -> Rung:
+    """Load whichever rung was saved in a directory.
+
+    Raises:
+        LearningError: The artefact is missing or damaged.
+    """
+    name, _, _ = read_artifact(directory)
+    return rung_class(name).load(directory)

@@ -1,0 +1,152 @@
+"""The pairwise cross-fitted ensemble of thumbnail networks that two rungs build on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.arrays import FloatArray, ImageArray, IntArray
+from ml.errors import LearningError
+from ml.runtime.device import Device, choose_device, threads
+from ml.splits import fold_pairs
+from ml.views.cnn import Cancelled, CnnConfig, Member, Progress, train_member, training_steps
+from ml.views.crossfit import Pair, training_rows
+from ml.views.regression import SubscriberFeatures, fit_linear, linear_predictor
+from ml.views.rung import Features, Targets
+
+MIN_TRAINING_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Members by the pair of folds they left out.
+
+    Attributes:
+        folds: K.
+        config: The networks' hyperparameters.
+        members: K (K - 1) / 2 networks.
+        training_rows: Rows of the dataset that each member was trained on; empty after loading.
+    """
+
+    folds: int
+    config: CnnConfig
+    members: Mapping[Pair, Member]
+    training_rows: Mapping[Pair, IntArray]
+
+    def member_outputs(
+        self, images: ImageArray, folds_by_row: IntArray
+    ) -> dict[Pair, tuple[IntArray, FloatArray]]:
+        """Run every member on the rows of the folds it left out.
+
+        Returns:
+            By pair: row indices (R,) and outputs (R, 3) in the order of :class:`Member`.
+        """
+        device = choose_device()
+        result = {}
+        for pair, member in self.members.items():
+            rows = np.flatnonzero(np.isin(folds_by_row, pair))
+            result[pair] = (rows, member.predict(images[rows], device))
+        return result
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all weights as arrays by name, such as ``member.0.1.stem.0.weight``."""
+        return {
+            f"member.{j}.{k}.{key}": value
+            for (j, k), member in self.members.items()
+            for key, value in member.tensors().items()
+        }
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, npt.NDArray[Any]], *, folds: int, config: CnnConfig
+    ) -> "Ensemble":
+        """Build an ensemble from :meth:`tensors`."""
+        members = {}
+        for j, k in fold_pairs(folds):
+            prefix = f"member.{j}.{k}."
+            mine = {
+                key.removeprefix(prefix): value
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
+            members[j, k] = Member.from_tensors((j, k), mine, config)
+        return cls(folds, config, members, {})
+
+
+def train_ensemble(
+    features: Features,
+    targets: Targets,
+    folds_by_row: IntArray,
+    *,
+    folds: int,
+    config: CnnConfig,
+    seed: int,
+    progress: Progress,
+    cancelled: Cancelled,
+    device: Device | None = None,
+    cpu_threads: int | None = None,
+) -> Ensemble:
+    """Train every member on the folds it does not leave out.
+
+    Args:
+        features: Of N rows, with thumbnails.
+        targets: Of the same rows.
+        folds_by_row: Shape (N,).
+        folds: K.
+        config: Hyperparameters of the networks.
+        seed: Members get seeds derived from it.
+        progress: Told after each step, over all members together.
+        cancelled: Asked before each step.
+        device: None chooses the best one here.
+        cpu_threads: None leaves the choice to torch. Other counts may round differently.
+
+    Raises:
+        LearningError: Too few rows, no thumbnails, or a diverging loss.
+        LearningCancelledError: ``cancelled`` said so.
+    """
+    images = features.thumbnails
+    if images is None:
+        raise LearningError("the thumbnail rungs need thumbnails", reason="no_thumbnails")
+    device = device or choose_device()
+    pairs = fold_pairs(folds)
+    rows_of = {pair: training_rows(folds_by_row, pair) for pair in pairs}
+    smallest = min(len(rows) for rows in rows_of.values())
+    if smallest < MIN_TRAINING_ROWS:
+        raise LearningError(
+            f"{len(features)} videos are too few: a thumbnail network would learn from {smallest},"
+            f" at least {MIN_TRAINING_ROWS} are needed; crawl more videos",
+            reason="too_few_videos",
+        )
+    total = sum(training_steps(len(rows), config) for rows in rows_of.values())
+    done = 0
+    members = {}
+    with threads(cpu_threads):
+        for number, (pair, rows) in enumerate(rows_of.items()):
+
+            def step(number: int = number) -> None:
+                nonlocal done
+                done += 1
+                progress(done, total, f"thumbnail network {number + 1} of {len(pairs)}")
+
+            part = targets.take(rows)
+            members[pair] = train_member(
+                pair,
+                images,
+                rows,
+                part,
+                _beyond_subscribers(features.subscriber_count[rows], part.log_views_per_day),
+                config=config,
+                seed=seed * len(pairs) + number,
+                device=device,
+                step=step,
+                cancelled=cancelled,
+            )
+    return Ensemble(folds, config, members, rows_of)
+
+
+def _beyond_subscribers(subscriber_count: FloatArray, log_views: FloatArray) -> FloatArray:
+    """Return the residual of the subscriber regression fitted on these very rows, shape (R,)."""
+    columns = SubscriberFeatures.fit(subscriber_count).columns(subscriber_count)
+    return log_views - linear_predictor(fit_linear(columns, log_views), columns)

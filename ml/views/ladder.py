@@ -1,0 +1,186 @@
+"""Train every rung of the ladder on one dataset, cross-fitted by channel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ml.arrays import ImageArray
+from ml.artifacts import ModelCard
+from ml.datasets import Dataset
+from ml.errors import LearningError
+from ml.images import PREPROCESSING, decode_thumbnails
+from ml.registry import rung_names
+from ml.runtime.device import choose_device
+from ml.splits import assign_folds
+from ml.views.cnn import Cancelled, CnnConfig, Progress
+from ml.views.constant import ConstantRung
+from ml.views.ensemble import Ensemble, train_ensemble
+from ml.views.rung import Features, Rung, Targets
+from ml.views.subscribers import SubscribersRung
+from ml.views.thumbnail import SubscribersThumbnailRung, ThumbnailRung, config_json
+
+OUT_OF_FOLD_SCHEMA = pa.schema(
+    [
+        pa.field("rung", pa.string(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("fold", pa.int64(), nullable=False),
+        pa.field("p_over", pa.float64(), nullable=False),
+        pa.field("log_views_per_day", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """Settings of one training run.
+
+    Attributes:
+        seed: Decides folds, first weights and the order of the training rows.
+        folds: K; the networks number K (K - 1) / 2.
+        cnn: Hyperparameters of the networks.
+        cpu_threads: For training; None leaves the choice to torch.
+    """
+
+    seed: int = 0
+    folds: int = 4
+    cnn: CnnConfig = field(default_factory=CnnConfig)
+    cpu_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainedLadder:
+    """All rungs and what they predicted for channels they had not seen.
+
+    Attributes:
+        rungs: By name, from the bottom up.
+        out_of_fold: ``OUT_OF_FOLD_SCHEMA``: one row for each rung and video.
+        ensemble: The networks, with the rows that each was trained on.
+    """
+
+    rungs: Mapping[str, Rung]
+    out_of_fold: pa.Table
+    ensemble: Ensemble
+
+    def with_metrics(self, metrics: Mapping[str, Mapping[str, object]]) -> "TrainedLadder":
+        """Return the same ladder with each rung's metrics written on its card."""
+        rungs = {
+            name: replace(rung, card=replace(rung.card, metrics=metrics.get(name, {})))  # type: ignore[type-var]
+            for name, rung in self.rungs.items()
+        }
+        return replace(self, rungs=rungs)
+
+    def save(self, directory: Path) -> dict[str, Path]:
+        """Save each rung in a folder of its name; return the folders by rung."""
+        folders = {name: directory / name for name in self.rungs}
+        for name, rung in self.rungs.items():
+            rung.save(folders[name])
+        return folders
+
+
+def dataset_images(dataset: Dataset, *, workers: int = 2) -> ImageArray:
+    """Decode every row's thumbnail, shape (N, 90, 160, 3) in the order of the dataset's table.
+
+    Raises:
+        LearningError: A thumbnail that cannot be decoded, by its SHA-256.
+    """
+    encoded = dict(dataset.thumbnails())
+    return decode_thumbnails(
+        dataset.strings("thumbnail_sha256"), encoded.__getitem__, workers=workers
+    )
+
+
+def train_ladder(
+    dataset: Dataset,
+    images: ImageArray,
+    config: LadderConfig,
+    progress: Progress = lambda _step, _total, _message: None,
+    cancelled: Cancelled = lambda: False,
+) -> TrainedLadder:
+    """Train all rungs.
+
+    Args:
+        dataset: The rows.
+        images: Their thumbnails, shape (N, 90, 160, 3), as from :func:`dataset_images`.
+        config: Settings.
+        progress: Told (step, total, message) as the networks train.
+        cancelled: Asked before each step; training stops if it returns True.
+
+    Raises:
+        LearningError: Too few channels or videos, labels of one class only, a diverging loss.
+        LearningCancelledError: ``cancelled`` said so.
+    """
+    features = Features(dataset.strings("channel_id"), dataset.subscriber_count, images)
+    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    _check(dataset, features, targets)
+    folds_by_row = assign_folds(features.channel_ids, seed=config.seed, folds=config.folds)
+    device = choose_device()
+    card = ModelCard(
+        dataset=dataset.description.id,
+        seed=config.seed,
+        folds=config.folds,
+        threshold=dataset.description.threshold,
+    )
+    seeing = replace(
+        card,
+        config={"cnn": config_json(config.cnn), "cpu_threads": config.cpu_threads},
+        preprocessing=PREPROCESSING,
+        device=device.description,
+    )
+    ensemble = train_ensemble(
+        features,
+        targets,
+        folds_by_row,
+        folds=config.folds,
+        config=config.cnn,
+        seed=config.seed,
+        progress=progress,
+        cancelled=cancelled,
+        device=device,
+        cpu_threads=config.cpu_threads,
+    )
+    fitted: list[Rung] = [
+        ConstantRung.fit(targets, folds_by_row, card),
+        SubscribersRung.fit(features, targets, folds_by_row, card),
+        ThumbnailRung.fit(features, targets, folds_by_row, seeing, ensemble),
+        SubscribersThumbnailRung.fit(features, targets, folds_by_row, seeing, ensemble),
+    ]
+    rungs = {rung.name: rung for rung in fitted}
+    assert tuple(rungs) == rung_names(), "the registry and the ladder name the same rungs"
+    tables = [
+        _out_of_fold(rung, features, dataset.strings("video_id"), folds_by_row) for rung in fitted
+    ]
+    return TrainedLadder(rungs, pa.concat_tables(tables), ensemble)
+
+
+def _check(dataset: Dataset, features: Features, targets: Targets) -> None:
+    assert features.thumbnails is not None
+    if len(features.thumbnails) != len(features):
+        raise LearningError(
+            f"{len(features.thumbnails)} thumbnails for {len(features)} videos",
+            reason="no_thumbnails",
+        )
+    if targets.is_over.all() or not targets.is_over.any():
+        side = "reach" if targets.is_over.all() else "miss"
+        raise LearningError(
+            f"all {len(features)} videos {side} {dataset.description.threshold:g} views per day:"
+            " nothing can be told apart; choose another threshold",
+            reason="one_class",
+        )
+
+
+def _out_of_fold(
+    rung: Rung, features: Features, video_ids: list[str], folds_by_row: np.typing.NDArray[np.int64]
+) -> pa.Table:
+    # Every rung scores a row with the model that never saw its channel, so this is out of fold.
+    predictions = rung.predict(features)
+    columns = [
+        pa.array([rung.name] * len(video_ids)),
+        pa.array(video_ids),
+        pa.array(folds_by_row),
+        pa.array(predictions.p_over),
+        pa.array(predictions.log_views_per_day),
+    ]
+    return pa.table(columns, schema=OUT_OF_FOLD_SCHEMA)

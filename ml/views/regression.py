@@ -1,0 +1,119 @@
+"""Linear and logistic regression in closed form and by Newton's method, and subscriber features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.arrays import BoolArray, FloatArray
+
+RIDGE = 1e-3
+"""Penalty on standardised slopes, in rows: negligible beside data, decisive for idle columns."""
+NEWTON_STEPS = 50
+TOLERANCE = 1e-10
+
+
+def log_subscribers(subscriber_count: FloatArray) -> FloatArray:
+    """Return log10(subscribers + 1), NaN where hidden."""
+    counts: FloatArray = np.log10(subscriber_count + 1)
+    return counts
+
+
+@dataclass(frozen=True)
+class SubscriberFeatures:
+    """Turns subscriber counts into columns; hidden counts take the training rows' median.
+
+    Attributes:
+        median: Of log10(subscribers + 1) over the training rows that show it.
+    """
+
+    median: float
+
+    @classmethod
+    def fit(cls, subscriber_count: FloatArray) -> "SubscriberFeatures":
+        """Learn the median; 0 where every count is hidden (the indicator then carries all)."""
+        known = subscriber_count[~np.isnan(subscriber_count)]
+        return cls(float(np.median(log_subscribers(known))) if len(known) else 0.0)
+
+    def columns(self, subscriber_count: FloatArray) -> FloatArray:
+        """Return (N, 2): log10(subscribers + 1) with hidden counts replaced, and hidden as 0/1."""
+        hidden = np.isnan(subscriber_count)
+        shown = np.where(hidden, 0.0, subscriber_count)
+        return np.column_stack(
+            [np.where(hidden, self.median, log_subscribers(shown)), hidden.astype(np.float64)]
+        )
+
+
+def fit_linear(columns: FloatArray, target: FloatArray) -> FloatArray:
+    """Fit least squares; return (1 + C,) coefficients, the intercept first.
+
+    Args:
+        columns: Shape (N, C).
+        target: Shape (N,).
+    """
+    centre, scale = _scaling(columns)
+    standard = (columns - centre) / scale
+    gram = standard.T @ standard + RIDGE * np.eye(columns.shape[1])
+    slopes = np.linalg.solve(gram, standard.T @ (target - target.mean())) / scale
+    coefficients: FloatArray = np.r_[target.mean() - centre @ slopes, slopes]
+    return coefficients
+
+
+def fit_logistic(columns: FloatArray, labels: BoolArray) -> FloatArray:
+    """Fit logistic regression by Newton's method; return (1 + C,), the intercept first.
+
+    Half a positive and half a negative row at the mean of the columns keep the fit finite where
+    all labels agree (cf. Jeffreys' prior); among hundreds of rows they are not felt.
+
+    Args:
+        columns: Shape (N, C).
+        labels: Shape (N,).
+    """
+    centre, scale = _scaling(columns)
+    standard = (columns - centre) / scale
+    design = np.column_stack(
+        [np.ones(len(standard) + 2), np.r_[standard, np.zeros((2, len(scale)))]]
+    )
+    target = np.r_[labels.astype(np.float64), 0.0, 1.0]
+    weight = np.r_[np.ones(len(labels)), 0.5, 0.5]
+    # Slopes are held a little; the two half rows hold the intercept.
+    penalty = np.diag(np.r_[0.0, np.full(len(scale), RIDGE)])
+    beta = np.zeros(design.shape[1])
+
+    def loss(at: FloatArray) -> float:
+        logits = design @ at
+        fit = np.logaddexp(0.0, logits) - target * logits
+        return float(weight @ fit + at @ penalty @ at / 2)
+
+    for _ in range(NEWTON_STEPS):
+        p = sigmoid(design @ beta)
+        gradient = design.T @ (weight * (p - target)) + penalty @ beta
+        hessian = (design.T * (weight * p * (1 - p))) @ design + penalty
+        step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+        size = 1.0
+        # Halving keeps Newton from overshooting where classes are nearly separable.
+        while loss(beta - size * step) > loss(beta) and size > TOLERANCE:
+            size /= 2
+        beta = beta - size * step
+        if np.abs(size * step).max() < TOLERANCE:
+            break
+    slopes = beta[1:] / scale
+    coefficients: FloatArray = np.r_[beta[0] - centre @ slopes, slopes]
+    return coefficients
+
+
+def linear_predictor(coefficients: FloatArray, columns: FloatArray) -> FloatArray:
+    """Return intercept + columns · slopes, shape (N,)."""
+    # Multiplied and summed by row, so that a row's result does not depend on its neighbours.
+    total: FloatArray = coefficients[0] + (columns * coefficients[1:]).sum(axis=1)
+    return total
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    result: FloatArray = np.exp(-np.logaddexp(0.0, -logits))
+    return result
+
+
+def _scaling(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    scale = columns.std(axis=0)
+    return columns.mean(axis=0), np.where(scale > 0, scale, 1.0)
