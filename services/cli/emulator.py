@@ -1,0 +1,81 @@
+"""``tubegrader emulator``: serve an offline YouTube on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def emulator(  # noqa: PLR0917 - Typer makes each parameter an option
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            help="Serve this folder's videos.csv and thumbnails/ instead of invented ones."
+        ),
+    ] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Serve invented channels and videos (the default).")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Which invented world.")] = 0,
+    channels: Annotated[int, typer.Option(help="How many invented channels.")] = 60,
+    videos: Annotated[int, typer.Option(help="How many invented videos.")] = 1_500,
+    effect: Annotated[
+        float | None,
+        typer.Option(
+            help="What the thumbnail adds to views: log10 of views/day per standard deviation. "
+            "0 plants no effect; left out, a clear one is planted."
+        ),
+    ] = None,
+    epoch: Annotated[
+        str | None,
+        typer.Option(
+            help="The moment at which the numbers hold, such as 2026-11-01T00:00:00Z (default: "
+            "now). Give the same one again to get the same world again."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8765,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write {url, pid} here once requests are answered.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The only valid API key (default: any but an empty one).")
+    ] = None,
+    daily_units: Annotated[
+        int, typer.Option(min=0, help="Quota units a key and a Pacific day.")
+    ] = 10_000,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds to wait before answering.")] = 0.0,
+) -> None:
+    """Serve an offline YouTube: Data API, thumbnails and feeds, until Ctrl-C."""
+    from services.emulator.app import create_app
+    from services.emulator.catalogs import choose_catalog
+    from services.emulator.introspection import exports
+    from services.emulator.quota import Quotas
+    from services.emulator.server import address, bind, serve
+
+    world = choose_catalog(
+        folder=catalog,
+        synthetic=synthetic,
+        seed=seed,
+        channels=channels,
+        videos=videos,
+        effect=effect,
+        epoch=epoch,
+    )
+    app = create_app(
+        world,
+        keys=None if key is None else frozenset({key}),
+        quotas=Quotas(units=daily_units),
+        latency_s=latency,
+    )
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # one of an earlier run would announce us too early
+    bound = bind(host, port)
+    url = address(bound)
+
+    def announce() -> None:
+        counts = f"{len(world.channels):,} channels, {len(world.videos):,} videos"
+        typer.echo(f"The offline YouTube listens on {url} ({counts}). Ctrl-C stops it.")
+        typer.echo("\n".join(exports(url, key=key or "offline")))
+
+    serve(app, bound, ready_file=ready_file, announce=announce)

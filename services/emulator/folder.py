@@ -1,0 +1,247 @@
+"""A catalogue from a folder of recorded videos: ``videos.csv`` and ``thumbnails/``.
+
+The recorded past is moved to the present: every video keeps the age it had when it was collected,
+so that at the epoch its age, its views and its channel's subscribers are what was recorded.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from PIL import Image, UnidentifiedImageError
+
+from services.emulator.catalog import (
+    CHANNEL_ID,
+    VIDEO_ID,
+    Catalog,
+    Channel,
+    RecordedViews,
+    ThumbnailVersion,
+    Video,
+)
+from services.errors import UsageError
+
+CSV_NAME = "videos.csv"
+COLUMNS = (
+    "video_id",
+    "channel_id",
+    "channel_title",
+    "title",
+    "published_at",
+    "collected_at",
+    "view_count",
+    "subscriber_count",
+    "thumbnail_file",
+)
+
+# Counts are unsigned 64-bit in the API; no larger number can have come from it.
+_LARGEST_COUNT = 2**64 - 1
+_ONE_YEAR = timedelta(days=365)
+
+
+def folder_catalog(directory: Path, *, epoch: datetime) -> Catalog:
+    """Return the videos of ``directory``, dated so that ``epoch`` is when they were collected.
+
+    At the epoch the view count is exactly the recorded one; later it grows at the lifetime rate.
+    0 recorded subscribers mean that the channel hides them. Several counts of one channel: the
+    one collected last holds. A row without ``thumbnail_file`` is a video without a picture.
+
+    Args:
+        directory: Holds ``videos.csv`` (UTF-8, columns ``COLUMNS``, others ignored) and the
+            320x180 JPEGs that its ``thumbnail_file`` names relative to the folder.
+        epoch: Aware; its fraction of a second is dropped.
+
+    Raises:
+        UsageError: If anything is missing or unreadable: file, row and what to do, on one line.
+    """
+    epoch = epoch.replace(microsecond=0)
+    if not directory.is_dir():
+        raise UsageError(
+            f"{directory} is no folder. Name one that holds {CSV_NAME} and thumbnails/."
+        )
+    rows = list(_rows(directory))
+    if not rows:
+        raise UsageError(f"{directory / CSV_NAME} lists no videos. Add a row for each video.")
+    seen: dict[str, _Row] = {}
+    for row in rows:
+        if row.video_id in seen:
+            row.refuse(
+                f"the video {row.video_id} is already in line {seen[row.video_id].line}. Remove one"
+            )
+        seen[row.video_id] = row
+    videos = [_video(row, epoch) for row in rows]
+    return Catalog.of(
+        _channels(rows, videos),
+        videos,
+        epoch=epoch,
+        picture=lambda key: _read(Path(key)),
+        facts={"kind": "folder", "directory": str(directory.resolve())},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the file, read and checked."""
+
+    path: Path
+    line: int
+    video_id: str
+    channel_id: str
+    channel_title: str
+    title: str
+    published_at: datetime
+    collected_at: datetime
+    view_count: int
+    subscriber_count: int
+    picture: Path | None
+
+    def refuse(self, why: str) -> NoReturn:
+        _refuse(self.path, self.line, why)
+
+
+def _rows(directory: Path) -> Iterator[_Row]:
+    path = directory / CSV_NAME
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UsageError(
+                    f"{path} lacks the column {missing[0]}. Its first line names them."
+                )
+            for cells in reader:
+                yield _row(directory, path, reader.line_num, cells)
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist. Put the list of videos there.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}). Make it readable.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 ({error.reason}). Save it as UTF-8.") from error
+    except csv.Error as error:
+        raise UsageError(f"{path} is not CSV ({error}). Repair or export it again.") from error
+
+
+def _row(directory: Path, path: Path, line: int, cells: dict[str, str | None]) -> _Row:
+    # DictReader files surplus cells under None and fills missing ones with None.
+    if None in cells or None in cells.values():
+        _refuse(path, line, "the number of cells differs from the first line's. Quote commas")
+    cell = {name: (cells[name] or "").strip() for name in COLUMNS}
+    for name, form, example in (
+        ("video_id", VIDEO_ID, "11 letters, digits, - or _"),
+        ("channel_id", CHANNEL_ID, "UC and 22 letters, digits, - or _"),
+    ):
+        if not form.fullmatch(cell[name]):
+            _refuse(path, line, f"{name} {cell[name]!r} is no id. Write {example}")
+    row = _Row(
+        path=path,
+        line=line,
+        video_id=cell["video_id"],
+        channel_id=cell["channel_id"],
+        channel_title=cell["channel_title"],
+        title=cell["title"],
+        published_at=_time(path, line, "published_at", cell["published_at"]),
+        collected_at=_time(path, line, "collected_at", cell["collected_at"]),
+        view_count=_count(path, line, "view_count", cell["view_count"]),
+        subscriber_count=_count(path, line, "subscriber_count", cell["subscriber_count"]),
+        picture=_picture(directory, path, line, cell["thumbnail_file"]),
+    )
+    if row.collected_at < row.published_at:
+        row.refuse("collected_at is before published_at. Correct one of them")
+    return row
+
+
+def _time(path: Path, line: int, name: str, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        _refuse(path, line, f"{name} {text!r} is no UTC time. Write it as 2023-05-09T12:00:00Z")
+    return time.astimezone(UTC)
+
+
+def _count(path: Path, line: int, name: str, text: str) -> int:
+    # The length first: int() refuses thousands of digits with an error of its own.
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_COUNT))
+    if not digits or int(text) > _LARGEST_COUNT:
+        _refuse(path, line, f"{name} {text!r} is no count. Write a whole number, 0 or more")
+    return int(text)
+
+
+def _picture(directory: Path, path: Path, line: int, text: str) -> Path | None:
+    """Return the image that ``text`` names inside ``directory``, after a look at its header."""
+    if not text:
+        return None
+    named = PurePosixPath(text)
+    if named.is_absolute() or ".." in named.parts or "\\" in text or "\0" in text:
+        _refuse(path, line, f"thumbnail_file {text!r} leaves the folder. Name a file inside it")
+    file = directory / named
+    if not file.resolve().is_relative_to(directory.resolve()):
+        _refuse(path, line, f"thumbnail_file {text!r} leaves the folder. Name a file inside it")
+    try:
+        with Image.open(file) as image:
+            kind = image.format
+    except FileNotFoundError:
+        _refuse(
+            path,
+            line,
+            f"{text} does not exist. Add it, or leave thumbnail_file empty if there is none",
+        )
+    except (UnidentifiedImageError, OSError):
+        kind = None
+    if kind != "JPEG":
+        _refuse(
+            path, line, f"{text} is no readable JPEG. Replace it, or leave thumbnail_file empty"
+        )
+    return file.absolute()
+
+
+def _refuse(path: Path, line: int, why: str) -> NoReturn:
+    raise UsageError(f"{path}, line {line}: {why}.")
+
+
+def _video(row: _Row, epoch: datetime) -> Video:
+    age = row.collected_at - row.published_at
+    published_at = epoch - age
+    pictures: tuple[ThumbnailVersion, ...] = ()
+    if row.picture is not None:
+        pictures = (ThumbnailVersion(published_at, os.fspath(row.picture)),)
+    return Video(
+        video_id=row.video_id,
+        channel_id=row.channel_id,
+        title=row.title,
+        published_at=published_at,
+        views=RecordedViews(row.view_count, age),
+        thumbnails=pictures,
+        # A recorded 320x180 has no more detail to show at 1280x720.
+        sizes=frozenset({"sddefault"}),
+    )
+
+
+def _channels(rows: list[_Row], videos: list[Video]) -> list[Channel]:
+    latest: dict[str, _Row] = {}
+    for row in sorted(rows, key=lambda row: (row.collected_at, row.subscriber_count)):
+        latest[row.channel_id] = row
+    oldest: dict[str, datetime] = {}
+    for video in videos:
+        known = oldest.get(video.channel_id, video.published_at)
+        oldest[video.channel_id] = min(known, video.published_at)
+    return [
+        Channel(
+            channel_id=channel_id,
+            title=row.channel_title,
+            # Not recorded: some time before its first video.
+            published_at=oldest[channel_id] - _ONE_YEAR,
+            subscribers=row.subscriber_count,
+            hidden_subscribers=row.subscriber_count == 0,
+        )
+        for channel_id, row in sorted(latest.items())
+    ]
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes()

@@ -1,0 +1,89 @@
+"""Behind the scenes, for tests and operators: the true numbers, the quota used, the requests."""
+
+from collections import Counter
+from datetime import datetime
+
+from services.emulator.catalog import DAY, Catalog, Video
+from services.emulator.quota import Ledger
+from services.emulator.resources import timestamp
+
+
+def truth(catalog: Catalog, at: datetime) -> dict[str, object]:
+    """Return every channel and visible video with its true values at ``at``.
+
+    Subscribers are exact and shown even when hidden; views a day are the lifetime average.
+    """
+    return {
+        "at": timestamp(at),
+        "epoch": timestamp(catalog.epoch),
+        "facts": dict(catalog.facts),
+        "channels": [
+            {
+                "channel_id": channel.channel_id,
+                "title": channel.title,
+                "handle": channel.handle,
+                "subscribers": catalog.subscribers(channel, at),
+                "hidden_subscribers": channel.hidden_subscribers,
+                "standing": channel.standing,
+                "videos": len(catalog.uploads(channel.channel_id, at)),
+            }
+            for channel in catalog.channels.values()
+        ],
+        "videos": [
+            _true_video(catalog, video, at)
+            for video in catalog.videos.values()
+            if catalog.visible(video, at)
+        ],
+    }
+
+
+def _true_video(catalog: Catalog, video: Video, at: datetime) -> dict[str, object]:
+    views = catalog.views(video, at)
+    return {
+        "video_id": video.video_id,
+        "channel_id": video.channel_id,
+        "published_at": timestamp(video.published_at),
+        "views": views,
+        "likes": catalog.likes(video, at),
+        "comments": catalog.comments(video, at),
+        "views_per_day": views / max((at - video.published_at) / DAY, 1.0),
+        "has_thumbnail": catalog.thumbnail(video, at) is not None,
+        "appeal": video.appeal,
+    }
+
+
+def quota_report(ledger: Ledger) -> dict[str, object]:
+    """Return the calls booked, one row a key, Pacific day and bucket."""
+    return {"quota": ledger.report()}
+
+
+def request_report(served: Counter[tuple[str, int]]) -> dict[str, object]:
+    """Return the answers given, by endpoint and status."""
+    report: dict[str, dict[str, int]] = {}
+    for (endpoint, status), count in sorted(served.items()):
+        report.setdefault(endpoint, {})[str(status)] = count
+    return {"requests": report}
+
+
+def welcome(catalog: Catalog, base_url: str) -> str:
+    """Return the front page: what this is and how to point TubeGrader at it."""
+    lines = [
+        "TubeGrader's offline YouTube.",
+        f"{len(catalog.channels):,} channels, {len(catalog.videos):,} videos; no network behind it.",
+        "",
+        *exports(base_url),
+        "",
+        "Behind the scenes: /emulator/truth  /emulator/quota  /emulator/requests",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def exports(base_url: str, *, key: str = "offline") -> list[str]:
+    """Return the shell lines that make TubeGrader read from here."""
+    url = base_url.rstrip("/")
+    return [
+        f"export TUBEGRADER_YOUTUBE_ENDPOINT={url}",
+        f"export TUBEGRADER_THUMBNAIL_URL={url}",
+        f"export TUBEGRADER_FEED_URL={url}",
+        f"export TUBEGRADER_YOUTUBE_API_KEY={key}",
+    ]
