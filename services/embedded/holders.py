@@ -1,6 +1,5 @@
 """Who uses a home right now: what was started is stopped when the last of them leaves."""
 
-import os
 import secrets
 import sys
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ class Holder:
     command: str
 
 
-def hold(home: Home, role: str) -> Holder:
-    """Record that this process uses the home. Holds the home's lock."""
-    process = ProcessId.current()
+def hold(home: Home, role: str, process: ProcessId | None = None) -> Holder:
+    """Record that a process, by default this one, uses the home. Holds the home's lock."""
+    process = process or ProcessId.current()
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]])
-    file = home.holders / f"{os.getpid()}-{secrets.token_hex(4)}.json"
+    file = home.holders / f"{process.pid}-{secrets.token_hex(4)}.json"
     write_json(file, {"process": process.as_json(), "role": role, "command": command})
     return Holder(file, process, role, command)
 
@@ -45,9 +44,22 @@ def living(home: Home) -> list[Holder]:
     return found
 
 
+def of_process(home: Home, process: ProcessId) -> list[Holder]:
+    """Return the uses by one process."""
+    return [holder for holder in living(home) if holder.process == process]
+
+
 def drop_dead(home: Home) -> None:
     """Forget the uses whose process was killed. Holds the home's lock."""
     alive = {holder.file for holder in living(home)}
     for file in home.holders.glob("*.json"):
         if file not in alive:
             file.unlink(missing_ok=True)
+
+
+def drop_all(home: Home) -> list[Holder]:
+    """Forget all uses and return those that were alive. Holds the home's lock."""
+    users = living(home)
+    for file in home.holders.glob("*.json"):
+        file.unlink(missing_ok=True)
+    return users

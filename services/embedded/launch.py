@@ -1,6 +1,5 @@
 """Start a server that outlives the command that needed it."""
 
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import TypedDict
 
 from services.embedded.account import Account
 from services.embedded.identity import ProcessId
+from services.embedded.logs import rotate
 
-_LOG_BYTES = 5_000_000
-_KEPT_LOGS = 3
 # The shell ends at once, so the server is nobody's child: no zombie, no Ctrl-C from our terminal.
 _IN_BACKGROUND = '"$@" >&2 </dev/null & echo $!'
 
@@ -57,36 +55,3 @@ def credentials(account: Account | None) -> Credentials:
     if account is None:
         return {"user": None, "group": None, "extra_groups": None}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
-
-
-def rotate(log: Path) -> None:
-    """Move a log that has grown large aside; the oldest of its predecessors goes."""
-    if not log.exists() or log.stat().st_size < _LOG_BYTES:
-        return
-    for number in range(_KEPT_LOGS - 1, 0, -1):
-        older = log.with_name(f"{log.name}.{number}")
-        if older.exists():
-            older.replace(log.with_name(f"{log.name}.{number + 1}"))
-    log.replace(log.with_name(f"{log.name}.1"))
-
-
-def tail(log: Path, n_lines: int = 8, *, since: int = 0) -> str:
-    """Return the last lines of a log, of those written after byte ``since``."""
-    try:
-        with log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            size = file.tell()
-            start = max(min(since, size), size - 64_000)
-            file.seek(start)
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-n_lines:])
-
-
-def log_size(log: Path) -> int:
-    """Return where the next line of a log will begin, in bytes."""
-    try:
-        return log.stat().st_size
-    except OSError:
-        return 0

@@ -2,13 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from services.embedded import holders, postgres, redis, urls
+from services.embedded import workers as worker_processes
 from services.embedded.home import Home
 from services.errors import TransientError
 
@@ -29,7 +30,12 @@ class Endpoints:
 
 @contextmanager
 def stack(
-    settings: "Settings", workers: bool = False, *, role: str = "command", durable: bool = True
+    settings: "Settings",
+    workers: bool = False,
+    *,
+    role: str = "command",
+    durable: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> Iterator[Endpoints]:
     """Have PostgreSQL, Redis and the object store ready while the block runs.
 
@@ -42,6 +48,7 @@ def stack(
         workers: Also have the worker processes and beat running.
         role: What to call this use in ``tubegrader status``.
         durable: False trades safety against a power cut for speed; for tests.
+        progress: Is told, in a few words, what is being done.
 
     Raises:
         UsageError: The home or an address cannot work; the message says what to do.
@@ -55,13 +62,53 @@ def stack(
             holder = holders.hold(home, role)
         try:
             with home.lock():
+                if progress is not None:
+                    progress("starting PostgreSQL and Redis")
                 endpoints = start_servers(home, settings, durable=durable)
+            if workers:
+                worker_processes.ensure(home, settings, progress=progress)
             yield endpoints
         finally:
             with home.lock():
                 holders.release(holder)
                 if not holders.living(home):
+                    worker_processes.stop(home)
                     stop_servers(home)
+
+
+def stay_up(home: Home) -> None:
+    """Let the supervisor, and with it everything, run on after its users have left."""
+    with home.lock():
+        supervisor = worker_processes.supervisor(home)
+        if supervisor is not None and not holders.of_process(home, supervisor):
+            holders.hold(home, "up", supervisor)
+
+
+def stop_all(home: Home) -> list[holders.Holder]:
+    """Stop everything that runs in a home; return who was using it."""
+    with home.lock():
+        users = holders.drop_all(home)
+        worker_processes.stop(home)
+        stop_servers(home)
+    return users
+
+
+def running_servers(home: Home, settings: "Settings") -> Endpoints | None:
+    """Return the endpoints if the home's own servers all run; others are not asked."""
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if database_url is None:
+        database = postgres.running(home)
+        if database is None:
+            return None
+        database_url = database.url
+    if redis_url is None:
+        queue = redis.running(home)
+        if queue is None:
+            return None
+        redis_url = queue.url
+    return Endpoints(
+        urls.database_url(database_url), urls.redis_url(redis_url), storage_url(home, settings)
+    )
 
 
 def start_servers(home: Home, settings: "Settings", *, durable: bool = True) -> Endpoints:

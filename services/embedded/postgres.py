@@ -14,7 +14,8 @@ from urllib.parse import quote
 from services.embedded.account import Account, account_for, open_programs, open_way
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
-from services.embedded.launch import credentials, launch, log_size, tail
+from services.embedded.launch import credentials, launch
+from services.embedded.logs import log_size, tail
 from services.errors import TransientError, UsageError
 
 NAME = "postgres"

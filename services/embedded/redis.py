@@ -14,7 +14,8 @@ from pathlib import Path
 
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
-from services.embedded.launch import launch, log_size, tail
+from services.embedded.launch import launch
+from services.embedded.logs import log_size, tail
 from services.errors import TransientError, UsageError
 
 NAME = "redis"

@@ -1,0 +1,184 @@
+"""The worker processes of one machine: which they are, and the supervisor that runs them."""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from services.embedded.home import Home
+from services.embedded.identity import ProcessId
+from services.embedded.launch import launch
+from services.embedded.logs import log_size, tail
+from services.embedded.processes import MARK, READY_FILE, ProcessSpec, ProcessState, stop_orphans
+from services.errors import TransientError, UsageError
+
+if TYPE_CHECKING:
+    from services.embedded.lifecycle import Endpoints
+    from services.settings import Settings
+
+SUPERVISOR = "supervisor"
+WORKERS = ("crawl", "media", "learning")
+BEAT = "beat"
+NAMES = (*WORKERS, BEAT)
+
+_CONCURRENCY = {"crawl": 2, "media": 1, "learning": 1}
+_READY_S = 120.0
+_LAUNCHES = 3
+_POLL_S = 0.05
+# The supervisor gives its processes their grace first.
+_STOP_S = 40.0
+# Two commands may differ in these and still share their workers.
+_OWN_AFFAIR = {"home", "log_format", "log_level"}
+
+
+def celery_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSpec]:
+    """Return the worker of each queue, and beat."""
+    env = {
+        **environment(settings),
+        "TUBEGRADER_DATABASE_URL": endpoints.database_url,
+        "TUBEGRADER_REDIS_URL": endpoints.redis_url,
+        "TUBEGRADER_STORAGE_URL": endpoints.storage_url,
+    }
+    celery = (sys.executable, "-m", "services.embedded.celery_process", "-A", "workers.app")
+    log_level = ("--loglevel", settings.log_level)
+    specs = []
+    for queue in WORKERS:
+        argv = [*celery, "worker", "-Q", queue, "-n", f"{queue}@%h", *log_level]
+        argv += ["-c", str(_CONCURRENCY[queue]), "--without-gossip", "--without-mingle"]
+        if queue == "learning":
+            # A forked child cannot use CUDA once its parent has.
+            argv += ["--pool-start-method", "spawn"]
+        specs.append(ProcessSpec(queue, argv, env))
+    # In memory: what has fired is in PostgreSQL, and a file of beat's own could only disagree.
+    beat = [*celery, "beat", "-S", "celery.beat:Scheduler", *log_level]
+    return [*specs, ProcessSpec(BEAT, beat, env)]
+
+
+def environment(settings: "Settings") -> dict[str, str]:
+    """Return the environment variables from which another process reads the same settings."""
+    from pydantic import SecretStr
+
+    found = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is not None:
+            shown = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            found[f"TUBEGRADER_{name.upper()}"] = shown
+    return found
+
+
+def fingerprint(settings: "Settings") -> dict[str, str]:
+    """Return a hash of each setting that decides what the workers do, secrets unreadable."""
+    return {
+        name: hashlib.sha256(value.encode()).hexdigest()[:16]
+        for name, value in environment(settings).items()
+        if name.removeprefix("TUBEGRADER_").lower() not in _OWN_AFFAIR
+    }
+
+
+def supervisor(home: Home) -> ProcessId | None:
+    """Return the home's supervisor if it runs."""
+    process = ProcessId.from_json(home.read_state(SUPERVISOR).get("process"))
+    return process if process is not None and process.alive() else None
+
+
+def ensure(
+    home: Home,
+    settings: "Settings",
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> ProcessId:
+    """Have a supervisor and wait until every one of its processes is ready.
+
+    Args:
+        home: Where to run; its servers are up and held by the caller.
+        settings: What the workers are to use.
+        progress: Is told, in a few words, what is being waited for.
+
+    Returns:
+        The supervisor.
+
+    Raises:
+        UsageError: A supervisor runs with other settings.
+        TransientError: A process keeps dying, or is not ready in time; the message has the last
+            lines of its log.
+    """
+    deadline = time.monotonic() + _READY_S
+    log = home.log(SUPERVISOR)
+    since = log_size(log)
+    launched: ProcessId | None = None
+    launches = 0
+    told = ""
+    while time.monotonic() < deadline:
+        record = home.read_state(SUPERVISOR)
+        process = supervisor(home)
+        if process is not None and record.get("phase") == "running":
+            _check_settings(home, settings, record)
+            waiting = ", ".join(_not_ready(record))
+            if not waiting:
+                return process
+            if progress is not None and waiting != told:
+                progress(f"waiting for {waiting}")
+            told = waiting
+        elif process is None and (launched is None or not launched.alive()):
+            if launches == _LAUNCHES:
+                break
+            stop_orphans(home, record.get("processes", {}))
+            launched = _launch(home, settings)
+            launches += 1
+        time.sleep(_POLL_S)
+    raise TransientError(
+        f"the worker processes did not become ready\n{tail(log, since=since)}".rstrip(),
+        reason="workersNotReady",
+        hint=f"their logs are in {home.logs}",
+    )
+
+
+def stop(home: Home) -> None:
+    """Stop the supervisor and its processes, also those that a killed one left behind."""
+    process = supervisor(home)
+    if process is not None:
+        process.stop(signal.SIGTERM, _STOP_S)
+    record = home.read_state(SUPERVISOR)
+    if record:
+        stop_orphans(home, record.get("processes", {}))
+        home.drop_state(SUPERVISOR)
+
+
+def _launch(home: Home, settings: "Settings") -> ProcessId | None:
+    ours = {f"TUBEGRADER_{name.upper()}" for name in type(settings).model_fields}
+    inherited = {n: v for n, v in os.environ.items() if n not in ours | {MARK, READY_FILE}}
+    # -P: a stray file in the working folder must not be imported.
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "services.embedded.supervise",
+    ]
+    env = {**inherited, **environment(settings)}
+    return launch(argv, log=home.log(SUPERVISOR), cwd=home.run, env=env)
+
+
+def _check_settings(home: Home, settings: "Settings", record: Mapping[str, Any]) -> None:
+    theirs, ours = record.get("settings", {}), fingerprint(settings)
+    different = sorted(n for n in {*theirs, *ours} if theirs.get(n) != ours.get(n))
+    if different:
+        raise UsageError(
+            f"the workers of {home.path} run with another {', '.join(different)}",
+            hint=f"stop them first: tubegrader --home {home.path} down",
+        )
+
+
+def _not_ready(record: Mapping[str, Any]) -> list[str]:
+    processes = record.get("processes", {})
+    for entry in processes.values():
+        if entry["state"] == ProcessState.FAILED:
+            raise TransientError(
+                f"a worker process keeps dying\n{entry['message']}",
+                reason="workerDies",
+                hint="tubegrader doctor checks what it needs",
+            )
+    return [name for name, entry in processes.items() if entry["state"] != ProcessState.UP]
