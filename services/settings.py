@@ -50,5 +50,8 @@ class Settings(BaseSettings):
     thumbnail_concurrency: int = Field(default=64, ge=1, le=1024)
     thumbnail_max_bytes: int = Field(default=2_000_000, ge=1_000)
 
+    lease_seconds: float = Field(default=120, gt=0)
+    """How long claimed work may go without a word before it is given to another worker."""
+
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = "INFO"

@@ -31,7 +31,7 @@ class ObjectStore:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Open a store by URL (file://, s3://, gs://, az://); credentials come from the environment.
+        """Open a store by URL (file, s3, gs, az); credentials come from the environment.
 
         Raises:
             UsageError: The URL names no store that can be opened.

@@ -66,6 +66,16 @@ def set_state(session: Session, channel_ids: Collection[str], state: str) -> Non
     session.execute(update(Channel).where(Channel.channel_id.in_(channel_ids)).values(state=state))
 
 
+def finish_discovery(
+    session: Session, channel_id: str, *, is_empty: bool, is_truncated: bool | None
+) -> None:
+    """Note what a walk through all uploads showed; ``is_truncated`` None leaves that as it was."""
+    values: dict[str, Any] = {"state": "empty" if is_empty else "active"}
+    if is_truncated is not None:
+        values["uploads_truncated"] = is_truncated
+    session.execute(update(Channel).where(Channel.channel_id == channel_id).values(**values))
+
+
 def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     """Append channel snapshots; one that exists for its slot is left alone. Return how many."""
     if not rows:

@@ -1,6 +1,7 @@
 """Jobs: submitted, claimed under a lease, kept alive by progress, ended."""
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,16 +37,33 @@ def newest(session: Session, *, limit: int, kind: str | None = None) -> list[Job
     return list(session.scalars(statement))
 
 
-def running(session: Session, kind: str) -> list[Job]:
-    """Return the running jobs of a kind."""
-    return list(session.scalars(select(Job).where(Job.kind == kind, Job.state == "running")))
+def lock_active(session: Session, kind: str) -> list[Job]:
+    """Return the waiting and running jobs of a kind that nobody else is looking at, locked."""
+    return list(
+        session.scalars(
+            select(Job)
+            .where(Job.kind == kind, Job.ready_at.is_not(None))
+            .order_by(Job.created_at)
+            .with_for_update(skip_locked=True)
+        )
+    )
 
 
-def claim(session: Session, *, limit: int, now: datetime, lease: timedelta) -> list[Job]:
+def begin(job: Job, *, now: datetime) -> None:
+    """Mark a locked job as running, without a worker of its own."""
+    job.state = "running"
+    job.lease_token = uuid.uuid4()
+    job.attempts += 1
+    job.started_at = job.started_at or now
+
+
+def claim(
+    session: Session, *, kinds: Collection[str], limit: int, now: datetime, lease: timedelta
+) -> list[Job]:
     """Lease ready jobs, each to a token of its own; end those whose workers keep dying."""
     ready = session.scalars(
         select(Job)
-        .where(Job.ready_at <= now)
+        .where(Job.kind.in_(kinds), Job.ready_at <= now)
         .order_by(Job.ready_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -53,18 +71,31 @@ def claim(session: Session, *, limit: int, now: datetime, lease: timedelta) -> l
     claimed = []
     for job in ready:
         if job.attempts >= MAX_ATTEMPTS:
-            _end(job, "failed", now=now)
-            job.error_kind, job.error_reason = "transient", "workerLost"
-            job.error_message = f"its worker ended without a word {job.attempts} times"
+            message = f"its worker ended without a word {job.attempts} times"
+            end(job, "failed", now=now, error=("transient", "workerLost", message))
             continue
-        job.state = "running"
-        job.lease_token = uuid.uuid4()
+        begin(job, now=now)
         job.ready_at = now + lease
-        job.attempts += 1
-        job.started_at = job.started_at or now
         claimed.append(job)
     session.flush()
     return claimed
+
+
+def take(session: Session, job_id: uuid.UUID, token: uuid.UUID, *, until: datetime) -> Job | None:
+    """Swap the token a job was sent with for a new one, so that a second message finds nothing.
+
+    Returns:
+        The job with its new token, or None when the token is spent.
+    """
+    job = session.scalars(
+        select(Job).where(Job.job_id == job_id, Job.lease_token == token).with_for_update()
+    ).one_or_none()
+    if job is None:
+        return None
+    job.lease_token = uuid.uuid4()
+    job.ready_at = until
+    session.flush()
+    return job
 
 
 def heartbeat(
@@ -117,10 +148,7 @@ def finish(
     ).one_or_none()
     if job is None:
         return False
-    _end(job, state, now=now)
-    job.result = result
-    if error is not None:
-        job.error_kind, job.error_reason, job.error_message = error
+    end(job, state, now=now, result=result, error=error)
     session.flush()
     return True
 
@@ -150,15 +178,26 @@ def request_cancel(session: Session, job_id: uuid.UUID, *, now: datetime) -> str
     if job is None:
         return None
     if job.state == "queued":
-        _end(job, "cancelled", now=now)
+        end(job, "cancelled", now=now)
     elif job.state == "running":
         job.cancel_requested = True
     session.flush()
     return job.state
 
 
-def _end(job: Job, state: str, *, now: datetime) -> None:
+def end(
+    job: Job,
+    state: str,
+    *,
+    now: datetime,
+    result: dict[str, Any] | None = None,
+    error: tuple[str, str, str] | None = None,
+) -> None:
+    """End a locked job; ``error`` is kind, reason and message."""
     job.state = state
     job.ready_at = None
     job.lease_token = None
     job.finished_at = now
+    job.result = result
+    if error is not None:
+        job.error_kind, job.error_reason, job.error_message = error

@@ -22,6 +22,11 @@ def dataset(session: Session, dataset_id: str) -> Dataset | None:
     return session.get(Dataset, dataset_id)
 
 
+def newest_dataset(session: Session) -> Dataset | None:
+    """Return the dataset frozen last, or None."""
+    return session.scalars(select(Dataset).order_by(Dataset.as_of.desc()).limit(1)).one_or_none()
+
+
 def add_model_version(
     session: Session,
     *,
@@ -61,11 +66,21 @@ def add_model_version(
     return row
 
 
-def model_versions_of_job(session: Session, job_id: uuid.UUID) -> list[ModelVersion]:
-    """Return what a training job has recorded, by rung."""
+def model_versions_like(
+    session: Session, *, dataset_id: str, seed: int, code_version: str, config: dict[str, Any]
+) -> list[ModelVersion]:
+    """Return the newest version of each rung that was trained in exactly this way."""
     return list(
         session.scalars(
-            select(ModelVersion).where(ModelVersion.job_id == job_id).order_by(ModelVersion.rung)
+            select(ModelVersion)
+            .distinct(ModelVersion.rung)
+            .where(
+                ModelVersion.dataset_id == dataset_id,
+                ModelVersion.seed == seed,
+                ModelVersion.code_version == code_version,
+                ModelVersion.config == config,
+            )
+            .order_by(ModelVersion.rung, ModelVersion.version.desc())
         )
     )
 
@@ -107,6 +122,17 @@ def scores_of(
         Score.log10_views_per_day,
     ).where(Score.model_version_id.in_(model_version_ids))
     return [(v, t, m, p, y) for v, t, m, p, y in session.execute(statement)]
+
+
+def fully_scored(session: Session, *, model_version_ids: Collection[int]) -> set[tuple[str, str]]:
+    """Return the (video_id, thumbnail_sha256) that have a score of every one of the models."""
+    rows = session.execute(
+        select(Score.video_id, Score.thumbnail_sha256)
+        .where(Score.model_version_id.in_(model_version_ids))
+        .group_by(Score.video_id, Score.thumbnail_sha256)
+        .having(func.count() == len(set(model_version_ids)))
+    )
+    return {(video, picture) for video, picture in rows}
 
 
 def add_evaluation(

@@ -1,6 +1,6 @@
 """Reading and writing videos, their snapshots and their thumbnails."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,16 @@ class CurrentThumbnail:
     thumbnail_sha256: str
     variant: str
     etag: str | None
+
+
+@dataclass(frozen=True)
+class ToScore:
+    """What a model is asked about one video; subscribers None = hidden."""
+
+    video_id: str
+    channel_id: str
+    thumbnail_sha256: str
+    subscriber_count: int | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,16 @@ def never_refreshed(session: Session, video_ids: Collection[str]) -> set[str]:
             )
         )
     )
+
+
+def published_at(session: Session, video_ids: Collection[str]) -> dict[str, datetime]:
+    """Return when each video was published; for a stream, when it started."""
+    rows = session.execute(
+        select(Video.video_id, func.coalesce(Video.actual_start_at, Video.published_at)).where(
+            Video.video_id.in_(video_ids)
+        )
+    )
+    return dict(rows.tuples().all())
 
 
 def set_state(session: Session, video_ids: Collection[str], state: str) -> None:
@@ -211,44 +231,56 @@ def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any
     return [dict(row) for row in rows]
 
 
-def to_score(
-    session: Session, *, model_version_ids: Collection[int], chunk: int
-) -> Iterator[list[tuple[str, str, str, int | None]]]:
-    """Yield chunks of videos whose current thumbnail lacks a score of any of the model versions.
+def count_to_score(session: Session, *, model_version_ids: Collection[int]) -> int:
+    """Count the videos that ``to_score`` would return in all."""
+    statement = text(f"SELECT count(*) {_TO_SCORE}")
+    counted = session.execute(
+        statement,
+        {"after": "", "models": list(model_version_ids), "n_models": len(model_version_ids)},
+    )
+    return int(counted.scalar_one())
 
-    Yields:
-        Lists of (video_id, channel_id, thumbnail_sha256, subscriber_count or None), by video id.
+
+def to_score(
+    session: Session, *, model_version_ids: Collection[int], after: str, limit: int
+) -> list[ToScore]:
+    """Return videos whose current thumbnail lacks a score of any of the model versions.
+
+    Args:
+        session: The unit of work.
+        model_version_ids: The models.
+        after: Only videos with a greater id: where the last page ended.
+        limit: The most to return, by video id.
     """
     statement = text(
-        """
-        SELECT v.video_id, v.channel_id, t.thumbnail_sha256, c.subscriber_count
-        FROM videos v
-        JOIN video_thumbnails t ON t.video_id = v.video_id AND t.is_current
-        LEFT JOIN LATERAL (
+        f"""
+        SELECT v.video_id, v.channel_id, t.thumbnail_sha256, (
             SELECT subscriber_count FROM channel_snapshots
             WHERE channel_id = v.channel_id ORDER BY slot DESC LIMIT 1
-        ) c ON true
-        WHERE v.video_id > :after AND (
-            SELECT count(*) FROM scores s
-            WHERE s.video_id = v.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
-              AND s.model_version_id = ANY(:models)
-        ) < :n_models
+        ) AS subscriber_count
+        {_TO_SCORE}
         ORDER BY v.video_id
-        LIMIT :chunk
+        LIMIT :limit
         """
     )
-    after = ""
-    while True:
-        rows = session.execute(
-            statement,
-            {
-                "after": after,
-                "models": list(model_version_ids),
-                "n_models": len(model_version_ids),
-                "chunk": chunk,
-            },
-        ).all()
-        if not rows:
-            return
-        after = rows[-1].video_id
-        yield [(r.video_id, r.channel_id, r.thumbnail_sha256, r.subscriber_count) for r in rows]
+    rows = session.execute(
+        statement,
+        {
+            "after": after,
+            "models": list(model_version_ids),
+            "n_models": len(model_version_ids),
+            "limit": limit,
+        },
+    )
+    return [ToScore(*row) for row in rows]
+
+
+_TO_SCORE = """
+    FROM videos v
+    JOIN video_thumbnails t ON t.video_id = v.video_id AND t.is_current
+    WHERE v.video_id > :after AND (
+        SELECT count(*) FROM scores s
+        WHERE s.video_id = v.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
+          AND s.model_version_id = ANY(:models)
+    ) < :n_models
+"""

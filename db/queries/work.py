@@ -14,9 +14,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import WorkItem
+from db.models.work import WORK_KINDS
 
 MAX_ATTEMPTS = 8
 """After so many claims without an end an item counts as failed: its workers die of it."""
+
+
+KINDS = WORK_KINDS
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Progress:
     waiting_until: datetime | None
     """When everything left is parked (by quota or a failure): the moment the first is ready."""
     waiting_reason: str | None
+    waiting_message: str | None
 
     @property
     def finished(self) -> bool:
@@ -103,6 +108,28 @@ def make_due(
     )
     if channel_ids is not None:
         statement = statement.where(WorkItem.channel_id.in_(channel_ids))
+    return len(session.execute(statement).all())
+
+
+def stand_down(
+    session: Session, *, channel_ids: Collection[str], later: datetime, now: datetime
+) -> int:
+    """Take back what is due and not begun: next at ``later``, or never if it never was done.
+
+    Returns:
+        How many items were taken back.
+    """
+    never = WorkItem.done_at.is_(None)
+    statement = (
+        update(WorkItem)
+        .where(WorkItem.channel_id.in_(channel_ids), WorkItem.state == "due", WorkItem.slot <= now)
+        .values(
+            state=_if(never, "idle", "due"),
+            slot=_if(never, None, later),
+            ready_at=_if(never, None, later),
+        )
+        .returning(WorkItem.entity_id)
+    )
     return len(session.execute(statement).all())
 
 
@@ -227,6 +254,8 @@ def fail(
             state="failed" if retry_at is None else "due",
             ready_at=retry_at,
             lease_token=None,
+            # Being sent away says nothing about the item itself.
+            attempts=0 if kind in ("quota", "blocked") else WorkItem.attempts,
             error_kind=kind,
             error_reason=reason,
             error_message=message[:2000],
@@ -235,6 +264,15 @@ def fail(
         .returning(WorkItem.entity_id)
     )
     return len(session.execute(statement).all())
+
+
+def done_before(session: Session, kind: str, entity_id: str) -> bool:
+    """Tell whether work of this kind ever succeeded on an entity."""
+    return session.execute(
+        select(WorkItem.done_at.is_not(None)).where(
+            WorkItem.kind == kind, WorkItem.entity_id == entity_id
+        )
+    ).scalar_one()
 
 
 def count_leased(session: Session, kind: str, *, now: datetime) -> int:
@@ -269,7 +307,9 @@ def progress(
                 min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
                 bool_or(NOT is_done AND state = 'leased') AS any_leased,
                 (array_agg(error_reason ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS reason
+                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS reason,
+                (array_agg(error_message ORDER BY ready_at)
+                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS message
             FROM mine
             """
         ),
@@ -282,6 +322,7 @@ def progress(
         failed=row.failed,
         waiting_until=row.first_ready if parked else None,
         waiting_reason=row.reason if parked else None,
+        waiting_message=row.message if parked else None,
     )
 
 

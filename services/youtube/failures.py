@@ -83,6 +83,11 @@ class ApiKeyError(PermanentError):
     """The key is missing, wrong or not allowed here: no call can work; no item is at fault."""
 
 
+def concerns_key(reason: str) -> bool:
+    """Tell whether a reason, as recorded on an item, is about the key and not about the item."""
+    return reason == "keyMissing" or reason.lower() in _KEY_REASONS
+
+
 def missing_key() -> ApiKeyError:
     """Return the error for a call without any key."""
     return ApiKeyError("No YouTube API key is set.", reason="keyMissing", hint=KEY_HINT)

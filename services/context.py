@@ -1,0 +1,98 @@
+"""What a service needs around it, made once per process from the settings."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from db.session import SessionFactory, make_engine, make_session_factory
+from services.clock import Clock, system_clock
+from services.errors import UsageError
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.queue import TaskQueue
+    from services.storage import ObjectStore
+    from services.youtube.gateway import YouTubeGateway
+
+
+@dataclass
+class Context:
+    """The database, the object store, the queue and YouTube, each opened when first used."""
+
+    settings: Settings
+    clock: Clock = field(default=system_clock)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long claimed work may go without a word."""
+        return timedelta(seconds=self.settings.lease_seconds)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The database's engine."""
+        return make_engine(_needed(self.settings.database_url, "TUBEGRADER_DATABASE_URL"))
+
+    @cached_property
+    def sessions(self) -> SessionFactory:
+        """The factory of units of work."""
+        return make_session_factory(self.engine)
+
+    @cached_property
+    def store(self) -> "ObjectStore":
+        """The object store."""
+        from services.storage import ObjectStore  # noqa: PLC0415  (each part when first used)
+
+        return ObjectStore.from_url(_needed(self.settings.storage_url, "TUBEGRADER_STORAGE_URL"))
+
+    @cached_property
+    def queue(self) -> "TaskQueue":
+        """The way to the workers."""
+        from services.queue import TaskQueue  # noqa: PLC0415
+
+        return TaskQueue(_needed(self.settings.redis_url, "TUBEGRADER_REDIS_URL"))
+
+    @cached_property
+    def youtube(self) -> "YouTubeGateway":
+        """YouTube's Data API, with its quota booked in the database."""
+        from services.youtube.gateway import YouTubeGateway  # noqa: PLC0415
+        from services.youtube.quota import (  # noqa: PLC0415
+            DatabaseLedger,
+            daily_limits,
+            key_fingerprint,
+        )
+
+        key = self.settings.youtube_api_key
+        if key is None:
+            raise UsageError(
+                "no YouTube API key is set",
+                reason="keyMissing",
+                hint="export TUBEGRADER_YOUTUBE_API_KEY=…; the README tells how to get one",
+            )
+        return YouTubeGateway(
+            key.get_secret_value(),
+            DatabaseLedger(
+                self.sessions,
+                key_fingerprint(key.get_secret_value()),
+                daily_limits(self.settings.youtube_daily_units),
+                self.clock,
+            ),
+            self.clock,
+            endpoint=self.settings.youtube_endpoint,
+        )
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+
+def _needed(url: str | None, name: str) -> str:
+    if url is None:
+        raise UsageError(
+            f"{name} is not set and no embedded stack is running",
+            hint="run `tubegrader up`, or set it to a running server",
+        )
+    return url

@@ -1,0 +1,56 @@
+"""What is due, claimed and sent to workers. Runs every second; any number may run at once.
+
+Claims are committed before anything is sent. A message that is lost costs one lease; what is due
+comes again by itself.
+"""
+
+import uuid
+
+from db.queries import jobs, work
+from db.session import unit_of_work
+from services.context import Context
+from services.crawl import runs
+from services.queue import TASK_OF_JOB, TASK_OF_WORK
+
+BATCH_SIZE = {
+    # Fifty ids are one call of the API; a channel's uploads are a call for each fifty videos.
+    "channel.snapshot": 50,
+    "channel.discover": 10,
+    "video.snapshot": 50,
+    "video.thumbnail": 200,
+}
+MOST_LEASED_BATCHES = 20
+"""Batches of a kind under lease at once: enough for many workers, few enough that a lease does
+not run out while its message waits in the queue."""
+
+
+def dispatch(context: Context) -> int:
+    """Claim due work and jobs and send them to their queues; return how many messages went out."""
+    runs.advance(context)
+    messages: list[tuple[str, tuple[str, ...]]] = []
+    for kind, task in TASK_OF_WORK.items():
+        messages += [(task, (str(token),)) for token in _claim_batches(context, kind)]
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        for job in jobs.claim(
+            session, kinds=tuple(TASK_OF_JOB), limit=10, now=now, lease=context.lease
+        ):
+            messages.append((TASK_OF_JOB[job.kind], (str(job.job_id), str(job.lease_token))))
+    for name, args in messages:
+        context.queue.send(name, *args)
+    return len(messages)
+
+
+def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
+    now = context.clock()
+    size = BATCH_SIZE[kind]
+    tokens: list[uuid.UUID] = []
+    with unit_of_work(context.sessions) as session:
+        under_way = work.count_leased(session, kind, now=now)
+        room = MOST_LEASED_BATCHES - -(-under_way // size)
+        while len(tokens) < room:
+            token = work.claim(session, kind, limit=size, now=now, lease=context.lease)
+            if token is None:
+                break
+            tokens.append(token)
+    return tokens

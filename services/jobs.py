@@ -1,0 +1,271 @@
+"""Jobs: what users and schedules ask for, with progress, cancellation and an end.
+
+The row is the truth. A worker takes a job by swapping the token it was sent for one of its own,
+so a message that comes twice starts nothing twice; a thread keeps the lease while it works.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from db.models import Job
+from db.queries import jobs as rows
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import QuotaError, TransientError, TubeGraderError, UsageError
+
+log = structlog.get_logger()
+
+
+class JobCancelledError(Exception):
+    """Somebody asked for the job to be cancelled; raised inside the work."""
+
+
+class LeaseLostError(Exception):
+    """Another worker has the job now; this one must stop and change nothing more."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as a front door shows it."""
+
+    job_id: str
+    kind: str
+    state: str
+    progress_done: int
+    progress_total: int
+    progress_message: str | None
+    error_reason: str | None
+    error_message: str | None
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+
+
+def submit(context: Context, kind: str, params: dict[str, Any]) -> uuid.UUID:
+    """Record a job; a dispatcher starts it. Returns its id."""
+    with unit_of_work(context.sessions) as session:
+        return rows.submit(session, kind, params, now=context.clock())
+
+
+def view(context: Context, job_id: uuid.UUID) -> JobView:
+    """Return a job.
+
+    Raises:
+        UsageError: There is none with this id.
+    """
+    with unit_of_work(context.sessions) as session:
+        job = rows.get(session, job_id)
+        if job is None:
+            raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
+        return _view(job)
+
+
+def newest(context: Context, *, limit: int = 20) -> list[JobView]:
+    """Return the newest jobs."""
+    with unit_of_work(context.sessions) as session:
+        return [_view(job) for job in rows.newest(session, limit=limit)]
+
+
+def find(context: Context, prefix: str) -> JobView:
+    """Return the one job whose id starts with ``prefix``.
+
+    Raises:
+        UsageError: None or several do.
+    """
+    found = [job for job in newest(context, limit=10_000) if job.job_id.startswith(prefix.lower())]
+    if len(found) != 1:
+        problem = "no job" if not found else f"{len(found)} jobs"
+        raise UsageError(
+            f"{problem} with an id that starts with {prefix!r}",
+            hint="`tubegrader jobs list` shows them",
+        )
+    return found[0]
+
+
+def cancel(context: Context, job_id: uuid.UUID) -> str:
+    """Ask a job to stop; return its state afterwards.
+
+    Raises:
+        UsageError: There is no such job.
+    """
+    with unit_of_work(context.sessions) as session:
+        state = rows.request_cancel(session, job_id, now=context.clock())
+    if state is None:
+        raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
+    return state
+
+
+class JobHandle:
+    """A running job, as its work sees it: say how far it is, learn whether to stop."""
+
+    def __init__(self, context: Context, job_id: uuid.UUID, token: uuid.UUID, params: Any) -> None:
+        self.job_id = job_id
+        self.token = token
+        self.params: dict[str, Any] = params
+        self._context = context
+        self._cancelled = threading.Event()
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        self._progress: tuple[int, int, str] | None = None
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """Note how far the work is; written by the keeper of the lease.
+
+        Raises:
+            JobCancelledError: The user cancelled it.
+            LeaseLostError: Another worker has it.
+        """
+        self._progress = (done, total, message)
+        self.check()
+
+    def check(self) -> None:
+        """Raise if the work must stop (see ``progress``)."""
+        if self._lost.is_set():
+            raise LeaseLostError
+        if self._cancelled.is_set():
+            raise JobCancelledError
+
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Extend the lease and write progress from a thread while the block runs."""
+        keeper = threading.Thread(target=self._keep, name="job-lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            keeper.join()
+
+    def _keep(self) -> None:
+        lease = self._context.lease
+        pause = min(1.0, lease.total_seconds() / 4)
+        while not self._ended.wait(pause):
+            done, total, message = self._progress or (None, None, None)
+            try:
+                with unit_of_work(self._context.sessions) as session:
+                    cancel_requested = rows.heartbeat(
+                        session,
+                        self.job_id,
+                        self.token,
+                        until=self._context.clock() + lease,
+                        done=done,
+                        total=total,
+                        message=message,
+                    )
+            except Exception:
+                # The database may be away for a moment; whether the lease is lost, it will say.
+                log.warning("job.heartbeat_failed", job_id=str(self.job_id), exc_info=True)
+                continue
+            if cancel_requested is None:
+                self._lost.set()
+            elif cancel_requested:
+                self._cancelled.set()
+
+
+def run(
+    context: Context,
+    job_id: uuid.UUID,
+    token: uuid.UUID,
+    work: Callable[[Context, JobHandle], dict[str, Any]],
+) -> str:
+    """Take a job and do its work; record the end. Called by workers.
+
+    Returns:
+        How it ended: a job state, ``queued`` when it is to be tried again, or ``taken`` when
+        another worker has it.
+    """
+    with unit_of_work(context.sessions) as session:
+        lease_end = context.clock() + context.lease
+        job = rows.take(session, job_id, token, until=lease_end)
+        if job is None or job.lease_token is None:
+            return "taken"
+        handle = JobHandle(context, job_id, job.lease_token, job.params)
+    try:
+        with handle.kept_alive():
+            result = work(context, handle)
+    except LeaseLostError:
+        return "taken"
+    except JobCancelledError:
+        return _finish(context, handle, "cancelled")
+    except (TransientError, QuotaError) as error:
+        return _try_again(context, handle, error)
+    except TubeGraderError as error:
+        return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
+    except Exception as error:
+        # A defect: say so in the row, and let the worker log the trace.
+        problem = ("permanent", "defect", f"{type(error).__name__}: {error}")
+        _finish(context, handle, "failed", error=problem)
+        raise
+    return _finish(context, handle, "succeeded", result=result)
+
+
+def _finish(
+    context: Context,
+    handle: JobHandle,
+    state: str,
+    *,
+    result: dict[str, Any] | None = None,
+    error: tuple[str, str, str] | None = None,
+) -> str:
+    with unit_of_work(context.sessions) as session:
+        kept = rows.finish(
+            session,
+            handle.job_id,
+            handle.token,
+            state,
+            now=context.clock(),
+            result=result,
+            error=error,
+        )
+    return state if kept else "taken"
+
+
+def _try_again(context: Context, handle: JobHandle, error: TransientError | QuotaError) -> str:
+    now = context.clock()
+    later = error.reset_at if isinstance(error, QuotaError) else now + timedelta(minutes=1)
+    with unit_of_work(context.sessions) as session:
+        job = rows.get(session, handle.job_id)
+        worn_out = job is None or job.attempts >= rows.MAX_ATTEMPTS
+        if not worn_out:
+            message = f"trying again at {later:%Y-%m-%d %H:%M} UTC: {error}"
+            rows.retry_later(session, handle.job_id, handle.token, at=later, message=message)
+            return "queued"
+    return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
+
+
+def _line(error: TubeGraderError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
+def _view(job: Job) -> JobView:
+    return JobView(
+        job_id=str(job.job_id),
+        kind=job.kind,
+        state=job.state,
+        progress_done=job.progress_done,
+        progress_total=job.progress_total,
+        progress_message=job.progress_message,
+        error_reason=job.error_reason,
+        error_message=job.error_message,
+        result=job.result,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )

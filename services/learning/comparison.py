@@ -1,0 +1,160 @@
+"""Comparison: the scores in the database against what the videos did, rung by rung."""
+
+import tempfile
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from db.models import ModelVersion
+from db.queries import learning
+from db.session import unit_of_work
+from ml.datasets import Dataset
+from ml.errors import LearningError
+from ml.splits import folds_of
+from ml.views.evaluation import BASELINE, FULL, evaluate
+from ml.views.ladder import OUT_OF_FOLD_SCHEMA
+from services.context import Context
+from services.errors import PermanentError
+from services.jobs import JobHandle
+from services.learning import datasets
+
+RESAMPLES = 2000
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a comparison job: judge the newest models' scores of their own dataset.
+
+    Returns:
+        The evaluation's id and its sentence; ``is_new`` is False when the same models were
+        compared before.
+
+    Raises:
+        PermanentError: There is no model, or videos of the dataset have no score.
+    """
+    with unit_of_work(context.sessions) as session:
+        models = learning.newest_model_versions(session)
+        newest = learning.newest_evaluation(session)
+    if not models:
+        raise PermanentError(
+            "there is no model to compare", reason="noModel", hint="`tubegrader train` first"
+        )
+    ids = {model.rung: model.model_version_id for model in models}
+    if newest is not None and newest.detail.get("model_version_ids") == ids:
+        return {
+            "evaluation_id": newest.evaluation_id,
+            "sentence": newest.sentence,
+            "is_new": False,
+        }
+    job.progress(0, 0, "resampling channels")
+    with tempfile.TemporaryDirectory(prefix="tubegrader-comparison-") as folder:
+        dataset = datasets.fetch(context, models[0].dataset_id, Path(folder))
+        predictions = _predictions(context, dataset, models)
+        try:
+            evaluation = evaluate(dataset, predictions, resamples=RESAMPLES, seed=models[0].seed)
+        except LearningError as error:
+            raise PermanentError(str(error), reason=error.reason) from error
+    detail = evaluation.as_json()
+    job.check()
+    with unit_of_work(context.sessions) as session:
+        evaluation_id = learning.add_evaluation(
+            session,
+            dataset_id=models[0].dataset_id,
+            job_id=job.job_id,
+            created_at=context.clock(),
+            n_videos=evaluation.n_videos,
+            n_channels=evaluation.n_channels,
+            sentence=evaluation.sentence,
+            detail=detail | {"model_version_ids": ids},
+            metrics=_metric_rows(detail, ids),
+        )
+    return {"evaluation_id": evaluation_id, "sentence": evaluation.sentence, "is_new": True}
+
+
+def newest_comparison(context: Context) -> dict[str, Any]:
+    """Return the newest comparison as ``compare --json`` prints it.
+
+    Raises:
+        PermanentError: Nothing was compared yet.
+    """
+    with unit_of_work(context.sessions) as session:
+        newest = learning.newest_evaluation(session)
+    if newest is None:
+        raise PermanentError(
+            "nothing was compared yet",
+            reason="noComparison",
+            hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
+        )
+    return {
+        **newest.detail,
+        "evaluation_id": newest.evaluation_id,
+        "evaluated_at": newest.created_at.isoformat(),
+    }
+
+
+def submit_if_needed(context: Context) -> uuid.UUID | None:
+    """Submit a comparison unless the newest models were compared; return the job's id."""
+    from services import jobs  # noqa: PLC0415
+
+    with unit_of_work(context.sessions) as session:
+        models = learning.newest_model_versions(session)
+        newest = learning.newest_evaluation(session)
+    ids = {model.rung: model.model_version_id for model in models}
+    if not models or (newest is not None and newest.detail.get("model_version_ids") == ids):
+        return None
+    return jobs.submit(context, "compare", {})
+
+
+def _predictions(context: Context, dataset: Dataset, models: Sequence[ModelVersion]) -> pa.Table:
+    """Return the scores of the dataset's rows in ``OUT_OF_FOLD_SCHEMA``."""
+    with unit_of_work(context.sessions) as session:
+        scores = learning.scores_of(
+            session, model_version_ids=[model.model_version_id for model in models]
+        )
+    by_key = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
+    video_ids, pictures = dataset.strings("video_id"), dataset.strings("thumbnail_sha256")
+    folds = folds_of(
+        dataset.strings("channel_id"), seed=models[0].seed, folds=models[0].config["folds"]
+    )
+    rows = []
+    for model in models:
+        for video, picture, fold in zip(video_ids, pictures, folds.tolist(), strict=True):
+            score = by_key.get((model.model_version_id, video, picture))
+            if score is None:
+                raise PermanentError(
+                    f"video {video} has no score of {model.rung} version {model.version}",
+                    reason="notScored",
+                    hint="`tubegrader score` first",
+                )
+            rows.append((model.rung, video, fold, *score))
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(list(c)) for c in columns], schema=OUT_OF_FOLD_SCHEMA)
+
+
+def _metric_rows(detail: dict[str, Any], ids: dict[str, int]) -> list[dict[str, Any]]:
+    rows = []
+    for rung, metrics in detail["rungs"].items():
+        for metric, interval in metrics.items():
+            # A metric that is undefined here (and so null) has no row.
+            if isinstance(interval, dict) and interval["value"] is not None:
+                rows.append(_metric_row(rung, metric, "", ids.get(rung), interval))
+    for metric, interval in detail["beyond_subscribers"].items():
+        if interval["value"] is not None:
+            rows.append(_metric_row(FULL, metric, BASELINE, ids.get(FULL), interval))
+    return rows
+
+
+def _metric_row(
+    rung: str, metric: str, baseline: str, model_version_id: int | None, interval: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "rung": rung,
+        "metric": metric,
+        "baseline": baseline,
+        "model_version_id": model_version_id,
+        "value": interval["value"],
+        "low": interval["low"],
+        "high": interval["high"],
+    }

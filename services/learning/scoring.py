@@ -1,0 +1,199 @@
+"""Batch scoring: store → decode → models → Postgres, reading ahead while the models work.
+
+Rows of the models' own dataset are scored with what was known when it was frozen, so that a
+comparison judges exactly what was asked; every other video with what is known now. No score comes
+from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from db.models import ModelVersion
+from db.queries import learning, videos
+from db.session import unit_of_work
+from ml.arrays import ImageArray
+from ml.datasets import Dataset
+from ml.errors import LearningError
+from ml.images import decode_thumbnails
+from ml.registry import load_rung
+from ml.views.rung import Features, Rung
+from services.context import Context
+from services.errors import PermanentError
+from services.jobs import JobHandle
+from services.learning import datasets
+from services.learning.files import get_folder
+
+log = structlog.get_logger()
+
+CHUNK = 512
+"""Videos at a time: their decoded pictures take 22 MB."""
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    videos: Sequence[videos.ToScore]
+    images: ImageArray
+    unreadable: int
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a scoring job: every video without a score of the newest models gets one of each.
+
+    Returns:
+        How many videos were scored now and by which models; how many pictures were unreadable.
+
+    Raises:
+        PermanentError: There is no model yet, or an artefact is damaged.
+    """
+    with unit_of_work(context.sessions) as session:
+        models = learning.newest_model_versions(session)
+    if not models:
+        raise PermanentError(
+            "there is no model to score with", reason="noModel", hint="`tubegrader train` first"
+        )
+    ids = [model.model_version_id for model in models]
+    scored = unreadable = 0
+    with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as name:
+        folder = Path(name)
+        rungs = _load(context, models, folder)
+        dataset = datasets.fetch(context, models[0].dataset_id, folder / "dataset")
+        asked = _of_dataset(context, dataset, ids)
+        with unit_of_work(context.sessions) as session:
+            total = len(asked) + videos.count_to_score(session, model_version_ids=ids)
+        job.progress(0, total, "scoring videos")
+        for chunk in _read_ahead(context, _chunks(context, asked, ids)):
+            _score(context, models, rungs, chunk)
+            scored += len(chunk.videos)
+            unreadable += chunk.unreadable
+            # Rows of the dataset are counted in both parts of the total.
+            job.progress(scored, max(total, scored), "scoring videos")
+    return {
+        "scored": scored,
+        "unreadable": unreadable,
+        "models": {model.rung: model.version for model in models},
+    }
+
+
+def _load(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
+    try:
+        return [
+            load_rung(get_folder(context.store, m.files, folder / str(m.model_version_id)))
+            for m in models
+        ]
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+
+
+def _of_dataset(
+    context: Context, dataset: Dataset, model_ids: Sequence[int]
+) -> list[videos.ToScore]:
+    """Return the dataset's rows that lack a score, with the subscribers of that time."""
+    rows = dataset.table.select(
+        ["video_id", "channel_id", "thumbnail_sha256", "subscriber_count"]
+    ).to_pylist()
+    with unit_of_work(context.sessions) as session:
+        scored = learning.fully_scored(session, model_version_ids=model_ids)
+        present = videos.known_ids(session, [row["video_id"] for row in rows])
+    return [
+        videos.ToScore(**row)
+        for row in rows
+        if (row["video_id"], row["thumbnail_sha256"]) not in scored and row["video_id"] in present
+    ]
+
+
+def _chunks(
+    context: Context, asked: Sequence[videos.ToScore], model_ids: Sequence[int]
+) -> Iterator[Sequence[videos.ToScore]]:
+    """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
+    for start in range(0, len(asked), CHUNK):
+        yield asked[start : start + CHUNK]
+    already = {(v.video_id, v.thumbnail_sha256) for v in asked}
+    after = ""
+    while True:
+        with unit_of_work(context.sessions) as session:
+            page = videos.to_score(session, model_version_ids=model_ids, after=after, limit=CHUNK)
+        if not page:
+            return
+        after = page[-1].video_id
+        rest = [v for v in page if (v.video_id, v.thumbnail_sha256) not in already]
+        if rest:
+            yield rest
+
+
+def _read_ahead(context: Context, chunks: Iterator[Sequence[videos.ToScore]]) -> Iterator[_Chunk]:
+    """Fetch and decode the next chunk while the caller works on this one."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+
+        def read_next() -> _Chunk | None:
+            chunk = next(chunks, None)
+            return None if chunk is None else _read(context, chunk)
+
+        coming = pool.submit(read_next)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(read_next)
+            if chunk.videos:
+                yield chunk
+
+
+def _read(context: Context, asked: Sequence[videos.ToScore]) -> _Chunk:
+    names = sorted({video.thumbnail_sha256 for video in asked})
+    content = dict(zip(names, context.store.get_many(names), strict=True))
+    try:
+        images = decode_thumbnails([v.thumbnail_sha256 for v in asked], content.__getitem__)
+        return _Chunk(asked, images, 0)
+    except LearningError:
+        return _readable_only(asked, content)
+
+
+def _readable_only(asked: Sequence[videos.ToScore], content: dict[str, bytes]) -> _Chunk:
+    """Decode one by one; a picture that cannot be decoded is left out and said in the log."""
+    kept, images = [], []
+    for video in asked:
+        try:
+            images.append(decode_thumbnails([video.thumbnail_sha256], content.__getitem__))
+            kept.append(video)
+        except LearningError as error:
+            log.warning("scoring.unreadable", video_id=video.video_id, problem=str(error))
+    stacked = np.concatenate(images) if images else np.empty((0, 90, 160, 3), np.uint8)
+    return _Chunk(kept, stacked, len(asked) - len(kept))
+
+
+def _score(
+    context: Context, models: Sequence[ModelVersion], rungs: Sequence[Rung], chunk: _Chunk
+) -> None:
+    subscribers = [v.subscriber_count for v in chunk.videos]
+    features = Features(
+        channel_ids=[v.channel_id for v in chunk.videos],
+        subscriber_count=np.array([np.nan if s is None else s for s in subscribers], np.float64),
+        thumbnails=chunk.images,
+    )
+    predictions = [rung.predict(features) for rung in rungs]
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        for model, predicted in zip(models, predictions, strict=True):
+            learning.upsert_scores(
+                session,
+                [
+                    {
+                        "video_id": video.video_id,
+                        "thumbnail_sha256": video.thumbnail_sha256,
+                        "model_version_id": model.model_version_id,
+                        "probability_over": probability,
+                        "log10_views_per_day": log10_views,
+                        "scored_at": now,
+                    }
+                    for video, probability, log10_views in zip(
+                        chunk.videos,
+                        predicted.p_over.tolist(),
+                        predicted.log_views_per_day.tolist(),
+                        strict=True,
+                    )
+                ],
+            )

@@ -1,0 +1,40 @@
+"""The Celery application: ``celery -A workers.app worker -Q crawl``."""
+
+from typing import Any
+
+from celery import Celery
+from celery.schedules import schedule
+from celery.signals import setup_logging, worker_process_init
+
+from services import log
+from services.context import Context
+from services.queue import celery_config
+from services.settings import Settings
+
+settings = Settings()
+app = Celery(
+    "tubegrader", include=["workers.crawl", "workers.learning", "workers.media", "workers.upkeep"]
+)
+app.conf.update(celery_config(settings.redis_url or "redis://127.0.0.1:6379/0"))
+app.conf.beat_schedule = {
+    # A tick that nobody took in time is worthless: the next one does the same.
+    "dispatch": {"task": "upkeep.dispatch", "schedule": schedule(1.0), "options": {"expires": 5}},
+    "make partitions": {"task": "upkeep.make_partitions", "schedule": schedule(6 * 3600.0)},
+}
+
+context = Context(settings)
+"""What this process's tasks work with; connections open on first use, after the fork."""
+
+
+def _set_up_logging(**_: Any) -> None:
+    log.configure(level=settings.log_level, log_format=settings.log_format)
+
+
+def _forget_inherited_connections(**_: Any) -> None:
+    """Drop what a forked child inherited: sockets must not be shared with the parent."""
+    if "engine" in context.__dict__:
+        context.engine.dispose(close=False)
+
+
+setup_logging.connect(_set_up_logging)
+worker_process_init.connect(_forget_inherited_connections)

@@ -1,0 +1,13 @@
+"""Tasks of the media queue."""
+
+import uuid
+
+from services.media import thumbnails
+from workers.app import context
+from workers.base import task
+
+
+@task("media.fetch_thumbnails")
+def fetch_thumbnails(token: str) -> int:
+    """Fetch the thumbnails of a batch of videos."""
+    return thumbnails.fetch_batch(context, uuid.UUID(token))

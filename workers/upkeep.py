@@ -1,0 +1,19 @@
+"""Tasks that keep the system going: dispatching what is due, making partitions ahead."""
+
+from db.partitions import ensure_partitions
+from services.crawl.dispatch import dispatch
+from workers.app import context
+from workers.base import task
+
+
+@task("upkeep.dispatch")
+def dispatch_due() -> int:
+    """Claim due work and jobs and send them out."""
+    return dispatch(context)
+
+
+@task("upkeep.make_partitions")
+def make_partitions() -> list[str]:
+    """Make the coming months' partitions of the snapshots."""
+    with context.engine.begin() as connection:
+        return ensure_partitions(connection, start=context.clock())
