@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,6 +26,10 @@ class Endpoints:
     database_url: str
     redis_url: str
     storage_url: str
+
+    def applied_to(self, settings: "Settings") -> "Settings":
+        """Return the settings with these addresses instead of theirs."""
+        return settings.model_copy(update=asdict(self))
 
 
 @contextmanager
@@ -55,19 +59,30 @@ def stack(
         TransientError: A part did not start or cannot be reached.
     """
     home = Home(settings.home)
+    tell = progress or _say_nothing
+    with used(home, role):
+        with home.lock():
+            tell("starting PostgreSQL and Redis")
+            endpoints = start_servers(home, settings, durable=durable)
+        if workers:
+            worker_processes.ensure(home, settings, progress=tell)
+        yield endpoints
+
+
+@contextmanager
+def used(home: Home, role: str) -> Iterator[holders.Holder]:
+    """Keep what runs in a home running; stop it afterwards if nobody else uses it.
+
+    Raises:
+        UsageError: The home cannot be written, or belongs to another user.
+    """
     home.create()
     with _ended_by_signals():
         with home.lock():
             holders.drop_dead(home)
             holder = holders.hold(home, role)
         try:
-            with home.lock():
-                if progress is not None:
-                    progress("starting PostgreSQL and Redis")
-                endpoints = start_servers(home, settings, durable=durable)
-            if workers:
-                worker_processes.ensure(home, settings, progress=progress)
-            yield endpoints
+            yield holder
         finally:
             with home.lock():
                 holders.release(holder)
@@ -77,20 +92,42 @@ def stack(
 
 
 def stay_up(home: Home) -> None:
-    """Let the supervisor, and with it everything, run on after its users have left."""
+    """Let the supervisor, and with it everything, run on after its users have left.
+
+    Raises:
+        TransientError: There is no supervisor.
+    """
     with home.lock():
         supervisor = worker_processes.supervisor(home)
-        if supervisor is not None and not holders.of_process(home, supervisor):
+        if supervisor is None:
+            raise TransientError(
+                "the supervisor has died",
+                reason="supervisorDied",
+                hint=f"its log is {home.log(worker_processes.SUPERVISOR)}",
+            )
+        if not holders.of_process(home, supervisor):
             holders.hold(home, "up", supervisor)
 
 
-def stop_all(home: Home) -> list[holders.Holder]:
-    """Stop everything that runs in a home; return who was using it."""
+def stop_all(home: Home) -> tuple[list[str], list[holders.Holder]]:
+    """Stop everything that runs in a home.
+
+    Returns:
+        What was stopped, and who was using it.
+    """
+    if not home.run.exists():
+        return [], []
+    home.create()
     with home.lock():
+        stopped = [
+            *(["the workers"] if home.read_state(worker_processes.SUPERVISOR) else []),
+            *(["PostgreSQL"] if postgres.running(home) else []),
+            *(["Redis"] if redis.running(home) else []),
+        ]
         users = holders.drop_all(home)
         worker_processes.stop(home)
         stop_servers(home)
-    return users
+    return stopped, users
 
 
 def running_servers(home: Home, settings: "Settings") -> Endpoints | None:
@@ -113,21 +150,30 @@ def running_servers(home: Home, settings: "Settings") -> Endpoints | None:
 
 def start_servers(home: Home, settings: "Settings", *, durable: bool = True) -> Endpoints:
     """Start the servers that are missing and migrate. Holds the home's lock."""
-    if settings.database_url is None:
-        server = postgres.running(home)
-        if server is None:
-            home.drop_state(_MIGRATED)
-            server = postgres.start(home, durable=durable)
-        database_url = server.url
-    else:
-        database_url = urls.database_url(settings.database_url)
-    if settings.redis_url is None:
-        redis_url = (redis.running(home) or redis.start(home)).url
-    else:
-        redis_url = urls.redis_url(settings.redis_url)
-        check_redis(redis_url)
-    _migrate(home, database_url, embedded=settings.database_url is None)
+    database_url = start_database(home, settings, durable=durable)
+    redis_url = start_queue(home, settings)
+    migrate(home, database_url, embedded=settings.database_url is None)
     return Endpoints(database_url, redis_url, storage_url(home, settings))
+
+
+def start_database(home: Home, settings: "Settings", *, durable: bool = True) -> str:
+    """Return the database's address; the home's own is started. Holds the home's lock."""
+    if settings.database_url is not None:
+        return urls.database_url(settings.database_url)
+    server = postgres.running(home)
+    if server is None:
+        home.drop_state(_MIGRATED)
+        server = postgres.start(home, durable=durable)
+    return server.url
+
+
+def start_queue(home: Home, settings: "Settings") -> str:
+    """Return Redis's address; the home's own is started. Holds the home's lock."""
+    if settings.redis_url is None:
+        return (redis.running(home) or redis.start(home)).url
+    redis_url = urls.redis_url(settings.redis_url)
+    check_redis(redis_url)
+    return redis_url
 
 
 def stop_servers(home: Home) -> None:
@@ -163,8 +209,8 @@ def check_redis(redis_url: str) -> str:
         ) from error
 
 
-def _migrate(home: Home, database_url: str, *, embedded: bool) -> None:
-    """Bring the schema up to date.
+def migrate(home: Home, database_url: str, *, embedded: bool) -> None:
+    """Bring the schema up to date. Holds the home's lock.
 
     Once that is done, nothing but this code changes the schema of an embedded database while it
     runs: the next command need not even connect to ask.
@@ -177,6 +223,10 @@ def _migrate(home: Home, database_url: str, *, embedded: bool) -> None:
     ensure_current(database_url)
     if embedded:
         home.write_state(_MIGRATED, {"head": head})
+
+
+def _say_nothing(_: str) -> None:
+    pass
 
 
 @contextmanager

@@ -1,0 +1,257 @@
+"""Check each thing that TubeGrader needs, and say what to do about those that are missing."""
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.embedded import lifecycle, postgres, redis, status, urls, workers
+from services.embedded.home import Home
+from services.errors import TubeGraderError, UsageError
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+_LITTLE_SPACE = 5 * 2**30
+_NO_SPACE = 2**29
+_OLDEST_NODE = 22
+# Google's own channel for developers; any id would do, an answer without it too.
+_SOME_CHANNEL = "UC_x5XG1OV2P6uZZ5FSM9Ttw"
+
+
+class Level(StrEnum):
+    """How bad it is: ``warn`` costs a feature, ``fail`` stops everything."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked, and what to do unless it is ok."""
+
+    name: str
+    level: Level
+    found: str
+    remedy: str | None = None
+
+
+def checks(settings: "Settings", *, online: bool = False) -> Iterator[Check]:
+    """Check everything, one after the other.
+
+    PostgreSQL and Redis are started for it, and stopped again if nobody else uses them.
+
+    Args:
+        settings: What to check.
+        online: Also ask YouTube whether the key works: 1 unit of its quota.
+    """
+    yield Check("Python", Level.OK, platform.python_version())
+    home = Home(settings.home)
+    made = _attempt("home", lambda: _home(home))
+    yield made
+    if made.level is not Level.FAIL:
+        yield _space(home)
+        yield from _servers(home, settings, online=online)
+    yield _processes(settings)
+    yield _package("torch", "training and scoring need it", "learning")
+    yield _torchaudio()
+    yield _ffmpeg()
+    yield _javascript()
+
+
+def _home(home: Home) -> str:
+    home.create()
+    return str(home.path)
+
+
+def _space(home: Home) -> Check:
+    free = shutil.disk_usage(home.path).free
+    found = f"{free / 2**30:.1f} GB free"
+    if free < _NO_SPACE:
+        return Check("disk", Level.FAIL, found, "free some space, or choose another --home")
+    if free < _LITTLE_SPACE:
+        return Check("disk", Level.WARN, found, "100,000 thumbnails take about 2 GB")
+    return Check("disk", Level.OK, found)
+
+
+def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Check]:
+    if settings.database_url is None:
+        yield _attempt("PostgreSQL wheel", lambda: _version(postgres.programs() / "bin/postgres"))
+    if settings.redis_url is None:
+        yield _attempt("Redis wheel", lambda: _version(redis.program()))
+    with lifecycle.used(home, "doctor"):
+        with home.lock():
+            database = _attempt("database", lambda: _database(home, settings))
+            yield database
+            if database.level is Level.OK:
+                yield _attempt("schema", lambda: _schema(home, settings))
+            queue = _attempt("Redis", lambda: _redis(home, settings))
+            yield queue
+        yield _attempt("object store", lambda: _store(home, settings))
+        yield _key(settings)
+        if online and settings.youtube_api_key is not None and database.level is Level.OK:
+            yield _attempt("YouTube", lambda: _youtube(home, settings))
+
+
+def _database(home: Home, settings: "Settings") -> str:
+    from services.embedded.schema import connect
+
+    url = lifecycle.start_database(home, settings)
+    with connect(url) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    return f"PostgreSQL {row[0] if row else '?'} at {urls.redacted(url)}"
+
+
+def _schema(home: Home, settings: "Settings") -> str:
+    from services.embedded.schema import connect, head_revision, is_current, revision
+
+    embedded = settings.database_url is None
+    url = lifecycle.start_database(home, settings)
+    if embedded:
+        lifecycle.migrate(home, url, embedded=True)
+    with connect(url) as connection:
+        if not is_current(connection):
+            raise UsageError(
+                f"at {revision(connection)}, this TubeGrader needs {head_revision()}",
+                hint="any command that uses the database migrates it, such as tubegrader up",
+            )
+    return f"at {head_revision()}, current"
+
+
+def _redis(home: Home, settings: "Settings") -> str:
+    url = lifecycle.start_queue(home, settings)
+    return f"Redis {lifecycle.check_redis(url)} at {urls.redacted(url)}"
+
+
+def _store(home: Home, settings: "Settings") -> str:
+    from services.storage import ObjectStore
+
+    url = lifecycle.storage_url(home, settings)
+    ObjectStore.from_url(url).check()
+    return f"wrote, read and deleted in {urls.redacted(url)}"
+
+
+def _key(settings: "Settings") -> Check:
+    if settings.youtube_endpoint is not None:
+        return Check("YouTube", Level.OK, f"not YouTube itself but {settings.youtube_endpoint}")
+    if settings.youtube_api_key is None:
+        return Check(
+            "YouTube key",
+            Level.WARN,
+            "not set: nothing can be crawled from YouTube",
+            "make one at https://console.cloud.google.com (YouTube Data API v3) and set "
+            "TUBEGRADER_YOUTUBE_API_KEY",
+        )
+    return Check("YouTube key", Level.OK, "set; `tubegrader doctor --online` tries it")
+
+
+def _youtube(home: Home, settings: "Settings") -> str:
+    from services.context import Context
+
+    endpoints = lifecycle.running_servers(home, settings)
+    assert endpoints is not None, "started above"
+    context = Context(endpoints.applied_to(settings))
+    try:
+        context.youtube.channels([_SOME_CHANNEL])
+    finally:
+        context.close()
+    return "the key works (1 unit spent)"
+
+
+def _processes(settings: "Settings") -> Check:
+    found = {part.name: part for part in status.status(settings).parts}
+    processes = [found[name] for name in workers.NAMES]
+    failed = [part for part in processes if part.state not in (status.UP, status.DOWN)]
+    if failed:
+        part = failed[0]
+        return Check(
+            "workers",
+            Level.FAIL,
+            f"{part.name} is {part.state}",
+            f"see {Home(settings.home).log(part.name)}",
+        )
+    if all(part.state == status.UP for part in processes):
+        return Check("workers", Level.OK, "running")
+    return Check("workers", Level.OK, "not running; `tubegrader up` starts them")
+
+
+def _package(name: str, why: str, extra: str) -> Check:
+    if importlib.util.find_spec(name) is None:
+        remedy = f"pip install 'tubegrader[{extra}]'"
+        return Check(name, Level.WARN, f"not installed: {why}", remedy)
+    return Check(name, Level.OK, importlib.metadata.version(name))
+
+
+def _torchaudio() -> Check:
+    from ml.runtime.torchaudio_repair import torchaudio_import_error
+
+    error = torchaudio_import_error()
+    if error is None:
+        return _package("torchaudio", "speech needs it", "speech")
+    return Check(
+        "torchaudio",
+        Level.WARN,
+        f"cannot be imported: {error.splitlines()[-1]}",
+        "python -m ml.runtime.torchaudio_repair",
+    )
+
+
+def _ffmpeg() -> Check:
+    path = shutil.which("ffmpeg")
+    if path is None and importlib.util.find_spec("imageio_ffmpeg") is not None:
+        import imageio_ffmpeg
+
+        try:
+            path = imageio_ffmpeg.get_ffmpeg_exe()
+        except RuntimeError:
+            path = None
+    if path is None:
+        remedy = "pip install 'tubegrader[speech]', or install ffmpeg"
+        return Check("ffmpeg", Level.WARN, "not found: speech audio needs it", remedy)
+    return Check("ffmpeg", Level.OK, path)
+
+
+def _javascript() -> Check:
+    deno, node = shutil.which("deno"), shutil.which("node")
+    if deno is not None:
+        return Check("JavaScript", Level.OK, deno)
+    version = _output([node, "--version"]) if node is not None else ""
+    major = version.removeprefix("v").partition(".")[0]
+    if major.isdigit() and int(major) >= _OLDEST_NODE:
+        return Check("JavaScript", Level.OK, f"{node} {version}")
+    found = f"node {version} is too old" if version else "neither deno nor node found"
+    remedy = f"install deno, or Node.js {_OLDEST_NODE} or newer"
+    return Check("JavaScript", Level.WARN, f"{found}: yt-dlp needs one for YouTube's audio", remedy)
+
+
+def _attempt(name: str, attempt: Callable[[], str]) -> Check:
+    """Turn an expected failure into a line of the report."""
+    try:
+        return Check(name, Level.OK, attempt())
+    except TubeGraderError as error:
+        return Check(name, Level.FAIL, str(error), error.hint)
+
+
+def _version(program: Path) -> str:
+    version = _output([str(program), "--version"])
+    if not version:
+        raise UsageError(
+            f"{program} cannot be run",
+            hint="pip install --force-reinstall 'tubegrader[embedded]'",
+        )
+    return version
+
+
+def _output(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
