@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from services.clock import Clock
 from services.errors import (
@@ -45,21 +45,21 @@ IDS_PER_CALL = 50
 # Short on purpose: beyond 2,048 characters the client turns a GET into a POST.
 _CHANNEL_PARTS = "snippet,contentDetails,statistics"
 _CHANNEL_FIELDS = (
-    "items(id,snippet(title,customUrl,publishedAt,country,defaultLanguage),"
+    "kind,items(id,snippet(title,customUrl,publishedAt,country,defaultLanguage),"
     "contentDetails/relatedPlaylists/uploads,"
     "statistics(viewCount,subscriberCount,hiddenSubscriberCount,videoCount))"
 )
 _UPLOAD_FIELDS = (
-    "nextPageToken,pageInfo/totalResults,items/contentDetails(videoId,videoPublishedAt)"
+    "kind,nextPageToken,pageInfo/totalResults,items/contentDetails(videoId,videoPublishedAt)"
 )
 _VIDEO_PARTS = "snippet,contentDetails,status,statistics,liveStreamingDetails"
 _VIDEO_FIELDS = (
-    "items(id,snippet(channelId,title,publishedAt,categoryId,defaultLanguage,"
+    "kind,items(id,snippet(channelId,title,publishedAt,categoryId,defaultLanguage,"
     "defaultAudioLanguage,liveBroadcastContent),contentDetails/duration,"
     "status(privacyStatus,uploadStatus,madeForKids),"
     "statistics(viewCount,likeCount,commentCount),liveStreamingDetails/actualStartTime)"
 )
-_STATISTICS_FIELDS = "items(id,statistics(viewCount,likeCount,commentCount))"
+_STATISTICS_FIELDS = "kind,items(id,statistics(viewCount,likeCount,commentCount))"
 
 FactsT = TypeVar("FactsT")
 Body = Mapping[str, Any]
@@ -93,6 +93,16 @@ class YouTubeGateway:
         self._wait = wait
         self._transport = Transport(self._api_key, endpoint, timeout_s)
         self._batch_stats_known = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections kept open between calls."""
+        self._transport.close()
 
     def channels(self, ids: Iterable[str]) -> Answer[ChannelFacts]:
         """Ask for channels by id: 1 unit for each 50."""
@@ -211,8 +221,8 @@ class YouTubeGateway:
             except failures.CALL_FAILURES as error:
                 failure = failures.classify(error, bucket=bucket, now=now, secret=self._api_key)
             else:
-                if isinstance(body, dict) and isinstance(body.get("items", []), list):
-                    return body
+                if _is_answer(body):
+                    return body  # type: ignore[no-any-return]
                 failure = failures.malformed_answer()
             if isinstance(failure, QuotaError):
                 self._ledger.exhausted(bucket, failure.reset_at)
@@ -221,6 +231,15 @@ class YouTubeGateway:
                 raise failure
             self._wait(2.0 ** (attempt - 1))
         raise AssertionError("attempts is at least 1")
+
+
+def _is_answer(body: object) -> bool:
+    """Tell an answer without items, which means "all gone", from an empty page of a proxy."""
+    return (
+        isinstance(body, dict)
+        and isinstance(body.get("items", []), list)
+        and bool("items" in body or body.get("kind"))
+    )
 
 
 def _by_ids(

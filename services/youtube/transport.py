@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 import httplib2
 from googleapiclient.discovery import build
@@ -22,6 +23,7 @@ class Transport:
     def __init__(self, api_key: str, endpoint: str | None, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._local = threading.local()
+        self._opened: WeakSet[OneAttemptHttp] = WeakSet()
         self.service: Any = _service(api_key, endpoint)
 
     def execute(self, request: Any, before_send: Callable[[], None]) -> Any:
@@ -33,6 +35,11 @@ class Transport:
         connections = self._connections()
         connections.before_send = before_send
         return request.execute(http=connections, num_retries=0)
+
+    def close(self) -> None:
+        """Close the idle connections of all threads; a later call opens new ones."""
+        for connections in tuple(self._opened):
+            connections.close()
 
     def _connections(self) -> "OneAttemptHttp":
         """Return this thread's connections; a forked process does not inherit its parent's."""
@@ -47,6 +54,7 @@ class Transport:
         connections = OneAttemptHttp(timeout=self._timeout_s, proxy_info=None)
         # The address carries the key, so it goes to nobody but the endpoint.
         connections.follow_redirects = False
+        self._opened.add(connections)
         return connections
 
 
@@ -58,6 +66,10 @@ class OneAttemptHttp(httplib2.Http):  # type: ignore[misc]  # httplib2 is untype
     """
 
     before_send: Callable[[], None]
+
+    def __del__(self) -> None:
+        # A thread that ends drops its pool without a word.
+        self.close()
 
     def _conn_request(
         self,
@@ -78,6 +90,8 @@ class OneAttemptHttp(httplib2.Http):  # type: ignore[misc]  # httplib2 is untype
             content = response.read(LARGEST_ANSWER + 1)
             if len(content) > LARGEST_ANSWER:
                 raise http.client.HTTPException("an answer without end")  # noqa: TRY301
+            if response.length:  # announced and not sent
+                raise http.client.IncompleteRead(content, response.length)
         except (OSError, http.client.HTTPException):
             conn.close()  # what is left in it must not be read as the next answer
             raise
