@@ -6,7 +6,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from services.errors import PermanentError, TransientError, TubeGraderError, UsageError
+from services.errors import (
+    BlockedError,
+    PermanentError,
+    TransientError,
+    TubeGraderError,
+    UsageError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ def refused_status(status: int, what: str) -> TubeGraderError:
             return PermanentError(f"There is no {what}.", reason=f"{what}Missing")
         case 408 | 425 | 429 | 500 | 501 | 502 | 503 | 504 | 505:
             return TransientError(f"HTTP {status} instead of a {what}.", reason=f"http{status}")
+        case 401 | 403:
+            return BlockedError(f"HTTP {status} instead of a {what}.", reason=f"http{status}")
         case _ if 300 <= status < 400:  # noqa: PLR2004
             return PermanentError(
                 f"A redirect (HTTP {status}) instead of a {what}.", reason="redirectRefused"

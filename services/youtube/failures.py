@@ -43,6 +43,7 @@ ENDPOINT_HINT = "Check the network and TUBEGRADER_YOUTUBE_ENDPOINT."
 _KEY_REASONS = frozenset(
     reason.lower()
     for reason in (
+        "keyMissing",
         "keyInvalid",
         "keyExpired",
         "accessNotConfigured",
@@ -91,6 +92,11 @@ def concerns_key(reason: str) -> bool:
 def missing_key() -> ApiKeyError:
     """Return the error for a call without any key."""
     return ApiKeyError("No YouTube API key is set.", reason="keyMissing", hint=KEY_HINT)
+
+
+def concerns_key(reason: str) -> bool:
+    """Tell whether a stored reason is that of an ``ApiKeyError``."""
+    return reason.lower() in _KEY_REASONS
 
 
 def malformed_answer() -> TransientError:
