@@ -86,17 +86,12 @@ class ApiKeyError(PermanentError):
 
 def concerns_key(reason: str) -> bool:
     """Tell whether a reason, as recorded on an item, is about the key and not about the item."""
-    return reason == "keyMissing" or reason.lower() in _KEY_REASONS
+    return reason.lower() in _KEY_REASONS
 
 
 def missing_key() -> ApiKeyError:
     """Return the error for a call without any key."""
     return ApiKeyError("No YouTube API key is set.", reason="keyMissing", hint=KEY_HINT)
-
-
-def concerns_key(reason: str) -> bool:
-    """Tell whether a stored reason is that of an ``ApiKeyError``."""
-    return reason.lower() in _KEY_REASONS
 
 
 def malformed_answer() -> TransientError:
