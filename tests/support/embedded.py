@@ -1,10 +1,23 @@
-"""PostgreSQL and Redis for a whole test session."""
+"""PostgreSQL and Redis from wheels for tests, and homes to start and break them in."""
 
-from collections.abc import Iterator
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
+
+import psutil
+import psycopg
+import pytest
 
 from services import embedded
+from services.embedded.home import Home
+from services.embedded.identity import ProcessId
 from services.settings import Settings
 
 
@@ -16,7 +29,118 @@ def session_stack(tmp: Path, *, durable: bool = False) -> Iterator[embedded.Endp
         tmp: An empty folder.
         durable: True keeps fsync on; tests that pull no plug are faster without.
     """
-    # Given here, an address of None wins over one in the environment.
-    settings = Settings(home=tmp / "home", database_url=None, redis_url=None, storage_url=None)
-    with embedded.stack(settings, role="tests", durable=durable) as endpoints:
+    with embedded.stack(settings_for(tmp / "home"), role="tests", durable=durable) as endpoints:
         yield endpoints
+
+
+def settings_for(home: Path, **changes: str | None) -> Settings:
+    """Settings of a home with all its own parts, whatever the environment says."""
+    parts = {"database_url": None, "redis_url": None, "storage_url": None, **changes}
+    return Settings(home=home, **parts)
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was started and stopped once, to be copied: making a cluster takes seconds."""
+    path = tmp_path_factory.mktemp("made") / "home"
+    with embedded.stack(settings_for(path), durable=False):
+        pass
+    return path
+
+
+@pytest.fixture
+def home(made_home: Path, tmp_path: Path) -> Iterator[Path]:
+    """A home of its own for one test, with an empty migrated database, not running."""
+    path = copy_home(made_home, tmp_path / "home")
+    yield path
+    assert leftovers(path) == []
+
+
+def copy_home(made: Path, to: Path) -> Path:
+    """Copy a home that does not run; owners are kept (as root, PostgreSQL's files have another)."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", made, to], check=True)
+    shutil.rmtree(to / "run")
+    return to
+
+
+def leftovers(home: Path) -> list[str]:
+    """Processes that work in a home or were supervised in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            working_in = Path(process.cwd())
+            marked = process.environ().get("TUBEGRADER_SUPERVISED", "").startswith(f"{home}/")
+        except (psutil.Error, OSError):
+            continue
+        if process.pid != os.getpid() and (marked or working_in.is_relative_to(home)):
+            found.append(f"{process.pid} {process.cmdline()}")
+    return found
+
+
+def kill_leftovers(home: Path) -> None:
+    """Clean up after a test that failed half-way."""
+    for entry in leftovers(home):
+        with psutil.Process(int(entry.split()[0])).oneshot():
+            psutil.Process(int(entry.split()[0])).kill()
+
+
+def execute(endpoints: embedded.Endpoints, statement: str) -> list[tuple[object, ...]]:
+    """Run one statement and return its rows, if it has any."""
+    address = endpoints.database_url.replace("+psycopg", "", 1)
+    with psycopg.connect(address, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def recorded(home: Path, name: str) -> ProcessId:
+    """The process that a home records for a server or its supervisor."""
+    process = ProcessId.from_json(Home(home).read_state(name)["process"])
+    assert process is not None
+    return process
+
+
+def supervised(home: Path, name: str) -> ProcessId | None:
+    """The process that the home's supervisor records under a name."""
+    entries = Home(home).read_state("supervisor").get("processes", {})
+    return ProcessId.from_json(entries.get(name, {}).get("process"))
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait for something that another process will do."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+
+
+class Python:
+    """A Python program in another process that reports by lines of JSON."""
+
+    def __init__(self, code: str, *arguments: str | Path, **env: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **env},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def says(self) -> object:
+        """The next thing it reports."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the program ended without a word"
+        return json.loads(line)
+
+    def finish(self) -> int:
+        """Let it go on to its end; return its exit code."""
+        self.process.communicate("\n", timeout=60)
+        return self.process.returncode
