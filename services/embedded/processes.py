@@ -147,6 +147,7 @@ class Family:
                 )
             except OSError as error:
                 output.write(f"cannot run {child.spec.argv[0]}: {error}\n".encode())
+                output.flush()  # read back at once, for the message
                 self._after_death(child, "could not be run")
                 return
         child.process = ProcessId.of(child.popen.pid)

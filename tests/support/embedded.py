@@ -42,9 +42,11 @@ def settings_for(home: Path, **changes: str | None) -> Settings:
 @pytest.fixture(scope="session")
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that was started and stopped once, to be copied: making a cluster takes seconds."""
-    path = tmp_path_factory.mktemp("made") / "home"
-    with embedded.stack(settings_for(path), durable=False):
-        pass
+    # A fixture that several modules import is made once for each: this looks for the first one's.
+    path = tmp_path_factory.getbasetemp() / "made-home"
+    if not path.exists():
+        with embedded.stack(settings_for(path), durable=False):
+            pass
     return path
 
 
