@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 
-def emulator(  # noqa: PLR0917 - Typer makes each parameter an option
+def emulator(
     catalog: Annotated[
         Path | None,
         typer.Option(

@@ -21,7 +21,7 @@ from services.emulator.feeds import channel_feed
 from services.emulator.introspection import quota_report, request_report, truth, welcome
 from services.emulator.masks import Mask, apply_mask, parse_mask
 from services.emulator.methods import METHODS, Method
-from services.emulator.pictures import ALWAYS_THERE, SIZES, Gallery, Picture, placeholder
+from services.emulator.pictures import ALWAYS_THERE, Gallery, Picture, placeholder
 from services.emulator.problems import ApiError, missing_key, no_such_method, wrong_key
 from services.emulator.query import Query
 from services.emulator.quota import Ledger, Quotas
@@ -79,7 +79,11 @@ def create_app(
                 )
                 for path, method in METHODS.items()
             ),
-            Route("/youtube/v3/{path:path}", endpoint("unknown method", _unknown_method)),
+            Route(
+                "/youtube/v3/{path:path}",
+                endpoint("unknown method", _unknown_method),
+                methods=["GET", "POST", "PUT", "DELETE"],
+            ),
             Route("/vi/{video_id}/{file}", endpoint("thumbnails", partial(_thumbnail, world))),
             Route("/feeds/videos.xml", endpoint("feeds", partial(_feed, world))),
             Route("/emulator/truth", partial(_truth, world)),
@@ -146,8 +150,8 @@ async def _thumbnail(world: World, request: Request) -> Response:
     video = world.catalog.video(request.path_params["video_id"], at)
     size, dot, suffix = request.path_params["file"].partition(".")
     version = None if video is None else world.catalog.thumbnail(video, at)
-    exists = video is not None and (size in ALWAYS_THERE or size in video.sizes & SIZES.keys())
-    if version is None or not exists or (dot, suffix) != (".", "jpg"):
+    sizes = ALWAYS_THERE if video is None else ALWAYS_THERE | video.sizes
+    if version is None or size not in sizes or (dot, suffix) != (".", "jpg"):
         return Response(placeholder().data, 404, media_type="image/jpeg")
     return _conditional(request, world.gallery.picture(version.key, size), version.since)
 

@@ -69,7 +69,7 @@ def welcome(catalog: Catalog, base_url: str) -> str:
     """Return the front page: what this is and how to point TubeGrader at it."""
     lines = [
         "TubeGrader's offline YouTube.",
-        f"{len(catalog.channels):,} channels, {len(catalog.videos):,} videos; no network behind it.",
+        f"{len(catalog.channels):,} channels, {len(catalog.videos):,} videos, no network.",
         "",
         *exports(base_url),
         "",

@@ -47,7 +47,8 @@ def apply_mask(mask: Mask, value: Any) -> Any:
     kept = {}
     for name, below in value.items():
         selected = mask.get(name, everything)
-        if selected is not None:
+        # Something selected below a plain value selects nothing.
+        if selected is not None and (not selected or isinstance(below, dict | list)):
             kept[name] = apply_mask(selected, below)
     return kept
 

@@ -44,6 +44,7 @@ def channel_resource(
     catalog: Catalog, channel: Channel, wanted: frozenset[str], at: datetime
 ) -> Json:
     """Return a ``youtube#channel``."""
+    name = channel.channel_id
     localized = {"title": channel.title, "description": channel.description}
 
     def snippet() -> Json:
@@ -56,7 +57,7 @@ def channel_resource(
         return body | ({"country": channel.country} if channel.country else {})
 
     def statistics() -> Json:
-        uploads = catalog.uploads(channel.channel_id, at)
+        uploads = catalog.uploads(name, at)
         body: Json = {"viewCount": str(sum(catalog.views(video, at) for video in uploads))}
         if not channel.hidden_subscribers:
             body["subscriberCount"] = str(shown_subscribers(catalog.subscribers(channel, at)))
@@ -66,11 +67,11 @@ def channel_resource(
 
     return resource(
         "channel",
-        channel.channel_id,
+        name,
         {
             "snippet": snippet,
             "contentDetails": lambda: {
-                "relatedPlaylists": {"likes": "", "uploads": f"UU{channel.channel_id[2:]}"}
+                "relatedPlaylists": {"likes": "", "uploads": f"UU{name[2:]}"}
             },
             "statistics": statistics,
             "status": lambda: {
@@ -79,7 +80,10 @@ def channel_resource(
                 "longUploadsStatus": "longUploadsUnspecified",
                 "madeForKids": False,
             },
-            "brandingSettings": lambda: {"channel": localized},
+            "brandingSettings": lambda: {
+                "channel": localized,
+                "image": {"bannerExternalUrl": f"https://yt3.googleusercontent.com/{name}"},
+            },
         },
         wanted,
     )
@@ -99,6 +103,7 @@ def video_resource(catalog: Catalog, video: Video, wanted: frozenset[str], at: d
             "madeForKids": False,
         },
         "statistics": lambda: video_statistics(catalog, video, at) | {"favoriteCount": "0"},
+        "player": lambda: {"embedHtml": _player(video)},
     }
     if video.stream is not None:
         parts["liveStreamingDetails"] = lambda: _streaming_details(video, at)
@@ -163,6 +168,11 @@ def _streaming_details(video: Video, at: datetime) -> Json:
         for name, time in times.items()
         if time is not None and (time <= at or name == "scheduledStartTime")
     }
+
+
+def _player(video: Video) -> str:
+    address = f"//www.youtube.com/embed/{video.video_id}"
+    return f'<iframe width="480" height="270" src="{address}" frameborder="0"></iframe>'
 
 
 def video_pictures(video: Video, *, largest: str = "maxres") -> Json:

@@ -109,7 +109,6 @@ def _result(catalog: Catalog, found: Channel | Video, wanted: frozenset[str], at
             "thumbnails": pictures,
             "channelTitle": title,
             "liveBroadcastContent": state,
-            "publishTime": timestamp(found.published_at),
         }
         body["snippet"] = details
     body["etag"] = etag(body)

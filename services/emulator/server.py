@@ -19,7 +19,12 @@ class ListeningServer(uvicorn.Server):
     def __init__(self, app: Starlette, on_listening: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=30
+                app,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=5,
             )
         )
         self._on_listening = on_listening
@@ -48,8 +53,9 @@ def bind(host: str, port: int) -> socket.socket:
         bound.listen(2048)
     except (OSError, OverflowError) as error:
         bound.close()
+        why = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise UsageError(
-            f"Port {port} on {host} cannot be used ({error}). "
+            f"Port {port} on {host} cannot be used ({why}). "
             "Choose another with --port, or --port 0 for a free one."
         ) from error
     return bound

@@ -68,41 +68,35 @@ def synthetic_catalog(
     channel_effects = rng["channels"].normal(0, _CHANNEL_SPREAD, channels)
 
     made_channels: list[Channel] = []
-    made_videos: list[Video] = []
-    pictures: dict[str, tuple[int, float]] = {}
+    uploads: list[tuple[Video, int]] = []
     for index, count in enumerate(counts):
-        ids, words = rng["ids"], rng["words"]
-        channel_id = "UC" + _token(ids, 22)
-        topic = int(words.integers(0, 1 << 16))
+        channel_id = "UC" + _token(rng["ids"], 22)
+        topic = int(rng["words"].integers(0, 1 << 16))
         level = _INTERCEPT + _SLOPE * (log_subscribers[index] - _SUBSCRIBERS.mean)
         level += channel_effects[index]
-        uploads = _uploads(
-            rng, channel_id, count, level=level, effect=effect, topic=topic, epoch=epoch
-        )
-        for video, picture_seed in uploads:
-            assert video.appeal is not None
-            pictures[video.video_id] = (picture_seed, video.appeal)
-            made_videos.append(video)
-        oldest = min(video.published_at for video, _ in uploads)
-        title = channel_title(topic, words)
+        own = _uploads(rng, channel_id, count, level=level, effect=effect, topic=topic, epoch=epoch)
+        uploads += own
+        title = channel_title(topic, rng["words"])
+        oldest = min(video.published_at for video, _ in own)
         made_channels.append(
             Channel(
                 channel_id=channel_id,
                 title=title,
                 handle=f"@{_handle(title)}{index}",
                 description=f"{title}: new videos whenever there is something to show.",
-                published_at=oldest - timedelta(days=int(words.integers(1, 2000))),
-                country=str(words.choice(["US", "GB", "IN", "TW", "SG"])),
+                published_at=oldest - timedelta(days=int(rng["words"].integers(1, 2000))),
+                country=str(rng["words"].choice(["US", "GB", "IN", "TW", "SG"])),
                 subscribers=round(10 ** log_subscribers[index]),
                 hidden_subscribers=index in hidden,
                 daily_growth=float(rng["channels"].lognormal(math.log(4e-4), 0.7)),
             )
         )
+    drawn_from = {video.video_id: (seed_, video.appeal or 0.0) for video, seed_ in uploads}
     return Catalog.of(
         made_channels,
-        made_videos,
+        [video for video, _ in uploads],
         epoch=epoch,
-        picture=lambda key: draw_thumbnail(*pictures[key]),
+        picture=lambda key: draw_thumbnail(*drawn_from[key]),
         facts={"kind": "synthetic", "seed": seed, "effect": effect},
     )
 

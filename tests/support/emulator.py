@@ -1,9 +1,15 @@
-"""The offline YouTube in a thread of the test's own process."""
+"""The offline YouTube in a thread of the test's own process, and readers for it."""
 
 import threading
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+from googleapiclient.discovery import build
 
 from services.emulator.app import create_app
 from services.emulator.catalog import Catalog
@@ -19,13 +25,13 @@ class RunningEmulator:
 
 
 @contextmanager
-def running_emulator(catalog: Catalog, **options: object) -> Iterator[RunningEmulator]:
+def running_emulator(catalog: Catalog, **options: Any) -> Iterator[RunningEmulator]:
     """Serve ``catalog`` on a free port; ``options`` are those of ``create_app``."""
     listening = threading.Event()
     bound = bind("127.0.0.1", 0)
-    server = ListeningServer(create_app(catalog, **options), listening.set)  # type: ignore[arg-type]
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     url = address(bound)
+    server = ListeningServer(create_app(catalog, **options), listening.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:
         assert listening.wait(30), "the emulator did not start"
@@ -35,3 +41,31 @@ def running_emulator(catalog: Catalog, **options: object) -> Iterator[RunningEmu
         thread.join(30)
         bound.close()
         assert not thread.is_alive(), "the emulator did not stop"
+
+
+@contextmanager
+def api_client(url: str, key: str = "a-key") -> Iterator[Any]:
+    """Google's own client, pointed at ``url``."""
+    options = {"api_endpoint": url}
+    client = build("youtube", "v3", static_discovery=True, developerKey=key, client_options=options)
+    with client:
+        yield client
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plain HTTP answer."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+def fetch(url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """GET ``url``; a refusal is an answer too."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {})) as reply:
+            return Answer(reply.status, reply.headers, reply.read())
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return Answer(refusal.code, refusal.headers, refusal.read())
