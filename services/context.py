@@ -84,7 +84,9 @@ class Context:
         )
 
     def close(self) -> None:
-        """Close the database's connections."""
+        """Close the connections that were opened."""
+        if "youtube" in self.__dict__:
+            self.youtube.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
 

@@ -49,7 +49,12 @@ class QuotaError(TubeGraderError):
     kind = "quota"
 
     def __init__(
-        self, message: str, *, reset_at: datetime, reason: str = "quotaExceeded", hint: str | None = None
+        self,
+        message: str,
+        *,
+        reset_at: datetime,
+        reason: str = "quotaExceeded",
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, reason=reason, hint=hint)
         self.reset_at = reset_at

@@ -5,6 +5,7 @@ so a message that comes twice starts nothing twice; a thread keeps the lease whi
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,13 @@ from db.models import Job
 from db.queries import jobs as rows
 from db.session import unit_of_work
 from services.context import Context
-from services.errors import QuotaError, TransientError, TubeGraderError, UsageError
+from services.errors import (
+    PermanentError,
+    QuotaError,
+    TransientError,
+    TubeGraderError,
+    UsageError,
+)
 
 log = structlog.get_logger()
 
@@ -41,6 +48,7 @@ class JobView:
     progress_done: int
     progress_total: int
     progress_message: str | None
+    waiting_until: datetime | None
     error_reason: str | None
     error_message: str | None
     result: dict[str, Any] | None
@@ -75,6 +83,29 @@ def view(context: Context, job_id: uuid.UUID) -> JobView:
         if job is None:
             raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
         return _view(job)
+
+
+def watch(context: Context, job_id: uuid.UUID, *, poll_s: float = 0.2) -> Iterator[JobView]:
+    """Yield a job now and again, the last time when it has ended."""
+    while True:
+        job = view(context, job_id)
+        yield job
+        if job.ended:
+            return
+        time.sleep(poll_s)
+
+
+def succeeded(job: JobView) -> JobView:
+    """Return a job that ended well.
+
+    Raises:
+        PermanentError: It failed or was cancelled, with the reason it gave.
+    """
+    if job.state == "succeeded":
+        return job
+    raise PermanentError(
+        job.error_message or f"the job was {job.state}", reason=job.error_reason or job.state
+    )
 
 
 def newest(context: Context, *, limit: int = 20) -> list[JobView]:
@@ -262,6 +293,7 @@ def _view(job: Job) -> JobView:
         progress_done=job.progress_done,
         progress_total=job.progress_total,
         progress_message=job.progress_message,
+        waiting_until=job.waiting_until,
         error_reason=job.error_reason,
         error_message=job.error_message,
         result=job.result,

@@ -30,7 +30,16 @@ def configure(*, level: str = "INFO", log_format: str = "console") -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # Libraries that tell more than an operator wants to read.
-    for name in ("googleapiclient", "aiohttp", "kombu", "amqp", "alembic"):
+    for name in (
+        "googleapiclient",
+        "aiohttp",
+        "kombu",
+        "amqp",
+        "alembic",
+        "celery.app.trace",
+        "celery.worker.strategy",
+        "celery.beat",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     """The thumbnail host; addresses are built from it, never taken from an answer."""
     feed_url: Url = "https://www.youtube.com"
     thumbnail_variant: str = "mqdefault"
-    thumbnail_concurrency: int = Field(default=64, ge=1, le=1024)
+    thumbnail_concurrency: int = Field(default=128, ge=1, le=1024)
     thumbnail_max_bytes: int = Field(default=2_000_000, ge=1_000)
 
     lease_seconds: float = Field(default=120, gt=0)

@@ -30,11 +30,12 @@ def _set_up_logging(**_: Any) -> None:
     log.configure(level=settings.log_level, log_format=settings.log_format)
 
 
-def _forget_inherited_connections(**_: Any) -> None:
-    """Drop what a forked child inherited: sockets must not be shared with the parent."""
+def _start_child(**_: Any) -> None:
+    """Set up a pool process: a spawned one has no logging, a forked one inherits connections."""
+    _set_up_logging()
     if "engine" in context.__dict__:
         context.engine.dispose(close=False)
 
 
 setup_logging.connect(_set_up_logging)
-worker_process_init.connect(_forget_inherited_connections)
+worker_process_init.connect(_start_child)

@@ -102,6 +102,9 @@ class Job(Base):
     progress_done: Mapped[int] = mapped_column(server_default="0")
     progress_total: Mapped[int] = mapped_column(server_default="0", comment="0 = not known yet")
     progress_message: Mapped[str | None]
+    waiting_until: Mapped[datetime | None] = mapped_column(
+        comment="set while nothing can be done before this moment; the message says why"
+    )
     result: Mapped[dict[str, Any] | None]
     error_kind: Mapped[str | None]
     error_reason: Mapped[str | None]

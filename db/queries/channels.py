@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -24,9 +24,23 @@ def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> lis
     return list(session.scalars(statement))
 
 
-def known(session: Session) -> list[Channel]:
-    """Return all channels by title."""
-    return list(session.scalars(select(Channel).order_by(Channel.title, Channel.channel_id)))
+def overview(session: Session) -> list[Mapping[str, Any]]:
+    """Return every channel with its newest subscriber count and how many videos are known."""
+    rows = session.execute(
+        text(
+            """
+            SELECT c.channel_id, c.handle, c.title, c.state, c.refreshed_at, (
+                SELECT subscriber_count FROM channel_snapshots s
+                WHERE s.channel_id = c.channel_id ORDER BY slot DESC LIMIT 1
+            ) AS subscriber_count, (
+                SELECT count(*) FROM videos v WHERE v.channel_id = c.channel_id
+            ) AS n_videos
+            FROM channels c
+            ORDER BY c.title, c.channel_id
+            """
+        )
+    ).mappings()
+    return [dict(row) for row in rows]
 
 
 def ids(session: Session) -> list[str]:

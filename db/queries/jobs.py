@@ -52,6 +52,7 @@ def lock_active(session: Session, kind: str) -> list[Job]:
 def begin(job: Job, *, now: datetime) -> None:
     """Mark a locked job as running, without a worker of its own."""
     job.state = "running"
+    job.waiting_until = None
     job.lease_token = uuid.uuid4()
     job.attempts += 1
     job.started_at = job.started_at or now
@@ -161,7 +162,13 @@ def retry_later(
         session.execute(
             update(Job)
             .where(Job.job_id == job_id, Job.lease_token == token)
-            .values(state="queued", lease_token=None, ready_at=at, progress_message=message)
+            .values(
+                state="queued",
+                lease_token=None,
+                ready_at=at,
+                waiting_until=at,
+                progress_message=message,
+            )
             .returning(Job.job_id)
         ).scalar_one_or_none()
         is not None
@@ -195,6 +202,7 @@ def end(
 ) -> None:
     """End a locked job; ``error`` is kind, reason and message."""
     job.state = state
+    job.waiting_until = None
     job.ready_at = None
     job.lease_token = None
     job.finished_at = now

@@ -42,6 +42,7 @@ class Progress:
     failed: int
     waiting_until: datetime | None
     """When everything left is parked (by quota or a failure): the moment the first is ready."""
+    waiting_kind: str | None
     waiting_reason: str | None
     waiting_message: str | None
 
@@ -306,6 +307,8 @@ def progress(
                 count(*) FILTER (WHERE NOT is_done AND state IN ('failed', 'idle')) AS failed,
                 min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
                 bool_or(NOT is_done AND state = 'leased') AS any_leased,
+                (array_agg(error_kind ORDER BY ready_at)
+                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS kind,
                 (array_agg(error_reason ORDER BY ready_at)
                     FILTER (WHERE NOT is_done AND state = 'due'))[1] AS reason,
                 (array_agg(error_message ORDER BY ready_at)
@@ -321,6 +324,7 @@ def progress(
         done=row.done,
         failed=row.failed,
         waiting_until=row.first_ready if parked else None,
+        waiting_kind=row.kind if parked else None,
         waiting_reason=row.reason if parked else None,
         waiting_message=row.message if parked else None,
     )

@@ -116,6 +116,12 @@ def upgrade() -> None:
             comment="0 = not known yet",
         ),
         sa.Column("progress_message", sa.Text(), nullable=True),
+        sa.Column(
+            "waiting_until",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="set while nothing can be done before this moment; the message says why",
+        ),
         sa.Column("result", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("error_kind", sa.Text(), nullable=True),
         sa.Column("error_reason", sa.Text(), nullable=True),

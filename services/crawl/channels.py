@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -67,6 +68,12 @@ def add(context: Context, typed: Sequence[str]) -> AddedChannels:
         for kind in ("channel.snapshot", "channel.discover"):
             work.add_items(session, kind, [(c, c) for c in found], slot=now)
     return AddedChannels(channel_ids=sorted(found), new=len(new))
+
+
+def overview(context: Context) -> list[dict[str, Any]]:
+    """Return the channels that are watched, with their newest counts."""
+    with unit_of_work(context.sessions) as session:
+        return [dict(row) for row in channels.overview(session)]
 
 
 def snapshot_channels(context: Context, token: uuid.UUID) -> int:

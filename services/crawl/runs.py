@@ -7,7 +7,7 @@ happens to a worker can make it wrong.
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -19,9 +19,6 @@ from services.crawl.cadence import CHANNEL_INTERVAL
 from services.errors import UsageError
 from services.jobs import submit
 from services.youtube.failures import concerns_key
-
-LONG_WAIT = timedelta(minutes=1)
-"""When all that is left is parked for longer than this, the job's progress says so."""
 
 
 def start(context: Context, channel_ids: Sequence[str] | None = None) -> uuid.UUID:
@@ -83,10 +80,13 @@ def _follow(session: Session, job: Job, *, now: datetime) -> None:
     elif state.waiting_reason and concerns_key(state.waiting_reason):
         message = state.waiting_message or state.waiting_reason
         jobs.end(job, "failed", now=now, error=("permanent", state.waiting_reason, message))
-    elif state.waiting_until and state.waiting_until > now + LONG_WAIT:
-        job.progress_message = (
-            f"waiting until {state.waiting_until:%Y-%m-%d %H:%M} UTC: "
-            f"{state.waiting_message or 'not due yet'}"
-        )
+    elif _is_stuck(state):
+        job.waiting_until, job.progress_message = state.waiting_until, state.waiting_message
     else:
-        job.progress_message = None
+        job.waiting_until, job.progress_message = None, None
+
+
+def _is_stuck(state: work.Progress) -> bool:
+    """Tell whether waiting is all that can be done: no quota, refused, or nothing works at all."""
+    refused = state.waiting_kind in ("quota", "blocked")
+    return state.waiting_until is not None and (refused or state.done == 0)

@@ -1,7 +1,6 @@
 """Comparison: the scores in the database against what the videos did, rung by rung."""
 
 import tempfile
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,17 +93,13 @@ def newest_comparison(context: Context) -> dict[str, Any]:
     }
 
 
-def submit_if_needed(context: Context) -> uuid.UUID | None:
-    """Submit a comparison unless the newest models were compared; return the job's id."""
-    from services import jobs  # noqa: PLC0415
-
+def needs_comparison(context: Context) -> bool:
+    """Tell whether there are models that were never compared."""
     with unit_of_work(context.sessions) as session:
         models = learning.newest_model_versions(session)
         newest = learning.newest_evaluation(session)
     ids = {model.rung: model.model_version_id for model in models}
-    if not models or (newest is not None and newest.detail.get("model_version_ids") == ids):
-        return None
-    return jobs.submit(context, "compare", {})
+    return bool(models) and (newest is None or newest.detail.get("model_version_ids") != ids)
 
 
 def _predictions(context: Context, dataset: Dataset, models: Sequence[ModelVersion]) -> pa.Table:

@@ -1,0 +1,134 @@
+"""What commands share: a context on a running stack, waiting for jobs, tables and JSON."""
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from services.context import Context
+    from services.jobs import JobView
+
+NO_WORKER_HINT_S = 20.0
+
+
+@contextmanager
+def open_context(*, workers: bool = False) -> "Iterator[Context]":
+    """Have the stack running while the block runs, and what services need to use it.
+
+    Args:
+        workers: Also have worker processes. Not where Redis is somebody else's: then workers
+            are where the operator put them.
+    """
+    from services import embedded
+    from services.context import Context
+    from services.settings import Settings
+
+    settings = Settings()
+    own_workers = workers and settings.redis_url is None
+    with embedded.stack(settings, workers=own_workers) as endpoints:
+        context = Context(
+            settings.model_copy(
+                update={
+                    "database_url": endpoints.database_url,
+                    "redis_url": endpoints.redis_url,
+                    "storage_url": endpoints.storage_url,
+                }
+            )
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+def wait_for(context: "Context", job_id: uuid.UUID, title: str, *, quiet: bool) -> "JobView":
+    """Show a job's progress until it ends; return it when it succeeded.
+
+    Raises:
+        TubeGraderError: It failed or was cancelled, or cannot go on before long.
+    """
+    import time
+
+    from services import jobs
+    from services.errors import TransientError
+
+    started = time.monotonic()
+    with _progress_bar(quiet=quiet) as show:
+        for job in jobs.watch(context, job_id):
+            waited = time.monotonic() - started
+            nobody = job.state == "queued" and waited > NO_WORKER_HINT_S
+            show(job, f"{title} (no worker has taken it yet)" if nobody else title)
+            if job.waiting_until is not None:
+                raise TransientError(
+                    f"{title} waits until {job.waiting_until:%Y-%m-%d %H:%M:%S} UTC: "
+                    f"{job.progress_message}",
+                    reason="waiting",
+                    hint=f"it goes on by itself while workers run; `tubegrader jobs show "
+                    f"{job.job_id[:8]}` tells how it stands",
+                )
+    return jobs.succeeded(job)
+
+
+@contextmanager
+def _progress_bar(*, quiet: bool) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[message]}"),
+    )
+    with Progress(*columns, console=console, disable=quiet) as progress:
+        task = progress.add_task("", total=None, message="")
+
+        def show(job: "JobView", title: str) -> None:
+            progress.update(
+                task,
+                description=title,
+                completed=job.progress_done,
+                total=job.progress_total or None,
+                message=job.progress_message or "",
+            )
+            if job.ended:
+                progress.update(task, message="")
+
+        yield show
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, for scripts."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
+) -> None:
+    """Print a plain table; the columns named in ``right`` are numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        # Text, because titles may hold what rich takes for markup.
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    Console(soft_wrap=not typer.get_text_stream("stdout").isatty()).print(table)
