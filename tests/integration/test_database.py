@@ -1,0 +1,193 @@
+"""The schema on real PostgreSQL: up, down, drift, partitions, and rules that hold."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
+
+import db.models  # noqa: F401
+from db import migrate
+from db.base import Base
+from db.partitions import ensure_partitions
+from db.views import CURRENT, view_sql
+from services.context import Context
+from services.embedded import Endpoints
+
+CHANNEL, VIDEO = "UC" + "a" * 22, "v" * 11
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def empty_database(endpoints: Endpoints):
+    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS empty WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE empty TEMPLATE template0"))
+    yield (
+        make_url(endpoints.database_url).set(database="empty").render_as_string(hide_password=False)
+    )
+    with admin.connect() as connection:
+        connection.execute(text("DROP DATABASE empty WITH (FORCE)"))
+    admin.dispose()
+
+
+def relations(url: str) -> set[str]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        names = connection.execute(
+            text(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                "AND relkind IN ('r', 'p', 'v', 'S')"
+            )
+        ).scalars()
+        found = set(names)
+    engine.dispose()
+    return found
+
+
+def test_upgrade_twice_then_downgrade_leaves_nothing_behind(empty_database):
+    assert migrate.upgrade(empty_database) is True
+    assert migrate.upgrade(empty_database) is False
+    assert {"channels", "video_snapshots", "scored_videos"} <= relations(empty_database)
+    migrate.downgrade(empty_database, "base")
+    assert relations(empty_database) == {"alembic_version"}
+    assert migrate.upgrade(empty_database) is True
+
+
+def test_models_and_migrations_agree(context: Context):
+    def only_ours(item, name, type_, reflected, other):
+        return not (type_ == "table" and reflected and name.startswith("video_snapshots_"))
+
+    with context.engine.connect() as connection:
+        compared = MigrationContext.configure(
+            connection, opts={"include_object": only_ours, "compare_server_default": True}
+        )
+        assert compare_metadata(compared, Base.metadata) == []
+
+
+def test_views_in_the_database_are_the_current_files(context: Context):
+    def definitions(connection: Connection) -> dict[str, str]:
+        rows = connection.execute(
+            text("SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'")
+        )
+        return dict(rows)
+
+    with context.engine.connect() as connection:
+        migrated = definitions(connection)
+        for name in migrated:
+            connection.execute(text(f"DROP VIEW {name} CASCADE"))
+        for name, version in CURRENT.items():
+            connection.execute(text(view_sql(name, version)))
+        assert definitions(connection) == migrated
+        connection.rollback()
+
+
+def test_every_view_and_each_of_its_unclear_columns_has_a_comment(context: Context):
+    with context.engine.connect() as connection:
+        for name in CURRENT:
+            said = connection.execute(
+                text("SELECT obj_description(CAST(:n AS regclass))"), {"n": name}
+            ).scalar_one()
+            assert said
+
+
+def test_partitions_are_made_ahead_once_and_take_rows(context: Context):
+    with context.engine.begin() as connection:
+        made = ensure_partitions(connection, start=datetime(2031, 11, 20, tzinfo=UTC))
+        assert made == [
+            f"video_snapshots_{m}" for m in ("2031_11", "2031_12", "2032_01", "2032_02")
+        ]
+        assert ensure_partitions(connection, start=datetime(2031, 12, 1, tzinfo=UTC)) == [
+            "video_snapshots_2032_03"
+        ]
+
+
+def add_video(connection: Connection) -> None:
+    connection.execute(
+        text("INSERT INTO channels (channel_id, added_at) VALUES (:c, :now)"),
+        {"c": CHANNEL, "now": NOW},
+    )
+    connection.execute(
+        text(
+            "INSERT INTO videos (video_id, channel_id, published_at, first_seen_at) "
+            "VALUES (:v, :c, :now, :now)"
+        ),
+        {"v": VIDEO, "c": CHANNEL, "now": NOW},
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO channels (channel_id, added_at) VALUES ('UCshort', now())",
+        "UPDATE channels SET state = 'sleepy'",
+        "UPDATE videos SET live_broadcast_content = 'maybe'",
+        "UPDATE videos SET video_id = '../../../etc'",
+        (
+            "INSERT INTO video_snapshots (video_id, slot, captured_at, view_count) "
+            "VALUES ('vvvvvvvvvvv', now(), now(), -1)"
+        ),
+        (
+            "INSERT INTO video_snapshots (video_id, slot, captured_at) "
+            "VALUES ('unknown____', now(), now())"
+        ),
+        "INSERT INTO thumbnails VALUES ('beef', 'jpeg', 1, 1, 1, now())",
+        (
+            "INSERT INTO work_items (kind, entity_id, channel_id, state) "
+            f"VALUES ('video.snapshot', 'vvvvvvvvvvv', '{CHANNEL}', 'leased')"
+        ),
+        (
+            "INSERT INTO work_items (kind, entity_id, channel_id, state, slot) "
+            f"VALUES ('video.snapshot', 'vvvvvvvvvvv', '{CHANNEL}', 'failed', now())"
+        ),
+        (
+            "INSERT INTO jobs (job_id, kind, params, state, created_at) "
+            "VALUES (gen_random_uuid(), 'crawl', '{}', 'failed', now())"
+        ),
+    ],
+)
+def test_the_database_refuses_what_cannot_be(context: Context, statement: str):
+    with context.engine.connect() as connection:
+        ensure_partitions(connection, start=datetime.now(UTC))
+        add_video(connection)
+        with pytest.raises(IntegrityError):
+            connection.execute(text(statement))
+
+
+def test_a_video_shows_one_thumbnail_at_a_time(context: Context):
+    insert = text(
+        "INSERT INTO video_thumbnails (video_id, version, thumbnail_sha256, variant, is_current, "
+        "first_seen_at, last_seen_at) VALUES (:v, :n, :sha, 'mqdefault', true, :now, :now)"
+    )
+    sha = "0" * 64
+    with context.engine.connect() as connection:
+        add_video(connection)
+        connection.execute(
+            text("INSERT INTO thumbnails VALUES (:sha, 'jpeg', 320, 180, 9000, :now)"),
+            {"sha": sha, "now": NOW},
+        )
+        connection.execute(insert, {"v": VIDEO, "n": 1, "sha": sha, "now": NOW})
+        with pytest.raises(IntegrityError):
+            connection.execute(insert, {"v": VIDEO, "n": 2, "sha": sha, "now": NOW})
+
+
+def test_partition_bounds_are_utc_months_whatever_the_session_says(context: Context):
+    with context.engine.connect() as connection:
+        connection.execute(text("SET timezone = 'America/Los_Angeles'"))
+        ensure_partitions(
+            connection, start=datetime(2033, 1, 1, tzinfo=UTC), end=datetime(2033, 1, 2, tzinfo=UTC)
+        )
+        add_video(connection)
+        last = datetime(2033, 2, 1, tzinfo=UTC) - timedelta(seconds=1)
+        connection.execute(
+            text("INSERT INTO video_snapshots (video_id, slot, captured_at) VALUES (:v, :t, :t)"),
+            {"v": VIDEO, "t": last},
+        )
+        found = connection.execute(
+            text("SELECT tableoid::regclass::text FROM video_snapshots")
+        ).scalar_one()
+        assert found == "video_snapshots_2033_01"
