@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -72,12 +72,19 @@ class _Child:
 class Family:
     """Starts processes, starts them again when they die, and stops them.
 
-    Nothing happens by itself: the owner calls `tick` a few times a second. What runs is in the
-    record that ``on_change`` is given, so that it can be cleaned up after the owner was killed.
+    Nothing happens by itself: the owner calls `tick` a few times a second, and writes down
+    `record` whenever something changed, so that what runs can be stopped after the owner was
+    killed. ``report`` is told of each death, in words.
     """
 
-    def __init__(self, home: Home, specs: Sequence[ProcessSpec]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        specs: Sequence[ProcessSpec],
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._home = home
+        self._report = report
         self._children = [_Child(spec) for spec in specs]
 
     def start(self) -> None:
@@ -184,10 +191,14 @@ class Family:
         child.message = f"{child.spec.name}: {how} after {lived_s:.1f} s\n{said}".rstrip()
         if child.quick_deaths >= _QUICK_DEATHS:
             child.state = ProcessState.FAILED
+            self._report(f"{child.message}\n{child.spec.name} is given up: it keeps dying")
             return
         delay = min(_FIRST_DELAY_S * 2 ** (child.quick_deaths - 1), _LONGEST_DELAY_S)
         child.state = ProcessState.RESTARTING
         child.restart_at = time.monotonic() + delay
+        self._report(
+            f"{child.spec.name}: {how} after {lived_s:.1f} s; starting it again in {delay:.1f} s"
+        )
 
     def _ready_file(self, child: _Child) -> Path:
         return self._home.ready / child.spec.name

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -110,12 +111,13 @@ class Supervisor:
             try:
                 endpoints = start_servers(self._home, self._settings)
             except TubeGraderError as error:
-                print(error, file=sys.stderr, flush=True)
+                _log(str(error))
                 return
         if endpoints != self._endpoints:
             self._family.stop()
             self._endpoints = endpoints
-            self._family = Family(self._home, self._specs_for(self._settings, endpoints))
+            specs = self._specs_for(self._settings, endpoints)
+            self._family = Family(self._home, specs, report=_log)
             self._family.start()
             self._record("running")
 
@@ -130,6 +132,12 @@ class Supervisor:
                 "processes": self._family.record(),
             },
         )
+
+
+def _log(text: str) -> None:
+    """Write to the supervisor's log, which is where its output goes."""
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    print(f"{moment} {text}", flush=True)
 
 
 def _leave(home: Home) -> None:

@@ -22,6 +22,7 @@ from tests.support.embedded import (
     Python,
     copy_home,
     execute,
+    fast_stack,
     home,
     leftovers,
     made_home,
@@ -37,7 +38,7 @@ import json, sys
 from pathlib import Path
 from services import embedded
 from services.settings import Settings
-with embedded.stack(Settings(home=Path(sys.argv[1]))) as endpoints:
+with embedded.stack(Settings(home=Path(sys.argv[1])), durable=False) as endpoints:
     print(json.dumps(vars(endpoints)), flush=True)
     sys.stdin.readline()
 """
@@ -59,7 +60,7 @@ def test_a_killed_command_leaves_servers_that_the_next_one_uses_and_stops(home: 
         command.process.wait()
     server = recorded(home, "postgres")
     assert server.alive()
-    with embedded.stack(settings_for(home)) as ours:
+    with fast_stack(home) as ours:
         assert vars(ours) == theirs
         assert recorded(home, "postgres") == server
     assert not server.alive()
@@ -75,7 +76,7 @@ def test_a_killed_postgres_recovers_with_all_that_was_committed(home: Path) -> N
 
 
 def test_a_postgres_killed_with_a_busy_backend_does_not_block_the_next_start(home: Path) -> None:
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         address = endpoints.database_url.replace("+psycopg", "", 1)
         code = "import sys, psycopg; psycopg.connect(sys.argv[1]).execute('SELECT pg_sleep(60)')"
         busy = subprocess.Popen([sys.executable, "-c", code, address], stderr=subprocess.DEVNULL)
@@ -84,29 +85,29 @@ def test_a_postgres_killed_with_a_busy_backend_does_not_block_the_next_start(hom
         backends = processes_in(home / "postgres", "postgres")
         assert len(backends) > 1
         recorded(home, "postgres").signal(signal.SIGKILL)
-        with embedded.stack(settings_for(home)) as again:
+        with fast_stack(home) as again:
             assert execute(again, "SELECT 1") == [(1,)]
         assert not any(backend.alive() for backend in backends.values())
         assert busy.wait(60) != 0
 
 
 def test_a_killed_redis_comes_back_where_its_clients_look_for_it(home: Path) -> None:
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         recorded(home, "redis").signal(signal.SIGKILL)
         wait_until(lambda: not recorded(home, "redis").alive(), "SIGKILL")
-        with embedded.stack(settings_for(home)) as again:
+        with fast_stack(home) as again:
             assert again == endpoints
 
 
 def test_redis_moves_when_its_port_was_taken_meanwhile(home: Path) -> None:
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         port = int(endpoints.redis_url.rsplit(":", 1)[1].split("/")[0])
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", port))
         thief.listen()
         with (
-            embedded.stack(settings_for(home)) as moved,
+            fast_stack(home) as moved,
             redis.Redis.from_url(moved.redis_url) as client,
         ):
             assert moved.redis_url != endpoints.redis_url
@@ -117,7 +118,7 @@ def test_pids_of_the_dead_that_others_got_since_mislead_nobody(
     home: Path, bystander: "subprocess.Popen[bytes]"
 ) -> None:
     """As after a reboot: every record names a pid that now is an innocent process's."""
-    with embedded.stack(settings_for(home)):
+    with fast_stack(home):
         lines = (home / "postgres" / "postmaster.pid").read_text().splitlines()
         state = {name: Home(home).read_state(name) for name in ("postgres", "redis")}
     lines[0] = str(bystander.pid)
@@ -128,21 +129,21 @@ def test_pids_of_the_dead_that_others_got_since_mislead_nobody(
     for name, record in state.items():
         record["process"]["pid"] = bystander.pid
         Home(home).write_state(name, record)
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         assert execute(endpoints, "SELECT 1") == [(1,)]
         lifecycle.stop_all(Home(home))
 
 
 def test_servers_that_nobody_recorded_are_found(home: Path) -> None:
     """As when a command is killed between starting a server and writing down its pid."""
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         execute(endpoints, "CREATE TABLE kept AS SELECT 42 AS answer")
         server = recorded(home, "postgres")
         queue = recorded(home, "redis")
         port, password = redis_url_parts(endpoints.redis_url)
         Home(home).drop_state("postgres")
         Home(home).write_state("redis", {"port": port, "password": password, "launching": True})
-        with embedded.stack(settings_for(home)) as again:
+        with fast_stack(home) as again:
             assert execute(again, "SELECT answer FROM kept") == [(42,)]
             assert recorded(home, "postgres") == server
             assert not queue.alive()
@@ -166,7 +167,7 @@ def test_a_cluster_that_was_killed_half_made_is_made_anew(tmp_path: Path) -> Non
         for entry in leftovers(path):
             psutil.Process(int(entry.split()[0])).kill()
     assert not (path / "postgres").exists()
-    with embedded.stack(settings_for(path), durable=False) as endpoints:
+    with fast_stack(path) as endpoints:
         assert execute(endpoints, "SELECT 1") == [(1,)]
     assert list(path.glob("postgres.new-*")) == []
 
@@ -174,12 +175,12 @@ def test_a_cluster_that_was_killed_half_made_is_made_anew(tmp_path: Path) -> Non
 def test_the_run_folder_may_be_deleted_after_a_crash(home: Path) -> None:
     import shutil
 
-    with embedded.stack(settings_for(home)):
+    with fast_stack(home):
         recorded(home, "postgres").signal(signal.SIGKILL)
         recorded(home, "redis").signal(signal.SIGKILL)
         wait_until(lambda: not leftovers(home), "SIGKILL")
         shutil.rmtree(home / "run")
-        with embedded.stack(settings_for(home)) as endpoints:
+        with fast_stack(home) as endpoints:
             assert execute(endpoints, "SELECT 1") == [(1,)]
 
 
@@ -187,11 +188,7 @@ def test_down_touches_no_other_home_and_no_bystander(
     home: Path, made_home: Path, tmp_path: Path, bystander: "subprocess.Popen[bytes]"
 ) -> None:
     other = copy_home(made_home, tmp_path / "other")
-    fast = {"durable": False}
-    with (
-        embedded.stack(settings_for(other), **fast) as theirs,
-        embedded.stack(settings_for(home), **fast),
-    ):
+    with fast_stack(other) as theirs, fast_stack(home):
         stopped, _ = lifecycle.stop_all(Home(home))
         assert stopped == ["PostgreSQL", "Redis"]
         assert leftovers(home) == []

@@ -12,7 +12,7 @@ from services import embedded
 from services.embedded import urls
 from services.embedded.home import Home
 from services.errors import TransientError, UsageError
-from tests.support.embedded import home, leftovers, made_home, settings_for
+from tests.support.embedded import fast_stack, home, leftovers, made_home, settings_for
 
 __all__ = ["home", "made_home"]
 
@@ -102,7 +102,7 @@ def test_damaged_data_shows_what_postgresql_says(home: Path) -> None:
 def test_a_schema_from_the_future_is_left_alone(home: Path) -> None:
     from tests.support.embedded import execute
 
-    with embedded.stack(settings_for(home), durable=False) as endpoints:
+    with fast_stack(home) as endpoints:
         execute(endpoints, "UPDATE alembic_version SET version_num = 'from2030'")
     error = refusal(home)
     assert "newer than this TubeGrader" in str(error)

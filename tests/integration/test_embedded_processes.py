@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,8 +52,10 @@ def bare_home(tmp_path: Path) -> Iterator[Home]:
 
 
 @contextmanager
-def running(home: Home, *specs: ProcessSpec) -> Iterator[Family]:
-    family = Family(home, specs)
+def running(
+    home: Home, *specs: ProcessSpec, report: Callable[[str], None] = print
+) -> Iterator[Family]:
+    family = Family(home, specs, report)
     family.start()
     try:
         yield family
@@ -95,8 +97,13 @@ def test_a_killed_process_is_started_again(bare_home: Home) -> None:
 def test_a_process_that_keeps_crashing_is_given_up_and_its_last_words_shown(
     bare_home: Home,
 ) -> None:
-    with running(bare_home, program("bad", CRASHES), program("well", WELL)) as family:
+    told: list[str] = []
+    specs = (program("bad", CRASHES), program("well", WELL))
+    with running(bare_home, *specs, report=told.append) as family:
         wait_until(lambda: state(family, "bad") == ProcessState.FAILED, "given up")
+        assert len(told) == 5
+        assert "starting it again in 0.5 s" in told[1]
+        assert told[-1].endswith("bad is given up: it keeps dying")
         record = family.record()["bad"]
         assert record["restarts"] == 4
         assert "exit code 7" in record["message"]

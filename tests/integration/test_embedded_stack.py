@@ -18,6 +18,7 @@ from tests.support.embedded import (
     Python,
     copy_home,
     execute,
+    fast_stack,
     home,
     leftovers,
     made_home,
@@ -40,15 +41,15 @@ with embedded.stack(Settings(home=Path(sys.argv[1])), durable=False) as endpoint
 
 
 def test_a_home_starts_and_stops_twice_and_keeps_its_data(home: Path) -> None:
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         execute(endpoints, "CREATE TABLE kept AS SELECT 42 AS answer")
     assert leftovers(home) == []
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         assert execute(endpoints, "SELECT answer FROM kept") == [(42,)]
 
 
 def test_endpoints_work_as_they_are_with_sqlalchemy_redis_and_celery(home: Path) -> None:
-    with embedded.stack(settings_for(home)) as endpoints:
+    with fast_stack(home) as endpoints:
         engine = create_engine(endpoints.database_url)
         with engine.connect() as connection:
             assert connection.execute(text("SELECT current_database()")).scalar() == "tubegrader"
@@ -96,9 +97,9 @@ def test_a_schema_that_is_behind_is_migrated_at_the_next_start(home: Path) -> No
     from db.migrate import downgrade
     from services.embedded.schema import head_revision
 
-    with embedded.stack(settings_for(home), durable=False) as endpoints:
+    with fast_stack(home) as endpoints:
         downgrade(endpoints.database_url, "base")
-    with embedded.stack(settings_for(home), durable=False) as endpoints:
+    with fast_stack(home) as endpoints:
         revision = execute(endpoints, "SELECT version_num FROM alembic_version")
         assert revision == [(head_revision(),)]
 
@@ -108,7 +109,7 @@ def test_commands_share_a_home_and_the_last_one_out_stops_it(home: Path) -> None
         theirs = first.says()
         with Python(HOLD, home) as second:
             assert second.says() == theirs
-            with embedded.stack(settings_for(home), durable=False) as ours:
+            with fast_stack(home) as ours:
                 assert vars(ours) == theirs
             assert first.finish() == 0
             server = recorded(home, "postgres")
@@ -125,8 +126,8 @@ def test_two_commands_that_start_a_home_at_once_start_one_server(home: Path) -> 
 
 
 def test_uses_may_nest_in_one_process(home: Path) -> None:
-    with embedded.stack(settings_for(home), durable=False) as outer:
-        with embedded.stack(settings_for(home), durable=False) as inner:
+    with fast_stack(home) as outer:
+        with fast_stack(home) as inner:
             assert inner == outer
         assert execute(outer, "SELECT 1") == [(1,)]
 
@@ -144,7 +145,7 @@ def test_a_polite_kill_leaves_nothing_running(home: Path) -> None:
 )
 def test_any_path_will_do(name: str, made_home: Path, tmp_path: Path) -> None:
     path = copy_home(made_home, tmp_path / name / "home")
-    with embedded.stack(settings_for(path), durable=False) as endpoints:
+    with fast_stack(path) as endpoints:
         assert execute(endpoints, "SELECT 1") == [(1,)]
         sockets = Path(Home(path).read_state("postgres")["socket_folder"])
         assert sockets.stat().st_mode & 0o077 == 0
@@ -153,7 +154,7 @@ def test_any_path_will_do(name: str, made_home: Path, tmp_path: Path) -> None:
 
 
 def test_parts_set_elsewhere_are_used_and_left_running(home: Path, tmp_path: Path) -> None:
-    with embedded.stack(settings_for(home), durable=False) as there:
+    with fast_stack(home) as there:
         elsewhere = settings_for(
             tmp_path / "other",
             database_url=there.database_url.replace("+psycopg", ""),
@@ -239,7 +240,7 @@ def test_an_ordinary_user_can_run_it(tmp_path_factory: pytest.TempPathFactory) -
 def test_as_root_the_server_is_not_root(home: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    with embedded.stack(settings_for(home), durable=False):
+    with fast_stack(home):
         pid = recorded(home, "postgres").pid
         assert Path(f"/proc/{pid}").stat().st_uid != 0
         # Searchable by PostgreSQL's user on its way, listable by nobody else.

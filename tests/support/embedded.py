@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -39,13 +39,18 @@ def settings_for(home: Path, **changes: str | None) -> Settings:
     return Settings(home=home, **parts)
 
 
+def fast_stack(home: Path) -> AbstractContextManager[embedded.Endpoints]:
+    """The stack of a home without waiting for the disk; nobody pulls the plug in a test."""
+    return embedded.stack(settings_for(home), durable=False)
+
+
 @pytest.fixture(scope="session")
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that was started and stopped once, to be copied: making a cluster takes seconds."""
     # A fixture that several modules import is made once for each: this looks for the first one's.
     path = tmp_path_factory.getbasetemp() / "made-home"
     if not path.exists():
-        with embedded.stack(settings_for(path), durable=False):
+        with fast_stack(path):
             pass
     return path
 
@@ -73,10 +78,10 @@ def leftovers(home: Path) -> list[str]:
         try:
             working_in = Path(process.cwd())
             marked = process.environ().get("TUBEGRADER_SUPERVISED", "").startswith(f"{home}/")
-        except (psutil.Error, OSError):
+            if process.pid != os.getpid() and (marked or working_in.is_relative_to(home)):
+                found.append(f"{process.pid} {process.cmdline()}")
+        except (psutil.Error, OSError):  # not ours to see, or it ended while we looked
             continue
-        if process.pid != os.getpid() and (marked or working_in.is_relative_to(home)):
-            found.append(f"{process.pid} {process.cmdline()}")
     return found
 
 
@@ -113,7 +118,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Python:
