@@ -89,7 +89,7 @@ def published_at(session: Session, video_ids: Collection[str]) -> dict[str, date
             Video.video_id.in_(video_ids)
         )
     )
-    return {video_id: moment for video_id, moment in rows}  # noqa: C416  (rows are no tuples to mypy)
+    return dict(rows.all())
 
 
 def set_state(session: Session, video_ids: Collection[str], state: str) -> None:

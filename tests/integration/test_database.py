@@ -74,7 +74,7 @@ def test_views_in_the_database_are_the_current_files(context: Context):
         rows = connection.execute(
             text("SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'")
         )
-        return dict(rows)
+        return dict(rows.all())
 
     with context.engine.connect() as connection:
         migrated = definitions(connection)
