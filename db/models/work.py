@@ -63,7 +63,7 @@ class WorkItem(Base):
     slot: Mapped[datetime | None]
     ready_at: Mapped[datetime | None]
     lease_token: Mapped[uuid.UUID | None]
-    attempts: Mapped[int] = mapped_column(server_default="0", comment="claims of this slot")
+    attempts: Mapped[int] = mapped_column(server_default="0", comment="times a worker began it")
     done_at: Mapped[datetime | None] = mapped_column(comment="when it last succeeded")
     error_kind: Mapped[str | None]
     error_reason: Mapped[str | None]

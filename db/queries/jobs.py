@@ -54,7 +54,6 @@ def begin(job: Job, *, now: datetime) -> None:
     job.state = "running"
     job.waiting_until = None
     job.lease_token = uuid.uuid4()
-    job.attempts += 1
     job.started_at = job.started_at or now
 
 
@@ -95,6 +94,8 @@ def take(session: Session, job_id: uuid.UUID, token: uuid.UUID, *, until: dateti
         return None
     job.lease_token = uuid.uuid4()
     job.ready_at = until
+    # Counted here and not when claimed: a message that waits long in its queue is nobody's death.
+    job.attempts += 1
     session.flush()
     return job
 

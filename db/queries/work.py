@@ -17,7 +17,7 @@ from db.models import WorkItem
 from db.models.work import WORK_KINDS
 
 MAX_ATTEMPTS = 8
-"""After so many claims without an end an item counts as failed: its workers die of it."""
+"""After so many beginnings without an end an item counts as failed: its workers die of it."""
 
 
 KINDS = WORK_KINDS
@@ -140,7 +140,7 @@ def claim(
     """Lease up to ``limit`` ready items to one new token; None if nothing is ready.
 
     Concurrent claims skip each other's rows. Items whose lease ran out are ready again; after
-    MAX_ATTEMPTS claims they fail instead.
+    MAX_ATTEMPTS beginnings they fail instead.
     """
     token = uuid.uuid4()
     picked = (
@@ -159,7 +159,6 @@ def claim(
             state=_if(worn_out, "failed", "leased"),
             ready_at=_if(worn_out, None, now + lease),
             lease_token=_if(worn_out, None, token),
-            attempts=WorkItem.attempts + 1,
             error_kind=case((worn_out, "transient"), else_=WorkItem.error_kind),
             error_reason=case((worn_out, "workerLost"), else_=WorkItem.error_reason),
             error_message=case(
@@ -173,14 +172,21 @@ def claim(
     return token if "leased" in claimed.all() else None
 
 
-def leased_items(session: Session, token: uuid.UUID) -> list[LeasedItem]:
-    """Return the items still leased to a token; none when the lease was lost or is done."""
+def begin(session: Session, token: uuid.UUID) -> list[LeasedItem]:
+    """Begin work on a lease: count the attempt and return the items it still holds.
+
+    Counted here and not when claimed: a message that waits long in its queue is nobody's death.
+    """
     rows = session.execute(
-        select(WorkItem.entity_id, WorkItem.channel_id, WorkItem.slot, WorkItem.attempts)
+        update(WorkItem)
         .where(WorkItem.lease_token == token)
-        .order_by(WorkItem.entity_id)
+        .values(attempts=WorkItem.attempts + 1)
+        .returning(WorkItem.entity_id, WorkItem.channel_id, WorkItem.slot, WorkItem.attempts)
     )
-    return [LeasedItem(e, c, s, a) for e, c, s, a in rows if s is not None]
+    return sorted(
+        (LeasedItem(e, c, s, a) for e, c, s, a in rows if s is not None),
+        key=lambda item: item.entity_id,
+    )
 
 
 def extend_lease(session: Session, token: uuid.UUID, *, until: datetime) -> int:

@@ -354,7 +354,7 @@ def upgrade() -> None:
             sa.BigInteger(),
             server_default="0",
             nullable=False,
-            comment="claims of this slot",
+            comment="times a worker began it",
         ),
         sa.Column(
             "done_at", sa.DateTime(timezone=True), nullable=True, comment="when it last succeeded"

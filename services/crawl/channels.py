@@ -78,7 +78,7 @@ def overview(context: Context) -> list[dict[str, Any]]:
 
 def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of channels; return how many snapshots were added."""
-    items = {item.entity_id: item for item in leases.load(context, token)}
+    items = {item.entity_id: item for item in leases.begin(context, token)}
     with leases.failing(context, token, items.values()) as failures:
         answer = context.youtube.channels(items)
         failures.add_answer(answer, missing="channelNotFound")

@@ -19,7 +19,7 @@ PLAYLIST_END = 20_000
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
     """Read the uploads of a leased batch of channels; return how many videos are new."""
-    items = leases.load(context, token)
+    items = leases.begin(context, token)
     new = 0
     with leases.failing(context, token, items) as failures:
         for item in items:

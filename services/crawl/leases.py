@@ -1,4 +1,4 @@
-"""A claimed batch of work items: load it, do it outside any session, end each item."""
+"""A claimed batch of work items: begin it, do it outside any session, end each item."""
 
 import uuid
 from collections.abc import Collection, Iterator
@@ -30,10 +30,10 @@ KEY_PAUSE = timedelta(minutes=10)
 """A refused key is nobody's fault but the operator's; the items wait until it is mended."""
 
 
-def load(context: Context, token: uuid.UUID) -> list[work.LeasedItem]:
-    """Return the items of a lease; none when its message came late or twice."""
+def begin(context: Context, token: uuid.UUID) -> list[work.LeasedItem]:
+    """Begin a batch: return the items of a lease; none when its message came late or twice."""
     with unit_of_work(context.sessions) as session:
-        return work.leased_items(session, token)
+        return work.begin(session, token)
 
 
 class Failures:

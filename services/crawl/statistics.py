@@ -20,7 +20,7 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     Videos seen for the first time are asked for in full (title, duration, language); the others
     for their counts only. One that YouTube no longer shows is marked gone.
     """
-    items = {item.entity_id: item for item in leases.load(context, token)}
+    items = {item.entity_id: item for item in leases.begin(context, token)}
     with leases.failing(context, token, items.values()) as failures:
         with unit_of_work(context.sessions) as session:
             unknown = videos.never_refreshed(session, items)

@@ -20,7 +20,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
 
     The bytes are in the object store before any row speaks of them.
     """
-    items = {item.entity_id: item for item in leases.load(context, token)}
+    items = {item.entity_id: item for item in leases.begin(context, token)}
     settings = context.settings
     with leases.failing(context, token, items.values()) as failures:
         with unit_of_work(context.sessions) as session:
