@@ -1,0 +1,41 @@
+"""The report: one self-contained HTML page about the newest comparison, with pictures."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from services.context import Context
+from services.errors import UsageError
+from services.learning.report.contents import gather
+
+__all__ = ["write_report"]
+
+
+def write_report(context: Context, path: Path) -> Path:
+    """Write the newest comparison as one HTML file that needs nothing else; return its path.
+
+    Nothing is written unless all of it can be; a file that is there is replaced as a whole.
+
+    Raises:
+        PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone
+            (``comparisonGone``, ``objectMissing``).
+        UsageError: The file cannot be written there.
+    """
+    # Matplotlib takes most of a second to import; only this needs it.
+    from services.learning.report.page import render  # noqa: PLC0415
+
+    page = render(gather(context))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise UsageError(
+            f"the report cannot be written to {path}: {error.strerror}",
+            reason="cannotWrite",
+            hint="name a file in a folder that you may write to",
+        ) from error
+    return path

@@ -1,0 +1,245 @@
+"""What a report shows: one comparison, the rows it judged and the pictures furthest off."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from db.models import Dataset as DatasetRow
+from db.models import Evaluation, ModelVersion
+from db.queries import learning
+from db.queries import report as queries
+from db.session import unit_of_work
+from ml.arrays import BoolArray, FloatArray
+from ml.bootstrap import Interval
+from ml.datasets import DESCRIPTION, MANIFEST, MANIFEST_SCHEMA, Dataset, DatasetDescription
+from ml.errors import LearningError
+from ml.metrics import CalibrationBin
+from ml.registry import load_rung, rung_names
+from ml.views.evaluation import BASELINE, FULL
+from ml.views.subscribers import SubscribersRung
+from services.context import Context
+from services.errors import PermanentError
+from services.learning.files import get_folder
+from services.learning.report.extremes import Extremes, furthest_off
+
+METRICS = ("auc", "r2", "spearman", "brier")
+
+
+@dataclass(frozen=True)
+class RungResult:
+    """One rung of the ladder.
+
+    Attributes:
+        name: Such as ``subscribers``.
+        version: Of the model that was judged; None if its row is gone.
+        metrics: Intervals by name, METRICS at least; NaN where undefined.
+        calibration: Predicted and observed shares by bin.
+    """
+
+    name: str
+    version: int | None
+    metrics: Mapping[str, Interval]
+    calibration: Sequence[CalibrationBin]
+
+
+@dataclass(frozen=True)
+class Line:
+    """log10(views per day + 1) = intercept + slope · log10(subscribers + 1)."""
+
+    intercept: float
+    slope: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The N judged videos that are still in the database.
+
+    Attributes:
+        subscribers: Shape (N,), NaN where hidden.
+        views_per_day: Shape (N,).
+        is_over: Shape (N,): at least the threshold.
+        predicted: log10(views per day + 1) by rung, each of shape (N,).
+    """
+
+    subscribers: FloatArray
+    views_per_day: FloatArray
+    is_over: BoolArray
+    predicted: Mapping[str, FloatArray]
+
+    def __len__(self) -> int:
+        return len(self.views_per_day)
+
+    @property
+    def log_views(self) -> FloatArray:
+        """log10(views per day + 1), shape (N,)."""
+        logs: FloatArray = np.log10(self.views_per_day + 1)
+        return logs
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything on the page."""
+
+    sentence: str
+    evaluation_id: int
+    evaluated_at: datetime
+    written_at: datetime
+    code_version: str
+    n_videos: int
+    n_channels: int
+    base_rate: float
+    threshold: float
+    resamples: int
+    as_of: datetime
+    dataset_id: str
+    excluded: Mapping[str, int]
+    rungs: Sequence[RungResult]
+    delta_r2: Interval
+    delta_auc: Interval
+    line: Line
+    rows: Rows
+    extremes: Extremes
+
+    def rung(self, name: str) -> RungResult:
+        """Return a rung's result by name."""
+        return next(rung for rung in self.rungs if rung.name == name)
+
+
+def gather(context: Context) -> Report:
+    """Read the newest comparison and what it judged.
+
+    The rows come from the frozen dataset and the scores from the very model versions that were
+    compared, so the pictures show what the numbers were computed from, whatever came since.
+
+    Raises:
+        PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
+    """
+    with unit_of_work(context.sessions) as session:
+        evaluation = learning.newest_evaluation(session)
+        if evaluation is None:
+            raise PermanentError(
+                "nothing was compared yet",
+                reason="noComparison",
+                hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
+            )
+        ids: dict[str, int] = evaluation.detail["model_version_ids"]
+        models = {m.rung: m for m in queries.model_versions(session, list(ids.values()))}
+        dataset_row = learning.dataset(session, evaluation.dataset_id)
+        assert dataset_row is not None, "a foreign key holds it"
+        scores = {
+            (model, video, picture): log_views
+            for video, picture, model, _, log_views in learning.scores_of(
+                session, model_version_ids=list(ids.values())
+            )
+        }
+    with tempfile.TemporaryDirectory(prefix="tubegrader-report-") as name:
+        dataset = _manifest(context, dataset_row, Path(name) / "dataset")
+        line = (
+            _line(context, models[BASELINE], Path(name) / "model") if BASELINE in models else None
+        )
+    kept, predicted = _scored(dataset, ids, scores)
+    if line is None or not kept.any():
+        raise PermanentError(
+            "the models or videos of the newest comparison are gone from the database",
+            reason="comparisonGone",
+            hint="`tubegrader train`, then `tubegrader score` compares what is there now",
+        )
+    rows = Rows(
+        dataset.subscriber_count[kept],
+        np.asarray(dataset.table["views_per_day"].to_numpy(), np.float64)[kept],
+        dataset.is_over[kept],
+        {rung: values[kept] for rung, values in predicted.items()},
+    )
+    videos = dataset.table.filter(kept).select(
+        ["video_id", "channel_id", "title", "thumbnail_sha256"]
+    )
+    return Report(
+        extremes=furthest_off(context, videos.to_pylist(), rows.log_views, rows.predicted[FULL]),
+        rows=rows,
+        line=line,
+        written_at=context.clock(),
+        excluded=dict(dataset_row.excluded),
+        as_of=dataset_row.as_of,
+        base_rate=dataset_row.base_rate,
+        threshold=dataset_row.threshold,
+        **_judged(evaluation, models),
+    )
+
+
+def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
+    """Return the part of the report that the evaluation itself says."""
+    detail = evaluation.detail
+    # JSON in PostgreSQL forgets the order; the registry has it.
+    order = {name: i for i, name in enumerate(rung_names())}
+    rungs = sorted(detail["rungs"].items(), key=lambda item: order.get(item[0], len(order)))
+    beyond = detail["beyond_subscribers"]
+    return {
+        "sentence": evaluation.sentence,
+        "evaluation_id": evaluation.evaluation_id,
+        "evaluated_at": evaluation.created_at,
+        "n_videos": evaluation.n_videos,
+        "n_channels": evaluation.n_channels,
+        "resamples": detail["resamples"],
+        "dataset_id": evaluation.dataset_id,
+        "code_version": models[BASELINE].code_version,
+        "rungs": [
+            RungResult(
+                name,
+                models[name].version if name in models else None,
+                {metric: _interval(values[metric]) for metric in METRICS},
+                [CalibrationBin(**bin_) for bin_ in values["calibration"]],
+            )
+            for name, values in rungs
+        ],
+        "delta_r2": _interval(beyond["delta_r2"]),
+        "delta_auc": _interval(beyond["delta_auc"]),
+    }
+
+
+def _interval(values: Mapping[str, float | None]) -> Interval:
+    numbers = (values[name] for name in ("value", "low", "high"))
+    return Interval(*(float("nan") if n is None else n for n in numbers))
+
+
+def _manifest(context: Context, row: DatasetRow, folder: Path) -> Dataset:
+    """Read a dataset's rows; its pictures, which may be gigabytes, stay in the store.
+
+    The store verifies each file against its hash, so nothing is left to check here.
+    """
+    wanted = {name: row.files[name] for name in (MANIFEST, DESCRIPTION)}
+    get_folder(context.store, wanted, folder)
+    description = DatasetDescription.from_json((folder / DESCRIPTION).read_text())
+    return Dataset(description, pq.read_table(folder / MANIFEST, schema=MANIFEST_SCHEMA), folder)
+
+
+def _line(context: Context, model: ModelVersion, folder: Path) -> Line:
+    """Return the mean of the folds' fitted lines: they differ by what one fold's channels do."""
+    try:
+        rung = load_rung(get_folder(context.store, model.files, folder))
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+    assert isinstance(rung, SubscribersRung)
+    intercept, slope, _ = rung.linear.mean(axis=0).tolist()
+    return Line(intercept, slope)
+
+
+def _scored(
+    dataset: Dataset, ids: Mapping[str, int], scores: Mapping[tuple[int, str, str], float]
+) -> tuple[BoolArray, dict[str, FloatArray]]:
+    """Return which rows every model still has a score of, and the scores, NaN where gone.
+
+    Scores go with their video when it is purged; the comparison, made before, still counts it.
+    """
+    keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
+    predicted = {
+        rung: np.array([scores.get((model, *key), np.nan) for key in keys])
+        for rung, model in ids.items()
+    }
+    kept = np.isfinite(np.stack(list(predicted.values()))).all(axis=0)
+    return kept, predicted

@@ -1,0 +1,185 @@
+"""The page itself: what the template is given, ready to be read."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from ml.bootstrap import Interval
+from ml.views.evaluation import BASELINE, FULL
+from services.learning.report import words
+from services.learning.report.contents import METRICS, Report, RungResult
+from services.learning.report.extremes import Tile
+from services.learning.report.figures.calibration import calibration_panel
+from services.learning.report.figures.ladder import difference_strip, ladder_panel
+from services.learning.report.figures.views import (
+    MOST_POINTS,
+    common_limits,
+    predicted_against_measured,
+    views_against_subscribers,
+)
+
+WIDE, NARROW = (1000.0, 520.0), (360.0, 420.0)
+PICTURE_ALONE = "thumbnail"
+KNOWS = {
+    "constant": "nothing: every video gets the average",
+    BASELINE: "how many subscribers the channel has",
+    PICTURE_ALONE: "the picture, and nothing else",
+    FULL: "both",
+}
+"""What each rung looks at."""
+LEFT_OUT = {
+    "gone": "deleted or private",
+    "liveOrUpcoming": "live or not yet started",
+    "noViewCount": "without a view count",
+    "noThumbnail": "without a stored thumbnail",
+    "tooYoung": "younger than a day",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small figure with its heading and one line about it."""
+
+    heading: str
+    note: str
+    figure: Markup
+
+
+def render(report: Report) -> str:
+    """Return the report as one HTML page without scripts, fonts or addresses to fetch.
+
+    Everything that comes from YouTube is escaped by the template; pictures are ``data:`` addresses.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["words"] = words
+    folder = resources.files("services.learning.report")
+    template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
+    # Ours, and inside <style>, where escaping would break it.
+    style = Markup((folder / "page.css").read_text(encoding="utf-8"))  # noqa: S704
+    return template.render(style=style, report=report, **_figures(report), **_texts(report))
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    rungs, rows, threshold = report.rungs, report.rows, report.threshold
+    compared = [rung for rung in (BASELINE, PICTURE_ALONE, FULL) if rung in report.rows.predicted]
+    limits = common_limits(rows, compared)
+    return {
+        "difference": difference_strip(report.delta_r2, "ΔR²"),
+        "ladder": [
+            Panel(label, note, ladder_panel(metric, label, rungs, floor=floor, best=FULL))
+            for metric, label, note, floor in (
+                ("auc", "AUC", "tells over from under; 0.5 is chance", 0.5),
+                ("r2", "R²", "share of the variation explained", 0.0),
+                ("spearman", "Spearman", "agreement in order; 0 is chance", 0.0),
+            )
+        ],
+        "scatter": [
+            (name, views_against_subscribers(f"scatter-{name}", size, rows, report.line, threshold))
+            for name, size in (("wide", WIDE), ("narrow", NARROW))
+        ],
+        "calibration": [
+            Panel(rung.name, _brier(rung), calibration_panel(rung, is_best=rung.name == FULL))
+            for rung in rungs
+        ],
+        "predicted": [
+            Panel(
+                rung,
+                f"R² {words.decimal(report.rung(rung).metrics['r2'].value, 2)}, "
+                f"Spearman {words.decimal(report.rung(rung).metrics['spearman'].value, 2)}",
+                predicted_against_measured(f"predicted-{i}", rung, rows, limits, threshold),
+            )
+            for i, rung in enumerate(compared)
+        ],
+    }
+
+
+def _texts(report: Report) -> dict[str, Any]:
+    return {
+        "lede": _lede(report),
+        "table": [
+            {
+                "name": rung.name,
+                "knows": KNOWS.get(rung.name, ""),
+                "is_best": rung.name == FULL,
+                "cells": [_cell(rung.metrics[metric]) for metric in METRICS],
+            }
+            for rung in report.rungs
+        ],
+        "beyond": [
+            _cell(report.delta_auc, signed=True),
+            _cell(report.delta_r2, signed=True),
+        ],
+        "versions": ", ".join(
+            rung.name if rung.version is None else f"{rung.name} v{rung.version}"
+            for rung in report.rungs
+        ),
+        "left_out": [
+            f"{words.whole(n)} {LEFT_OUT.get(reason, reason)}"
+            for reason, n in sorted(report.excluded.items())
+        ],
+        "thinned": MOST_POINTS if len(report.rows) > MOST_POINTS else None,
+        "n_hidden": int(sum(math.isnan(s) for s in report.rows.subscribers)),
+        "n_gone": report.n_videos - len(report.rows),
+        "tenfold": words.amount(10**report.line.slope),
+        "alone": _alone(report),
+        "sides": _sides(report),
+    }
+
+
+def _lede(report: Report) -> str:
+    """Say what the sentence's numbers are made of."""
+    without, with_ = (report.rung(name).metrics["r2"].value for name in (BASELINE, FULL))
+    channels = "on channels that no model had seen"
+    if not (math.isfinite(without) and math.isfinite(with_)):
+        return f"Judged {channels}."
+    return (
+        f"Subscribers alone explain {_explained(without)} of how (log) views a day differ between"
+        f" videos; subscribers and the thumbnail together explain {_explained(with_)}, {channels}."
+    )
+
+
+def _explained(r2: float) -> str:
+    # Below zero the predictions are worse than one number for all.
+    return "nothing" if r2 <= 0 else f"{100 * r2:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _alone(report: Report) -> str:
+    auc = next((r.metrics["auc"].value for r in report.rungs if r.name == PICTURE_ALONE), math.nan)
+    if not math.isfinite(auc):
+        return ""
+    return (
+        f"Shown one video over and one under {words.amount(report.threshold)} views a day, the"
+        f" picture alone ranks the right one higher {words.share(auc)} of the time; a coin would"
+        " manage half."
+    )
+
+
+def _sides(report: Report) -> Sequence[tuple[str, str, Sequence[Tile]]]:
+    return (
+        (
+            "Most over-estimated",
+            "predicted far more than they got",
+            report.extremes.overestimated,
+        ),
+        (
+            "Most under-estimated",
+            "got far more than predicted",
+            report.extremes.underestimated,
+        ),
+    )
+
+
+def _brier(rung: RungResult) -> str:
+    brier = rung.metrics["brier"]
+    return f"Brier {words.decimal(brier.value)} {words.limits(brier)}".rstrip()
+
+
+def _cell(interval: Interval, *, signed: bool = False) -> tuple[str, str]:
+    return words.decimal(interval.value, signed=signed), words.limits(interval, signed=signed)
