@@ -231,12 +231,19 @@ def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any
     return [dict(row) for row in rows]
 
 
-def count_to_score(session: Session, *, model_version_ids: Collection[int]) -> int:
-    """Count the videos that ``to_score`` would return in all."""
-    statement = text(f"SELECT count(*) {_TO_SCORE}")
+def count_to_score(
+    session: Session, *, model_version_ids: Collection[int], besides: Collection[str] = ()
+) -> int:
+    """Count the videos that ``to_score`` would return in all, leaving some out."""
+    statement = text(f"SELECT count(*) {_TO_SCORE} AND v.video_id <> ALL(:besides)")
     counted = session.execute(
         statement,
-        {"after": "", "models": list(model_version_ids), "n_models": len(model_version_ids)},
+        {
+            "after": "",
+            "models": list(model_version_ids),
+            "n_models": len(model_version_ids),
+            "besides": list(besides),
+        },
     )
     return int(counted.scalar_one())
 

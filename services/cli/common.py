@@ -125,10 +125,13 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Text, because titles may hold what rich takes for markup.
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console(soft_wrap=not typer.get_text_stream("stdout").isatty()).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # in a file or a pipe nothing is folded
+    console.print(table)

@@ -49,9 +49,7 @@ def demo(
             page = _whole_job(context, youtube.channel_ids, world)
     shown = os.path.relpath(world.home)
     typer.echo(f"\nreport    {page}")
-    typer.echo(
-        f"ask it    .venv/bin/tubegrader --home {shown} sql -c 'TABLE model_comparison'"
-    )
+    typer.echo(f"ask it    .venv/bin/tubegrader --home {shown} sql -c 'TABLE model_comparison'")
 
 
 def _whole_job(context: "Context", channel_ids: list[str], world: "World") -> Path:

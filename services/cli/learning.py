@@ -129,11 +129,3 @@ def _interval(value: dict[str, float | None]) -> str:
     if value["value"] is None:
         return "–"
     return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
-def _compare_now(*, quiet: bool) -> None:
-    from services import jobs
-    from services.cli.common import open_context, wait_for
-
-    with open_context(workers=True) as context:
-        wait_for(context, jobs.submit(context, "compare", {}), "comparing", quiet=quiet)

@@ -66,13 +66,15 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         dataset = datasets.fetch(context, models[0].dataset_id, folder / "dataset")
         asked = _of_dataset(context, dataset, ids)
         with unit_of_work(context.sessions) as session:
-            total = len(asked) + videos.count_to_score(session, model_version_ids=ids)
+            rest = videos.count_to_score(
+                session, model_version_ids=ids, besides=[v.video_id for v in asked]
+            )
+        total = len(asked) + rest
         job.progress(0, total, "scoring videos")
         for chunk in _read_ahead(context, _chunks(context, asked, ids)):
             _score(context, models, rungs, chunk)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
-            # Rows of the dataset are counted in both parts of the total.
             job.progress(scored, max(total, scored), "scoring videos")
     return {
         "scored": scored,
