@@ -58,7 +58,7 @@ def _whole_job(context: "Context", channel_ids: list[str], world: "World") -> Pa
     from services.cli.data import describe_crawl
     from services.cli.learning import describe_scoring, describe_training, print_comparison
     from services.crawl import channels, runs
-    from services.learning.comparison import newest_comparison
+    from services.learning.results import newest_comparison
 
     channels.add(context, channel_ids)
     job = wait_for(context, runs.start(context, channel_ids), "crawling", quiet=False)

@@ -61,14 +61,15 @@ def compare(
 
     Compares the newest models if that was not done yet.
     """
-    from services.cli.common import open_context, print_json
-    from services.learning.comparison import newest_comparison, needs_comparison
+    from services import jobs
+    from services.cli.common import open_context, print_json, wait_for
+    from services.learning.results import needs_comparison, newest_comparison
 
     with open_context() as context:
-        pending = needs_comparison(context)
-    if pending:
-        _compare_now(quiet=as_json)
-    with open_context() as context:
+        if needs_comparison(context):
+            with open_context(workers=True):
+                job_id = jobs.submit(context, "compare", {})
+                wait_for(context, job_id, "comparing", quiet=as_json)
         comparison = newest_comparison(context)
     if as_json:
         print_json(comparison)

@@ -19,6 +19,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
 from services.learning import datasets
+from services.learning.results import judges, newest_models_and_evaluation
 
 RESAMPLES = 2000
 
@@ -33,15 +34,13 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model, or videos of the dataset have no score.
     """
-    with unit_of_work(context.sessions) as session:
-        models = learning.newest_model_versions(session)
-        newest = learning.newest_evaluation(session)
+    models, newest = newest_models_and_evaluation(context)
     if not models:
         raise PermanentError(
             "there is no model to compare", reason="noModel", hint="`tubegrader train` first"
         )
     ids = {model.rung: model.model_version_id for model in models}
-    if newest is not None and newest.detail.get("model_version_ids") == ids:
+    if newest is not None and judges(newest, models):
         return {
             "evaluation_id": newest.evaluation_id,
             "sentence": newest.sentence,
@@ -70,36 +69,6 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             metrics=_metric_rows(detail, ids),
         )
     return {"evaluation_id": evaluation_id, "sentence": evaluation.sentence, "is_new": True}
-
-
-def newest_comparison(context: Context) -> dict[str, Any]:
-    """Return the newest comparison as ``compare --json`` prints it.
-
-    Raises:
-        PermanentError: Nothing was compared yet.
-    """
-    with unit_of_work(context.sessions) as session:
-        newest = learning.newest_evaluation(session)
-    if newest is None:
-        raise PermanentError(
-            "nothing was compared yet",
-            reason="noComparison",
-            hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
-        )
-    return {
-        **newest.detail,
-        "evaluation_id": newest.evaluation_id,
-        "evaluated_at": newest.created_at.isoformat(),
-    }
-
-
-def needs_comparison(context: Context) -> bool:
-    """Tell whether there are models that were never compared."""
-    with unit_of_work(context.sessions) as session:
-        models = learning.newest_model_versions(session)
-        newest = learning.newest_evaluation(session)
-    ids = {model.rung: model.model_version_id for model in models}
-    return bool(models) and (newest is None or newest.detail.get("model_version_ids") != ids)
 
 
 def _predictions(context: Context, dataset: Dataset, models: Sequence[ModelVersion]) -> pa.Table:

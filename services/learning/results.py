@@ -1,0 +1,55 @@
+"""Reading what was learned, without importing what learns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from db.models import Evaluation, ModelVersion
+from db.queries import learning
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import PermanentError
+
+LADDER = ("constant", "subscribers", "thumbnail", "subscribers+thumbnail")
+"""The order in which rungs are shown; the database keeps none."""
+
+
+def newest_comparison(context: Context) -> dict[str, Any]:
+    """Return the newest comparison as ``compare --json`` prints it.
+
+    Raises:
+        PermanentError: Nothing was compared yet.
+    """
+    _, newest = newest_models_and_evaluation(context)
+    if newest is None:
+        raise PermanentError(
+            "nothing was compared yet",
+            reason="noComparison",
+            hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
+        )
+    rungs = newest.detail["rungs"]
+    return {
+        **newest.detail,
+        "rungs": {rung: rungs[rung] for rung in LADDER if rung in rungs},
+        "evaluation_id": newest.evaluation_id,
+        "evaluated_at": newest.created_at.isoformat(),
+    }
+
+
+def needs_comparison(context: Context) -> bool:
+    """Tell whether the newest models were never compared."""
+    models, newest = newest_models_and_evaluation(context)
+    return bool(models) and (newest is None or not judges(newest, models))
+
+
+def newest_models_and_evaluation(
+    context: Context,
+) -> tuple[list[ModelVersion], Evaluation | None]:
+    """Return the newest version of each rung, and the newest evaluation if there is one."""
+    with unit_of_work(context.sessions) as session:
+        return learning.newest_model_versions(session), learning.newest_evaluation(session)
+
+
+def judges(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:
+    """Tell whether an evaluation is of exactly these models."""
+    ids = {model.rung: model.model_version_id for model in models}
+    return bool(evaluation.detail.get("model_version_ids") == ids)
