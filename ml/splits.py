@@ -56,7 +56,7 @@ def assign_folds(channel_ids: Sequence[str], *, seed: int, folds: int) -> IntArr
         raise LearningError(
             f"{len(channels)} channels in {len(assigned)} videos are too few to learn from: each of"
             f" {folds} folds needs at least {MIN_CHANNELS_PER_FOLD} channels, the smallest has"
-            f" {per_fold.min()}; crawl more channels (about {folds * 5} are usually enough)",
+            f" {per_fold.min()}; crawl more channels (about {folds * 8} are usually enough)",
             reason="too_few_channels",
         )
     return assigned

@@ -7,7 +7,7 @@ size, which a thumbnail can only guess, and a network trained on raw views spend
 rows on guessing it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,18 +41,18 @@ class CnnConfig:
         learning_rate: Peak of the one-cycle schedule (Smith & Topin 2017).
         weight_decay: Of AdamW, on convolution and head weights.
         dropout: On the pooled features.
-        shift: Largest random shift in pixels.
+        crop: Rows and columns that a random crop takes away while training.
         jitter: Largest relative change of brightness and contrast. Mild, because colour and
             contrast may be the very effect to find.
     """
 
     widths: tuple[int, ...] = (24, 32, 64, 96)
-    epochs: int = 16
+    epochs: int = 12
     batch_size: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 0.05
     dropout: float = 0.2
-    shift: int = 8
+    crop: tuple[int, int] = (10, 16)
     jitter: float = 0.05
 
 
@@ -144,7 +144,7 @@ class Member:
             for start in range(0, len(images), PREDICTION_BATCH):
                 batch = torch.from_numpy(images[start : start + PREDICTION_BATCH])
                 rows = slice(start, start + len(batch))
-                outputs[rows] = self.network(_normalised(batch.to(device.torch_device))).cpu()
+                outputs[rows] = self.network(_network_input(batch.to(device.torch_device))).cpu()
         outputs[:, [0, 2]] = outputs[:, [0, 2]] * self.scale + self.centre
         return outputs
 
@@ -195,7 +195,8 @@ def train_member(
         images: All thumbnails, shape (N, 90, 160, 3).
         rows: Indices of the R training rows.
         targets: Of the training rows, length R.
-        residual: Log views per day beyond subscribers, of the training rows, length R.
+        residual: Log views per day beyond subscribers, of the training rows, length R; NaN where
+            there is nothing to learn from, but not everywhere.
         config: Hyperparameters.
         seed: Decides the first weights, the order and the augmentation.
         device: Where to train.
@@ -207,8 +208,7 @@ def train_member(
         LearningCancelledError: ``cancelled`` said so.
     """
     truth, centre, scale = _standardised(targets, residual)
-    pixels = torch.from_numpy(images)
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     with seeded(seed):
         network = ThumbnailNet(config).to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
@@ -222,9 +222,7 @@ def train_member(
         for batch in _batches(len(rows), steps, config, generator):
             if cancelled():
                 raise LearningCancelledError
-            augmented = _augmented(pixels, torch.from_numpy(rows)[batch], config, generator)
-            inputs = _normalised(augmented.to(device.torch_device))
-            inputs = _jittered(inputs, config, generator)
+            inputs = _augmented(images, rows[batch], config, generator).to(device.torch_device)
             with device.autocast():
                 outputs = network(inputs)
             loss = _loss(outputs, truth[batch].to(device.torch_device))
@@ -245,7 +243,7 @@ def train_member(
 def _standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:
     """Return (R, 3) targets in the order of the outputs, and the centre and scale of two."""
     both = np.column_stack([targets.log_views_per_day, residual])
-    centre, spread = both.mean(axis=0), both.std(axis=0)
+    centre, spread = np.nanmean(both, axis=0), np.nanstd(both, axis=0)
     scale = np.where(spread > 0, spread, 1.0)
     views, beyond = ((both - centre) / scale).T
     stacked = np.column_stack([views, targets.is_over.astype(np.float64), beyond])
@@ -253,50 +251,60 @@ def _standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, Float
 
 
 def _loss(outputs: Tensor, truth: Tensor) -> Tensor:
+    """Huber's loss, because views have heavy tails, and cross entropy for the threshold."""
     views, over, residual = outputs.unbind(dim=1)
+    known = ~torch.isnan(truth[:, 2])
+    beyond = functional.huber_loss(residual, truth[:, 2].nan_to_num(), reduction="none")
     return (
-        functional.mse_loss(views, truth[:, 0])
+        functional.huber_loss(views, truth[:, 0])
         + functional.binary_cross_entropy_with_logits(over, truth[:, 1])
-        + functional.mse_loss(residual, truth[:, 2])
+        + (beyond * known).mean()
     )
 
 
-def _batches(rows: int, steps: int, config: CnnConfig, generator: torch.Generator) -> Any:
+def _batches(
+    rows: int, steps: int, config: CnnConfig, generator: np.random.Generator
+) -> Iterator[IntArray]:
     """Yield ``steps`` batches of row numbers; every pass is a fresh shuffle."""
     size = min(config.batch_size, rows)
     per_epoch = max(1, rows // config.batch_size)
     for step in range(steps):
         if step % per_epoch == 0:
-            order = torch.randperm(rows, generator=generator)
+            order = generator.permutation(rows)
         start = step % per_epoch * size
         yield order[start : start + size]
 
 
 def _augmented(
-    pixels: Tensor, rows: Tensor, config: CnnConfig, generator: torch.Generator
+    images: ImageArray, rows: IntArray, config: CnnConfig, generator: np.random.Generator
 ) -> Tensor:
-    """Gather rows (B, 90, 160, 3), each flipped at random and shifted with its edge repeated."""
-    _, height, width, _ = pixels.shape
+    """Gather rows as network input: cropped, flipped at random, contrast and brightness changed.
+
+    Returns:
+        (B, 3, H, W) around [-1, 1], smaller than the images by the crop: the network pools over
+        whatever size it is given, and a crop needs no invented margin.
+    """
+    _, height, width, _ = images.shape
+    rows_kept, columns_kept = height - config.crop[0], width - config.crop[1]
     count = len(rows)
-
-    def shifts() -> Tensor:
-        return torch.randint(-config.shift, config.shift + 1, (count, 1), generator=generator)
-
-    down = (torch.arange(height) + shifts()).clamp(0, height - 1)
-    across = (torch.arange(width) + shifts()).clamp(0, width - 1)
-    flip = torch.rand(count, 1, generator=generator) < 0.5  # noqa: PLR2004 - a fair coin
-    across = torch.where(flip, across.flip(1), across)
-    return pixels[rows[:, None, None], down[:, :, None], across[:, None, :]]
-
-
-def _jittered(inputs: Tensor, config: CnnConfig, generator: torch.Generator) -> Tensor:
-    """Change contrast and brightness a little, by image."""
-    change = (torch.rand(2, len(inputs), 1, 1, 1, generator=generator) * 2 - 1) * config.jitter
-    contrast, brightness = change.to(inputs.device)
-    jittered: Tensor = inputs * (1 + contrast) + brightness
-    return jittered
+    tops = generator.integers(config.crop[0] + 1, size=count)
+    lefts = generator.integers(config.crop[1] + 1, size=count)
+    steps = generator.choice([-1, 1], size=count)
+    # Slices copy whole lines; gathering pixel by pixel took a sixth of the training time.
+    batch = np.empty((count, rows_kept, columns_kept, 3), dtype=np.uint8)
+    for slot, (row, top, left, step) in enumerate(zip(rows, tops, lefts, steps, strict=True)):
+        batch[slot] = images[row, top : top + rows_kept, left : left + columns_kept][:, ::step]
+    change = generator.uniform(-config.jitter, config.jitter, size=(2, count, 1, 1, 1))
+    contrast, brightness = torch.from_numpy(change.astype(np.float32))
+    return _network_input(torch.from_numpy(batch), 1 + contrast, brightness)
 
 
-def _normalised(images: Tensor) -> Tensor:
-    """Turn uint8 (N, H, W, 3) into float (N, 3, H, W) in [-1, 1], channels last in memory."""
-    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
+def _network_input(
+    images: Tensor, contrast: Tensor | float = 1, brightness: Tensor | float = 0
+) -> Tensor:
+    """Turn uint8 (N, H, W, 3) into float (N, 3, H, W), channels last in memory.
+
+    0..255 becomes -1..1, times the contrast, plus the brightness.
+    """
+    scaled = images.float().mul_(contrast / 127.5).add_(brightness - contrast)
+    return scaled.permute(0, 3, 1, 2)

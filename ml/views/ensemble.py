@@ -147,6 +147,12 @@ def train_ensemble(
 
 
 def _beyond_subscribers(subscriber_count: FloatArray, log_views: FloatArray) -> FloatArray:
-    """Return the residual of the subscriber regression fitted on these very rows, shape (R,)."""
+    """Return the residual of the subscriber regression fitted on these very rows, shape (R,).
+
+    NaN where the count is hidden: there the residual holds the channel's whole size, and a few
+    such channels would drown what the thumbnail does. If all are hidden, all are kept.
+    """
     columns = SubscriberFeatures.fit(subscriber_count).columns(subscriber_count)
-    return log_views - linear_predictor(fit_linear(columns, log_views), columns)
+    residual = log_views - linear_predictor(fit_linear(columns, log_views), columns)
+    hidden = np.isnan(subscriber_count)
+    return residual if hidden.all() else np.where(hidden, np.nan, residual)

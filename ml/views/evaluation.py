@@ -170,7 +170,7 @@ def _aligned(
     return part["fold"].to_numpy(), p_over, log_views
 
 
-def _metrics_of(  # noqa: PLR0917
+def _metrics_of(
     rung: str,
     labels: BoolArray,
     truth: FloatArray,

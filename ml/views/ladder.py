@@ -114,8 +114,8 @@ def train_ladder(
     """
     features = Features(dataset.strings("channel_id"), dataset.subscriber_count, images)
     targets = Targets(dataset.log_views_per_day, dataset.is_over)
-    _check(dataset, features, targets)
     folds_by_row = assign_folds(features.channel_ids, seed=config.seed, folds=config.folds)
+    _check(dataset, features, targets)
     device = choose_device()
     card = ModelCard(
         dataset=dataset.description.id,

@@ -36,8 +36,8 @@ class ThumbnailRung:
         card: Where the model comes from.
         ensemble: The networks.
         medians: Stand-in for hidden subscriber counts, shape (K,).
-        linear: Coefficients (K, 1 + C) for log10(views per day + 1).
-        logistic: Coefficients (K, 1 + C) for the logit of reaching the threshold.
+        linear: Coefficients (K, 1 + columns) for log10(views per day + 1).
+        logistic: Coefficients (K, 1 + columns) for the logit of reaching the threshold.
     """
 
     name: ClassVar[str] = "thumbnail"
@@ -118,10 +118,12 @@ class ThumbnailRung:
 
 
 class SubscribersThumbnailRung(ThumbnailRung):
-    """Subscribers and the thumbnail together: the subscriber regressions with one more column.
+    """Subscribers and the thumbnail together: the subscriber regressions with more columns.
 
-    That column is what the networks say about views *beyond* subscribers, so that the difference
-    to the subscribers rung is the thumbnail's doing alone.
+    The columns are the networks' outputs, so the difference to the subscribers rung is the
+    thumbnail's doing alone. The residual output finds an effect on top of the channel's size best;
+    the views output helps where the thumbnail betrays what subscribers do not. The logistic
+    regression, whose yes-or-no labels say less a row, gets the residual only.
     """
 
     name: ClassVar[str] = "subscribers+thumbnail"
@@ -130,19 +132,20 @@ class SubscribersThumbnailRung(ThumbnailRung):
     def _columns(
         cls, subscribers: FloatArray, outputs: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        columns = np.column_stack([subscribers, outputs[:, [RESIDUAL]]])
-        return columns, columns
+        for_views = np.column_stack([subscribers, outputs[:, [VIEWS, RESIDUAL]]])
+        return for_views, np.column_stack([subscribers, outputs[:, [RESIDUAL]]])
 
 
 def cnn_config(card: ModelCard) -> CnnConfig:
     """Return the networks' hyperparameters from a card."""
     content = dict(card.config["cnn"])
-    return CnnConfig(**(content | {"widths": tuple(content["widths"])}))
+    tuples = {name: tuple(content[name]) for name in ("widths", "crop")}
+    return CnnConfig(**(content | tuples))
 
 
 def config_json(config: CnnConfig) -> dict[str, object]:
     """Return the networks' hyperparameters as JSON values."""
-    return asdict(config) | {"widths": list(config.widths)}
+    return asdict(config) | {"widths": list(config.widths), "crop": list(config.crop)}
 
 
 def _thumbnails(features: Features) -> "np.typing.NDArray[np.uint8]":

@@ -1,0 +1,90 @@
+"""Input that little or nothing can be learned from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml.errors import LearningError
+from ml.registry import load_rung, rung_class
+from ml.views.cnn import CnnConfig
+from ml.views.evaluation import evaluate
+from ml.views.ladder import dataset_images, train_ladder
+from ml.views.rung import Features
+from tests.support.learning import TINY, draw
+
+QUICK = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16))
+
+
+def train(drawn, directory, config=QUICK, **options):
+    dataset = drawn.write(directory, **options)
+    return dataset, train_ladder(dataset, dataset_images(dataset), config)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "options", "reason"),
+    [
+        (draw(channels=3, videos=1), {}, "too_few_channels"),
+        (draw(channels=1, videos=30), {}, "too_few_channels"),
+        (draw(channels=24, videos=1), {}, "too_few_videos"),
+        (draw(channels=32, videos=4), {"threshold": 1e12}, "one_class"),
+        (draw(channels=32, videos=4), {"threshold": 0.0}, "one_class"),
+    ],
+    ids=["three videos", "one channel", "one video a channel", "none over", "all over"],
+)
+def test_too_little_to_learn_from_is_said(tmp_path, drawn, options, reason):
+    with pytest.raises(LearningError) as caught:
+        train(drawn, tmp_path, **options)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("rare", ["all hidden", "one image", "one over", "no subscribers"])
+def test_poor_input_gives_finite_results(tmp_path, rare):
+    drawn = draw(channels=30, videos=4)
+    rows = drawn.rows.num_rows
+    threshold = 100.0
+    if rare == "all hidden":
+        drawn = drawn.replace("subscriber_count", [None] * rows)
+    elif rare == "one image":
+        drawn = drawn.replace("thumbnail_sha256", [next(iter(drawn.images))] * rows)
+    elif rare == "no subscribers":
+        drawn = drawn.replace("subscriber_count", [0] * rows)
+    else:
+        threshold = max(drawn.rows["views_per_day"].to_pylist())
+    dataset, ladder = train(drawn, tmp_path, threshold=threshold)
+    result = evaluate(dataset, ladder.out_of_fold, resamples=100)
+    for rung in result.rungs.values():
+        assert np.isfinite([rung.auc.value, rung.r2.value, rung.spearman.value]).all()
+    assert result.delta_r2.low <= 0
+
+
+def test_a_loss_that_is_not_finite_stops_training(tmp_path):
+    wild = replace(QUICK, cnn=replace(QUICK.cnn, learning_rate=1e30, epochs=4))
+    with pytest.raises(LearningError, match="lower the learning rate") as caught:
+        train(draw(channels=32, videos=4), tmp_path, wild)
+    assert caught.value.reason == "diverged"
+
+
+def test_thumbnail_rungs_ask_for_thumbnails(tmp_path):
+    _, ladder = train(draw(channels=32, videos=4), tmp_path)
+    blind = Features(["UC1"], np.array([1000.0]))
+    assert ladder.rungs["subscribers"].predict(blind).p_over.shape == (1,)
+    with pytest.raises(LearningError, match="need thumbnails"):
+        ladder.rungs["thumbnail"].predict(blind)
+
+
+def test_predictions_of_another_dataset_are_refused(tmp_path):
+    _, ladder = train(draw(channels=32, videos=4), tmp_path / "one")
+    other = draw(channels=33, videos=4).write(tmp_path / "other")
+    with pytest.raises(LearningError, match="not for the videos"):
+        evaluate(other, ladder.out_of_fold)
+
+
+def test_an_unknown_rung_is_refused():
+    with pytest.raises(LearningError, match="there are constant, subscribers"):
+        rung_class("oracle")
+
+
+def test_an_empty_folder_is_no_model(tmp_path):
+    with pytest.raises(LearningError, match="cannot be used"):
+        load_rung(tmp_path)

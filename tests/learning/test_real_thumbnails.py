@@ -1,0 +1,82 @@
+"""The recorded real videos beside the checkout: 760 with a thumbnail, 494 channels."""
+
+import csv
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ml import metrics
+from ml.artifacts import ModelCard
+from ml.datasets import ROW_SCHEMA, read_dataset, write_dataset
+from ml.splits import assign_folds
+from ml.views.evaluation import evaluate
+from ml.views.ladder import LadderConfig, dataset_images, train_ladder
+from ml.views.rung import Features, Targets
+from ml.views.subscribers import SubscribersRung
+from tests.support.learning import AS_OF
+
+RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "youtube"
+
+pytestmark = [
+    pytest.mark.shared_data,
+    pytest.mark.skipif(
+        not (RECORDED / "videos.csv").exists(), reason=f"no recorded videos in {RECORDED}"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    rows, images = [], {}
+    with (RECORDED / "videos.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if not row["thumbnail_file"]:
+                continue
+            image = (RECORDED / row["thumbnail_file"]).read_bytes()
+            sha256 = hashlib.sha256(image).hexdigest()
+            images[sha256] = image
+            published = datetime.fromisoformat(row["published_at"])
+            captured = datetime.fromisoformat(row["collected_at"])
+            age = max((captured - published).total_seconds() / 86400, 1.0)
+            rows.append(
+                {
+                    "video_id": row["video_id"],
+                    "channel_id": row["channel_id"],
+                    "title": row["title"],
+                    "published_at": published,
+                    "captured_at": captured,
+                    "thumbnail_sha256": sha256,
+                    "subscriber_count": int(row["subscriber_count"] or 0) or None,
+                    "view_count": int(row["view_count"]),
+                    "age_days": age,
+                    "views_per_day": int(row["view_count"]) / age,
+                    "label_kind": "lifetime",
+                }
+            )
+    directory = tmp_path_factory.mktemp("real")
+    table = pa.Table.from_pylist(rows, schema=ROW_SCHEMA)
+    write_dataset(table, images.__getitem__, directory, as_of=AS_OF)
+    return read_dataset(directory)
+
+
+def test_subscribers_alone_predict_views_of_unseen_channels(dataset):
+    features = Features(dataset.strings("channel_id"), dataset.subscriber_count)
+    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    folds = assign_folds(features.channel_ids, seed=0, folds=4)
+    card = ModelCard(dataset.description.id, seed=0, folds=4, threshold=100.0)
+    predictions = SubscribersRung.fit(features, targets, folds, card).predict(features)
+    assert metrics.auc(targets.is_over, predictions.p_over) >= 0.90
+    assert metrics.r_squared(targets.log_views_per_day, predictions.log_views_per_day) >= 0.6
+
+
+@pytest.mark.slow
+def test_real_thumbnails_train_the_whole_ladder(dataset):
+    ladder = train_ladder(dataset, dataset_images(dataset), LadderConfig())
+    result = evaluate(dataset, ladder.out_of_fold)
+    assert result.rungs["subscribers"].auc.value >= 0.90
+    assert result.rungs["thumbnail"].auc.low > 0.55
+    assert result.rungs["thumbnail"].spearman.low > 0.2
+    assert -0.02 < result.delta_r2.value < 0.04
