@@ -1,0 +1,242 @@
+"""The Compose file runs what the embedded stack runs, safely, and its checks find mistakes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_client
+
+from services.embedded import redis
+from services.embedded.home import Home
+from services.queue import celery_config
+from services.settings import Settings
+from tests.support.deploy import (
+    COMPOSE,
+    COMPOSE_FILE,
+    ENV_EXAMPLE,
+    INSTALL,
+    LASTING,
+    ONCE,
+    OURS,
+    ROOT,
+    SERVICES,
+    WORKERS,
+    interpolated,
+    load,
+    seconds,
+    specs,
+    variables,
+)
+
+
+def test_compose_runs_the_processes_that_the_embedded_stack_runs() -> None:
+    assert {*WORKERS, "beat"} == specs().keys()
+
+
+@pytest.mark.parametrize("name", [*WORKERS, "beat"])
+def test_each_command_is_the_embedded_stacks(name: str) -> None:
+    command = SERVICES[WORKERS.get(name, name)]["command"]
+    ours = [interpolated(word, {}) for word in command]
+    assert ours == ["python", *specs()[name].argv[1:]]
+
+
+@pytest.mark.parametrize("name", [*WORKERS.values(), "beat", "migrate", "cli"])
+def test_a_process_gets_the_parts_it_needs_and_no_setting_that_does_not_exist(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    needed = {"DATABASE_URL", "REDIS_URL", "STORAGE_URL"}
+    given = {n.removeprefix("TUBEGRADER_") for n in environment if n.startswith("TUBEGRADER_")}
+    known = {field.upper() for field in Settings.model_fields}
+    assert needed <= given
+    assert given <= known
+    # Those that no image sets are handed on, so that .env can set every one.
+    assert known - given <= {"HOME", "LOG_FORMAT"}
+
+
+def test_the_offline_youtube_runs_as_its_image_says() -> None:
+    assert SERVICES["emulator"]["command"][:5] == [
+        *("python", "-m", "services.emulator", "--host", "0.0.0.0"),
+    ]
+
+
+def test_every_variable_is_in_the_example_and_every_line_of_it_is_read() -> None:
+    offered = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", ENV_EXAMPLE, re.MULTILINE))
+    needs_no_line = {f"TUBEGRADER_{field.upper()}" for field in Settings.model_fields}
+    assert variables() - offered - needs_no_line == {"TUBEGRADER_EMULATOR_EPOCH"}
+    assert offered - variables() == {"COMPOSE_PROFILES"}
+
+
+def test_no_secret_has_a_default() -> None:
+    secret = re.compile(r"PASSWORD|SECRET|ACCESS_KEY")
+    required = re.findall(r"^([A-Z][A-Z0-9_]*)=$", ENV_EXAMPLE, re.MULTILINE)
+    assert set(required) == {name for name in variables() if secret.search(name)}
+    for name in required:
+        with pytest.raises(KeyError, match=name):
+            interpolated(COMPOSE_FILE.read_text(), {r: "x" for r in required if r != name})
+    interpolated(COMPOSE_FILE.read_text(), dict.fromkeys(required, "x"))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_documented_line_makes_a_private_env_of_different_secrets(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^.*deploy/\.env\.example > \.env\)$", INSTALL, re.MULTILINE)
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy/.env.example").write_text(ENV_EXAMPLE)
+    subprocess.run(["sh", "-euc", line], cwd=tmp_path, check=True, capture_output=True)
+    made = tmp_path / ".env"
+    secrets = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=([0-9a-f]+)$", made.read_text(), re.MULTILINE))
+    assert secrets.keys() == set(re.findall(r"^([A-Z0-9_]+)=$", ENV_EXAMPLE, re.MULTILINE))
+    assert len(set(secrets.values())) == len(secrets)
+    assert all(len(secret) >= 32 for secret in secrets.values())
+    assert made.stat().st_mode & 0o077 == 0
+    comments = [line for line in ENV_EXAMPLE.splitlines() if line.startswith("#")]
+    assert [line for line in made.read_text().splitlines() if line.startswith("#")] == comments
+    url = SERVICES["migrate"]["environment"]["TUBEGRADER_DATABASE_URL"]
+    assert secrets["TUBEGRADER_POSTGRES_PASSWORD"] in interpolated(url, secrets)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_lasts_is_started_again_and_its_health_is_checked(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+@pytest.mark.parametrize("name", sorted(ONCE))
+def test_what_runs_once_is_not_started_again_for_ever(name: str) -> None:
+    assert SERVICES[name]["restart"] in ("no", "on-failure:3")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_containers_are_hardened_limited_and_unreachable_from_outside(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["deploy"]["resources"]["limits"].keys() == {"memory", "pids"}
+    assert "ports" not in service
+    # Ours name their user in the image.
+    user = service.get("user", "10001:10001" if name in OURS else None)
+    if name == "objects-owner":
+        assert (user, service["cap_add"]) == ("0:0", ["CHOWN"])
+    elif name != "bucket":  # whose image has a user of its own
+        assert user not in (None, "root", "0", "0:0")
+        assert "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", [*WORKERS.values(), "beat"])
+def test_nothing_works_before_the_schema_and_the_bucket_are_there(name: str) -> None:
+    needed = {n: how["condition"] for n, how in SERVICES[name]["depends_on"].items()}
+    assert needed == {
+        "postgres": "service_healthy",
+        "redis": "service_healthy",
+        "objects": "service_healthy",
+        "bucket": "service_completed_successfully",
+        "migrate": "service_completed_successfully",
+    }
+
+
+def test_workers_have_time_for_a_soft_shutdown() -> None:
+    soft = celery_config("redis://")["worker_soft_shutdown_timeout"]
+    for name in WORKERS.values():
+        assert seconds(SERVICES[name]["stop_grace_period"]) >= 2 * soft
+
+
+def test_only_what_speaks_to_youtube_has_a_way_out() -> None:
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    with_way_out = {n for n, s in SERVICES.items() if "outside" in s.get("networks", ())}
+    assert with_way_out == {"worker-crawl", "worker-media", "cli"}
+
+
+def test_beat_cannot_be_scaled() -> None:
+    assert "container_name" in SERVICES["beat"]
+    assert [n for n, s in SERVICES.items() if "beat" in s.get("command", ())] == ["beat"]
+
+
+def test_images_of_others_are_pinned_to_a_version() -> None:
+    for name in SERVICES.keys() - set(OURS):
+        assert re.search(r":v?\d+[\w.-]*$", SERVICES[name]["image"]), name
+
+
+def test_the_check_of_make_check_passes_and_says_what_was_checked() -> None:
+    done = subprocess.run(
+        [ROOT / "deploy/check-compose"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"structure of {len(SERVICES)} services checked" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"command": ["${UNCLOSED"]}, "a $ that is neither"),
+        ({"comand": ["x"]}, "nothing is known of comand"),
+        ({"image": None}, None),
+        ({"depends_on": {"nobody": {"condition": "service_healthy"}}}, "which is no service"),
+        ({"depends_on": {"beat": {"condition": "service_finished"}}}, "there is no condition"),
+        ({"depends_on": {"migrate": {"condition": "service_healthy"}}}, "which has no check"),
+        (
+            {"depends_on": {"redis": {"condition": "service_completed_successfully"}}},
+            "always started again",
+        ),
+        ({"networks": ["elsewhere"]}, "there is no network elsewhere"),
+        ({"volumes": ["nothing:/data"]}, "there is no volume nothing"),
+        ({"stop_grace_period": "soon"}, "soon is no time"),
+        (
+            {"build": {"context": ".", "dockerfile": "deploy/Dockerfile", "target": "x"}},
+            "no target",
+        ),
+    ],
+)
+def test_the_check_finds_what_is_wrong(change: dict[str, Any], found: str | None) -> None:
+    check = load(ROOT / "deploy/check_compose.py")
+    assert list(check.problems(COMPOSE)) == []
+    changed = {**COMPOSE, "services": {**SERVICES, "beat": {**SERVICES["beat"], **change}}}
+    problems = list(check.problems(changed))
+    assert (found is None and problems == []) or any(str(found) in p for p in problems), problems
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    home = Home(tmp_path / "home")
+    home.create()
+    try:
+        yield redis.start(home).url
+    finally:
+        redis.stop(home)
+
+
+def test_beat_is_healthy_while_it_sends(redis_url: str) -> None:
+    def check() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, ROOT / "deploy/beat_healthcheck.py"],
+            env={**os.environ, "TUBEGRADER_REDIS_URL": redis_url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "beat last sent nothing" in check().stderr
+    with redis_client.Redis.from_url(redis_url) as beat:
+        beat.lpush("crawl", "a message")
+        assert check().returncode == 0, check().stderr
+    assert check().returncode == 1, "its connection is gone"
+    healthcheck = load(ROOT / "deploy/beat_healthcheck.py")
+    assert healthcheck.seconds_since_push(redis_url) is None
+
+
+def test_beat_is_unhealthy_without_redis() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "deploy/beat_healthcheck.py"],
+        env={**os.environ, "TUBEGRADER_REDIS_URL": "redis://127.0.0.1:1/0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Redis cannot be asked" in done.stderr
+    assert "Traceback" not in done.stderr
