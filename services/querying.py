@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -16,21 +17,26 @@ def run_query(context: Context, query: str) -> tuple[list[str], list[tuple[Any, 
     """Run one query in a read-only transaction; return its columns and rows.
 
     Raises:
-        UsageError: PostgreSQL refuses it; the message is PostgreSQL's first line.
+        UsageError: PostgreSQL refuses it, also a write or a second statement; the message is
+            PostgreSQL's first line.
     """
-    # A colon is psql's and Python's, not a parameter of ours.
-    statement = text(query.replace(":", r"\:"))
     try:
         with context.engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
-            result = connection.execute(statement)
-            if not result.returns_rows:
-                return [], []
-            return list(result.keys()), [tuple(row) for row in result]
-    except DBAPIError as error:
+            driver: Any = connection.connection.driver_connection
+            with driver.cursor() as cursor:
+                # Prepared, because PostgreSQL then takes one statement only: a COMMIT before it
+                # would end the read-only transaction. The driver looks for no parameters in it.
+                cursor.execute(query.encode(), prepare=True)
+                if cursor.description is None:
+                    return [], []
+                return [column[0] for column in cursor.description], cursor.fetchall()
+    except (psycopg.Error, DBAPIError) as error:
+        problem = error.orig if isinstance(error, DBAPIError) else error
         raise UsageError(
-            str(error.orig).strip().splitlines()[0],
-            hint="the views are scored_videos and model_comparison; `tubegrader sql` opens psql",
+            str(problem).strip().splitlines()[0],
+            hint="one reading statement at a time; `tubegrader sql` opens psql. "
+            "The views are scored_videos and model_comparison",
             reason="badQuery",
         ) from error
 
