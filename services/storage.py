@@ -103,17 +103,21 @@ class ObjectStore:
         return asyncio.run(get_all())
 
     def get_file(self, sha256: str, path: Path) -> None:
-        """Write an object of any size to a file, which appears only once it is verified."""
+        """Write an object of any size to a file, which appears only once it is verified.
+
+        Raises:
+            OSError: The folder does not exist or cannot be written.
+            PermanentError, TransientError: As ``get``.
+        """
         digest = hashlib.sha256()
-        with (
-            _clear_errors(sha256),
-            tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial,
-        ):
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
             try:
-                for chunk in obstore.get(self._backend, object_name(sha256)).stream():
-                    digest.update(chunk)
-                    partial.write(chunk)
+                with _clear_errors(sha256):
+                    for chunk in obstore.get(self._backend, object_name(sha256)).stream():
+                        digest.update(chunk)
+                        partial.write(chunk)
                 _verified(sha256, digest.hexdigest(), b"")
+                partial.close()  # all of it is written before it appears
                 Path(partial.name).replace(path)
             except BaseException:
                 Path(partial.name).unlink(missing_ok=True)
