@@ -185,29 +185,32 @@ class JobHandle:
             keeper.join()
 
     def _keep(self) -> None:
-        lease = self._context.lease
-        pause = min(1.0, lease.total_seconds() / 4)
+        pause = min(1.0, self._context.lease.total_seconds() / 4)
         while not self._ended.wait(pause):
-            done, total, message = self._progress or (None, None, None)
-            try:
-                with unit_of_work(self._context.sessions) as session:
-                    cancel_requested = rows.heartbeat(
-                        session,
-                        self.job_id,
-                        self.token,
-                        until=self._context.clock() + lease,
-                        done=done,
-                        total=total,
-                        message=message,
-                    )
-            except Exception:
-                # The database may be away for a moment; whether the lease is lost, it will say.
-                log.warning("job.heartbeat_failed", job_id=str(self.job_id), exc_info=True)
-                continue
-            if cancel_requested is None:
-                self._lost.set()
-            elif cancel_requested:
-                self._cancelled.set()
+            self._beat()
+        self._beat()  # what was said last
+
+    def _beat(self) -> None:
+        done, total, message = self._progress or (None, None, None)
+        try:
+            with unit_of_work(self._context.sessions) as session:
+                cancel_requested = rows.heartbeat(
+                    session,
+                    self.job_id,
+                    self.token,
+                    until=self._context.clock() + self._context.lease,
+                    done=done,
+                    total=total,
+                    message=message,
+                )
+        except Exception:
+            # The database may be away for a moment; whether the lease is lost, it will say.
+            log.warning("job.heartbeat_failed", job_id=str(self.job_id), exc_info=True)
+            return
+        if cancel_requested is None:
+            self._lost.set()
+        elif cancel_requested:
+            self._cancelled.set()
 
 
 def run(
@@ -274,10 +277,13 @@ def _try_again(context: Context, handle: JobHandle, error: TransientError | Quot
     with unit_of_work(context.sessions) as session:
         job = rows.get(session, handle.job_id)
         worn_out = job is None or job.attempts >= rows.MAX_ATTEMPTS
-        if not worn_out:
+        cancelled = job is not None and job.cancel_requested
+        if not worn_out and not cancelled:
             message = f"trying again at {later:%Y-%m-%d %H:%M} UTC: {error}"
-            rows.retry_later(session, handle.job_id, handle.token, at=later, message=message)
-            return "queued"
+            kept = rows.retry_later(session, handle.job_id, handle.token, at=later, message=message)
+            return "queued" if kept else "taken"
+    if cancelled:
+        return _finish(context, handle, "cancelled")
     return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
 
 

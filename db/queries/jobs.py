@@ -53,6 +53,7 @@ def begin(job: Job, *, now: datetime) -> None:
     """Mark a locked job as running, without a worker of its own."""
     job.state = "running"
     job.waiting_until = None
+    job.progress_message = None
     job.lease_token = uuid.uuid4()
     job.started_at = job.started_at or now
 
@@ -60,7 +61,10 @@ def begin(job: Job, *, now: datetime) -> None:
 def claim(
     session: Session, *, kinds: Collection[str], limit: int, now: datetime, lease: timedelta
 ) -> list[Job]:
-    """Lease ready jobs, each to a token of its own; end those whose workers keep dying."""
+    """Lease ready jobs, each to a token of its own; end those whose workers keep dying.
+
+    One that was to be cancelled and whose worker is gone ends too.
+    """
     ready = session.scalars(
         select(Job)
         .where(Job.kind.in_(kinds), Job.ready_at <= now)
@@ -70,6 +74,9 @@ def claim(
     ).all()
     claimed = []
     for job in ready:
+        if job.cancel_requested:
+            end(job, "cancelled", now=now)
+            continue
         if job.attempts >= MAX_ATTEMPTS:
             message = f"its worker ended without a word {job.attempts} times"
             end(job, "failed", now=now, error=("transient", "workerLost", message))
