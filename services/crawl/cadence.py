@@ -1,6 +1,6 @@
 """When something is collected next: the younger a video, the more its counts move."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 CHANNEL_INTERVAL = timedelta(days=1)
 THUMBNAIL_INTERVAL = timedelta(days=7)
@@ -11,6 +11,9 @@ VIDEO_INTERVALS = (
 )
 """(up to this age, so often). Most of a video's views come in its first days."""
 OLD_VIDEO_INTERVAL = timedelta(days=30)
+GRID = timedelta(hours=1)
+"""Slots lie on full hours: videos found minutes apart then share a call, fifty for one unit."""
+_ANY_FULL_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def video_interval(age: timedelta) -> timedelta:
@@ -22,6 +25,10 @@ def video_interval(age: timedelta) -> timedelta:
 
 
 def next_slot(slot: datetime, interval: timedelta, *, now: datetime) -> datetime:
-    """Return the slot after ``slot``: on its grid, and in the future (missed ones are skipped)."""
+    """Return the slot after ``slot``: an interval later, on a full hour, and in the future.
+
+    Missed slots are skipped. ``interval`` is in whole hours.
+    """
     missed = max((now - slot) // interval, 0)
-    return slot + interval * (missed + 1)
+    found = slot + interval * (missed + 1)
+    return found + (_ANY_FULL_HOUR - found) % GRID
