@@ -4,24 +4,27 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Channel, ChannelSnapshot
+from db.queries.arrays import among
+
+_NOT_SHOWN = ("closed", "suspended", "gone")
 
 
 def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> list[str]:
     """Add channels that are not known yet; return the ids of the new ones."""
-    if not channel_ids:
-        return []
-    statement = (
-        insert(Channel)
-        .values([{"channel_id": c, "added_at": now} for c in channel_ids])
-        .on_conflict_do_nothing()
-        .returning(Channel.channel_id)
+    statement = text(
+        """
+        INSERT INTO channels (channel_id, added_at)
+        SELECT unnest(CAST(:ids AS text[])), :now
+        ON CONFLICT DO NOTHING
+        RETURNING channel_id
+        """
     )
-    return list(session.scalars(statement))
+    return list(session.scalars(statement, {"ids": sorted(channel_ids), "now": now}))
 
 
 def overview(session: Session) -> list[Mapping[str, Any]]:
@@ -48,16 +51,6 @@ def ids(session: Session) -> list[str]:
     return list(session.scalars(select(Channel.channel_id).order_by(Channel.channel_id)))
 
 
-def by_handle(session: Session, handle: str) -> str | None:
-    """Return the id of the channel last seen with a handle (with its @), or None."""
-    return session.scalars(
-        select(Channel.channel_id)
-        .where(func.lower(Channel.handle) == handle.lower())
-        .order_by(Channel.refreshed_at.desc().nulls_last())
-        .limit(1)
-    ).one_or_none()
-
-
 def uploads_playlist(session: Session, channel_id: str) -> str | None:
     """Return the id of a channel's uploads playlist, once it is known."""
     return session.scalars(
@@ -75,16 +68,37 @@ def refresh(session: Session, facts: Mapping[str, Any], *, now: datetime) -> Non
     )
 
 
-def set_state(session: Session, channel_ids: Collection[str], state: str) -> None:
-    """Mark channels as active, empty, closed, suspended or gone."""
-    session.execute(update(Channel).where(Channel.channel_id.in_(channel_ids)).values(state=state))
+def mark_shown(session: Session, channel_ids: Collection[str]) -> None:
+    """Note that YouTube shows these channels: those that were closed or gone have come back."""
+    session.execute(
+        update(Channel)
+        .where(among(Channel.channel_id, channel_ids), Channel.state.in_(_NOT_SHOWN))
+        .values(state="active")
+    )
+
+
+def mark_not_shown(session: Session, channel_ids: Collection[str], state: str) -> None:
+    """Note that YouTube no longer shows these channels: ``closed``, ``suspended`` or ``gone``.
+
+    ``gone`` is what the others look like from a distance, so it replaces neither of them.
+    """
+    known = () if state != "gone" else ("closed", "suspended")
+    session.execute(
+        update(Channel)
+        .where(among(Channel.channel_id, channel_ids), Channel.state.not_in(known))
+        .values(state=state)
+    )
 
 
 def finish_discovery(
     session: Session, channel_id: str, *, is_empty: bool, is_truncated: bool | None
 ) -> None:
-    """Note what a walk through all uploads showed; ``is_truncated`` None leaves that as it was."""
-    values: dict[str, Any] = {"state": "empty" if is_empty else "active"}
+    """Note what a walk through all uploads showed; ``is_truncated`` None leaves that as it was.
+
+    An empty list alone says nothing about a channel that is not shown: its list is empty too.
+    """
+    empty = case((Channel.state.in_(_NOT_SHOWN), Channel.state), else_="empty")
+    values: dict[str, Any] = {"state": empty if is_empty else "active"}
     if is_truncated is not None:
         values["uploads_truncated"] = is_truncated
     session.execute(update(Channel).where(Channel.channel_id == channel_id).values(**values))

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Thumbnail, Video, VideoSnapshot, VideoThumbnail
+from db.queries.arrays import among
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,15 @@ def add(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -
 
 def known_ids(session: Session, video_ids: Collection[str]) -> set[str]:
     """Return those of the ids that are known."""
-    return set(session.scalars(select(Video.video_id).where(Video.video_id.in_(video_ids))))
+    return set(session.scalars(select(Video.video_id).where(among(Video.video_id, video_ids))))
+
+
+def first_seen(session: Session, video_ids: Collection[str]) -> dict[str, datetime]:
+    """Return when each of the videos that are known was first seen."""
+    rows = session.execute(
+        select(Video.video_id, Video.first_seen_at).where(among(Video.video_id, video_ids))
+    )
+    return dict(rows.all())
 
 
 def refresh(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> None:
@@ -71,12 +80,13 @@ def refresh(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetim
         session.execute(update(Video), [{**row, "refreshed_at": now} for row in rows])
 
 
-def never_refreshed(session: Session, video_ids: Collection[str]) -> set[str]:
-    """Return those of the videos of which only the id and date are known so far."""
+def unsettled(session: Session, video_ids: Collection[str]) -> set[str]:
+    """Return those of the videos whose facts are not known, or change still: coming streams."""
     return set(
         session.scalars(
             select(Video.video_id).where(
-                Video.video_id.in_(video_ids), Video.refreshed_at.is_(None)
+                among(Video.video_id, video_ids),
+                or_(Video.refreshed_at.is_(None), Video.live_broadcast_content != "none"),
             )
         )
     )
@@ -86,16 +96,19 @@ def published_at(session: Session, video_ids: Collection[str]) -> dict[str, date
     """Return when each video was published; for a stream, when it started."""
     rows = session.execute(
         select(Video.video_id, func.coalesce(Video.actual_start_at, Video.published_at)).where(
-            Video.video_id.in_(video_ids)
+            among(Video.video_id, video_ids)
         )
     )
     return dict(rows.all())
 
 
 def set_state(session: Session, video_ids: Collection[str], state: str) -> None:
-    """Mark videos as public or gone."""
-    if video_ids:
-        session.execute(update(Video).where(Video.video_id.in_(video_ids)).values(state=state))
+    """Mark videos as public or gone, those of them that are not."""
+    session.execute(
+        update(Video)
+        .where(among(Video.video_id, video_ids), Video.state != state)
+        .values(state=state)
+    )
 
 
 def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -115,7 +128,7 @@ def current_thumbnails(session: Session, video_ids: Collection[str]) -> dict[str
     """Return the current thumbnail of each video that has one."""
     rows = session.scalars(
         select(VideoThumbnail).where(
-            VideoThumbnail.video_id.in_(video_ids), VideoThumbnail.is_current
+            among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current
         )
     )
     return {
@@ -161,7 +174,7 @@ def record_thumbnails(
     seen_again(session, [f.video_id for f in fetched if f.video_id not in changed_ids], now=now)
     session.execute(
         update(VideoThumbnail)
-        .where(VideoThumbnail.video_id.in_(changed_ids), VideoThumbnail.is_current)
+        .where(among(VideoThumbnail.video_id, changed_ids), VideoThumbnail.is_current)
         .values(is_current=False)
     )
     if changed:
@@ -190,7 +203,7 @@ def seen_again(session: Session, video_ids: Collection[str], *, now: datetime) -
     if video_ids:
         session.execute(
             update(VideoThumbnail)
-            .where(VideoThumbnail.video_id.in_(video_ids), VideoThumbnail.is_current)
+            .where(among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current)
             .values(last_seen_at=func.greatest(VideoThumbnail.last_seen_at, now))
         )
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, case, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import WorkItem
 from db.models.work import WORK_KINDS
+from db.queries.arrays import among
 
 MAX_ATTEMPTS = 8
 """After so many beginnings without an end an item counts as failed: its workers die of it."""
@@ -31,6 +31,7 @@ class LeasedItem:
     channel_id: str
     slot: datetime
     attempts: int
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,25 @@ def add_items(
     Returns:
         How many items are new.
     """
-    rows = [
-        {
-            "kind": kind,
-            "entity_id": e,
-            "channel_id": c,
-            "state": "due",
-            "slot": slot,
-            "ready_at": slot,
-        }
-        for e, c in entities
-    ]
-    if not rows:
-        return 0
-    statement = insert(WorkItem).values(rows).on_conflict_do_nothing().returning(WorkItem.entity_id)
-    return len(session.execute(statement).all())
+    # In order, so that two who add the same items wait for each other instead of for ever.
+    pairs = sorted(entities)
+    statement = text(
+        """
+        INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at)
+        SELECT :kind, entity_id, channel_id, 'due', :slot, :slot
+        FROM unnest(CAST(:entities AS text[]), CAST(:channels AS text[]))
+            AS new (entity_id, channel_id)
+        ON CONFLICT DO NOTHING
+        RETURNING entity_id
+        """
+    )
+    values = {
+        "kind": kind,
+        "slot": slot,
+        "entities": [entity_id for entity_id, _ in pairs],
+        "channels": [channel_id for _, channel_id in pairs],
+    }
+    return len(session.execute(statement, values).all()) if pairs else 0
 
 
 def make_due(
@@ -84,31 +89,35 @@ def make_due(
     channel_ids: Collection[str] | None,
     now: datetime,
 ) -> int:
-    """Bring work forward to ``now``: idle, failed and later items; running ones stay as they are.
+    """Bring work forward to ``now``: idle, failed, later and parked items.
+
+    What is parked keeps its slot: it was begun, and must not be done twice. Running work stays
+    as it is.
 
     Args:
         session: The unit of work.
         kinds: Kinds of work to bring forward.
         channel_ids: Only these channels' items; None for all.
-        now: The new slot.
+        now: The new slot of what was not due yet.
 
     Returns:
         How many items became due.
     """
+    parked = (WorkItem.state == "due") & (WorkItem.slot <= now)
     statement = (
         update(WorkItem)
         .where(
             WorkItem.kind.in_(kinds),
             or_(
                 WorkItem.state.in_(("idle", "failed")),
-                (WorkItem.state == "due") & (WorkItem.slot > now),
+                (WorkItem.state == "due") & (WorkItem.ready_at > now),
             ),
         )
-        .values(state="due", slot=now, ready_at=now, attempts=0)
+        .values(state="due", slot=_if(parked, WorkItem.slot, now), ready_at=now, attempts=0)
         .returning(WorkItem.entity_id)
     )
     if channel_ids is not None:
-        statement = statement.where(WorkItem.channel_id.in_(channel_ids))
+        statement = statement.where(among(WorkItem.channel_id, channel_ids))
     return len(session.execute(statement).all())
 
 
@@ -123,7 +132,9 @@ def stand_down(
     never = WorkItem.done_at.is_(None)
     statement = (
         update(WorkItem)
-        .where(WorkItem.channel_id.in_(channel_ids), WorkItem.state == "due", WorkItem.slot <= now)
+        .where(
+            among(WorkItem.channel_id, channel_ids), WorkItem.state == "due", WorkItem.slot <= now
+        )
         .values(
             state=_if(never, "idle", "due"),
             slot=_if(never, None, later),
@@ -172,19 +183,25 @@ def claim(
     return token if "leased" in claimed.all() else None
 
 
-def begin(session: Session, token: uuid.UUID) -> list[LeasedItem]:
-    """Begin work on a lease: count the attempt and return the items it still holds.
+def begin(session: Session, token: uuid.UUID, *, until: datetime) -> list[LeasedItem]:
+    """Begin work on a lease: count the attempt, hold it ``until`` then, return what it holds.
 
     Counted here and not when claimed: a message that waits long in its queue is nobody's death.
     """
     rows = session.execute(
         update(WorkItem)
         .where(WorkItem.lease_token == token)
-        .values(attempts=WorkItem.attempts + 1)
-        .returning(WorkItem.entity_id, WorkItem.channel_id, WorkItem.slot, WorkItem.attempts)
+        .values(attempts=WorkItem.attempts + 1, ready_at=until)
+        .returning(
+            WorkItem.entity_id,
+            WorkItem.channel_id,
+            WorkItem.slot,
+            WorkItem.attempts,
+            WorkItem.kind,
+        )
     )
     return sorted(
-        (LeasedItem(e, c, s, a) for e, c, s, a in rows if s is not None),
+        (LeasedItem(e, c, s, a, k) for e, c, s, a, k in rows if s is not None),
         key=lambda item: item.entity_id,
     )
 
@@ -219,7 +236,7 @@ def complete(
     for slot, entity_ids in by_slot.items():
         statement = (
             update(WorkItem)
-            .where(WorkItem.lease_token == token, WorkItem.entity_id.in_(entity_ids))
+            .where(WorkItem.lease_token == token, among(WorkItem.entity_id, entity_ids))
             .values(
                 state="idle" if slot is None else "due",
                 slot=slot,
@@ -256,7 +273,7 @@ def fail(
     """
     statement = (
         update(WorkItem)
-        .where(WorkItem.lease_token == token, WorkItem.entity_id.in_(entity_ids))
+        .where(WorkItem.lease_token == token, among(WorkItem.entity_id, entity_ids))
         .values(
             state="failed" if retry_at is None else "due",
             ready_at=retry_at,
@@ -273,13 +290,20 @@ def fail(
     return len(session.execute(statement).all())
 
 
-def done_before(session: Session, kind: str, entity_id: str) -> bool:
-    """Tell whether work of this kind ever succeeded on an entity."""
-    return session.execute(
-        select(WorkItem.done_at.is_not(None)).where(
-            WorkItem.kind == kind, WorkItem.entity_id == entity_id
-        )
-    ).scalar_one()
+def lock_held(session: Session, token: uuid.UUID) -> set[str]:
+    """Return the entities that a lease still holds; nobody else can claim them before the commit.
+
+    For effects that no constraint keeps from happening twice.
+    """
+    statement = select(WorkItem.entity_id).where(WorkItem.lease_token == token).with_for_update()
+    return set(session.scalars(statement))
+
+
+def last_done(session: Session, kind: str, entity_id: str) -> datetime | None:
+    """Return when work of this kind last succeeded on an entity; None if it never did."""
+    return session.scalars(
+        select(WorkItem.done_at).where(WorkItem.kind == kind, WorkItem.entity_id == entity_id)
+    ).one()
 
 
 def count_leased(session: Session, kind: str, *, now: datetime) -> int:
@@ -292,19 +316,39 @@ def count_leased(session: Session, kind: str, *, now: datetime) -> int:
 
 
 def progress(
-    session: Session, *, channel_ids: Sequence[str], since: datetime, now: datetime
+    session: Session,
+    *,
+    channel_ids: Sequence[str],
+    since: datetime,
+    now: datetime,
+    held: Mapping[str, datetime],
 ) -> Progress:
     """Count the work on channels that a crawl started at ``since`` asked for.
 
     Every item of the channels counts once: done when it succeeded after ``since``, failed when it
-    ended badly, otherwise still to do.
+    ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
+    under way when the crawl started and ended in that very moment.
+
+    ``held`` maps kinds of work that nothing is claimed of to when that is over: their items are
+    not ready before.
     """
     row = session.execute(
         text(
             """
-            WITH mine AS (
-                SELECT *, coalesce(done_at >= :since, false) AS is_done
+            WITH held AS (
+                SELECT kind, held_until
+                FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
+                    AS h (kind, held_until)
+            ), mine AS (
+                SELECT state, error_kind, error_reason, error_message,
+                    CASE WHEN ready_at IS NOT NULL THEN greatest(ready_at, held_until) END
+                        AS ready_at,
+                    coalesce(
+                    done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now),
+                    false
+                ) AS is_done
                 FROM work_items
+                LEFT JOIN held USING (kind)
                 WHERE channel_id = ANY(:channels)
             )
             SELECT
@@ -314,15 +358,24 @@ def progress(
                 min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
                 bool_or(NOT is_done AND state = 'leased') AS any_leased,
                 (array_agg(error_kind ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS kind,
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS kind,
                 (array_agg(error_reason ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS reason,
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS reason,
                 (array_agg(error_message ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS message
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS message
             FROM mine
             """
         ),
-        {"since": since, "channels": list(channel_ids)},
+        {
+            "since": since,
+            "now": now,
+            "channels": list(channel_ids),
+            "kinds": list(held),
+            "untils": list(held.values()),
+        },
     ).one()
     parked = row.first_ready is not None and row.first_ready > now and not row.any_leased
     return Progress(
@@ -348,7 +401,7 @@ def failures_by_reason(
         .order_by(n.desc(), WorkItem.kind)
     )
     if channel_ids is not None:
-        statement = statement.where(WorkItem.channel_id.in_(channel_ids))
+        statement = statement.where(among(WorkItem.channel_id, channel_ids))
     return [(k, str(r), c) for k, r, c in session.execute(statement)]
 
 

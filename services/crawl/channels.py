@@ -79,6 +79,7 @@ def overview(context: Context) -> list[dict[str, Any]]:
 def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of channels; return how many snapshots were added."""
     items = {item.entity_id: item for item in leases.begin(context, token)}
+    added = 0
     with leases.failing(context, token, items.values()) as failures:
         answer = context.youtube.channels(items)
         failures.add_answer(answer, missing="channelNotFound")
@@ -100,7 +101,8 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             )
             for facts in answer.items.values():
                 _refresh(session, facts, now=now)
-            channels.set_state(session, answer.missing, "gone")
+            channels.mark_shown(session, list(answer.items))
+            channels.mark_not_shown(session, answer.missing, "gone")
             next_slots = {
                 c: cadence.next_slot(items[c].slot, cadence.CHANNEL_INTERVAL, now=now)
                 for c in answer.items

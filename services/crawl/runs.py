@@ -6,7 +6,8 @@ happens to a worker can make it wrong.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -14,11 +15,16 @@ from sqlalchemy.orm import Session
 from db.models import Job
 from db.queries import channels, jobs, work
 from db.session import unit_of_work
+from services import breakers
 from services.context import Context
+from services.crawl import gates
 from services.crawl.cadence import CHANNEL_INTERVAL
 from services.errors import UsageError
 from services.jobs import submit
+from services.queue import CRAWL, QUEUE_OF_TASK, TASK_OF_WORK
 from services.youtube.failures import concerns_key
+
+_CRAWL = frozenset(kind for kind, task in TASK_OF_WORK.items() if QUEUE_OF_TASK[task] == CRAWL)
 
 
 def start(context: Context, channel_ids: Sequence[str] | None = None) -> uuid.UUID:
@@ -41,30 +47,52 @@ def advance(context: Context) -> None:
     """Start waiting crawl jobs and bring the running ones up to date; end those that are done."""
     now = context.clock()
     with unit_of_work(context.sessions) as session:
-        for job in jobs.lock_active(session, "crawl"):
+        active = jobs.lock_active(session, "crawl")
+        closed = gates.closed(context, session, now=now) if active else {}
+        for job in active:
             if job.state == "queued":
-                _begin(session, job, now=now)
+                _begin(session, job, closed, now=now)
             elif job.cancel_requested:
-                later = now + CHANNEL_INTERVAL
-                chosen = job.params["channel_ids"]
-                work.stand_down(session, channel_ids=chosen, later=later, now=now)
-                jobs.end(job, "cancelled", now=now)
+                _cancel(session, job, active, now=now)
             else:
-                _follow(session, job, now=now)
+                _follow(session, job, closed, now=now)
 
 
-def _begin(session: Session, job: Job, *, now: datetime) -> None:
+def _begin(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
+    if (paused := _pause(closed)) is not None:
+        job.progress_message = paused
+        return
     chosen = job.params["channel_ids"]
+    breakers.allow_probes(session, now=now)
     for kind in ("channel.snapshot", "channel.discover"):
         work.add_items(session, kind, [(c, c) for c in chosen], slot=now)
     work.make_due(session, kinds=work.KINDS, channel_ids=chosen, now=now)
     jobs.begin(job, now=now)
 
 
-def _follow(session: Session, job: Job, *, now: datetime) -> None:
+def _cancel(session: Session, job: Job, active: Sequence[Job], *, now: datetime) -> None:
+    """Take back what the job asked for and no other crawl that goes on asks for as well."""
+    chosen = set(job.params["channel_ids"])
+    for other in active:
+        if not other.cancel_requested:
+            chosen.difference_update(other.params["channel_ids"])
+    work.stand_down(session, channel_ids=chosen, later=now + CHANNEL_INTERVAL, now=now)
+    jobs.end(job, "cancelled", now=now)
+
+
+def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
-    state = work.progress(session, channel_ids=chosen, since=since, now=now)
+    held = {kind: gate for kind, gate in closed.items() if gate.until is not None}
+    state = work.progress(
+        session,
+        channel_ids=chosen,
+        since=since,
+        now=now,
+        held={kind: gate.until for kind, gate in held.items() if gate.until is not None},
+    )
+    if state.waiting_until is not None and state.waiting_reason is None and held:
+        state = _explained(state, min(held.values(), key=lambda gate: str(gate.until)))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
         failures = work.failures_by_reason(session, channel_ids=chosen)
@@ -83,7 +111,20 @@ def _follow(session: Session, job: Job, *, now: datetime) -> None:
     elif _is_stuck(state):
         job.waiting_until, job.progress_message = state.waiting_until, state.waiting_message
     else:
-        job.waiting_until, job.progress_message = None, None
+        job.waiting_until, job.progress_message = None, _pause(closed)
+
+
+def _pause(closed: Mapping[str, gates.Gate]) -> str | None:
+    """Return words on what the operator has paused of the crawl's queue; None if it runs."""
+    return next((g.message for k, g in closed.items() if g.kind == "paused" and k in _CRAWL), None)
+
+
+def _explained(state: work.Progress, gate: gates.Gate) -> work.Progress:
+    """Return a state that waits with the reason of a gate: its items were not even tried."""
+    kind = "quota" if gate.kind == "quota" else "blocked"
+    return replace(
+        state, waiting_kind=kind, waiting_reason=gate.reason, waiting_message=gate.message
+    )
 
 
 def _is_stuck(state: work.Progress) -> bool:

@@ -1,67 +1,102 @@
 """Video counters over time: one snapshot a slot, fifty videos a call, whatever their channels."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions
 from db.queries import videos, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence, leases
+from services.errors import TubeGraderError
 from services.youtube.facts import VideoFacts, VideoStatistics
 
 
 def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of videos; return how many snapshots were added.
 
-    Videos seen for the first time are asked for in full (title, duration, language); the others
-    for their counts only. One that YouTube no longer shows is marked gone.
+    Videos seen for the first time, and streams that are not over, are asked for in full (title,
+    duration, language); the others for their counts only. One that YouTube no longer shows is
+    marked gone.
     """
     items = {item.entity_id: item for item in leases.begin(context, token)}
+    added = 0
     with leases.failing(context, token, items.values()) as failures:
-        with unit_of_work(context.sessions) as session:
-            unknown = videos.never_refreshed(session, items)
-        known = [video_id for video_id in items if video_id not in unknown]
-        counts = context.youtube.statistics(known) if known else None
-        # The quick call is not atomic: what it lacks is asked for again in full before it counts
-        # as gone.
-        in_full = [*unknown, *(counts.missing if counts else ())]
-        facts = context.youtube.videos(in_full) if in_full else None
-
-        found: dict[str, VideoStatistics] = {}
-        gone: tuple[str, ...] = ()
-        if counts is not None:
-            failures.add_answer(counts, missing=None)
-            found.update(counts.items)
-        if facts is not None:
-            failures.add_answer(facts, missing="videoGone")
-            found.update({v: f.statistics for v, f in facts.items.items()})
-            gone = facts.missing
+        counts, facts, gone = _ask(context, items, failures)
         now = context.clock()
         with unit_of_work(context.sessions) as session:
-            slots = [items[video_id].slot for video_id in found]
-            if slots:
-                ensure_partitions(session.connection(), start=min(slots), end=max(slots))
-            added = videos.append_snapshots(
-                session,
-                [
-                    {**asdict(s), "slot": items[video_id].slot, "captured_at": now}
-                    for video_id, s in found.items()
-                ],
-            )
-            videos.refresh(session, list(_columns(facts.items.values() if facts else ())), now=now)
+            slots = {video_id: items[video_id].slot for video_id in (*counts, *facts)}
+            added = ingest(session, token, slots, counts=counts, facts=facts, now=now)
             videos.set_state(session, gone, "gone")
-            published = videos.published_at(session, list(found))
-            work.complete(
-                session,
-                token,
-                {v: _next_slot(items[v].slot, published[v], now=now) for v in found},
-                now=now,
-            )
     return added
+
+
+def ingest(
+    session: Session,
+    token: uuid.UUID,
+    slots: Mapping[str, datetime],
+    *,
+    counts: Mapping[str, VideoStatistics],
+    facts: Mapping[str, VideoFacts],
+    now: datetime,
+) -> int:
+    """Write what was read of videos, each for its slot, and end their work.
+
+    Args:
+        session: The unit of work.
+        token: The lease of the videos.
+        slots: The slot of each video, by id.
+        counts: What was asked for in short.
+        facts: What was asked for in full.
+        now: When it was read.
+
+    Returns:
+        How many snapshots are new.
+    """
+    if not slots:
+        return 0
+    ensure_partitions(session.connection(), start=min(slots.values()), end=max(slots.values()))
+    found = [*counts.values(), *(f.statistics for f in facts.values())]
+    rows = [{**asdict(s), "slot": slots[s.video_id], "captured_at": now} for s in found]
+    added = videos.append_snapshots(session, rows)
+    videos.refresh(session, list(_columns(facts.values())), now=now)
+    videos.set_state(session, list(counts), "public")  # one that was gone may have come back
+    published = videos.published_at(session, slots)
+    next_slots = {v: _next_slot(slots[v], published[v], now=now) for v in slots}
+    work.complete(session, token, next_slots, now=now)
+    return added
+
+
+def _ask(
+    context: Context, video_ids: Collection[str], failures: leases.Failures
+) -> tuple[dict[str, VideoStatistics], dict[str, VideoFacts], tuple[str, ...]]:
+    """Return the counts of settled videos, the facts of the others, and those that are gone."""
+    with unit_of_work(context.sessions) as session:
+        unsettled = videos.unsettled(session, video_ids)
+    in_full = sorted(unsettled)
+    counts: dict[str, VideoStatistics] = {}
+    settled = [video_id for video_id in video_ids if video_id not in unsettled]
+    if settled:
+        answer = context.youtube.statistics(settled)
+        failures.add_answer(answer, missing=None)
+        counts = answer.items
+        # The quick call is not atomic: what it lacks is asked for again in full before it counts
+        # as gone.
+        in_full += answer.missing
+    if not in_full:
+        return counts, {}, ()
+    try:
+        full = context.youtube.videos(in_full)
+    except TubeGraderError as error:
+        failures.add(in_full, error)  # what the first call paid for is kept
+        return counts, {}, ()
+    failures.add_answer(full, missing="videoGone")
+    return counts, full.items, full.missing
 
 
 def _next_slot(slot: datetime, published_at: datetime, *, now: datetime) -> datetime:
@@ -74,13 +109,13 @@ def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
     for f in facts:
         columns = {
             "title": f.title,
+            "published_at": f.published_at,
             "duration_s": f.duration_s,
             "category_id": f.category_id,
             "default_language": f.default_language,
             "default_audio_language": f.default_audio_language,
-            "live_broadcast_content": f.live_broadcast_content or "none",
+            "live_broadcast_content": f.live_broadcast_content,
             "actual_start_at": f.actual_start_at,
         }
-        if f.published_at is not None:
-            columns["published_at"] = f.published_at
-        yield {"video_id": f.video_id, "state": "public", **columns}
+        told = {name: value for name, value in columns.items() if value is not None}
+        yield {"video_id": f.video_id, "state": "public", **told}

@@ -22,6 +22,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
     """
     items = {item.entity_id: item for item in leases.begin(context, token)}
     settings = context.settings
+    versions = 0
     with leases.failing(context, token, items.values()) as failures:
         with unit_of_work(context.sessions) as session:
             current = videos.current_thumbnails(session, items)
@@ -47,6 +48,8 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
         context.store.put_many([f.content for f in fetched])
         now = context.clock()
         with unit_of_work(context.sessions) as session:
+            # A picture that comes late, after another worker's, would look like a swap.
+            held = work.lock_held(session, token)
             versions = videos.record_thumbnails(
                 session,
                 [
@@ -61,10 +64,11 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
                         etag=f.etag,
                     )
                     for f in fetched
+                    if f.video_id in held
                 ],
                 now=now,
             )
-            videos.seen_again(session, unchanged, now=now)
+            videos.seen_again(session, held.intersection(unchanged), now=now)
             next_slots = {
                 v: cadence.next_slot(items[v].slot, cadence.THUMBNAIL_INTERVAL, now=now)
                 for v in [*(f.video_id for f in fetched), *unchanged]
