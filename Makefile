@@ -56,6 +56,8 @@ lock: ## pin the newest versions that pyproject.toml admits into requirements.lo
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --extra dev --strip-extras --no-emit-find-links --no-emit-index-url \
 		--no-emit-trusted-host --upgrade --output-file requirements.lock pyproject.toml
+	# This project is installed from where it lies, not from where it was locked.
+	sed -i '/^tubegrader @/,+1d' requirements.lock
 	# A CPU build carries a local version (+cpu) that other machines cannot find.
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.lock
 

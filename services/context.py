@@ -33,7 +33,10 @@ class Context:
     @cached_property
     def engine(self) -> Engine:
         """The database's engine."""
-        return make_engine(_needed(self.settings.database_url, "TUBEGRADER_DATABASE_URL"))
+        from services.embedded.urls import database_url  # noqa: PLC0415
+
+        url = _needed(self.settings.database_url, "TUBEGRADER_DATABASE_URL")
+        return make_engine(database_url(url))
 
     @cached_property
     def sessions(self) -> SessionFactory:

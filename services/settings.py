@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     its PostgreSQL, Redis and object folder by real ones, each on its own.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TUBEGRADER_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TUBEGRADER_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
     database_url: str | None = None
