@@ -57,7 +57,7 @@ class CnnConfig:
 
 
 class ThumbnailNet(nn.Module):
-    """Stages of convolutions; the head sees every stage's mean and spread over the image.
+    """Stages of convolutions; the head sees every stage's mean over the image.
 
     Pooling each stage, not just the last, hands colour and texture straight to the head, so that
     simple effects need few rows. Input (N, 3, 90, 160) in [-1, 1], output (N, 3).
@@ -74,14 +74,18 @@ class ThumbnailNet(nn.Module):
         self.stages = nn.ModuleList(
             _Stage(before, after) for before, after in zip(config.widths, others, strict=False)
         )
-        pooled = sum(config.widths)
-        self.head = nn.Sequential(
-            nn.BatchNorm1d(pooled), nn.Dropout(config.dropout), nn.Linear(pooled, OUTPUTS)
-        )
-        nn.init.zeros_(cast("nn.Linear", self.head[-1]).weight)
+        self.pooled = sum(config.widths)
+        self.norm = nn.BatchNorm1d(self.pooled)
+        self.head = nn.Linear(self.pooled, OUTPUTS)
+        nn.init.zeros_(self.head.weight)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (N, 3): log views, over-threshold logit, residual."""
+    def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return (N, 3): log views, over-threshold logit, residual.
+
+        Args:
+            images: (N, 3, H, W).
+            kept: Dropout's factors for the pooled features, (N, ``pooled``); None keeps all.
+        """
         hidden = self.stem(images)
         pooled = [_pool(hidden)]
         for stage in self.stages:
@@ -89,7 +93,8 @@ class ThumbnailNet(nn.Module):
             pooled.append(_pool(hidden))
         # The head is tiny and its batch statistics delicate: always in float32.
         with torch.autocast(images.device.type, enabled=False):
-            return cast("Tensor", self.head(torch.cat(pooled, dim=1)))
+            features = self.norm(torch.cat(pooled, dim=1))
+            return cast("Tensor", self.head(features if kept is None else features * kept))
 
 
 class _Stage(nn.Module):
@@ -200,8 +205,8 @@ def train_member(
         config: Hyperparameters.
         seed: Decides the first weights, the order and the augmentation.
         device: Where to train.
-        step: Called after every step.
-        cancelled: Asked before every step.
+        step: Called after every step, from the thread that trains.
+        cancelled: Asked before every step, likewise.
 
     Raises:
         LearningError: The loss is no longer finite.
@@ -210,33 +215,35 @@ def train_member(
     truth, centre, scale = _standardised(targets, residual)
     generator = np.random.default_rng(seed)
     with seeded(seed):
-        network = ThumbnailNet(config).to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        steps = training_steps(len(rows), config)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=config.learning_rate, total_steps=steps
-        )
-        network.train()
-        for batch in _batches(len(rows), steps, config, generator):
-            if cancelled():
-                raise LearningCancelledError
-            inputs = _augmented(images, rows[batch], config, generator).to(device.torch_device)
-            with device.autocast():
-                outputs = network(inputs)
-            loss = _loss(outputs, truth[batch].to(device.torch_device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if not torch.isfinite(loss.detach()):
-                raise LearningError(
-                    f"training of member {left_out} diverged: the loss is {loss.item()};"
-                    " lower the learning rate or look for broken labels",
-                    reason="diverged",
-                )
-            optimizer.step()
-            schedule.step()
-            step()
+        network = ThumbnailNet(config)
+    network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    steps = training_steps(len(rows), config)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=config.learning_rate, total_steps=steps
+    )
+    network.train()
+    for batch in _batches(len(rows), steps, config, generator):
+        if cancelled():
+            raise LearningCancelledError
+        inputs = _augmented(images, rows[batch], config, generator).to(device.torch_device)
+        kept = _kept(len(batch), network.pooled, config, generator).to(device.torch_device)
+        with device.autocast():
+            outputs = network(inputs, kept)
+        loss = _loss(outputs, truth[batch].to(device.torch_device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if not torch.isfinite(loss.detach()):
+            raise LearningError(
+                f"training of member {left_out} diverged: the loss is {loss.item()};"
+                " lower the learning rate or look for broken labels",
+                reason="diverged",
+            )
+        optimizer.step()
+        schedule.step()
+        step()
     return Member(left_out, network.eval(), centre, scale)
 
 
@@ -297,6 +304,12 @@ def _augmented(
     change = generator.uniform(-config.jitter, config.jitter, size=(2, count, 1, 1, 1))
     contrast, brightness = torch.from_numpy(change.astype(np.float32))
     return _network_input(torch.from_numpy(batch), 1 + contrast, brightness)
+
+
+def _kept(rows: int, features: int, config: CnnConfig, generator: np.random.Generator) -> Tensor:
+    """Draw dropout's factors; from our own generator, as torch's is shared between threads."""
+    kept = generator.random((rows, features)) >= config.dropout
+    return torch.from_numpy(kept / np.float32(1 - config.dropout))
 
 
 def _network_input(

@@ -1,7 +1,11 @@
 """The pairwise cross-fitted ensemble of thumbnail networks that two rungs build on."""
 
-from collections.abc import Mapping
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,7 @@ import numpy.typing as npt
 
 from ml.arrays import FloatArray, ImageArray, IntArray
 from ml.errors import LearningError
-from ml.runtime.device import Device, choose_device, threads
+from ml.runtime.device import Device, choose_device, side_by_side
 from ml.splits import fold_pairs
 from ml.views.cnn import Cancelled, CnnConfig, Member, Progress, train_member, training_steps
 from ml.views.crossfit import Pair, training_rows
@@ -44,11 +48,13 @@ class Ensemble:
             By pair: row indices (R,) and outputs (R, 3) in the order of :class:`Member`.
         """
         device = choose_device()
-        result = {}
-        for pair, member in self.members.items():
-            rows = np.flatnonzero(np.isin(folds_by_row, pair))
-            result[pair] = (rows, member.predict(images[rows], device))
-        return result
+        rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in self.members}
+        tasks = [
+            partial(member.predict, images[rows_of[pair]], device)
+            for pair, member in self.members.items()
+        ]
+        outputs = side_by_side(tasks, device)
+        return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all weights as arrays by name, such as ``member.0.1.stem.0.weight``."""
@@ -86,7 +92,6 @@ def train_ensemble(
     progress: Progress,
     cancelled: Cancelled,
     device: Device | None = None,
-    cpu_threads: int | None = None,
 ) -> Ensemble:
     """Train every member on the folds it does not leave out.
 
@@ -97,10 +102,9 @@ def train_ensemble(
         folds: K.
         config: Hyperparameters of the networks.
         seed: Members get seeds derived from it.
-        progress: Told after each step, over all members together.
-        cancelled: Asked before each step.
+        progress: Told after each step, over all members together, in the caller's thread.
+        cancelled: Asked at each step, likewise.
         device: None chooses the best one here.
-        cpu_threads: None leaves the choice to torch. Other counts may round differently.
 
     Raises:
         LearningError: Too few rows, no thumbnails, or a diverging loss.
@@ -110,8 +114,7 @@ def train_ensemble(
     if images is None:
         raise LearningError("the thumbnail rungs need thumbnails", reason="no_thumbnails")
     device = device or choose_device()
-    pairs = fold_pairs(folds)
-    rows_of = {pair: training_rows(folds_by_row, pair) for pair in pairs}
+    rows_of = {pair: training_rows(folds_by_row, pair) for pair in fold_pairs(folds)}
     smallest = min(len(rows) for rows in rows_of.values())
     if smallest < MIN_TRAINING_ROWS:
         raise LearningError(
@@ -120,30 +123,64 @@ def train_ensemble(
             reason="too_few_videos",
         )
     total = sum(training_steps(len(rows), config) for rows in rows_of.values())
-    done = 0
-    members = {}
-    with threads(cpu_threads):
-        for number, (pair, rows) in enumerate(rows_of.items()):
+    watch = _Watch(total, f"training {len(rows_of)} thumbnail networks", progress, cancelled)
 
-            def step(number: int = number) -> None:
-                nonlocal done
-                done += 1
-                progress(done, total, f"thumbnail network {number + 1} of {len(pairs)}")
+    def task(number: int, pair: Pair, rows: IntArray) -> Callable[[], Member]:
+        part = targets.take(rows)
+        return lambda: train_member(
+            pair,
+            images,
+            rows,
+            part,
+            _beyond_subscribers(features.subscriber_count[rows], part.log_views_per_day),
+            config=config,
+            seed=seed * len(rows_of) + number,
+            device=device,
+            step=watch.step,
+            cancelled=watch.stopped.is_set,
+        )
 
-            part = targets.take(rows)
-            members[pair] = train_member(
-                pair,
-                images,
-                rows,
-                part,
-                _beyond_subscribers(features.subscriber_count[rows], part.log_views_per_day),
-                config=config,
-                seed=seed * len(pairs) + number,
-                device=device,
-                step=step,
-                cancelled=cancelled,
-            )
-    return Ensemble(folds, config, members, rows_of)
+    tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
+    members = watch.over(lambda: side_by_side(tasks, device))
+    return Ensemble(folds, config, dict(zip(rows_of, members, strict=True)), rows_of)
+
+
+class _Watch:
+    """Carries steps from the training threads to the caller's, and its wish to stop back.
+
+    The caller's functions may hold a database session, which no other thread may touch.
+    """
+
+    def __init__(self, total: int, message: str, progress: Progress, cancelled: Cancelled) -> None:
+        self.stopped = threading.Event()
+        self._total = total
+        self._message = message
+        self._progress = progress
+        self._cancelled = cancelled
+        self._steps: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def step(self) -> None:
+        """Tell that a step is done; called by the training threads."""
+        self._steps.put(True)
+
+    def over(self, work: Callable[[], list[Member]]) -> list[Member]:
+        """Do the work in a thread and report its steps from this one."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            future.add_done_callback(lambda _: self._steps.put(False))
+            try:
+                self._report()
+            finally:
+                self.stopped.set()
+            return future.result()
+
+    def _report(self) -> None:
+        done = 0
+        while self._steps.get():
+            if self._cancelled():
+                return
+            done += 1
+            self._progress(done, self._total, self._message)
 
 
 def _beyond_subscribers(subscriber_count: FloatArray, log_views: FloatArray) -> FloatArray:

@@ -41,13 +41,11 @@ class LadderConfig:
         seed: Decides folds, first weights and the order of the training rows.
         folds: K; the networks number K (K - 1) / 2.
         cnn: Hyperparameters of the networks.
-        cpu_threads: For training; None leaves the choice to torch.
     """
 
     seed: int = 0
     folds: int = 4
     cnn: CnnConfig = field(default_factory=CnnConfig)
-    cpu_threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def train_ladder(
     )
     seeing = replace(
         card,
-        config={"cnn": config_json(config.cnn), "cpu_threads": config.cpu_threads},
+        config={"cnn": config_json(config.cnn)},
         preprocessing=PREPROCESSING,
         device=device.description,
     )
@@ -139,7 +137,6 @@ def train_ladder(
         progress=progress,
         cancelled=cancelled,
         device=device,
-        cpu_threads=config.cpu_threads,
     )
     fitted: list[Rung] = [
         ConstantRung.fit(targets, folds_by_row, card),

@@ -24,7 +24,7 @@ def test_a_planted_effect_is_found(tmp_path):
     assert found.sentence.startswith("The thumbnail adds ΔR² 0.")
 
 
-@pytest.mark.parametrize("seed", [6, 7])
+@pytest.mark.parametrize("seed", [6, pytest.param(7, marks=pytest.mark.slow)])
 def test_an_absent_effect_is_not_found(tmp_path, seed):
     found = evaluation(tmp_path, seed=seed, effect=0.0)
     assert found.delta_r2.low <= 0

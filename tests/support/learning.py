@@ -16,7 +16,7 @@ from ml.views.ladder import LadderConfig
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TINY_CNN = CnnConfig(widths=(8, 16, 24), epochs=4, batch_size=32, learning_rate=1e-2)
-TINY = LadderConfig(seed=3, folds=4, cnn=TINY_CNN, cpu_threads=1)
+TINY = LadderConfig(seed=3, folds=4, cnn=TINY_CNN)
 
 
 @dataclass(frozen=True)
