@@ -45,10 +45,35 @@ def emulator(
         int, typer.Option(min=0, help="Quota units a key and a Pacific day.")
     ] = 10_000,
     latency: Annotated[float, typer.Option(min=0, help="Seconds to wait before answering.")] = 0.0,
+    days: Annotated[
+        float | None,
+        typer.Option(
+            help="Let the invented world live for so many days after the epoch: new uploads, "
+            "deletions, swapped thumbnails, closing channels."
+        ),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="Start the clock at the epoch and let it run so many times faster than real time."
+        ),
+    ] = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            help="`manual`: start at the epoch and stand still until POST /emulator/clock."
+        ),
+    ] = None,
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            help="Let answers fail: the share of them, such as 0.2, or a JSON file with a plan."
+        ),
+    ] = None,
 ) -> None:
     """Serve an offline YouTube: Data API, thumbnails and feeds, until Ctrl-C."""
     from services.emulator.app import create_app
-    from services.emulator.catalogs import choose_catalog
+    from services.emulator.catalogs import choose_catalog, choose_clock, choose_faults
     from services.emulator.introspection import exports
     from services.emulator.quota import Quotas
     from services.emulator.server import address, bind, serve
@@ -61,9 +86,12 @@ def emulator(
         videos=videos,
         effect=effect,
         epoch=epoch,
+        days=days,
     )
     app = create_app(
         world,
+        clock=choose_clock(world.epoch, mode=clock, speed=speed),
+        faults=choose_faults(faults),
         keys=None if key is None else frozenset({key}),
         quotas=Quotas(units=daily_units),
         latency_s=latency,

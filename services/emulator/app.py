@@ -1,15 +1,11 @@
 """The emulator's HTTP face: Data API, thumbnail host, feed, and a look behind the scenes."""
 
 import asyncio
-import gzip
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 
-from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,30 +13,25 @@ from starlette.routing import Route
 
 from services.clock import Clock, system_clock
 from services.emulator.catalog import Catalog
+from services.emulator.control import control_routes
+from services.emulator.damage import damaged
+from services.emulator.faults import UNBILLED, FaultPlan, Faults
 from services.emulator.feeds import channel_feed
-from services.emulator.introspection import quota_report, request_report, truth, welcome
+from services.emulator.introspection import welcome
 from services.emulator.masks import Mask, apply_mask, parse_mask
 from services.emulator.methods import METHODS, Method
 from services.emulator.pictures import ALWAYS_THERE, Gallery, Picture, placeholder
-from services.emulator.problems import ApiError, missing_key, no_such_method, wrong_key
+from services.emulator.problems import (
+    ApiError,
+    invalid_token,
+    missing_key,
+    no_such_method,
+    wrong_key,
+)
 from services.emulator.query import Query
 from services.emulator.quota import Ledger, Quotas
 from services.emulator.resources import Json, etag
-
-_WORTH_COMPRESSING = 1_000  # bytes; below, gzip costs more than it saves
-
-
-@dataclass(slots=True)
-class World:
-    """What every endpoint works on."""
-
-    catalog: Catalog
-    clock: Clock
-    keys: frozenset[str] | None
-    ledger: Ledger
-    gallery: Gallery
-    latency_s: float
-    served: Counter[tuple[str, int]] = field(default_factory=Counter)
+from services.emulator.world import World, json_answer
 
 
 def create_app(
@@ -50,15 +41,18 @@ def create_app(
     keys: frozenset[str] | None = None,
     quotas: Quotas | None = None,
     latency_s: float = 0.0,
+    faults: FaultPlan | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
     Args:
         catalog: The world to serve.
-        clock: Tells the moment of each request; it may move as fast as a test likes.
+        clock: Tells the moment of each request; it may move as fast as a test likes. A
+            ``WorldClock`` can be turned over HTTP.
         keys: API keys that are valid; None accepts any that is not empty.
         quotas: Daily limits; YouTube's when None.
         latency_s: Seconds to wait before each answer, as a network would.
+        faults: What goes wrong from the start; nothing when None.
     """
     world = World(
         catalog=catalog,
@@ -67,6 +61,7 @@ def create_app(
         ledger=Ledger(quotas or Quotas()),
         gallery=Gallery(catalog.picture),
         latency_s=latency_s,
+        faults=Faults(faults or FaultPlan()),
     )
     endpoint = partial(_measured, world)
     return Starlette(
@@ -86,9 +81,7 @@ def create_app(
             ),
             Route("/vi/{video_id}/{file}", endpoint("thumbnails", partial(_thumbnail, world))),
             Route("/feeds/videos.xml", endpoint("feeds", partial(_feed, world))),
-            Route("/emulator/truth", partial(_truth, world)),
-            Route("/emulator/quota", partial(_quota, world)),
-            Route("/emulator/requests", partial(_requests, world)),
+            *control_routes(world),
             Route("/", partial(_welcome, world)),
         ]
     )
@@ -98,12 +91,17 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _measured(world: World, name: str, answer: _Endpoint) -> _Endpoint:
-    """Wrap an endpoint: wait as long as told to, answer, count."""
+    """Wrap an endpoint: wait as long as told to, answer, let a fault strike, count."""
 
     async def endpoint(request: Request) -> Response:
-        if world.latency_s:
-            await asyncio.sleep(world.latency_s)
+        strike = world.faults.draw(name, has_token="pageToken=" in request.url.query)
+        fault = None if strike is None else strike.kind
+        if delay := world.latency_s + (world.faults.plan.latency_s if fault == "latency" else 0):
+            await asyncio.sleep(delay)
+        request.state.fault = fault
         response = await answer(request)
+        if strike is not None:
+            response = damaged(response, strike)
         world.served[name, response.status_code] += 1
         return response
 
@@ -112,7 +110,7 @@ def _measured(world: World, name: str, answer: _Endpoint) -> _Endpoint:
 
 async def _api(world: World, method: Method, request: Request) -> Response:
     """Answer one call: key, quota, then the method; a refusal is an answer too."""
-    at = world.clock()
+    at, fault = world.clock(), request.state.fault
     try:
         query = await Query.read(request)
         if query is None:
@@ -122,16 +120,20 @@ async def _api(world: World, method: Method, request: Request) -> Response:
             raise missing_key()
         if world.keys is not None and key not in world.keys:
             raise wrong_key()
+        if fault in UNBILLED:
+            raise world.ledger.refuse(key, method.bucket, at)
         world.ledger.charge(key, method.bucket, at)
+        if fault == "expired_token":
+            raise invalid_token()
         mask: Mask = {}
         fields = query.one("fields")
         if fields is not None:
             mask = parse_mask(fields, method.response)
         body = _envelope(method, method.answer(world.catalog, query, at))
     except ApiError as error:
-        return _json(error.body(), request, status=error.status)
+        return json_answer(error.body(), request, status=error.status)
     pretty = query.one("prettyPrint") != "false"
-    return _json(apply_mask(mask, body), request, tag=f'"{body["etag"]}"', pretty=pretty)
+    return json_answer(apply_mask(mask, body), request, tag=f'"{body["etag"]}"', pretty=pretty)
 
 
 def _envelope(method: Method, answer: Json) -> Json:
@@ -141,7 +143,7 @@ def _envelope(method: Method, answer: Json) -> Json:
 
 
 async def _unknown_method(request: Request) -> Response:
-    return _json(no_such_method(request.url.path).body(), request, status=404)
+    return json_answer(no_such_method(request.url.path).body(), request, status=404)
 
 
 async def _thumbnail(world: World, request: Request) -> Response:
@@ -185,47 +187,12 @@ def _unmodified_since(header: str | None, modified: datetime) -> bool:
 
 async def _feed(world: World, request: Request) -> Response:
     channel = world.catalog.channels.get(request.query_params.get("channel_id", ""))
-    if channel is None or channel.standing != "open":
+    at = world.clock()
+    if channel is None or world.catalog.standing(channel, at) != "open":
         return PlainTextResponse("Not Found", 404)
-    body = channel_feed(world.catalog, channel, world.clock())
+    body = channel_feed(world.catalog, channel, at)
     return Response(body, media_type="text/xml; charset=UTF-8")
-
-
-async def _truth(world: World, _request: Request) -> Response:
-    return _json(truth(world.catalog, world.clock()))
-
-
-async def _quota(world: World, _request: Request) -> Response:
-    return _json(quota_report(world.ledger))
-
-
-async def _requests(world: World, _request: Request) -> Response:
-    return _json(request_report(world.served))
 
 
 async def _welcome(world: World, request: Request) -> Response:
     return PlainTextResponse(welcome(world.catalog, str(request.base_url)))
-
-
-def _json(
-    body: object,
-    request: Request | None = None,
-    *,
-    status: int = 200,
-    tag: str | None = None,
-    pretty: bool = True,
-) -> Response:
-    """Answer JSON as the API does: indented unless told otherwise, gzip to who takes it."""
-    headers = {"Vary": "Accept-Encoding"}
-    if tag is not None:
-        headers["ETag"] = tag
-        assert request is not None
-        # A reader who has it already has paid for the call all the same.
-        if request.headers.get("if-none-match", "").strip('"') == tag.strip('"'):
-            return Response(status_code=304, headers=headers)
-    content = to_json(body, indent=2 if pretty else None)
-    accepted = "" if request is None else request.headers.get("accept-encoding", "")
-    if "gzip" in accepted and len(content) > _WORTH_COMPRESSING:
-        content = gzip.compress(content, compresslevel=1, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(content, status, headers, media_type="application/json; charset=UTF-8")

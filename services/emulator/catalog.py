@@ -20,6 +20,7 @@ DAY = timedelta(days=1)
 LONGEST_SHORT = timedelta(minutes=3)
 
 Standing = Literal["open", "closed", "suspended"]
+Visibility = Literal["coming", "public", "private", "deleted", "channel ended"]
 
 
 class ViewCurve(Protocol):
@@ -75,20 +76,60 @@ class RecordedViews:
 
 
 @dataclass(frozen=True, slots=True)
+class SteppedViews:
+    """Another curve whose rate is multiplied from some age on, as by a better thumbnail.
+
+    Attributes:
+        base: The curve without steps.
+        steps: (age, factor) in order of age; each factor holds until the next step.
+    """
+
+    base: ViewCurve
+    steps: tuple[tuple[timedelta, float], ...]
+
+    def total(self, age: timedelta) -> float:
+        """Return the views gained in the first ``age``."""
+        ends = [until for until, _ in self.steps[1:]]
+        total = self.base.total(min(age, self.steps[0][0]))
+        for (since, factor), until in zip(self.steps, [*ends, age], strict=True):
+            if age > since:
+                total += factor * (self.base.total(min(age, until)) - self.base.total(since))
+        return total
+
+
+@dataclass(frozen=True, slots=True)
 class ThumbnailVersion:
-    """A thumbnail in force from ``since`` on; ``key`` is what the picture source knows it by."""
+    """A thumbnail in force from ``since`` on.
+
+    Attributes:
+        since: The moment it appears.
+        key: What the picture source knows it by.
+        reencoded: The picture of the version before it in other bytes: nobody swapped anything.
+        appeal: Its planted visual latent, or None when nothing is planted.
+    """
 
     since: datetime
     key: str
+    reencoded: bool = False
+    appeal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A live broadcast's times; None for what has not happened."""
+    """A live broadcast's times; None for what never happens.
+
+    Attributes:
+        scheduled_start: Announced.
+        actual_start: Views and age run from here.
+        actual_end: From then on it is an ordinary video.
+        premiere: A finished video shown like a broadcast: its duration is known beforehand, and
+            afterwards it is listed among the channel's long videos, not among its streams.
+    """
 
     scheduled_start: datetime
     actual_start: datetime | None = None
     actual_end: datetime | None = None
+    premiere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +141,8 @@ class Channel:
         hidden_subscribers: The owner does not show the number.
         daily_growth: Growth of subscribers a day, as a fraction.
         standing: Closed and suspended channels answer errors instead of their uploads.
+        ends_at: The moment from which ``standing`` holds; the channel is open before. None: always.
+        hides_subscribers_at: From then on the owner hides the number.
     """
 
     channel_id: str
@@ -112,6 +155,8 @@ class Channel:
     hidden_subscribers: bool = False
     daily_growth: float = 0.0
     standing: Standing = "open"
+    ends_at: datetime | None = None
+    hides_subscribers_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +172,7 @@ class Video:
         sizes: Which of the sizes beyond ``hqdefault`` exist.
         short: Upright and short: listed among the channel's Shorts.
         deleted_at: From then on the video is gone from every answer.
+        private: Spans (from, to) without the public; None for a span that does not end.
         appeal: The planted visual latent (mean 0, variance 1), or None when nothing is planted.
     """
 
@@ -147,7 +193,13 @@ class Video:
     short: bool = False
     stream: Stream | None = None
     deleted_at: datetime | None = None
+    private: tuple[tuple[datetime, datetime | None], ...] = ()
     appeal: float | None = None
+
+    @property
+    def begins_at(self) -> datetime | None:
+        """When views begin: at publication, for a broadcast at its start (None: never)."""
+        return self.published_at if self.stream is None else self.stream.actual_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +250,27 @@ class Catalog:
 
     def visible(self, video: Video, at: datetime) -> bool:
         """Return whether anyone can see ``video`` at ``at``."""
-        if self.channels[video.channel_id].standing != "open" or video.published_at > at:
-            return False
-        return video.deleted_at is None or at < video.deleted_at
+        return self.visibility(video, at) == "public"
+
+    def visibility(self, video: Video, at: datetime) -> Visibility:
+        """Return why nobody, or everybody, can see ``video`` at ``at``."""
+        if video.published_at > at:
+            return "coming"
+        if self.standing(self.channels[video.channel_id], at) != "open":
+            return "channel ended"
+        if video.deleted_at is not None and video.deleted_at <= at:
+            return "deleted"
+        hidden = any(since <= at and (to is None or at < to) for since, to in video.private)
+        return "private" if hidden else "public"
+
+    def standing(self, channel: Channel, at: datetime) -> Standing:
+        """Return whether the channel is open at ``at``."""
+        return "open" if channel.ends_at is not None and at < channel.ends_at else channel.standing
+
+    def hides_subscribers(self, channel: Channel, at: datetime) -> bool:
+        """Return whether the owner hides the subscriber count at ``at``."""
+        since = channel.hides_subscribers_at
+        return channel.hidden_subscribers or (since is not None and since <= at)
 
     def video(self, video_id: str, at: datetime) -> Video | None:
         """Return the video if it exists and is visible at ``at``."""
@@ -214,8 +284,9 @@ class Catalog:
         return [video for video in reversed(uploads[:published]) if self.visible(video, at)]
 
     def views(self, video: Video, at: datetime) -> int:
-        """Return the view count at ``at``; 0 before publication."""
-        return int(video.views.total(at - video.published_at)) if at >= video.published_at else 0
+        """Return the view count at ``at``; 0 before publication or a broadcast's start."""
+        start = video.begins_at
+        return 0 if start is None or at < start else int(video.views.total(at - start))
 
     def likes(self, video: Video, at: datetime) -> int | None:
         """Return the like count, or None when hidden."""

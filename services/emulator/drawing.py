@@ -17,17 +17,18 @@ LATENT_LIMIT = math.sqrt(3.0)
 
 _COLD = np.array([40.0, 90.0, 225.0])
 _WARM = np.array([245.0, 95.0, 25.0])
-_JPEG_QUALITY = 88
+JPEG_QUALITY = 88
 
 _Rgb = tuple[int, int, int]
 
 
-def draw_thumbnail(seed: int, appeal: float) -> bytes:
+def draw_thumbnail(seed: int, appeal: float, *, quality: int = JPEG_QUALITY) -> bytes:
     """Return a 320x180 JPEG; the same arguments give the same bytes.
 
     Args:
         seed: Decides everything but the main object's colour.
         appeal: The latent, in [-√3, √3].
+        quality: Of the JPEG, up to 95: another one gives other bytes that look the same.
     """
     rng = np.random.default_rng(seed)
     image = _background(rng)
@@ -40,7 +41,7 @@ def draw_thumbnail(seed: int, appeal: float) -> bytes:
     if rng.random() < 0.6:  # noqa: PLR2004 - text on three in five
         _text_bars(canvas, rng)
     encoded = BytesIO()
-    image.save(encoded, "JPEG", quality=_JPEG_QUALITY)
+    image.save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()
 
 

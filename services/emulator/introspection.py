@@ -4,8 +4,9 @@ from collections import Counter
 from datetime import datetime
 
 from services.emulator.catalog import DAY, Catalog, Video
+from services.emulator.faults import Fault
 from services.emulator.quota import Ledger
-from services.emulator.resources import timestamp
+from services.emulator.resources import broadcast_state, timestamp
 
 
 def truth(catalog: Catalog, at: datetime) -> dict[str, object]:
@@ -23,12 +24,17 @@ def truth(catalog: Catalog, at: datetime) -> dict[str, object]:
                 "title": channel.title,
                 "handle": channel.handle,
                 "subscribers": catalog.subscribers(channel, at),
-                "hidden_subscribers": channel.hidden_subscribers,
-                "standing": channel.standing,
+                "hidden_subscribers": catalog.hides_subscribers(channel, at),
+                "standing": catalog.standing(channel, at),
                 "videos": len(catalog.uploads(channel.channel_id, at)),
             }
             for channel in catalog.channels.values()
         ],
+        "hidden_videos": {
+            video.video_id: visibility
+            for video in catalog.videos.values()
+            if (visibility := catalog.visibility(video, at)) not in ("public", "coming")
+        },
         "videos": [
             _true_video(catalog, video, at)
             for video in catalog.videos.values()
@@ -39,6 +45,7 @@ def truth(catalog: Catalog, at: datetime) -> dict[str, object]:
 
 def _true_video(catalog: Catalog, video: Video, at: datetime) -> dict[str, object]:
     views = catalog.views(video, at)
+    version = catalog.thumbnail(video, at)
     return {
         "video_id": video.video_id,
         "channel_id": video.channel_id,
@@ -47,8 +54,13 @@ def _true_video(catalog: Catalog, video: Video, at: datetime) -> dict[str, objec
         "likes": catalog.likes(video, at),
         "comments": catalog.comments(video, at),
         "views_per_day": views / max((at - video.published_at) / DAY, 1.0),
-        "has_thumbnail": catalog.thumbnail(video, at) is not None,
-        "appeal": video.appeal,
+        "has_thumbnail": version is not None,
+        "thumbnail_since": None if version is None else timestamp(version.since),
+        "thumbnail_key": None if version is None else version.key,
+        "thumbnail_reencoded": version is not None and version.reencoded,
+        "short": video.short,
+        "live": broadcast_state(video, at),
+        "appeal": video.appeal if version is None else version.appeal,
     }
 
 
@@ -57,12 +69,17 @@ def quota_report(ledger: Ledger) -> dict[str, object]:
     return {"quota": ledger.report()}
 
 
-def request_report(served: Counter[tuple[str, int]]) -> dict[str, object]:
-    """Return the answers given, by endpoint and status."""
-    report: dict[str, dict[str, int]] = {}
+def request_report(
+    served: Counter[tuple[str, int]], struck: Counter[tuple[str, Fault]]
+) -> dict[str, object]:
+    """Return the answers given by endpoint and status (0: none), and the faults among them."""
+    requests: dict[str, dict[str, int]] = {}
     for (endpoint, status), count in sorted(served.items()):
-        report.setdefault(endpoint, {})[str(status)] = count
-    return {"requests": report}
+        requests.setdefault(endpoint, {})[str(status)] = count
+    faults: dict[str, dict[str, int]] = {}
+    for (endpoint, fault), count in sorted(struck.items()):
+        faults.setdefault(endpoint, {})[fault] = count
+    return {"requests": requests, "faults": faults}
 
 
 def welcome(catalog: Catalog, base_url: str) -> str:
@@ -74,6 +91,7 @@ def welcome(catalog: Catalog, base_url: str) -> str:
         *exports(base_url),
         "",
         "Behind the scenes: /emulator/truth  /emulator/quota  /emulator/requests",
+        "Under control: /emulator/clock  /emulator/faults",
     ]
     return "\n".join(lines) + "\n"
 

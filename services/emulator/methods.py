@@ -12,6 +12,7 @@ from services.emulator.query import Query, paginate
 from services.emulator.quota import Bucket
 from services.emulator.resources import (
     Json,
+    broadcast_state,
     channel_resource,
     resource,
     timestamp,
@@ -93,7 +94,7 @@ def channels_list(catalog: Catalog, query: Query, at: datetime) -> Json:
     found = [
         channel
         for channel_id in ids
-        if (channel := catalog.channels.get(channel_id)) and channel.standing == "open"
+        if (channel := catalog.channels.get(channel_id)) and catalog.standing(channel, at) == "open"
     ]
     page = paginate(found, query, f"channels {','.join(ids)}")
     items = [channel_resource(catalog, channel, wanted, at) for channel in page.items]
@@ -164,22 +165,30 @@ def _playlist(catalog: Catalog, playlist_id: str, at: datetime) -> list[Video]:
     """
     keep: dict[str, Callable[[Video], bool]] = {
         "UU": lambda _video: True,
-        "UULF": lambda video: not video.short and video.stream is None,
+        "UULF": lambda video: not video.short and not _is_broadcast(video, at),
         "UUSH": lambda video: video.short,
-        "UULV": lambda video: video.stream is not None,
+        "UULV": lambda video: _is_broadcast(video, at),
     }
     prefix = playlist_id[:-22]
     channel = catalog.channels.get(f"UC{playlist_id[-22:]}")
     if channel is None or prefix not in keep:
         raise no_such_playlist()
-    if channel.standing != "open":
-        reason = "channelClosed" if channel.standing == "closed" else "channelSuspended"
-        message = f"The channel of this playlist has been {channel.standing}."
+    standing = catalog.standing(channel, at)
+    if standing != "open":
+        reason = "channelClosed" if standing == "closed" else "channelSuspended"
+        message = f"The channel of this playlist has been {standing}."
         raise ApiError(403, reason, message, domain="youtube.playlistItem", location="playlistId")
     uploads = [video for video in catalog.uploads(channel.channel_id, at) if keep[prefix](video)]
     if not uploads:
         raise no_such_playlist()
     return uploads[:LONGEST_PLAYLIST]
+
+
+def _is_broadcast(video: Video, at: datetime) -> bool:
+    """A stream stays one for ever; a premiere is an ordinary video once it was shown."""
+    if video.stream is None:
+        return False
+    return not video.stream.premiere or broadcast_state(video, at) != "none"
 
 
 def _playlist_item(

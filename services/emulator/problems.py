@@ -120,6 +120,13 @@ def not_authorized(what: str) -> ApiError:
     )
 
 
+def invalid_token() -> ApiError:
+    """A page token of another list, of nobody's, or one that has expired."""
+    return bad_parameter(
+        "pageToken", "The request specifies an invalid page token.", reason="invalidPageToken"
+    )
+
+
 def no_such_playlist() -> ApiError:
     """Unknown, private or empty: YouTube answers all three alike."""
     message = "No playlist was found for the request's <code>playlistId</code> parameter."

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from services.emulator.problems import (
     bad_filters,
     bad_parameter,
+    invalid_token,
     not_authorized,
     unknown_part,
 )
@@ -159,7 +160,5 @@ def _position(token: str, scope: str) -> int:
     except (ValueError, binascii.Error, OverflowError):
         genuine = False
     if not genuine:
-        raise bad_parameter(
-            "pageToken", "The request specifies an invalid page token.", reason="invalidPageToken"
-        )
+        raise invalid_token()
     return position

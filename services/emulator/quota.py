@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.emulator.problems import quota_exceeded
+from services.emulator.problems import ApiError, quota_exceeded
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
@@ -33,34 +33,44 @@ class Quotas:
 
 
 class Ledger:
-    """What each key has used."""
+    """What each key has used, and how many of its calls ended before they were charged."""
 
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
         self._charged: Counter[tuple[str, str, Bucket]] = Counter()
+        self._unbilled: Counter[tuple[str, str, Bucket]] = Counter()
 
     def charge(self, key: str, bucket: Bucket, at: datetime) -> None:
         """Book one call; a call that turns out invalid later stays booked.
 
         Raises:
-            ApiError: 403 ``quotaExceeded`` if the bucket is empty; nothing is booked then.
+            ApiError: 403 ``quotaExceeded`` if the bucket is empty; nothing is charged then.
         """
         entry = (key, pacific_day(at), bucket)
         if self._charged[entry] >= self._quotas.limit(bucket):
-            raise quota_exceeded()
+            raise self.refuse(key, bucket, at)
         self._charged[entry] += 1
 
+    def refuse(self, key: str, bucket: Bucket, at: datetime) -> ApiError:
+        """Count a call as received and not charged; return the refusal for an empty bucket."""
+        self._unbilled[key, pacific_day(at), bucket] += 1
+        return quota_exceeded()
+
     def report(self) -> list[dict[str, object]]:
-        """Return one row a key, day and bucket, in that order."""
+        """Return one row a key, day and bucket, in that order.
+
+        Whoever books each call before sending it has booked ``charged + unbilled``.
+        """
         return [
             {
                 "key": key,
                 "pacific_day": day,
                 "bucket": bucket,
-                "charged": charged,
+                "charged": self._charged[key, day, bucket],
+                "unbilled": self._unbilled[key, day, bucket],
                 "limit": self._quotas.limit(bucket),
             }
-            for (key, day, bucket), charged in sorted(self._charged.items())
+            for key, day, bucket in sorted((self._charged + self._unbilled).keys())
         ]
 
 

@@ -59,9 +59,10 @@ def channel_resource(
     def statistics() -> Json:
         uploads = catalog.uploads(name, at)
         body: Json = {"viewCount": str(sum(catalog.views(video, at) for video in uploads))}
-        if not channel.hidden_subscribers:
+        hidden = catalog.hides_subscribers(channel, at)
+        if not hidden:
             body["subscriberCount"] = str(shown_subscribers(catalog.subscribers(channel, at)))
-        body["hiddenSubscriberCount"] = channel.hidden_subscribers
+        body["hiddenSubscriberCount"] = hidden
         body["videoCount"] = str(len(uploads))
         return body
 
@@ -95,7 +96,7 @@ def video_resource(catalog: Catalog, video: Video, wanted: frozenset[str], at: d
         "snippet": lambda: _video_snippet(catalog, video, at),
         "contentDetails": lambda: _content_details(video, at),
         "status": lambda: {
-            "uploadStatus": "processed",
+            "uploadStatus": _upload_status(video, at),
             "privacyStatus": "public",
             "license": "youtube",
             "embeddable": True,
@@ -131,7 +132,8 @@ def _video_snippet(catalog: Catalog, video: Video, at: datetime) -> Json:
 
 def _content_details(video: Video, at: datetime) -> Json:
     body: Json = {}
-    if broadcast_state(video, at) != "none":
+    premiere = video.stream is not None and video.stream.premiere
+    if broadcast_state(video, at) != "none" and not premiere:
         body["duration"] = "P0D"
     elif video.duration is not None:
         body["duration"] = iso_duration(video.duration)
@@ -153,6 +155,13 @@ def video_statistics(catalog: Catalog, video: Video, at: datetime) -> Json:
         "commentCount": catalog.comments(video, at),
     }
     return {name: str(count) for name, count in counts.items() if count is not None}
+
+
+def _upload_status(video: Video, at: datetime) -> str:
+    """A broadcast that is not over has been uploaded in no sense but YouTube's."""
+    premiere = video.stream is not None and video.stream.premiere
+    over = broadcast_state(video, at) == "none"
+    return "processed" if over or premiere else "uploaded"
 
 
 def _streaming_details(video: Video, at: datetime) -> Json:

@@ -31,7 +31,7 @@ def search_list(catalog: Catalog, query: Query, at: datetime) -> Json:
     if order not in _ORDERS:
         raise bad_parameter("order", f"Invalid value '{order}' for the order.")
     words = (query.one("q") or "").casefold().split()
-    channels = _channels(catalog, query, words) if "channel" in kinds else []
+    channels = _channels(catalog, query, words, at) if "channel" in kinds else []
     videos = _videos(catalog, query, words, at) if "video" in kinds else []
     if order == "date":
         videos.sort(key=lambda video: video.published_at, reverse=True)
@@ -46,12 +46,12 @@ def search_list(catalog: Catalog, query: Query, at: datetime) -> Json:
     return {"regionCode": query.one("regionCode") or "US"} | page.frame | {"items": items}
 
 
-def _channels(catalog: Catalog, query: Query, words: list[str]) -> list[Channel]:
+def _channels(catalog: Catalog, query: Query, words: list[str], at: datetime) -> list[Channel]:
     within = query.one("channelId")
     return [
         channel
         for channel in catalog.channels.values()
-        if channel.standing == "open"
+        if catalog.standing(channel, at) == "open"
         and within in {None, channel.channel_id}
         and _mentions(words, channel.title, channel.description)
     ]

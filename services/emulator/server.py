@@ -1,5 +1,6 @@
 """Running the emulator: a socket, a server that says when it listens, a clean end."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,8 +10,17 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.errors import UsageError
+
+
+class _KnowsItsTransport(HttpToolsProtocol):
+    """Puts the connection into each request's state, for the faults that break it off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
 
 
 class ListeningServer(uvicorn.Server):
@@ -22,6 +32,7 @@ class ListeningServer(uvicorn.Server):
                 app,
                 log_level="warning",
                 access_log=False,
+                http=_KnowsItsTransport,
                 lifespan="off",
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=5,

@@ -2,6 +2,8 @@
 
 import base64
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import NormalDist
 
@@ -54,10 +56,63 @@ def synthetic_catalog(
     Raises:
         UsageError: If an argument is out of range.
     """
+    epoch = epoch.replace(microsecond=0)
+    invented = invent(
+        seed=seed,
+        epoch=epoch,
+        channels=channels,
+        videos=videos,
+        effect=effect,
+        hidden_share=hidden_share,
+    )
+    drawn_from = {
+        video.video_id: (picture, video.appeal or 0.0)
+        for channel in invented
+        for video, picture in channel.uploads
+    }
+    return Catalog.of(
+        [one.channel for one in invented],
+        [video for one in invented for video, _ in one.uploads],
+        epoch=epoch,
+        picture=lambda key: draw_thumbnail(*drawn_from[key]),
+        facts={"kind": "synthetic", "seed": seed, "effect": effect},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InventedChannel:
+    """A channel and what its videos are drawn from.
+
+    Attributes:
+        channel: The channel.
+        level: log10 of the first day's views of its average video.
+        topic: What its titles are about.
+        uploads: Its videos, each with the seed of its picture.
+    """
+
+    channel: Channel
+    level: float
+    topic: int
+    uploads: list[tuple[Video, int]]
+
+
+def invent(
+    *,
+    seed: int,
+    epoch: datetime,
+    channels: int,
+    videos: int,
+    effect: float,
+    hidden_share: float,
+) -> list[InventedChannel]:
+    """Return the channels of ``synthetic_catalog``, whose arguments these are, before serving.
+
+    Raises:
+        UsageError: If an argument is out of range.
+    """
     _check(seed=seed, channels=channels, videos=videos, hidden_share=hidden_share)
     if not math.isfinite(effect):
         raise UsageError(f"The effect must be a finite number, not {effect}.")
-    epoch = epoch.replace(microsecond=0)
     # One stream a purpose: changing one part of the world leaves the others as they were.
     names = ("channels", "counts", "videos", "pictures", "words", "ids")
     streams = dict(zip(names, np.random.SeedSequence(seed).spawn(len(names)), strict=True))
@@ -67,38 +122,32 @@ def synthetic_catalog(
     hidden = set(rng["channels"].permutation(channels)[: round(hidden_share * channels)].tolist())
     channel_effects = rng["channels"].normal(0, _CHANNEL_SPREAD, channels)
 
-    made_channels: list[Channel] = []
-    uploads: list[tuple[Video, int]] = []
+    invented = []
     for index, count in enumerate(counts):
         channel_id = "UC" + _token(rng["ids"], 22)
         topic = int(rng["words"].integers(0, 1 << 16))
         level = _INTERCEPT + _SLOPE * (log_subscribers[index] - _SUBSCRIBERS.mean)
         level += channel_effects[index]
-        own = _uploads(rng, channel_id, count, level=level, effect=effect, topic=topic, epoch=epoch)
-        uploads += own
-        title = channel_title(topic, rng["words"])
-        oldest = min(video.published_at for video, _ in own)
-        made_channels.append(
-            Channel(
-                channel_id=channel_id,
-                title=title,
-                handle=f"@{_handle(title)}{index}",
-                description=f"{title}: new videos whenever there is something to show.",
-                published_at=oldest - timedelta(days=int(rng["words"].integers(1, 2000))),
-                country=str(rng["words"].choice(["US", "GB", "IN", "TW", "SG"])),
-                subscribers=round(10 ** log_subscribers[index]),
-                hidden_subscribers=index in hidden,
-                daily_growth=float(rng["channels"].lognormal(math.log(4e-4), 0.7)),
-            )
+        limits = math.log10(_YOUNGEST_DAYS), math.log10(_OLDEST_DAYS)
+        ages = 10 ** rng["videos"].uniform(*limits, count)
+        uploads = draw_uploads(
+            rng, channel_id, ages, level=level, effect=effect, topic=topic, epoch=epoch
         )
-    drawn_from = {video.video_id: (seed_, video.appeal or 0.0) for video, seed_ in uploads}
-    return Catalog.of(
-        made_channels,
-        [video for video, _ in uploads],
-        epoch=epoch,
-        picture=lambda key: draw_thumbnail(*drawn_from[key]),
-        facts={"kind": "synthetic", "seed": seed, "effect": effect},
-    )
+        title = channel_title(topic, rng["words"])
+        oldest = min(video.published_at for video, _ in uploads)
+        channel = Channel(
+            channel_id=channel_id,
+            title=title,
+            handle=f"@{_handle(title)}{index}",
+            description=f"{title}: new videos whenever there is something to show.",
+            published_at=oldest - timedelta(days=int(rng["words"].integers(1, 2000))),
+            country=str(rng["words"].choice(["US", "GB", "IN", "TW", "SG"])),
+            subscribers=round(10 ** log_subscribers[index]),
+            hidden_subscribers=index in hidden,
+            daily_growth=float(rng["channels"].lognormal(math.log(4e-4), 0.7)),
+        )
+        invented.append(InventedChannel(channel, level, topic, uploads))
+    return invented
 
 
 def _check(*, seed: int, channels: int, videos: int, hidden_share: float) -> None:
@@ -133,19 +182,28 @@ def _log_subscribers(rng: np.random.Generator, channels: int) -> list[float]:
     return [float(np.clip(_SUBSCRIBERS.inv_cdf(share), *limits)) for share in shares.tolist()]
 
 
-def _uploads(
-    rng: dict[str, np.random.Generator],
+def draw_uploads(
+    rng: Mapping[str, np.random.Generator],
     channel_id: str,
-    count: int,
+    ages: np.ndarray,
     *,
     level: float,
     effect: float,
     topic: int,
     epoch: datetime,
 ) -> list[tuple[Video, int]]:
-    """Return a channel's videos, each with the seed of its picture."""
-    numbers, words = rng["videos"], rng["words"]
-    ages = 10 ** numbers.uniform(math.log10(_YOUNGEST_DAYS), math.log10(_OLDEST_DAYS), count)
+    """Return a channel's videos, each with the seed of its picture.
+
+    Args:
+        rng: Streams named ``videos``, ``pictures``, ``words`` and ``ids``.
+        channel_id: Whose videos they are.
+        ages: Age of each at the epoch in days; negative for what is yet to be published.
+        level: log10 of the first day's views of the channel's average video.
+        effect: See ``synthetic_catalog``.
+        topic: What the titles are about.
+        epoch: The moment the ages refer to.
+    """
+    numbers, words, count = rng["videos"], rng["words"], len(ages)
     noise = numbers.normal(0, _VIDEO_SPREAD, count)
     minutes = np.clip(numbers.lognormal(math.log(9), 0.6, count), 3.2, 180)
     like_ratio = numbers.uniform(0.01, 0.06) * numbers.uniform(0.7, 1.3, count)
@@ -172,7 +230,7 @@ def _uploads(
             language=language,
             like_ratio=float(like_ratio[i]) if rare[i, 1] < 0.97 else None,  # noqa: PLR2004
             comment_ratio=float(comment_ratio[i]) if rare[i, 2] < 0.95 else None,  # noqa: PLR2004
-            thumbnails=(ThumbnailVersion(published_at, video_id),),
+            thumbnails=(ThumbnailVersion(published_at, video_id, appeal=float(appeal[i])),),
             sizes=_sizes(float(rare[i, 3])),
             appeal=float(appeal[i]),
         )

@@ -49,10 +49,13 @@ def test_it_announces_itself_serves_and_stops_cleanly(tmp_path, number):
     with started(ready, *SMALL) as (process, url):
         assert json.loads(ready.read_text())["pid"] == process.pid
         assert fetch(url).status == 200
+        assert process.stdout is not None
+        # Read line by line: communicate() would not see what readline() has buffered.
+        lines = [process.stdout.readline().rstrip() for _ in range(4)]
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (0, "")
-        assert out.splitlines() == [
+        assert (process.returncode, out, err) == (0, "", "")
+        assert lines == [
             f"export TUBEGRADER_YOUTUBE_ENDPOINT={url}",
             f"export TUBEGRADER_THUMBNAIL_URL={url}",
             f"export TUBEGRADER_FEED_URL={url}",
@@ -86,6 +89,18 @@ def test_a_required_key_and_a_quota_are_kept(tmp_path):
         ]
 
 
+def test_a_world_that_lives_with_its_own_clock_and_faults(tmp_path):
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"rates": {"thumbnails": {"unavailable": 1}}}', encoding="utf-8")
+    options = ("--days", "9", "--clock", "manual", "--faults", str(plan))
+    with started(tmp_path / "ready.json", *SMALL, *options) as (_, url):
+        clock = json.loads(fetch(f"{url}/emulator/clock").body)
+        assert clock == {"now": "2026-11-01T00:00:00+00:00", "speed": 0}
+        truth = json.loads(fetch(f"{url}/emulator/truth?at=2026-11-10T00:00:00Z").body)
+        assert truth["facts"]["kind"] == "living"
+        assert fetch(f"{url}/vi/{truth['videos'][0]['video_id']}/mqdefault.jpg").status == 503
+
+
 def test_a_port_in_use_is_one_clear_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -107,6 +122,12 @@ def test_a_port_in_use_is_one_clear_line():
         (("--channels", "0"), "at least one channel"),
         (("--synthetic", "--catalog", "/tmp"), "Choose one of"),
         (("--catalog", "/tmp", "--effect", "1"), "--effect needs"),
+        (("--catalog", "/tmp", "--days", "1"), "--days needs"),
+        (("--days", "-1"), "more than 0"),
+        (("--clock", "sundial"), "is unknown"),
+        (("--clock", "manual", "--speed", "2"), "Choose one of"),
+        (("--speed", "-1"), "The speed lies"),
+        (("--faults", "7"), "no fault plan"),
     ],
 )
 def test_what_cannot_be_served_is_one_clear_line(options, says):
