@@ -146,10 +146,18 @@ def cancel(context: Context, job_id: uuid.UUID) -> str:
 class JobHandle:
     """A running job, as its work sees it: say how far it is, learn whether to stop."""
 
-    def __init__(self, context: Context, job_id: uuid.UUID, token: uuid.UUID, params: Any) -> None:
+    def __init__(
+        self,
+        context: Context,
+        job_id: uuid.UUID,
+        token: uuid.UUID,
+        params: dict[str, Any],
+        steps: dict[str, Any],
+    ) -> None:
         self.job_id = job_id
         self.token = token
-        self.params: dict[str, Any] = params
+        self.params = params
+        self.steps = dict(steps)
         self._context = context
         self._cancelled = threading.Event()
         self._lost = threading.Event()
@@ -172,6 +180,19 @@ class JobHandle:
             raise LeaseLostError
         if self._cancelled.is_set():
             raise JobCancelledError
+
+    def end_step(self, name: str, result: dict[str, Any]) -> None:
+        """Keep the result of a step that is done: whoever goes on with the job begins after it.
+
+        Raises:
+            JobCancelledError: The user cancelled it.
+            LeaseLostError: Another worker has it.
+        """
+        with unit_of_work(self._context.sessions) as session:
+            if not rows.end_step(session, self.job_id, self.token, name, result):
+                raise LeaseLostError
+        self.steps[name] = result
+        self.check()
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
@@ -213,12 +234,11 @@ class JobHandle:
             self._cancelled.set()
 
 
-def run(
-    context: Context,
-    job_id: uuid.UUID,
-    token: uuid.UUID,
-    work: Callable[[Context, JobHandle], dict[str, Any]],
-) -> str:
+JobWork = Callable[[Context, JobHandle], dict[str, Any]]
+"""The work of a kind of job: gets its handle, returns its result."""
+
+
+def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) -> str:
     """Take a job and do its work; record the end. Called by workers.
 
     Returns:
@@ -230,7 +250,7 @@ def run(
         job = rows.take(session, job_id, token, until=lease_end)
         if job is None or job.lease_token is None:
             return "taken"
-        handle = JobHandle(context, job_id, job.lease_token, job.params)
+        handle = JobHandle(context, job_id, job.lease_token, job.params, job.steps)
     try:
         with handle.kept_alive():
             result = work(context, handle)

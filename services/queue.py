@@ -19,6 +19,8 @@ QUEUES = (CRAWL, MEDIA, LEARNING)
 QUEUE_OF_TASK = {
     "upkeep.dispatch": CRAWL,
     "upkeep.make_partitions": CRAWL,
+    "upkeep.maintain": CRAWL,
+    "upkeep.send_notifications": CRAWL,
     "crawl.discover_channels": CRAWL,
     "crawl.snapshot_channels": CRAWL,
     "crawl.snapshot_videos": CRAWL,
@@ -26,8 +28,15 @@ QUEUE_OF_TASK = {
     "learning.train": LEARNING,
     "learning.score": LEARNING,
     "learning.compare": LEARNING,
+    "learning.retrain": LEARNING,
 }
-TASK_OF_JOB = {"train": "learning.train", "score": "learning.score", "compare": "learning.compare"}
+TASK_OF_JOB = {
+    "train": "learning.train",
+    "score": "learning.score",
+    "compare": "learning.compare",
+    "retrain": "learning.retrain",
+    "upkeep": "upkeep.maintain",
+}
 TASK_OF_WORK = {
     "channel.discover": "crawl.discover_channels",
     "channel.snapshot": "crawl.snapshot_channels",

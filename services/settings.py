@@ -55,5 +55,10 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""
 
+    notify_webhook: SecretStr | None = None
+    """Where events are posted as JSON; such an address often holds a secret."""
+    notify_command: str | None = None
+    """A program and its arguments, which gets events as JSON on its standard input."""
+
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = "INFO"

@@ -29,3 +29,9 @@ def score(job_id: str, token: str) -> str:
 def compare(job_id: str, token: str) -> str:
     """Compare the rungs on the scores in the database."""
     return _run(job_id, token, "comparison")
+
+
+@task("learning.retrain")
+def retrain(job_id: str, token: str) -> str:
+    """Train, score and compare, one after the other."""
+    return _run(job_id, token, "retraining")

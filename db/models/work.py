@@ -12,7 +12,7 @@ from db.base import Base, ChannelId
 WORK_KINDS = ("channel.discover", "channel.snapshot", "video.snapshot", "video.thumbnail")
 WORK_STATES = ("idle", "due", "leased", "failed")
 ERROR_KINDS = ("permanent", "transient", "quota", "blocked")
-JOB_KINDS = ("crawl", "train", "score", "compare")
+JOB_KINDS = ("crawl", "train", "score", "compare", "retrain", "upkeep")
 JOB_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
@@ -89,6 +89,7 @@ class Job(Base):
         CheckConstraint("progress_done >= 0 AND progress_total >= 0", name="progress"),
         Index("ix_jobs_ready_at", "ready_at", postgresql_where=text("ready_at IS NOT NULL")),
         Index("ix_jobs_created_at", "created_at"),
+        Index("ix_jobs_failed_at", "finished_at", postgresql_where=text("state = 'failed'")),
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -104,6 +105,10 @@ class Job(Base):
     progress_message: Mapped[str | None]
     waiting_until: Mapped[datetime | None] = mapped_column(
         comment="set while nothing can be done before this moment; the message says why"
+    )
+    steps: Mapped[dict[str, Any]] = mapped_column(
+        server_default=text("'{}'::jsonb"),
+        comment="results of the steps that are done, of a job of several; a retry goes on after",
     )
     result: Mapped[dict[str, Any] | None]
     error_kind: Mapped[str | None]

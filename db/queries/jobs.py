@@ -137,6 +137,20 @@ def heartbeat(
     ).scalar_one_or_none()
 
 
+def end_step(
+    session: Session, job_id: uuid.UUID, token: uuid.UUID, name: str, result: dict[str, Any]
+) -> bool:
+    """Keep the result of a step of a job; False when the lease was lost and nothing changed."""
+    job = session.scalars(
+        select(Job).where(Job.job_id == job_id, Job.lease_token == token).with_for_update()
+    ).one_or_none()
+    if job is None:
+        return False
+    job.steps = {**job.steps, name: result}
+    session.flush()
+    return True
+
+
 def finish(
     session: Session,
     job_id: uuid.UUID,

@@ -1,12 +1,21 @@
 """Booking quota units: one atomic statement, whatever number of workers book at once."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import QuotaUsage
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What was booked on a bucket in a day, and whether YouTube says that it is empty."""
+
+    units: int
+    exhausted: bool
 
 
 def reserve_units(
@@ -54,3 +63,17 @@ def mark_exhausted(
             set_={"exhausted_at": func.coalesce(QuotaUsage.exhausted_at, now)},
         )
     )
+
+
+def spent(session: Session, *, key_fingerprint: str, pacific_day: date) -> dict[str, Spent]:
+    """Return what a key spent on a day, by bucket; those without a booking are left out."""
+    rows = session.execute(
+        select(
+            QuotaUsage.bucket,
+            func.sum(QuotaUsage.units),
+            func.bool_or(QuotaUsage.exhausted_at.is_not(None)),
+        )
+        .where(QuotaUsage.key_fingerprint == key_fingerprint, QuotaUsage.pacific_day == pacific_day)
+        .group_by(QuotaUsage.bucket)
+    )
+    return {bucket: Spent(int(units), exhausted) for bucket, units, exhausted in rows}

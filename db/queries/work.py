@@ -31,6 +31,7 @@ class LeasedItem:
     channel_id: str
     slot: datetime
     attempts: int
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -191,10 +192,16 @@ def begin(session: Session, token: uuid.UUID, *, until: datetime) -> list[Leased
         update(WorkItem)
         .where(WorkItem.lease_token == token)
         .values(attempts=WorkItem.attempts + 1, ready_at=until)
-        .returning(WorkItem.entity_id, WorkItem.channel_id, WorkItem.slot, WorkItem.attempts)
+        .returning(
+            WorkItem.entity_id,
+            WorkItem.channel_id,
+            WorkItem.slot,
+            WorkItem.attempts,
+            WorkItem.kind,
+        )
     )
     return sorted(
-        (LeasedItem(e, c, s, a) for e, c, s, a in rows if s is not None),
+        (LeasedItem(e, c, s, a, k) for e, c, s, a, k in rows if s is not None),
         key=lambda item: item.entity_id,
     )
 
@@ -309,23 +316,39 @@ def count_leased(session: Session, kind: str, *, now: datetime) -> int:
 
 
 def progress(
-    session: Session, *, channel_ids: Sequence[str], since: datetime, now: datetime
+    session: Session,
+    *,
+    channel_ids: Sequence[str],
+    since: datetime,
+    now: datetime,
+    held: Mapping[str, datetime],
 ) -> Progress:
     """Count the work on channels that a crawl started at ``since`` asked for.
 
     Every item of the channels counts once: done when it succeeded after ``since``, failed when it
     ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
     under way when the crawl started and ended in that very moment.
+
+    ``held`` maps kinds of work that nothing is claimed of to when that is over: their items are
+    not ready before.
     """
     row = session.execute(
         text(
             """
-            WITH mine AS (
-                SELECT *, coalesce(
+            WITH held AS (
+                SELECT kind, held_until
+                FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
+                    AS h (kind, held_until)
+            ), mine AS (
+                SELECT state, error_kind, error_reason, error_message,
+                    CASE WHEN ready_at IS NOT NULL THEN greatest(ready_at, held_until) END
+                        AS ready_at,
+                    coalesce(
                     done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now),
                     false
                 ) AS is_done
                 FROM work_items
+                LEFT JOIN held USING (kind)
                 WHERE channel_id = ANY(:channels)
             )
             SELECT
@@ -335,15 +358,24 @@ def progress(
                 min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
                 bool_or(NOT is_done AND state = 'leased') AS any_leased,
                 (array_agg(error_kind ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS kind,
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS kind,
                 (array_agg(error_reason ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS reason,
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS reason,
                 (array_agg(error_message ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due'))[1] AS message
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS message
             FROM mine
             """
         ),
-        {"since": since, "now": now, "channels": list(channel_ids)},
+        {
+            "since": since,
+            "now": now,
+            "channels": list(channel_ids),
+            "kinds": list(held),
+            "untils": list(held.values()),
+        },
     ).one()
     parked = row.first_ready is not None and row.first_ready > now and not row.any_leased
     return Progress(

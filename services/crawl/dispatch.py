@@ -8,9 +8,12 @@ import uuid
 
 from db.queries import jobs, work
 from db.session import unit_of_work
+from services import breakers, notify
 from services.context import Context
-from services.crawl import runs
-from services.queue import TASK_OF_JOB, TASK_OF_WORK
+from services.crawl import gates, runs
+from services.pauses import paused_queues
+from services.queue import QUEUE_OF_TASK, TASK_OF_JOB, TASK_OF_WORK
+from services.schedules.firing import fire_due
 
 BATCH_SIZE = {
     # Fifty ids are one call of the API; a channel's uploads are a call for each fifty videos.
@@ -26,20 +29,32 @@ not run out while its message waits in the queue."""
 
 def dispatch(context: Context) -> int:
     """Claim due work and jobs and send them to their queues; return how many messages went out."""
+    fire_due(context)
     runs.advance(context)
     messages: list[tuple[str, tuple[str, ...]]] = []
-    for kind, task in TASK_OF_WORK.items():
-        messages += [(task, (str(token),)) for token in _claim_batches(context, kind)]
-    now = context.clock()
     with unit_of_work(context.sessions) as session:
-        for job in jobs.claim(
-            session, kinds=tuple(TASK_OF_JOB), limit=10, now=now, lease=context.lease
-        ):
-            messages.append((TASK_OF_JOB[job.kind], (str(job.job_id), str(job.lease_token))))
+        closed = gates.closed(context, session, now=context.clock())
+    for kind, task in TASK_OF_WORK.items():
+        if kind not in closed:
+            messages += [(task, (str(token),)) for token in _claim_batches(context, kind)]
+    messages += _claim_jobs(context)
+    if notify.note_events(context):
+        messages.append((notify.TASK, ()))
     for name, args in messages:
         # A message that waits for longer than its lease has been replaced by another.
         context.queue.send(name, *args, expires_s=context.settings.lease_seconds)
     return len(messages)
+
+
+def _claim_jobs(context: Context) -> list[tuple[str, tuple[str, ...]]]:
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        paused = paused_queues(session)
+        kinds = [kind for kind, task in TASK_OF_JOB.items() if QUEUE_OF_TASK[task] not in paused]
+        return [
+            (TASK_OF_JOB[job.kind], (str(job.job_id), str(job.lease_token)))
+            for job in jobs.claim(session, kinds=kinds, limit=10, now=now, lease=context.lease)
+        ]
 
 
 def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
@@ -47,11 +62,18 @@ def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
     size = BATCH_SIZE[kind]
     tokens: list[uuid.UUID] = []
     with unit_of_work(context.sessions) as session:
+        admitted = breakers.admission(session, kind, now=now)
         under_way = work.count_leased(session, kind, now=now)
-        room = MOST_LEASED_BATCHES - -(-under_way // size)
+        room = {
+            breakers.Admission.ALL: MOST_LEASED_BATCHES - -(-under_way // size),
+            breakers.Admission.PROBE: 1,
+            breakers.Admission.NOTHING: 0,
+        }[admitted]
         while len(tokens) < room:
             token = work.claim(session, kind, limit=size, now=now, lease=context.lease)
             if token is None:
                 break
             tokens.append(token)
+        if tokens and admitted is breakers.Admission.PROBE:
+            breakers.begin_probe(session, kind, until=now + context.lease, now=now)
     return tokens

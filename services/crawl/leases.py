@@ -10,6 +10,7 @@ import structlog
 
 from db.queries import work
 from db.session import unit_of_work
+from services import breakers
 from services.context import Context
 from services.errors import (
     BlockedError,
@@ -25,9 +26,8 @@ log = structlog.get_logger()
 
 RETRY_FIRST = timedelta(seconds=15)
 RETRY_LONGEST = timedelta(hours=1)
-BLOCKED_PAUSE = timedelta(hours=1)
-KEY_PAUSE = timedelta(minutes=10)
-"""A refused key is nobody's fault but the operator's; the items wait until it is mended."""
+REFUSED_PAUSE = timedelta(minutes=10)
+"""For work on hosts without a breaker."""
 
 
 def begin(context: Context, token: uuid.UUID) -> list[work.LeasedItem]:
@@ -62,6 +62,11 @@ class Failures:
         """Note one error for every item that has none yet."""
         self.add(self._items, error)
 
+    @property
+    def errors(self) -> Collection[TubeGraderError]:
+        """One error for each item that failed."""
+        return self._errors.values()
+
     def groups(self) -> Iterator[tuple[TubeGraderError, list[work.LeasedItem]]]:
         """Yield each error with its items."""
         by_error: dict[int, tuple[TubeGraderError, list[work.LeasedItem]]] = {}
@@ -83,8 +88,22 @@ def failing(
         yield failures
     except TubeGraderError as error:
         failures.add_rest(error)
+    asked_again = _tell_breaker(context, items, failures)
     for reason, failed in failures.groups():
-        _fail(context, token, failed, reason)
+        _fail(context, token, failed, reason, not_before=asked_again)
+
+
+def _tell_breaker(
+    context: Context, items: Collection[work.LeasedItem], failures: Failures
+) -> datetime | None:
+    """Note how the host did; return when it is asked again, where it is not for a while."""
+    kind = next((item.kind for item in items), None)
+    if kind is None:
+        return None
+    with unit_of_work(context.sessions) as session:
+        return breakers.record(
+            session, kind, n_items=len(items), errors=failures.errors, now=context.clock()
+        )
 
 
 def _fail(
@@ -92,6 +111,8 @@ def _fail(
     token: uuid.UUID,
     items: Collection[work.LeasedItem],
     error: TubeGraderError,
+    *,
+    not_before: datetime | None,
 ) -> None:
     now = context.clock()
     log.warning("work.failed", items=len(items), reason=error.reason, problem=str(error))
@@ -105,19 +126,26 @@ def _fail(
                 kind=BlockedError.kind if isinstance(error, ApiKeyError) else error.kind,
                 reason=error.reason,
                 message=f"{error} {error.hint}" if error.hint else str(error),
-                retry_at=retry_at(error, attempts=attempts, now=now),
+                retry_at=retry_at(error, attempts=attempts, now=now, not_before=not_before),
                 now=now,
             )
 
 
-def retry_at(error: TubeGraderError, *, attempts: int, now: datetime) -> datetime | None:
-    """Return when to try again after an error; None for never."""
+def retry_at(
+    error: TubeGraderError, *, attempts: int, now: datetime, not_before: datetime | None = None
+) -> datetime | None:
+    """Return when to try again after an error; None for never.
+
+    Args:
+        error: What went wrong.
+        attempts: How often the item was begun.
+        now: The present moment.
+        not_before: When the breaker of a host that refuses lets a probe through.
+    """
     if isinstance(error, QuotaError):
         return error.reset_at
-    if isinstance(error, ApiKeyError):
-        return now + KEY_PAUSE
-    if isinstance(error, BlockedError):
-        return now + BLOCKED_PAUSE
+    if isinstance(error, ApiKeyError | BlockedError):
+        return not_before or now + REFUSED_PAUSE
     if isinstance(error, TransientError) and attempts < work.MAX_ATTEMPTS:
         return now + min(RETRY_FIRST * (1 << (attempts - 1)), RETRY_LONGEST)
     return None

@@ -6,19 +6,27 @@ happens to a worker can make it wrong.
 """
 
 import uuid
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from db.models import Job
 from db.queries import channels, jobs, work
 from db.session import unit_of_work
+from services import breakers
 from services.context import Context
+from services.crawl import gates
 from services.crawl.cadence import CHANNEL_INTERVAL
 from services.errors import UsageError
 from services.jobs import submit
+from services.queue import CRAWL, QUEUE_OF_TASK, TASK_OF_WORK
 from services.youtube.failures import concerns_key
+
+SHORT_WAIT = timedelta(minutes=2)
+"""A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
+_CRAWL = frozenset(kind for kind, task in TASK_OF_WORK.items() if QUEUE_OF_TASK[task] == CRAWL)
 
 
 def start(context: Context, channel_ids: Sequence[str] | None = None) -> uuid.UUID:
@@ -42,17 +50,22 @@ def advance(context: Context) -> None:
     now = context.clock()
     with unit_of_work(context.sessions) as session:
         active = jobs.lock_active(session, "crawl")
+        closed = gates.closed(context, session, now=now) if active else {}
         for job in active:
             if job.state == "queued":
-                _begin(session, job, now=now)
+                _begin(session, job, closed, now=now)
             elif job.cancel_requested:
                 _cancel(session, job, active, now=now)
             else:
-                _follow(session, job, now=now)
+                _follow(session, job, closed, now=now)
 
 
-def _begin(session: Session, job: Job, *, now: datetime) -> None:
+def _begin(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
+    if (paused := _pause(closed)) is not None:
+        job.progress_message = paused
+        return
     chosen = job.params["channel_ids"]
+    breakers.allow_probes(session, now=now)
     for kind in ("channel.snapshot", "channel.discover"):
         work.add_items(session, kind, [(c, c) for c in chosen], slot=now)
     work.make_due(session, kinds=work.KINDS, channel_ids=chosen, now=now)
@@ -69,10 +82,19 @@ def _cancel(session: Session, job: Job, active: Sequence[Job], *, now: datetime)
     jobs.end(job, "cancelled", now=now)
 
 
-def _follow(session: Session, job: Job, *, now: datetime) -> None:
+def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
-    state = work.progress(session, channel_ids=chosen, since=since, now=now)
+    held = {kind: gate for kind, gate in closed.items() if gate.until is not None}
+    state = work.progress(
+        session,
+        channel_ids=chosen,
+        since=since,
+        now=now,
+        held={kind: gate.until for kind, gate in held.items() if gate.until is not None},
+    )
+    if state.waiting_until is not None and state.waiting_reason is None and held:
+        state = _explained(state, min(held.values(), key=lambda gate: gate.until or now))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
         failures = work.failures_by_reason(session, channel_ids=chosen)
@@ -88,13 +110,28 @@ def _follow(session: Session, job: Job, *, now: datetime) -> None:
     elif state.waiting_reason and concerns_key(state.waiting_reason):
         message = state.waiting_message or state.waiting_reason
         jobs.end(job, "failed", now=now, error=("permanent", state.waiting_reason, message))
-    elif _is_stuck(state):
+    elif _is_stuck(state, now=now):
         job.waiting_until, job.progress_message = state.waiting_until, state.waiting_message
     else:
-        job.waiting_until, job.progress_message = None, None
+        job.waiting_until, job.progress_message = None, _pause(closed)
 
 
-def _is_stuck(state: work.Progress) -> bool:
+def _pause(closed: Mapping[str, gates.Gate]) -> str | None:
+    """Return words on what the operator has paused of the crawl's queue; None if it runs."""
+    return next((g.message for k, g in closed.items() if g.kind == "paused" and k in _CRAWL), None)
+
+
+def _explained(state: work.Progress, gate: gates.Gate) -> work.Progress:
+    """Return a state that waits with the reason of a gate: its items were not even tried."""
+    kind = "quota" if gate.kind == "quota" else "blocked"
+    return replace(
+        state, waiting_kind=kind, waiting_reason=gate.reason, waiting_message=gate.message
+    )
+
+
+def _is_stuck(state: work.Progress, *, now: datetime) -> bool:
     """Tell whether waiting is all that can be done: no quota, refused, or nothing works at all."""
+    if state.waiting_until is None:
+        return False
     refused = state.waiting_kind in ("quota", "blocked")
-    return state.waiting_until is not None and (refused or state.done == 0)
+    return state.done == 0 or (refused and state.waiting_until - now > SHORT_WAIT)

@@ -143,6 +143,9 @@ def offline_crawl(
         }
         values = {**context.settings.model_dump(), **offline, **(settings or {})}
         own = Context(type(context.settings)(**values), clock)
+        with own.engine.begin() as connection:
+            # What is scheduled by default would begin at night, in a queue nobody works on here.
+            connection.execute(text("DELETE FROM schedules"))
         queue = DirectQueue(own)
         own.__dict__["queue"] = queue
         try:

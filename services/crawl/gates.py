@@ -1,0 +1,116 @@
+"""Why due work is not claimed at the moment: a pause, an open breaker, a used-up quota.
+
+Claiming work that cannot be done would park it item by item, ten million times; so the
+dispatcher looks here first and leaves it where it is.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.queries import breakers as breaker_rows
+from db.queries import quota as quota_rows
+from db.session import unit_of_work
+from services.breakers import HOST_OF_WORK
+from services.context import Context
+from services.pauses import paused_queues
+from services.queue import QUEUE_OF_TASK, TASK_OF_WORK
+from services.youtube.quota import (
+    BATCH_STATS,
+    SHARED,
+    daily_limits,
+    key_fingerprint,
+    pacific_day,
+    quota_error,
+    reset_at,
+)
+
+BUCKETS_OF_WORK = {
+    "channel.discover": {SHARED},
+    "channel.snapshot": {SHARED},
+    # Most videos need only the second; while either has units left, something can be done.
+    "video.snapshot": {SHARED, BATCH_STATS},
+}
+"""A kind of work stands still when all of its buckets are used up."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One thing that holds work back.
+
+    Attributes:
+        what: A queue or ``everything``, a host, or a quota bucket.
+        kind: ``paused``, ``breaker`` or ``quota``.
+        until: When that is over at the earliest, in UTC; None until somebody resumes it.
+        reason: A stable word.
+        message: A line for people.
+    """
+
+    what: str
+    kind: str
+    until: datetime | None
+    reason: str
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return {**asdict(self), "until": self.until.isoformat() if self.until else None}
+
+
+def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Gate]:
+    """Return the gate that is closed for each kind of work that nothing may be claimed of."""
+    paused = paused_queues(session)
+    breakers = {gate.what: gate for gate in _breakers(session, now=now)}
+    used_up = {gate.what: gate for gate in _used_up(context, session, now=now)}
+    found: dict[str, Gate] = {}
+    for kind, task in TASK_OF_WORK.items():
+        queue, host = QUEUE_OF_TASK[task], HOST_OF_WORK.get(kind)
+        buckets = BUCKETS_OF_WORK.get(kind, set())
+        if queue in paused:
+            found[kind] = Gate(queue, "paused", None, "paused", paused[queue])
+        elif host in breakers:
+            found[kind] = breakers[host]
+        elif buckets and buckets <= used_up.keys():
+            found[kind] = used_up[min(buckets)]
+    return found
+
+
+def holdups(context: Context) -> list[Gate]:
+    """Return everything that is held back now, for front doors."""
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        paused = paused_queues(session)
+        return [
+            *(Gate(queue, "paused", None, "paused", said) for queue, said in paused.items()),
+            *_breakers(session, now=now),
+            *_used_up(context, session, now=now),
+        ]
+
+
+def _breakers(session: Session, *, now: datetime) -> list[Gate]:
+    """Return the breakers whose pause is not over, or whose probe is under way."""
+    return [
+        Gate(b.host, "breaker", b.retry_at, b.reason or "unknown", b.message or f"{b.host} fails")
+        for b in breaker_rows.not_closed(session)
+        if b.retry_at is not None and b.retry_at > now
+    ]
+
+
+def _used_up(context: Context, session: Session, *, now: datetime) -> list[Gate]:
+    key = context.settings.youtube_api_key
+    if key is None:
+        return []
+    spent = quota_rows.spent(
+        session,
+        key_fingerprint=key_fingerprint(key.get_secret_value()),
+        pacific_day=pacific_day(now),
+    )
+    limits = daily_limits(context.settings.youtube_daily_units)
+    reset = reset_at(now)
+    return [
+        Gate(bucket, "quota", reset, "quotaExceeded", str(quota_error(bucket, reset)))
+        for bucket, limit in limits.items()
+        if bucket in spent and (spent[bucket].exhausted or spent[bucket].units >= limit)
+    ]

@@ -1,0 +1,24 @@
+"""What the job of a schedule is asked to do, worked out when it fires."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import Schedule
+from db.queries import channels
+
+
+def job_params(session: Session, schedule: Schedule) -> dict[str, Any] | None:
+    """Return the params of a schedule's job; None while there is no channel to work on.
+
+    A crawl's channels are those that are watched when it fires: all, or some named by id or tag.
+    """
+    if schedule.kind == "upkeep":
+        return dict(schedule.params)
+    watched = channels.ids(session)
+    if schedule.kind != "crawl":
+        return dict(schedule.params) if watched else None
+    chosen = watched
+    if "channel_ids" in schedule.params:
+        chosen = sorted(set(schedule.params["channel_ids"]).intersection(watched))
+    return {"channel_ids": chosen} if chosen else None
