@@ -1,0 +1,119 @@
+"""An invented world crawled, trained on, scored and compared, without YouTube or workers."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from db.partitions import ensure_partitions
+from db.queries import channels, jobs, learning, videos
+from db.session import unit_of_work
+from ml.views.cnn import CnnConfig
+from ml.views.ladder import LadderConfig, dataset_images, train_ladder
+from services import jobs as services_jobs
+from services.context import Context
+from services.emulator.catalog import Catalog
+from services.learning import comparison, datasets, scoring
+from services.learning.files import put_folder
+
+SMALL = LadderConfig(cnn=CnnConfig(widths=(4, 8), epochs=2))
+
+Titles = Callable[[str, str], str | None]
+
+
+def store_world(
+    context: Context, catalog: Catalog, *, title: Titles = lambda _id, title: title
+) -> None:
+    """Write a catalogue's channels, videos, counts at its epoch and pictures, as a crawl would.
+
+    Args:
+        context: Database and object store to fill.
+        catalog: The world.
+        title: Told a channel's or video's id and title, returns the title to store.
+    """
+    now = catalog.epoch
+    with unit_of_work(context.sessions) as session:
+        ensure_partitions(session.connection(), start=now)
+        channels.add(session, list(catalog.channels), now=now)
+        for channel in catalog.channels.values():
+            facts = {
+                "channel_id": channel.channel_id,
+                "title": title(channel.channel_id, channel.title),
+            }
+            channels.refresh(session, facts, now=now)
+        channels.append_snapshots(
+            session,
+            [
+                {
+                    "channel_id": channel.channel_id,
+                    "slot": now,
+                    "captured_at": now,
+                    "subscriber_count": None if channel.hidden_subscribers else channel.subscribers,
+                }
+                for channel in catalog.channels.values()
+            ],
+        )
+        world = list(catalog.videos.values())
+        columns = ("video_id", "channel_id", "published_at")
+        videos.add(session, [{c: getattr(v, c) for c in columns} for v in world], now=now)
+        titles = [{"video_id": v.video_id, "title": title(v.video_id, v.title)} for v in world]
+        videos.refresh(session, titles, now=now)
+        videos.append_snapshots(
+            session,
+            [
+                {
+                    "video_id": v.video_id,
+                    "slot": now,
+                    "captured_at": now,
+                    "view_count": round(v.views.total(now - v.published_at)),
+                }
+                for v in world
+            ],
+        )
+        pictures = [catalog.picture(v.thumbnails[0].key) for v in world]
+        hashes = context.store.put_many(pictures)
+        fetched = [
+            videos.StoredThumbnail(
+                v.video_id, sha256, "jpeg", 320, 180, len(content), "mqdefault", None
+            )
+            for v, sha256, content in zip(world, hashes, pictures, strict=True)
+        ]
+        videos.record_thumbnails(session, fetched, now=now)
+
+
+def learn(context: Context, *, threshold: float = 100.0) -> None:
+    """Freeze, train, score and compare as the jobs do, with networks that train in seconds."""
+    frozen = datasets.freeze(context, threshold=threshold)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
+        ladder = train_ladder(dataset, dataset_images(dataset), SMALL)
+        files = {
+            rung: put_folder(context.store, artefact)
+            for rung, artefact in ladder.save(Path(folder) / "models").items()
+        }
+    with unit_of_work(context.sessions) as session:
+        for rung, rung_files in files.items():
+            learning.add_model_version(
+                session,
+                rung=rung,
+                dataset_id=frozen.dataset_id,
+                job_id=None,
+                trained_at=context.clock(),
+                code_version="0.1.0",
+                seed=SMALL.seed,
+                config=asdict(SMALL),
+                files=rung_files,
+            )
+    _run_job(context, "score", scoring.work)
+    _run_job(context, "compare", comparison.work)
+
+
+def _run_job(context: Context, kind: str, work: services_jobs.JobWork) -> None:
+    job_id = services_jobs.submit(context, kind, {})
+    with unit_of_work(context.sessions) as session:
+        (job,) = jobs.claim(
+            session, kinds=[kind], limit=1, now=context.clock(), lease=context.lease
+        )
+        token = job.lease_token
+    assert token is not None
+    assert services_jobs.run(context, job_id, token, work) == "succeeded"
