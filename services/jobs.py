@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from db.models import Job
+from db.models.work import JOB_KINDS, JOB_STATES
 from db.queries import jobs as rows
 from db.session import unit_of_work
 from services.context import Context
@@ -51,6 +52,7 @@ class JobView:
     waiting_until: datetime | None
     error_reason: str | None
     error_message: str | None
+    steps: dict[str, Any]
     result: dict[str, Any] | None
     created_at: datetime
     started_at: datetime | None
@@ -108,10 +110,20 @@ def succeeded(job: JobView) -> JobView:
     )
 
 
-def newest(context: Context, *, limit: int = 20) -> list[JobView]:
-    """Return the newest jobs."""
+def newest(
+    context: Context, *, limit: int = 20, kind: str | None = None, state: str | None = None
+) -> list[JobView]:
+    """Return the newest jobs, of a kind and state if given.
+
+    Raises:
+        UsageError: There is no such kind or state.
+    """
+    for value, known in ((kind, JOB_KINDS), (state, JOB_STATES)):
+        if value is not None and value not in known:
+            raise UsageError(f"no job is “{value}”", hint=f"use {', '.join(known)}")
     with unit_of_work(context.sessions) as session:
-        return [_view(job) for job in rows.newest(session, limit=limit)]
+        found = rows.newest(session, limit=limit, kind=kind, state=state)
+        return [_view(job) for job in found]
 
 
 def find(context: Context, prefix: str) -> JobView:
@@ -322,6 +334,7 @@ def _view(job: Job) -> JobView:
         waiting_until=job.waiting_until,
         error_reason=job.error_reason,
         error_message=job.error_message,
+        steps=job.steps,
         result=job.result,
         created_at=job.created_at,
         started_at=job.started_at,

@@ -29,11 +29,15 @@ def get(session: Session, job_id: uuid.UUID) -> Job | None:
     return session.get(Job, job_id, populate_existing=True)
 
 
-def newest(session: Session, *, limit: int, kind: str | None = None) -> list[Job]:
-    """Return jobs, newest first."""
+def newest(
+    session: Session, *, limit: int, kind: str | None = None, state: str | None = None
+) -> list[Job]:
+    """Return jobs, of a kind and state if given, newest first."""
     statement = select(Job).order_by(Job.created_at.desc()).limit(limit)
     if kind is not None:
         statement = statement.where(Job.kind == kind)
+    if state is not None:
+        statement = statement.where(Job.state == state)
     return list(session.scalars(statement))
 
 
@@ -195,6 +199,44 @@ def retry_later(
         ).scalar_one_or_none()
         is not None
     )
+
+
+def retry(
+    session: Session,
+    *,
+    now: datetime,
+    job_ids: Collection[uuid.UUID] | None = None,
+    states: Collection[str] = ("failed", "cancelled"),
+    reason: str | None = None,
+    kind: str | None = None,
+) -> list[uuid.UUID]:
+    """Queue ended jobs again, as if new but for the steps that are done; return their ids."""
+    statement = (
+        update(Job)
+        .where(Job.state.in_(states))
+        .values(
+            state="queued",
+            ready_at=now,
+            attempts=0,
+            cancel_requested=False,
+            progress_done=0,
+            progress_total=0,
+            progress_message=None,
+            error_kind=None,
+            error_reason=None,
+            error_message=None,
+            started_at=None,
+            finished_at=None,
+        )
+        .returning(Job.job_id)
+    )
+    if job_ids is not None:
+        statement = statement.where(Job.job_id.in_(job_ids))
+    if reason is not None:
+        statement = statement.where(Job.error_reason == reason)
+    if kind is not None:
+        statement = statement.where(Job.kind == kind)
+    return list(session.scalars(statement))
 
 
 def request_cancel(session: Session, job_id: uuid.UUID, *, now: datetime) -> str | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from db.models import Job, Schedule, ScheduleSlot
@@ -120,11 +120,11 @@ def last_slots(session: Session) -> dict[int, LastSlot]:
             ScheduleSlot.job_id,
             Job.state,
         )
-        .distinct(ScheduleSlot.schedule_id)
         .join(Job, Job.job_id == ScheduleSlot.job_id, isouter=True)
         .join(Schedule, Schedule.schedule_id == ScheduleSlot.schedule_id)
         .where(Schedule.removed_at.is_(None))
         .order_by(ScheduleSlot.schedule_id, ScheduleSlot.slot.desc())
+        .ext(distinct_on(ScheduleSlot.schedule_id))
     )
     return {
         schedule_id: LastSlot(slot, outcome, reason, missed, job_id, state)

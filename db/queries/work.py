@@ -389,21 +389,5 @@ def progress(
     )
 
 
-def failures_by_reason(
-    session: Session, *, channel_ids: Sequence[str] | None = None
-) -> list[tuple[str, str, int]]:
-    """Return (kind of work, reason, count) of the failed items, most frequent first."""
-    n = func.count()
-    statement = (
-        select(WorkItem.kind, WorkItem.error_reason, n)
-        .where(WorkItem.state == "failed")
-        .group_by(WorkItem.kind, WorkItem.error_reason)
-        .order_by(n.desc(), WorkItem.kind)
-    )
-    if channel_ids is not None:
-        statement = statement.where(among(WorkItem.channel_id, channel_ids))
-    return [(k, str(r), c) for k, r, c in session.execute(statement)]
-
-
 def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> ColumnElement[object]:
     return case((condition, then), else_=otherwise)

@@ -1,4 +1,4 @@
-"""``tubegrader jobs``: what is running, how far it is, and how it ended."""
+"""``tubegrader jobs``: what is running, how far it is, how it ended, and once more."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +7,9 @@ import typer
 if TYPE_CHECKING:
     from services.jobs import JobView
 
-app = typer.Typer(help="List, show, watch and cancel jobs.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, watch, cancel and retry jobs; count work items.", no_args_is_help=True
+)
 
 JobId = Annotated[str, typer.Argument(help="The job's id, or how it begins.", metavar="JOB")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -16,6 +18,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 20,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as crawl.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state, such as failed.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs."""
@@ -23,7 +27,7 @@ def list_jobs(
     from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
-        found = jobs.newest(context, limit=limit)
+        found = jobs.newest(context, limit=limit, kind=kind, state=state)
     if as_json:
         print_json([job.as_json() for job in found])
         return
@@ -85,7 +89,80 @@ def cancel_job(job_id: JobId) -> None:
     typer.echo(f"job {job.job_id[:8]} is {'stopping' if state == 'running' else state}")
 
 
+@app.command("retry")
+def retry_jobs(
+    job_id: Annotated[
+        list[str] | None, typer.Argument(help="Jobs to retry: ids, or how they begin.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All jobs that failed.")] = False,
+    items: Annotated[
+        bool, typer.Option("--items", help="Work items that failed, instead of jobs.")
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="With --failed or --items: only those of this reason.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="With --failed or --items: only this kind.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try again what failed: jobs by id, all that failed, or single items of work."""
+    from services import jobs, retries
+    from services.cli.common import open_context, print_json
+    from services.errors import UsageError
+
+    if bool(job_id) + failed + items != 1:
+        raise UsageError(
+            "give jobs, or --failed, or --items", hint="`tubegrader jobs list --state failed`"
+        )
+    if job_id and (reason or kind):
+        raise UsageError("--reason and --kind go with --failed or --items")
+    with open_context() as context:
+        if items:
+            n = retries.retry_items(context, reason=reason, kind=kind)
+            print_json({"items": n}) if as_json else typer.echo(f"{n} items are due again")
+            return
+        if failed:
+            retried = retries.retry_failed_jobs(context, reason=reason, kind=kind)
+        else:
+            found = [jobs.find(context, prefix).job_id for prefix in job_id or ()]
+            retried = retries.retry_jobs(context, found)
+    if as_json:
+        print_json({"jobs": retried})
+        return
+    typer.echo(f"{len(retried)} jobs are queued again")
+    for retried_id in retried:
+        typer.echo(f"  {retried_id[:8]}")
+
+
+@app.command("items")
+def count_items(as_json: AsJson = False) -> None:
+    """Count the work items by kind, state and reason; each is counted once."""
+    from services import retries
+    from services.cli.common import open_context, print_json, print_table
+
+    with open_context() as context:
+        counted = retries.item_counts(context)
+    if as_json:
+        print_json(counted)
+        return
+    print_table(
+        ["work", "state", "reason", "items", "oldest slot (UTC)"],
+        [
+            [
+                c["kind"],
+                c["state"],
+                c["reason"],
+                f"{c['count']:,}",
+                f"{c['oldest']:%Y-%m-%d %H:%M}" if c["oldest"] else "",
+            ]
+            for c in counted
+        ],
+        right=["items"],
+    )
+
+
 def _print(job: "JobView") -> None:
     for name, value in job.as_json().items():
-        if value is not None:
+        if value is not None and value != {}:
             typer.echo(f"{name:17} {value}")

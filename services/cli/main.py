@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import data, demo, emulator, jobs, learning, stack
+from services.cli import control, data, demo, emulator, jobs, learning, schedules, stack
 
 app = typer.Typer(
     name="tubegrader",
@@ -59,6 +59,12 @@ app.command(rich_help_panel=RUN)(stack.status)
 app.command(rich_help_panel=RUN)(stack.doctor)
 app.command(rich_help_panel=RUN)(data.migrate)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=RUN)
+app.add_typer(schedules.app, name="schedule", rich_help_panel=RUN)
+app.command(rich_help_panel=RUN)(control.pause)
+app.command(rich_help_panel=RUN)(control.resume)
+app.command(rich_help_panel=RUN)(control.holdups)
+app.add_typer(control.breakers, name="breakers", rich_help_panel=RUN)
+app.add_typer(control.notify, name="notify", rich_help_panel=RUN)
 app.command(rich_help_panel=TRY)(demo.demo)
 app.command(rich_help_panel=TRY)(emulator.emulator)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.models import Job
-from db.queries import channels, jobs, work
+from db.queries import channels, items, jobs, work
 from db.session import unit_of_work
 from services import breakers
 from services.context import Context
@@ -97,7 +97,7 @@ def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now
         state = _explained(state, min(held.values(), key=lambda gate: gate.until or now))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
-        failures = work.failures_by_reason(session, channel_ids=chosen)
+        failures = items.failures_by_reason(session, channel_ids=chosen)
         result = {
             "done": state.done,
             "failed": state.failed,

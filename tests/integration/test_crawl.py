@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from db.queries import work
+from db.queries import items, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import channels, runs
@@ -255,7 +255,7 @@ def test_a_missing_thumbnail_is_counted_by_its_reason(context: Context, catalog:
         "failures": [{"work": "video.thumbnail", "reason": "thumbnailMissing", "count": 3}],
     }
     with unit_of_work(context.sessions) as session:
-        assert work.failures_by_reason(session) == [("video.thumbnail", "thumbnailMissing", 3)]
+        assert items.failures_by_reason(session) == [("video.thumbnail", "thumbnailMissing", 3)]
 
 
 def test_a_channel_without_videos_is_empty_and_not_gone(context: Context, catalog: Catalog):

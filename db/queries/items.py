@@ -1,0 +1,75 @@
+"""Work items as an operator sees them: counted by state and reason, failed ones made due again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import Session
+
+from db.models import WorkItem
+from db.queries.arrays import among
+
+
+@dataclass(frozen=True)
+class ItemCount:
+    """How many items of a kind are in a state for a reason; ``oldest`` is the oldest slot."""
+
+    kind: str
+    state: str
+    reason: str | None
+    count: int
+    oldest: datetime | None
+
+
+def counts(session: Session, *, now: datetime) -> list[ItemCount]:
+    """Count every item once. States: idle, waiting (for its slot), due, parked, leased, failed.
+
+    ``parked`` is due, went badly before and is not to be tried again yet; the reason says why.
+    """
+    later = WorkItem.ready_at > now
+    state = case(
+        (WorkItem.state != "due", WorkItem.state),
+        (later & WorkItem.error_reason.is_not(None), "parked"),
+        (later, "waiting"),
+        else_="due",
+    )
+    # What went wrong before the last success is forgotten; what is claimed again is under way.
+    reason = case((WorkItem.state.in_(("failed", "due")), WorkItem.error_reason))
+    rows = session.execute(
+        select(WorkItem.kind, state, reason, func.count(), func.min(WorkItem.slot))
+        .group_by(WorkItem.kind, state, reason)
+        .order_by(WorkItem.kind, state, func.count().desc())
+    )
+    return [ItemCount(kind, str(s), r, n, oldest) for kind, s, r, n, oldest in rows]
+
+
+def retry_failed(session: Session, *, reason: str | None, kind: str | None, now: datetime) -> int:
+    """Make failed items due again for the slot they failed at; return how many there were."""
+    statement = (
+        update(WorkItem)
+        .where(WorkItem.state == "failed")
+        .values(state="due", ready_at=now, attempts=0)
+        .returning(WorkItem.entity_id)
+    )
+    if reason is not None:
+        statement = statement.where(WorkItem.error_reason == reason)
+    if kind is not None:
+        statement = statement.where(WorkItem.kind == kind)
+    return len(session.execute(statement).all())
+
+
+def failures_by_reason(
+    session: Session, *, channel_ids: Sequence[str] | None = None
+) -> list[tuple[str, str, int]]:
+    """Return (kind of work, reason, count) of the failed items, most frequent first."""
+    n = func.count()
+    statement = (
+        select(WorkItem.kind, WorkItem.error_reason, n)
+        .where(WorkItem.state == "failed")
+        .group_by(WorkItem.kind, WorkItem.error_reason)
+        .order_by(n.desc(), WorkItem.kind)
+    )
+    if channel_ids is not None:
+        statement = statement.where(among(WorkItem.channel_id, channel_ids))
+    return [(k, str(r), c) for k, r, c in session.execute(statement)]

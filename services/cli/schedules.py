@@ -1,0 +1,217 @@
+"""``tubegrader schedule``: what is asked for again and again."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from services.schedules import ScheduleView
+
+app = typer.Typer(help="Crawl, train, score and tidy up by the clock.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
+Names = Annotated[list[str], typer.Argument(help="Names of schedules.", metavar="NAME...")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("add")
+def add_schedule(
+    name: Name,
+    kind: Annotated[
+        str, typer.Option(help="crawl, train, score, compare, retrain (all three) or upkeep.")
+    ],
+    cron: Annotated[
+        str | None, typer.Option(help="Five fields, such as “30 3 * * *”.", metavar="CRON")
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(help="Or so often, such as 6h or 1d.", metavar="LENGTH")
+    ] = None,
+    zone: Annotated[str, typer.Option(help="Time zone that cron is read in.")] = "UTC",
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Crawl this channel only (id); again for more.")
+    ] = None,
+    misfire: Annotated[
+        str, typer.Option(help="A slot missed by more than the grace: run-once or skip.")
+    ] = "run-once",
+    grace: Annotated[str, typer.Option(help="How late is still in time.", metavar="LENGTH")] = "5m",
+    threshold: Annotated[
+        float | None, typer.Option(min=0.001, help="train, retrain: views per day.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a schedule. Adding the same one again changes nothing."""
+    from services import schedules
+    from services.cli.common import open_context, print_json
+    from services.errors import UsageError
+    from services.schedules.names import parse_length
+    from services.youtube.identifiers import is_channel_id
+
+    wrong = [c for c in channel or () if not is_channel_id(c)]
+    if wrong:
+        raise UsageError(f"{wrong[0]} is no channel id", hint="`tubegrader channels` lists them")
+    if threshold is not None and kind not in ("train", "retrain"):
+        raise UsageError("--threshold is for train and retrain")
+    params: dict[str, Any] = {"channel_ids": sorted(set(channel))} if channel else {}
+    if threshold is not None:
+        params["threshold"] = threshold
+    plan = schedules.Plan(
+        name=name,
+        kind=kind,
+        cron=cron,
+        interval_s=None if every is None else parse_length(every),
+        time_zone=zone,
+        misfire=misfire,
+        grace_s=parse_length(grace),
+        params=params,
+    )
+    with open_context() as context:
+        new = schedules.add(context, plan)
+        [(view, [first])] = schedules.next_moments(context, [name], 1)
+    if as_json:
+        print_json({"name": name, "new": new, "next_slot": first.isoformat()})
+        return
+    typer.echo(f"{name} is {'added' if new else 'there already'}; next {_both(view, first)}")
+
+
+@app.command("list")
+def list_schedules(as_json: AsJson = False) -> None:
+    """List the schedules with their next slot and what came of the last."""
+    from services import schedules
+    from services.cli.common import open_context, print_json, print_table
+
+    with open_context() as context:
+        found = schedules.listed(context)
+    if as_json:
+        print_json([schedule.as_json() for schedule in found])
+        return
+    print_table(
+        ["name", "kind", "when", "zone", "state", "next (UTC)", "last (UTC)", "outcome"],
+        [
+            [
+                s.name,
+                s.kind,
+                _rhythm(s),
+                s.time_zone,
+                s.state,
+                f"{s.next_slot:%Y-%m-%d %H:%M}" if s.next_slot else "",
+                f"{s.last_slot:%Y-%m-%d %H:%M}" if s.last_slot else "",
+                _outcome(s),
+            ]
+            for s in found
+        ],
+    )
+
+
+@app.command("next")
+def show_next(
+    name: Annotated[list[str] | None, typer.Argument(help="Names; none: all that are on.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many of each.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Show the moments to come, in the schedule's zone and in UTC."""
+    from services import schedules
+    from services.cli.common import open_context, print_json, print_table
+
+    with open_context() as context:
+        found = schedules.next_moments(context, name or [], count)
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": view.name,
+                    "time_zone": view.time_zone,
+                    "moments": [
+                        {"local": _local(view, m).isoformat(), "utc": m.isoformat()}
+                        for m in moments
+                    ],
+                }
+                for view, moments in found
+            ]
+        )
+        return
+    print_table(
+        ["name", "in its zone", "UTC"],
+        [
+            [view.name, f"{_local(view, m):%a %Y-%m-%d %H:%M %Z}", f"{m:%Y-%m-%d %H:%M}"]
+            for view, moments in found
+            for m in moments
+        ],
+    )
+
+
+@app.command("pause")
+def pause_schedules(
+    names: Names, reason: Annotated[str | None, typer.Option(help="Shown in the list.")] = None
+) -> None:
+    """Let no slot fire until resumed; a job that runs goes on."""
+    from services import schedules
+    from services.cli.common import open_context
+
+    with open_context() as context:
+        _say(names, schedules.pause(context, names, reason=reason), "paused")
+
+
+@app.command("resume")
+def resume_schedules(names: Names) -> None:
+    """Let slots fire again; those that passed meanwhile are not made up for."""
+    from services import schedules
+    from services.cli.common import open_context
+
+    with open_context() as context:
+        _say(names, schedules.resume(context, names), "on")
+
+
+@app.command("remove")
+def remove_schedules(names: Names) -> None:
+    """Remove schedules, also those installed by default: they do not come back."""
+    from services import schedules
+    from services.cli.common import open_context
+
+    with open_context() as context:
+        _say(names, schedules.remove(context, names), "removed")
+
+
+@app.command("run-now")
+def run_schedule_now(
+    name: Name,
+    wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = False,
+) -> None:
+    """Fire a schedule out of turn, unless its last job still runs."""
+    import uuid
+
+    from services import schedules
+    from services.cli.common import open_context, wait_for
+
+    with open_context(workers=wait) as context:
+        job_id = schedules.run_now(context, name)
+        typer.echo(job_id)
+        if wait:
+            wait_for(context, uuid.UUID(job_id), name, quiet=False)
+
+
+def _say(names: list[str], changed: list[str], state: str) -> None:
+    for name in dict.fromkeys(names):
+        typer.echo(f"{name} is {state}" if name in changed else f"{name} was {state} already")
+
+
+def _rhythm(view: "ScheduleView") -> str:
+    from services.schedules.names import say_length
+
+    return view.cron if view.cron is not None else f"every {say_length(view.interval_s or 0)}"
+
+
+def _outcome(view: "ScheduleView") -> str:
+    parts = (view.last_outcome, view.last_reason, view.last_job_state)
+    said = ", ".join(part for part in parts if part)
+    return f"{said} (paused: {view.paused_reason})" if view.paused_reason else said
+
+
+def _local(view: "ScheduleView", moment: datetime) -> datetime:
+    from services.schedules.moments import checked_zone
+
+    return moment.astimezone(checked_zone(view.time_zone))
+
+
+def _both(view: "ScheduleView", moment: datetime) -> str:
+    return f"{_local(view, moment):%a %Y-%m-%d %H:%M %Z} ({moment:%Y-%m-%d %H:%M} UTC)"
