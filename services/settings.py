@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.errors import UsageError
 
 
 def default_home() -> Path:
@@ -62,3 +64,17 @@ class Settings(BaseSettings):
 
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = "INFO"
+
+
+def refusal(error: Exception) -> UsageError | None:
+    """Return what to tell the user if ``error`` came of a setting that cannot be; else None."""
+    if not isinstance(error, ValidationError) or error.title != Settings.__name__:
+        return None
+    problems = [
+        f"TUBEGRADER_{'_'.join(str(part) for part in found['loc']).upper()}: {found['msg']}"
+        for found in error.errors()
+    ]
+    return UsageError(
+        f"a setting cannot be used: {'; '.join(problems)}",
+        hint="docs/operations/configuration.md lists them with their defaults",
+    )

@@ -78,7 +78,9 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         from services.errors import TubeGraderError, UsageError
+        from services.settings import refusal
 
+        error = refusal(error) or error
         if not isinstance(error, TubeGraderError):
             raise
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)

@@ -1,0 +1,66 @@
+"""The command line as a user runs it: another process, its exit code and what it printed."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.context import Context
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> list[str]:
+        """The lines of standard error that start with ``error:`` and what follows."""
+        lines = self.err.splitlines()
+        starts = [i for i, line in enumerate(lines) if line.startswith("error:")]
+        return lines[starts[0] :] if starts else []
+
+
+def tubegrader(
+    *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout_s: float = 240
+) -> Ran:
+    """Run a command with exactly the given TUBEGRADER_* settings."""
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("TUBEGRADER_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", *arguments],
+        env={**outside, **(env or {})},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def settings_of(context: Context) -> dict[str, str]:
+    """The environment that points a command at a context's database, queue and store."""
+    settings = context.settings
+    assert settings.database_url
+    assert settings.redis_url
+    assert settings.storage_url
+    return {
+        "TUBEGRADER_HOME": str(settings.home),
+        "TUBEGRADER_DATABASE_URL": settings.database_url,
+        "TUBEGRADER_REDIS_URL": settings.redis_url,
+        "TUBEGRADER_STORAGE_URL": settings.storage_url,
+    }
+
+
+def pointing_at(url: str, key: str = "offline") -> dict[str, str]:
+    """The environment that points a command at an offline YouTube."""
+    return {
+        "TUBEGRADER_YOUTUBE_ENDPOINT": url,
+        "TUBEGRADER_THUMBNAIL_URL": url,
+        "TUBEGRADER_FEED_URL": url,
+        "TUBEGRADER_YOUTUBE_API_KEY": key,
+    }
