@@ -90,12 +90,14 @@ def down() -> None:
 
 
 def status(json: Json = False) -> None:
-    """Show each part of the stack; exit code 3 unless all are up."""
+    """Show each part of the stack, and what is held back; exit code 3 unless all are up."""
+    from services.cli.control import held_back
     from services.embedded import status as parts
     from services.settings import Settings
 
     settings = Settings()
     seen = parts.status(settings)
+    held = held_back(settings, seen)
     if json:
         _print_json(
             {
@@ -106,10 +108,15 @@ def status(json: Json = False) -> None:
                     {"pid": user.process.pid, "role": user.role, "command": user.command}
                     for user in seen.users
                 ],
+                "held_back": [gate.as_json() for gate in held],
             }
         )
     else:
         _print_status(_console(), settings, seen)
+        for gate in held:
+            until = f" (until {gate.until:%Y-%m-%d %H:%M} UTC)" if gate.until else ""
+            line = _plain(f"held back: {gate.what}: {gate.message}{until}")
+            _console().print(line, style="yellow", soft_wrap=True)
     if not seen.all_up:
         raise typer.Exit(_NOT_UP)
 

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,8 +16,9 @@ from services.errors import TransientError, UsageError
 # sun_path is 108 bytes on Linux and 104 on macOS, both with the closing NUL.
 _SOCKET_PATH_BYTES = 103
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
+_SOCKET_PARENT = Path("/tmp")  # noqa: S108 - mkdtemp makes private folders in it
+_SOCKET_PREFIX = "tubegrader-socket-"
 _LOCK_POLL_S = 0.02
-_SEARCH = stat.S_IXGRP | stat.S_IXOTH
 
 
 class Home:
@@ -42,9 +42,6 @@ class Home:
     def create(self) -> None:
         """Make the folders that are missing, for their owner alone.
 
-        As root, PostgreSQL runs as another user, so the way to its folders stays searchable
-        (not listable).
-
         Raises:
             UsageError: The home cannot be written, or belongs to another user.
         """
@@ -53,9 +50,6 @@ class Home:
             for folder in (self.redis, self.objects, self.logs, self.run, self.holders, self.ready):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._check_owner()
-            if os.geteuid() == 0:
-                for folder in (self.path, self.run):
-                    _add_mode(folder, _SEARCH)
         except OSError as error:
             raise UsageError(
                 f"cannot write to the home {self.path}: {error.strerror}",
@@ -141,27 +135,24 @@ class Home:
         """Forget ``run/<name>.json``."""
         (self.run / f"{name}.json").unlink(missing_ok=True)
 
-    def new_socket_folder(self) -> Path:
+    def new_socket_folder(self, *, elsewhere: bool) -> Path:
         """Return an empty private folder for PostgreSQL's socket, short enough to be one.
 
-        That is ``run/postgres``; below a long path it is a fresh folder in the system's folder
-        for temporary files.
+        That is ``run/postgres``; below a long path, or where ``elsewhere`` says that its server
+        cannot get there, it is a fresh folder in the system's folder for temporary files.
         """
         folder = self.run / "postgres"
-        if len(os.fsencode(folder / _POSTGRES_SOCKET)) <= _SOCKET_PATH_BYTES:
+        if not elsewhere and len(os.fsencode(folder / _POSTGRES_SOCKET)) <= _SOCKET_PATH_BYTES:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             return folder
-        for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it private
-            if (
-                len(os.fsencode(parent)) + len("/tubegrader-12345678/" + _POSTGRES_SOCKET)
-                <= _SOCKET_PATH_BYTES
-            ):
-                return Path(tempfile.mkdtemp(prefix="tubegrader-", dir=parent))
-        raise UsageError(
-            f"no folder is short enough for PostgreSQL's socket (the home is {self.path})",
-            hint="choose a home with a shorter path, with --home or TUBEGRADER_HOME",
-        )
+        # Not TMPDIR: that may be long or private, too. What mkdtemp makes is for us alone.
+        return Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=_SOCKET_PARENT))
+
+    def makes_socket_folder(self, folder: Path) -> bool:
+        """Say whether `new_socket_folder` makes folders of this name."""
+        in_tmp = folder.parent == _SOCKET_PARENT and folder.name.startswith(_SOCKET_PREFIX)
+        return in_tmp or folder == self.run / "postgres"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -180,12 +171,6 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(record, file)
     temporary.replace(path)
-
-
-def _add_mode(path: Path, bits: int) -> None:
-    mode = path.stat().st_mode
-    if mode & bits != bits:
-        path.chmod(stat.S_IMODE(mode) | bits)
 
 
 def _user_name(uid: int) -> str:

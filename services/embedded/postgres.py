@@ -28,6 +28,7 @@ _START_BYTES = 40 * 2**20
 _START_S = 300.0
 _STOP_S = 60.0
 _READY_LINE = 7
+_WORKING_FOLDER = Path("/proc/self/cwd")
 _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 # Written once into a new cluster's postgresql.conf, where they may be edited. fsync stays on:
 # it is people's data. Everything runs on one laptop, so nothing here replicates.
@@ -109,7 +110,8 @@ def start(home: Home, *, durable: bool = True) -> PostgresServer:
     folder = programs()
     account = account_for(home.postgres)
     open_programs(folder, account)
-    open_way(home.postgres, account)
+    if _data_argument(home.postgres, account) == home.postgres:
+        open_way(home.postgres, account)
     if not home.postgres.exists():
         _initialise(home, folder, account, durable=durable)
     _check_version(home.postgres)
@@ -129,7 +131,7 @@ def stop(home: Home) -> None:
         process.signal(signal.SIGINT)
         if not process.wait(_STOP_S):
             process.stop(signal.SIGQUIT, 10)
-        _drop_socket_folder(home, record)
+        _drop_socket_folder(home, record.get("socket_folder"))
     home.drop_state(NAME)
 
 
@@ -144,7 +146,8 @@ def _initialise(home: Home, folder: Path, account: Account | None, *, durable: b
         os.chown(new, account.uid, account.gid)
     log = home.log(NAME)
     argv: list[str | Path] = [
-        *(folder / "bin" / "initdb", "--pgdata", new, "--username", DATABASE),
+        *(folder / "bin" / "initdb", "--pgdata", _data_argument(new, account)),
+        *("--username", DATABASE),
         *("--auth=trust", "--encoding=UTF8", "--no-instructions"),
         # Sorting that depends on no library of the operating system stays right after its update.
         *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -155,12 +158,22 @@ def _initialise(home: Home, folder: Path, account: Account | None, *, durable: b
         with (new / "postgresql.conf").open("a", encoding="utf-8") as conf:
             conf.write(_LAPTOP_CONF)
         # Single-user mode: the database is there before anything can connect.
-        single: list[str | Path] = [folder / "bin" / "postgres", "--single", "-D", new, "template1"]
+        single: list[str | Path] = [folder / "bin" / "postgres", "--single"]
+        single += ["-D", _data_argument(new, account), "template1"]
         statement = f"CREATE DATABASE {DATABASE};\n".encode()
         _run(single, log=log, cwd=new, account=account, stdin=statement)
         new.rename(home.postgres)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _data_argument(data: Path, account: Account | None) -> Path:
+    """Return how to name the data folder to a server that works in it.
+
+    Another user may not get through the folders above it (/root lets nobody in), and need not:
+    this name leads straight to the working folder, which we chose while we were root.
+    """
+    return _WORKING_FOLDER if account is not None and _WORKING_FOLDER.exists() else data
 
 
 def _run(
@@ -202,9 +215,9 @@ def _clear_crash(home: Home) -> PostgresServer | None:
     record = home.read_state(NAME)
     pid = _postmaster_pid(home.postgres)
     if pid is not None:
+        sockets = _postmaster_socket_folder(home.postgres)
         family = processes_in(home.postgres, NAME)
         process = ProcessId.of(pid) if pid in family else None
-        sockets = _postmaster_socket_folder(home.postgres)
         if process is not None and sockets is not None and _await_ready(home.postgres, process):
             server = PostgresServer(process, sockets, time.time())
             _record(home, server)
@@ -214,13 +227,14 @@ def _clear_crash(home: Home) -> PostgresServer | None:
             if not orphan.wait(5):
                 orphan.stop(signal.SIGQUIT, 5)
         (home.postgres / "postmaster.pid").unlink(missing_ok=True)
-    _drop_socket_folder(home, record)
+        _drop_socket_folder(home, sockets)
+    _drop_socket_folder(home, record.get("socket_folder"))
     home.drop_state(NAME)
     return None
 
 
 def _launch(home: Home, folder: Path, account: Account | None, *, durable: bool) -> PostgresServer:
-    sockets = home.new_socket_folder()
+    sockets = home.new_socket_folder(elsewhere=account is not None)
     if account is not None:
         os.chown(sockets, account.uid, account.gid)
     quoted = '"' + str(sockets).replace('"', '""') + '"'
@@ -229,7 +243,8 @@ def _launch(home: Home, folder: Path, account: Account | None, *, durable: bool)
         f"unix_socket_directories={quoted}",
         "unix_socket_permissions=0700",
     )
-    argv: list[str | Path] = [folder / "bin" / "postgres", "-D", home.postgres]
+    argv: list[str | Path] = [folder / "bin" / "postgres"]
+    argv += ["-D", _data_argument(home.postgres, account)]
     for option in (*options, *(() if durable else _UNSAFE)):
         argv += ["-c", option]
     log = home.log(NAME)
@@ -242,7 +257,7 @@ def _launch(home: Home, folder: Path, account: Account | None, *, durable: bool)
             return server
         process.stop(signal.SIGQUIT, 5)
     failure = _failure("PostgreSQL did not start", log, since)
-    _drop_socket_folder(home, {"socket_folder": str(sockets)})
+    _drop_socket_folder(home, sockets)
     home.drop_state(NAME)
     raise failure
 
@@ -298,9 +313,9 @@ def _postmaster_socket_folder(data: Path) -> Path | None:
     return Path(lines[4]) if len(lines) > _READY_LINE and lines[4] else None
 
 
-def _drop_socket_folder(home: Home, record: dict[str, object]) -> None:
-    folder = record.get("socket_folder")
-    if isinstance(folder, str) and Path(folder).parent != home.postgres:
+def _drop_socket_folder(home: Home, folder: Path | str | None) -> None:
+    # What a record names is deleted only if it is a folder that we make.
+    if folder is not None and home.makes_socket_folder(Path(folder)):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import redis
 
@@ -24,6 +23,7 @@ from tests.support.embedded import (
     execute,
     fast_stack,
     home,
+    kill_leftovers,
     leftovers,
     made_home,
     recorded,
@@ -85,6 +85,7 @@ def test_a_postgres_killed_with_a_busy_backend_does_not_block_the_next_start(hom
         backends = processes_in(home / "postgres", "postgres")
         assert len(backends) > 1
         recorded(home, "postgres").signal(signal.SIGKILL)
+        wait_until(lambda: not recorded(home, "postgres").alive(), "SIGKILL")
         with fast_stack(home) as again:
             assert execute(again, "SELECT 1") == [(1,)]
         assert not any(backend.alive() for backend in backends.values())
@@ -160,12 +161,9 @@ def test_a_cluster_that_was_killed_half_made_is_made_anew(tmp_path: Path) -> Non
     path = tmp_path / "home"
     with Python(HOLD, path) as command:
         wait_until(lambda: list(path.glob("postgres.new-*/base/1")), "initdb")
-        for process in psutil.Process(command.process.pid).children(recursive=True):
-            process.suspend()
         command.process.kill()
         command.process.wait()
-        for entry in leftovers(path):
-            psutil.Process(int(entry.split()[0])).kill()
+        kill_leftovers(path)
     assert not (path / "postgres").exists()
     with fast_stack(path) as endpoints:
         assert execute(endpoints, "SELECT 1") == [(1,)]

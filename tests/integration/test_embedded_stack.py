@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import celery
@@ -18,6 +19,7 @@ from tests.support.embedded import (
     Python,
     copy_home,
     execute,
+    fast_folder,
     fast_stack,
     home,
     leftovers,
@@ -67,7 +69,8 @@ def test_data_is_safe_from_a_power_cut_and_other_users_unless_a_test_says_otherw
     with embedded.stack(settings_for(home)) as endpoints:
         assert execute(endpoints, "SHOW fsync") == [("on",)]
         assert execute(endpoints, "SHOW listen_addresses") == [("",)]
-        for private in (home / "postgres", home / "run" / "postgres", home / "objects"):
+        sockets = Path(Home(home).read_state("postgres")["socket_folder"])
+        for private in (home / "postgres", sockets, home / "objects", home / "run"):
             assert private.stat().st_mode & 0o077 == 0
         port = endpoints.redis_url.rsplit(":", 1)[1].split("/")[0]
         with (
@@ -215,33 +218,42 @@ assert run(Path(sys.argv[2])) == uid
 """
 
 
-def test_an_ordinary_user_can_run_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_ordinary_user_can_run_it() -> None:
     if os.geteuid() != 0:
         pytest.skip("these tests run as an ordinary user: all of them show it")
     nobody = pwd.getpwnam("nobody")
-    folder = tmp_path_factory.mktemp("users")
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o001)
-    (folder / "theirs").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", AS_NOBODY, folder / "roots", folder / "theirs" / "home"),
-            *(str(nobody.pw_uid), str(nobody.pw_gid)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert leftovers(folder) == []
+    # Not in tmp_path, which is root's alone.
+    with tempfile.TemporaryDirectory(prefix="tubegrader-test-", dir=fast_folder()) as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        (folder / "theirs").mkdir()
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", AS_NOBODY, folder / "roots", folder / "theirs" / "home"),
+                *(str(nobody.pw_uid), str(nobody.pw_gid)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert leftovers(folder) == []
 
 
-def test_as_root_the_server_is_not_root(home: Path) -> None:
+def test_as_root_the_server_is_another_user_and_no_folder_is_opened_for_it(
+    made_home: Path, tmp_path: Path
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    with fast_stack(home):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    home = copy_home(made_home, private / "home")
+    with fast_stack(home) as endpoints:
         pid = recorded(home, "postgres").pid
         assert Path(f"/proc/{pid}").stat().st_uid != 0
-        # Searchable by PostgreSQL's user on its way, listable by nobody else.
-        assert home.stat().st_mode & 0o077 == 0o011
+        for statement in ("CREATE TABLE kept AS SELECT 1", "CHECKPOINT"):
+            execute(endpoints, statement)
+    for folder in (private, home, home / "run"):
+        assert folder.stat().st_mode & 0o077 == 0
+    with session_stack(private / "new"):
+        pass
