@@ -26,6 +26,25 @@ log = structlog.get_logger()
 
 RETRY_FIRST = timedelta(seconds=15)
 RETRY_LONGEST = timedelta(hours=1)
+ANSWERS_TO_BELIEVE = 4
+DOUBTFUL_REASONS = frozenset(
+    {
+        "malformedItem",
+        "malformedText",
+        "malformedCount",
+        "malformedFlag",
+        "malformedTime",
+        "malformedDuration",
+        "countTooLarge",
+        "unknownLiveState",
+        "notAnImage",
+        "brokenImage",
+        "imageTooLarge",
+        "imageTooSmall",
+    }
+)
+"""What a proxy or a bad day of YouTube's can say of a sound item: one answer must not end its
+series. It is believed when it comes so often in a row."""
 REFUSED_PAUSE = timedelta(minutes=10)
 """For work on hosts without a breaker."""
 
@@ -146,6 +165,7 @@ def retry_at(
         return error.reset_at
     if isinstance(error, ApiKeyError | BlockedError):
         return not_before or now + REFUSED_PAUSE
-    if isinstance(error, TransientError) and attempts < work.MAX_ATTEMPTS:
+    doubtful = error.reason in DOUBTFUL_REASONS and attempts < ANSWERS_TO_BELIEVE
+    if doubtful or (isinstance(error, TransientError) and attempts < work.MAX_ATTEMPTS):
         return now + min(RETRY_FIRST * (1 << (attempts - 1)), RETRY_LONGEST)
     return None

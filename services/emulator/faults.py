@@ -62,6 +62,11 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
 UNBILLED: frozenset[Fault] = frozenset({"reset", "quota"})
 """Faults of a call that is not charged."""
 
+LIES: frozenset[Fault] = frozenset(
+    {"html", "other_json", "garbage_counts", "wrong_ids", "pixel", "huge"}
+)
+"""Faults under which an answer claims to be good."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -120,6 +125,15 @@ class FaultPlan(BaseModel):
                 f"That is no fault plan: {place + ': ' if place else ''}{first['msg']}. "
                 'Give a share such as 0.2, or JSON such as {"share": 0.2, "seed": 1}.'
             ) from None
+
+    @classmethod
+    def honest(cls, share: float, *, seed: int = 0) -> "FaultPlan":
+        """Return a plan whose every fault shows as one: no answer that claims to be good lies."""
+        rates: dict[str, dict[Fault, float]] = {}
+        for endpoint, kinds in KINDS.items():
+            even = [kind for kind in kinds if kind != "quota" and kind not in LIES]
+            rates[endpoint] = dict.fromkeys(even, share / len(even))
+        return cls(rates=rates, seed=seed)
 
     def of(self, endpoint: str) -> dict[Fault, float]:
         """Return the probability of each fault at an endpoint."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import Any, Self, TypeVar
 
 from services.clock import Clock
@@ -36,7 +37,7 @@ from services.youtube.parsing import (
     parse_upload,
     parse_video,
 )
-from services.youtube.quota import BATCH_STATS, SHARED, Bucket, QuotaLedger
+from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose, QuotaLedger
 from services.youtube.transport import Transport
 
 IDS_PER_CALL = 50
@@ -92,7 +93,7 @@ class YouTubeGateway:
         self._attempts = attempts
         self._wait = wait
         self._transport = Transport(self._api_key, endpoint, timeout_s)
-        self._batch_stats_known = True
+        self._missing_methods: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +104,12 @@ class YouTubeGateway:
     def close(self) -> None:
         """Close the connections kept open between calls."""
         self._transport.close()
+
+    def for_purpose(self, purpose: Purpose) -> Self:
+        """Return this gateway, booking its calls for ``purpose``; connections are shared."""
+        view = copy(self)
+        view._ledger = self._ledger.for_purpose(purpose)
+        return view
 
     def channels(self, ids: Iterable[str]) -> Answer[ChannelFacts]:
         """Ask for channels by id: 1 unit for each 50."""
@@ -184,7 +191,7 @@ class YouTubeGateway:
         return _by_ids(ids, is_video_id, self._ask_statistics, parse_statistics)
 
     def _ask_statistics(self, batch: list[str]) -> Body:
-        if self._batch_stats_known:
+        if BATCH_STATS not in self._missing_methods:
             request = self._transport.service.videos().batchGetStats(
                 part="statistics", id=",".join(batch), fields=_STATISTICS_FIELDS
             )
@@ -195,7 +202,7 @@ class YouTubeGateway:
             except BlockedError as error:
                 if error.reason != "methodUnavailable":
                     raise
-                self._batch_stats_known = False
+                self._missing_methods.add(BATCH_STATS)
         return self._list_videos(batch, "statistics", _STATISTICS_FIELDS)
 
     def _list_channels(self, **selector: str) -> Body:
@@ -262,14 +269,13 @@ def _by_ids(
     while asked < len(valid):
         batch = valid[asked : asked + IDS_PER_CALL]
         try:
-            body = ask(batch)
+            taken, not_taken = _sorted_items(ask(batch), set(batch), parse)
         except TubeGraderError as error:
             if asked == 0:
                 raise
             failure = error
             break
         asked += len(batch)
-        taken, not_taken = _sorted_items(body, set(batch), parse)
         found |= taken
         refused |= not_taken
     return Answer(
@@ -284,7 +290,12 @@ def _by_ids(
 def _sorted_items(
     body: Body, batch: set[str], parse: Callable[[Body], FactsT]
 ) -> tuple[dict[str, FactsT], dict[str, Refusal]]:
-    """Sort the items of one answer into found and refused; what nobody asked for is neither."""
+    """Sort the items of one answer into found and refused; what nobody asked for is neither.
+
+    Raises:
+        TransientError: The answer is about others only. That says nothing about these ids, least
+            of all that they are gone.
+    """
     found: dict[str, FactsT] = {}
     refused: dict[str, Refusal] = {}
     for item in body.get("items", ()):
@@ -295,6 +306,8 @@ def _sorted_items(
             found[item_id] = parse(item)
         except MalformedItemError as error:
             refused[item_id] = error.refusal(item_id)
+    if body.get("items") and not found and not refused:
+        raise failures.malformed_answer()
     return found, refused
 
 
@@ -324,6 +337,8 @@ def _uploads(body: Body) -> UploadsPage:
             refused.append(error.refusal(""))
         else:
             uploads.setdefault(upload.video_id, upload)
+    if refused and not uploads:
+        raise failures.malformed_answer()  # else it would look like a channel without uploads
     token = body.get("nextPageToken")
     info = body.get("pageInfo")
     total = info.get("totalResults") if isinstance(info, dict) else None

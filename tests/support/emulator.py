@@ -61,10 +61,11 @@ class Answer:
     body: bytes
 
 
-def fetch(url: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """GET ``url``; a refusal is an answer too."""
+def fetch(url: str, headers: Mapping[str, str] | None = None, data: bytes | None = None) -> Answer:
+    """GET ``url``, or POST ``data`` to it; a refusal is an answer too."""
+    request = urllib.request.Request(url, data, headers or {})
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {})) as reply:
+        with urllib.request.urlopen(request) as reply:
             return Answer(reply.status, reply.headers, reply.read())
     except urllib.error.HTTPError as refusal:
         with refusal:
