@@ -1,8 +1,13 @@
 """``tubegrader pause``, ``resume``, ``breakers`` and ``notify``: the operator's hand."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from services.crawl.gates import Gate
+    from services.embedded.status import Status
+    from services.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Queue = Annotated[
@@ -61,6 +66,30 @@ def holdups(as_json: AsJson = False) -> None:
             for g in found
         ],
     )
+
+
+def held_back(settings: "Settings", seen: "Status") -> "list[Gate]":
+    """Return what holds work back, for `status`: it starts nothing and fails of nothing."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from services.context import Context
+    from services.crawl import gates
+    from services.embedded import postgres, urls
+    from services.embedded.home import Home
+
+    running = postgres.running(Home(settings.home)) if settings.database_url is None else None
+    url = settings.database_url or (running.url if running is not None else None)
+    if url is None or not any(
+        part.name == "postgres" and part.state == "up" for part in seen.parts
+    ):
+        return []
+    context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
+    try:
+        return gates.holdups(context)
+    except SQLAlchemyError:
+        return []  # of an earlier version: the next command migrates it
+    finally:
+        context.close()
 
 
 @breakers.callback(invoke_without_command=True)

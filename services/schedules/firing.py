@@ -110,7 +110,8 @@ def _decide(
     if params is None:
         log.warning("schedule.skipped", schedule=schedule.name, slot=str(slot), reason=reason)
         return 0
-    _submit(session, schedule, slot, params, now=now)
+    job_id = _submit(session, schedule, slot, params, now=now)
+    log.info("schedule.fired", schedule=schedule.name, slot=str(slot), job_id=job_id)
     return 1
 
 
@@ -124,5 +125,4 @@ def _submit(
 ) -> str:
     job_id = job_rows.submit(session, schedule.kind, params, now=now)
     rows.note_job(session, schedule.schedule_id, slot, job_id)
-    log.info("schedule.fired", schedule=schedule.name, slot=str(slot), job_id=str(job_id))
     return str(job_id)
