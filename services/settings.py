@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     notify_command: str | None = None
     """A program and its arguments, which gets events as JSON on its standard input."""
 
+    clock_url: Url | None = None
+    """For tests: worker processes take the time from the offline YouTube there."""
+
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = "INFO"
 

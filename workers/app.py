@@ -7,6 +7,7 @@ from celery.schedules import schedule
 from celery.signals import setup_logging, worker_process_init
 
 from services import log
+from services.clock import clock_at
 from services.context import Context
 from services.queue import celery_config
 from services.settings import Settings
@@ -22,7 +23,7 @@ app.conf.beat_schedule = {
     "make partitions": {"task": "upkeep.make_partitions", "schedule": schedule(6 * 3600.0)},
 }
 
-context = Context(settings)
+context = Context(settings, clock_at(settings.clock_url))
 """What this process's tasks work with; connections open on first use, after the fork."""
 
 
