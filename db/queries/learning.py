@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from db.models import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
@@ -73,7 +73,7 @@ def model_versions_like(
     return list(
         session.scalars(
             select(ModelVersion)
-            .distinct(ModelVersion.rung)
+            .ext(distinct_on(ModelVersion.rung))
             .where(
                 ModelVersion.dataset_id == dataset_id,
                 ModelVersion.seed == seed,
@@ -95,7 +95,7 @@ def newest_model_versions(session: Session) -> list[ModelVersion]:
     return list(
         session.scalars(
             select(ModelVersion)
-            .distinct(ModelVersion.rung)
+            .ext(distinct_on(ModelVersion.rung))
             .where(ModelVersion.dataset_id == newest.dataset_id)
             .order_by(ModelVersion.rung, ModelVersion.version.desc())
         )

@@ -22,4 +22,4 @@ def channel_titles(session: Session, channel_ids: Collection[str]) -> dict[str, 
     rows = session.execute(
         select(Channel.channel_id, Channel.title).where(Channel.channel_id.in_(channel_ids))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
