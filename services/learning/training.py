@@ -58,7 +58,6 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             ladder = train_ladder(dataset, images, config, progress=job.progress)
         except LearningError as error:
             raise PermanentError(str(error), reason=error.reason) from error
-        job.progress(0, 0, "storing the models")
         versions = _store(context, job, ladder, config, frozen.dataset_id, Path(folder) / "models")
     return _result(frozen, versions, trained=True)
 
