@@ -45,7 +45,7 @@ class Plan:
         time_zone: An IANA name; ``cron`` is read in it.
         misfire: ``skip`` or ``run-once``: what becomes of a slot missed by more than the grace.
         grace_s: How late, in seconds, a slot may be and still count as in time.
-        params: Of the job; a crawl's ``channel_ids`` or ``tags``.
+        params: Of the job, such as a crawl's ``channel_ids``.
     """
 
     name: str
@@ -204,8 +204,8 @@ def _checked(plan: Plan, *, now: datetime) -> Rhythm:
         )
     if plan.grace_s < 0:
         raise UsageError("a grace cannot be negative")
-    if plan.params.keys() & {"channel_ids", "tags"} and plan.kind != "crawl":
-        raise UsageError("only a crawl has channels or tags")
+    if "channel_ids" in plan.params and plan.kind != "crawl":
+        raise UsageError("only a crawl has channels")
     if plan.cron is not None and plan.interval_s is None:
         return checked(Cron(plan.cron, plan.time_zone), now=now)
     if plan.interval_s is not None and plan.cron is None:

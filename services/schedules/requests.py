@@ -11,7 +11,7 @@ from db.queries import channels
 def job_params(session: Session, schedule: Schedule) -> dict[str, Any] | None:
     """Return the params of a schedule's job; None while there is no channel to work on.
 
-    A crawl's channels are those that are watched when it fires: all, or some named by id or tag.
+    A crawl's channels are those that are watched when it fires: all, or some named by id.
     """
     if schedule.kind == "upkeep":
         return dict(schedule.params)

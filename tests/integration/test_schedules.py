@@ -1,11 +1,12 @@
 """Schedules on real PostgreSQL: each slot fires once, whoever looks and whenever."""
 
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services import jobs, schedules
+from services import jobs, retries, schedules
 from services.errors import PermanentError, TransientError, UsageError
 from services.schedules import Plan
 from services.schedules.firing import fire_due
@@ -239,10 +240,46 @@ def test_a_job_of_steps_goes_on_with_the_step_that_failed(operations: Operations
     assert run().state == "queued"  # transient: by itself
     failed = run()
     assert (failed.state, failed.error_reason) == ("failed", "noModel")
-    from services import retries
-
     assert retries.retry_failed_jobs(operations.context, reason="other") == []
     assert retries.retry_failed_jobs(operations.context, reason="noModel") == [failed.job_id]
     ended = run()
     assert ended.result == {name: {"did": name} for name in ("first", "second", "third")}
     assert done == ["first", "second", "third"]
+
+
+def test_retraining_says_which_step_cannot_be_done(operations: Operations):
+    from services.learning import retraining
+
+    job_id = jobs.submit(operations.context, "retrain", {})
+    assert operations.tick() == ["learning.retrain"]
+    [(_, (sent_id, token))] = operations.queue.take()
+    assert sent_id == str(job_id)
+    jobs.run(operations.context, job_id, uuid.UUID(token), retraining.work)
+    ended = jobs.view(operations.context, job_id)
+    assert (ended.state, ended.steps) == ("failed", {})  # nothing was collected
+    assert ended.error_reason != "defect"
+    # As after a night on which training went well and the machine then went down.
+    operations.sql('UPDATE jobs SET steps = \'{"train": {"trained": true}}\'')
+    assert retries.retry_jobs(operations.context, [str(job_id)]) == [str(job_id)]
+    operations.tick()
+    [(_, (_, token))] = operations.queue.take()
+    jobs.run(operations.context, job_id, uuid.UUID(token), retraining.work)
+    assert jobs.view(operations.context, job_id).error_reason == "noModel"  # of scoring
+
+
+def test_upkeep_makes_partitions_and_forgets_old_slots(operations: Operations):
+    from services import upkeep
+
+    operations.watch(1)
+    schedules.add(operations.context, HOURLY)
+    operations.turn(hours=1)
+    fire_due(operations.context)
+    operations.turn(days=400)
+    job_id = jobs.submit(operations.context, "upkeep", {})
+    operations.tick()
+    token = next(args[1] for name, args in operations.queue.take() if name == "upkeep.maintain")
+    jobs.run(operations.context, job_id, uuid.UUID(token), upkeep.work)
+    result = jobs.view(operations.context, job_id).result
+    assert result is not None
+    assert "video_snapshots_2027_08" in result["partitions"]
+    assert result["slots_deleted"] == 1
