@@ -7,6 +7,8 @@ from sqlalchemy import Connection, text
 
 TABLE = "video_snapshots"
 MONTHS_AHEAD = 3
+_LOCK = 0x7069_6563_6573
+"""An advisory lock's number; any will do that nothing else uses."""
 
 
 def ensure_partitions(
@@ -24,29 +26,31 @@ def ensure_partitions(
     """
     if end is None:
         end = _add_months(start, MONTHS_AHEAD)
-    existing = set(
+    missing = _missing(connection, start, end)
+    if missing:
+        # IF NOT EXISTS is no help to two who create at once: the second fails. One at a time.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        missing = _missing(connection, start, end)
+    for name, low, high in missing:
         connection.execute(
             text(
-                "SELECT inhrelid::regclass::text FROM pg_inherits "
-                "WHERE inhparent = CAST(:t AS regclass)"
-            ),
-            {"t": TABLE},
-        ).scalars()
-    )
-    made = []
-    for low, high in _months(start, end):
-        name = f"{TABLE}_{low:%Y_%m}"
-        if name in existing:
-            continue
-        # IF NOT EXISTS, because two workers may come here at once.
-        connection.execute(
-            text(
-                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {TABLE} "
+                f"CREATE TABLE {name} PARTITION OF {TABLE} "
                 f"FOR VALUES FROM ('{low.isoformat()}') TO ('{high.isoformat()}')"
             )
         )
-        made.append(name)
-    return made
+    return [name for name, _, _ in missing]
+
+
+def _missing(
+    connection: Connection, start: datetime, end: datetime
+) -> list[tuple[str, datetime, datetime]]:
+    """Return name, start and end of the partitions that do not exist."""
+    query = text(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:t AS regclass)"
+    )
+    existing = set(connection.execute(query, {"t": TABLE}).scalars())
+    named = ((f"{TABLE}_{low:%Y_%m}", low, high) for low, high in _months(start, end))
+    return [partition for partition in named if partition[0] not in existing]
 
 
 def _months(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

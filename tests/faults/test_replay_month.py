@@ -24,10 +24,13 @@ import psutil
 import pytest
 import redis
 
+from db.session import make_engine
 from services import embedded
 from services.clock import clock_at
 from services.context import Context
 from services.crawl import channels
+from services.embedded import postgres
+from services.embedded.home import Home
 from services.emulator.faults import FaultPlan
 from services.emulator.living import living_catalog
 from services.settings import Settings
@@ -150,10 +153,13 @@ class Month:
             try:
                 return value(self.context, query, **values)
             except Exception:
-                self.context.engine.dispose()
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+                server = postgres.running(Home(self.home))
+                if server is not None:  # one that was started again may listen elsewhere
+                    self.context.engine.dispose()
+                    self.context.__dict__["engine"] = make_engine(server.url)
 
 
 @pytest.mark.slow
