@@ -23,13 +23,16 @@ PLAYLIST_END = 20_000
 """YouTube lists about so many uploads and no more; a channel that long is marked truncated."""
 
 
+MOST_TRANSIENT = 2
+"""After so many channels in a row that failed in passing, the others of the batch would too: each
+takes a minute to time out, and the lease runs."""
 CHANNEL_STATE_OF_REASON = {"channelClosed": "closed", "channelSuspended": "suspended"}
 
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
     """Read the uploads of a leased batch of channels; return how many videos are new."""
     items = leases.begin(context, token)
-    new = 0
+    new = in_a_row = 0
     with leases.failing(context, token, items) as failures:
         for item in items:
             try:
@@ -37,11 +40,15 @@ def discover_channels(context: Context, token: uuid.UUID) -> int:
             except (ApiKeyError, QuotaError, BlockedError):
                 raise  # concerns every channel alike: no use asking for the next
             except TubeGraderError as error:
+                in_a_row = in_a_row + 1 if isinstance(error, TransientError) else 0
+                if in_a_row == MOST_TRANSIENT:
+                    raise
                 _note_state(context, item.entity_id, error)
                 failures.add([item.entity_id], error)
                 continue
             if added is None:
                 break
+            in_a_row = 0
             new += added
     return new
 
