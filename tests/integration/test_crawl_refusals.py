@@ -25,7 +25,7 @@ from tests.support.crawl import (
     true_counts,
     value,
 )
-from tests.support.youtube import Reply, as_json, error_body, scripted_server
+from tests.support.youtube import RESET, Reply, as_json, error_body, scripted_server
 
 MIDNIGHT = reset_at(NOW)
 DAY, NEXT_DAY = "2026-07-15", "2026-07-16"
@@ -143,19 +143,36 @@ def test_the_right_key_goes_on_at_once(context: Context, catalog: Catalog):
         assert newest_counts(context) == true_counts(crawl.truth())
 
 
-def test_too_fast_lets_the_work_rest_and_loses_nothing(context: Context, catalog: Catalog):
-    slow_down = Reply(403, error_body("rateLimitExceeded"))
+REFUSALS = {
+    "asked too fast": Reply(403, error_body("rateLimitExceeded")),
+    "out of order": as_json({}, status=503),
+    "another server": Reply(404, b"<html>no such page</html>"),
+    "no connection": RESET,
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_refused_crawl_waits_and_loses_nothing(
+    context: Context, catalog: Catalog, refusal: Reply
+):
     with offline_crawl(context, catalog) as crawl:
-        with scripted_server(lambda _: slow_down) as server:
+        with scripted_server(lambda _: refusal) as server:
             ask(crawl, server.url)
             job = crawl.run()
-            assert (job.state, job.waiting_until) == ("running", NOW + timedelta(minutes=1))
-            assert len(server.asked) == 2  # a batch of channels, and one channel's uploads
+            assert job.state == "running"
+            assert job.waiting_until is not None
+            assert job.waiting_until > crawl.clock.now
+            assert job.progress_message
+            asked = len(server.asked)
+            assert asked <= 3 * 3  # three attempts at most for one batch and for two channels
+            crawl.settle()
+            assert len(server.asked) == asked
         ask(crawl, crawl.url)
-        crawl.turn(hours=1)
+        crawl.clock.now = job.waiting_until
         crawl.settle()
         assert jobs.find(crawl.context, job.job_id).state == "succeeded"
         assert newest_counts(context) == true_counts(crawl.truth())
+    assert rows(context, "SELECT DISTINCT state FROM channels") == [("active",)]
 
 
 def test_an_unreachable_youtube_is_asked_again_and_in_the_end_given_up(
