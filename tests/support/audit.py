@@ -34,12 +34,15 @@ class Audit:
         late: How long after its slot each snapshot was taken, longest first.
         checked: How much was compared, by check.
         skipped: Slots that the policy gave up because the one before came too late.
+        forgotten: Videos that were hidden for a while, are shown again for more than two
+            discoveries, and are still given up.
     """
 
     findings: dict[str, list[str]] = field(default_factory=dict)
     late: list[timedelta] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
+    forgotten: list[str] = field(default_factory=list)
 
     def take(self, check: str, findings: Iterator[str], checked: int) -> None:
         found = list(findings)
@@ -91,6 +94,7 @@ def audit(
         result.late += [row["captured_at"] - row["slot"] for row in rows]
         result.skipped += _count_skipped(rows, entity, following)
     result.late.sort(reverse=True)
+    result.forgotten = sorted(_forgotten(world, items))
     unseen = [name for name in known if ("video.snapshot", name) not in items]
     result.take("videos without work", iter(unseen), len(known))
     result.take("videos missed", _missed_videos(world, known, items), len(world.catalog.videos))
@@ -282,6 +286,16 @@ def _wrong_thumbnails(
         due = item["state"] != "failed" and item["slot"] + world.patience < world.end
         if kind == "video.thumbnail" and name not in stored and due:
             yield f"{name}: no thumbnail, {item['state']} {item['error_reason']}"
+
+
+def _forgotten(world: World, items: Mapping[tuple[str, str], _Row]) -> Iterator[str]:
+    for (kind, name), item in items.items():
+        if kind != "video.snapshot" or item["state"] != "failed":
+            continue
+        video = world.catalog.videos[name]
+        since = world.end - 2 * (cadence.CHANNEL_INTERVAL + world.patience)
+        if world.catalog.visible(video, world.end) and world.catalog.visible(video, since):
+            yield name
 
 
 class _Looks:
