@@ -13,6 +13,7 @@ from services.errors import UsageError
 from services.settings import Settings
 
 if TYPE_CHECKING:
+    from services.crawl.cadence import Policy
     from services.queue import TaskQueue
     from services.storage import ObjectStore
     from services.youtube.gateway import YouTubeGateway
@@ -24,6 +25,13 @@ class Context:
 
     settings: Settings
     clock: Clock = field(default=system_clock)
+
+    @cached_property
+    def cadence(self) -> "Policy":
+        """How often what is collected."""
+        from services.crawl.cadence import load  # noqa: PLC0415
+
+        return load(self.settings.cadence)
 
     @property
     def lease(self) -> timedelta:
@@ -65,6 +73,7 @@ class Context:
             DatabaseLedger,
             daily_limits,
             key_fingerprint,
+            shares,
         )
 
         key = self.settings.youtube_api_key
@@ -81,6 +90,7 @@ class Context:
                 key_fingerprint(key.get_secret_value()),
                 daily_limits(self.settings.youtube_daily_units),
                 self.clock,
+                shares=shares(self.settings),
             ),
             self.clock,
             endpoint=self.settings.youtube_endpoint,

@@ -1,10 +1,10 @@
 """Settings from the environment (``TUBEGRADER_*``); nothing else reads it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import platformdirs
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.errors import UsageError
@@ -47,6 +47,14 @@ class Settings(BaseSettings):
     """Another Data API endpoint, such as the offline YouTube's; None is YouTube itself."""
     youtube_daily_units: int = Field(default=10_000, ge=0)
     """The shared quota bucket of the key, in units a Pacific day."""
+    quota_share_discovery: float = Field(default=0.3, ge=0, le=1)
+    """What is kept of the shared bucket for finding videos, until late in the Pacific day."""
+    quota_share_statistics: float = Field(default=0.6, ge=0, le=1)
+    quota_share_ad_hoc: float = Field(default=0.1, ge=0, le=1)
+    quota_late_hours: float = Field(default=6, ge=0, le=25)
+    """So long before the reset the shares end: what is left may be used for anything."""
+    cadence: Path | None = None
+    """A TOML file that says how often what is collected; None is the default cadence."""
     thumbnail_url: Url = "https://i.ytimg.com"
     """The thumbnail host; addresses are built from it, never taken from an answer."""
     feed_url: Url = "https://www.youtube.com"
@@ -67,6 +75,15 @@ class Settings(BaseSettings):
 
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        total = self.quota_share_discovery + self.quota_share_statistics + self.quota_share_ad_hoc
+        if total > 1 + 1e-9:
+            raise ValueError(
+                f"the three TUBEGRADER_QUOTA_SHARE_… add up to {total:g}; at most 1 can be shared"
+            )
+        return self
 
 
 def refusal(error: Exception) -> UsageError | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import CHANNEL_ID_PATTERN, Base, ChannelId
@@ -54,6 +54,15 @@ class ChannelSnapshot(Base):
     captured_at: Mapped[datetime]
     subscriber_count: Mapped[int | None] = mapped_column(
         comment="rounded down to 3 significant figures by YouTube; NULL = hidden, never 0"
+    )
+    subscriber_count_high: Mapped[int | None] = mapped_column(
+        Computed(
+            "least(subscriber_count + "
+            "10::numeric ^ greatest(length(subscriber_count::text) - 3, 0) - 1, "
+            "9223372036854775807)::bigint",
+            persisted=True,
+        ),
+        comment="the most subscribers that YouTube rounds down to subscriber_count",
     )
     view_count: Mapped[int | None]
     video_count: Mapped[int | None]

@@ -9,6 +9,7 @@ from db.base import SHA256_PATTERN, VIDEO_ID_PATTERN, Base, ChannelId, Sha256, V
 
 VIDEO_STATES = ("public", "gone")
 LIVE_STATES = ("none", "upcoming", "live")
+VIEW_DEFINITIONS = ("watched", "started")
 
 
 class Video(Base):
@@ -50,6 +51,7 @@ class VideoSnapshot(Base):
         CheckConstraint("view_count >= 0", name="views_not_negative"),
         CheckConstraint("like_count >= 0", name="likes_not_negative"),
         CheckConstraint("comment_count >= 0", name="comments_not_negative"),
+        CheckConstraint(f"view_definition IN {VIEW_DEFINITIONS}", name="view_definition_known"),
         {"postgresql_partition_by": "RANGE (slot)"},
     )
 
@@ -63,6 +65,10 @@ class VideoSnapshot(Base):
     view_count: Mapped[int | None] = mapped_column(comment="NULL = not shown, never 0")
     like_count: Mapped[int | None] = mapped_column(comment="NULL = hidden by the uploader")
     comment_count: Mapped[int | None] = mapped_column(comment="NULL = comments are off")
+    view_definition: Mapped[str | None] = mapped_column(
+        comment="what YouTube counted as a view then: watched or started; NULL = not known. "
+        "Counts of two definitions must not be subtracted"
+    )
 
 
 class Thumbnail(Base):

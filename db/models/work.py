@@ -14,6 +14,7 @@ WORK_STATES = ("idle", "due", "leased", "failed")
 ERROR_KINDS = ("permanent", "transient", "quota", "blocked")
 JOB_KINDS = ("crawl", "train", "score", "compare", "retrain", "upkeep")
 JOB_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+QUOTA_PURPOSES = ("discovery", "statistics", "adHoc")
 
 
 class WorkItem(Base):
@@ -120,16 +121,20 @@ class Job(Base):
 
 
 class QuotaUsage(Base):
-    """Units spent of one key's bucket on one Pacific day, booked before each call."""
+    """Units spent of one key's bucket on one Pacific day for a purpose, booked before each call."""
 
     __tablename__ = "quota_usage"
-    __table_args__ = (CheckConstraint("units >= 0", name="units_not_negative"),)
+    __table_args__ = (
+        CheckConstraint("units >= 0", name="units_not_negative"),
+        CheckConstraint(f"purpose IN {QUOTA_PURPOSES}", name="purpose_known"),
+    )
 
     key_fingerprint: Mapped[str] = mapped_column(
         primary_key=True, comment="start of the SHA-256 of the API key; the key is never stored"
     )
     bucket: Mapped[str] = mapped_column(primary_key=True)
     pacific_day: Mapped[date] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
     units: Mapped[int]
     exhausted_at: Mapped[datetime | None] = mapped_column(
         comment="when YouTube itself said that the quota is used up"

@@ -1,13 +1,16 @@
-"""Booking quota units: one atomic statement, whatever number of workers book at once."""
+"""Booking quota units: never more than the limit, whatever number of workers book at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import QuotaUsage
+
+_KEY = ("key_fingerprint", "bucket", "pacific_day", "purpose")
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,17 @@ class Spent:
     exhausted: bool
 
 
+@dataclass(frozen=True)
+class Booked:
+    """What was booked on a bucket in a day for one purpose."""
+
+    pacific_day: date
+    bucket: str
+    purpose: str
+    units: int
+    exhausted_at: datetime | None
+
+
 def reserve_units(
     session: Session,
     *,
@@ -26,40 +40,84 @@ def reserve_units(
     pacific_day: date,
     units: int,
     limit: int,
+    purpose: str = "adHoc",
+    kept: Mapping[str, int] | None = None,
 ) -> int | None:
-    """Book ``units`` if the day's total stays within ``limit`` and the bucket is not exhausted.
+    """Book ``units`` for a purpose, if they fit and the bucket is not exhausted.
+
+    They fit if the day's total stays within ``limit`` less what is kept for the other purposes
+    and not used by them yet. Bookings of a bucket's day wait for each other until the
+    transaction ends, so book in a short one of its own.
+
+    Args:
+        session: A transaction in which nothing else is done.
+        key_fingerprint: Which key.
+        bucket: Which of its buckets.
+        pacific_day: The day of the quota.
+        units: How many.
+        limit: The bucket's units a day.
+        purpose: What they are for.
+        kept: Units kept for each purpose; None keeps nothing for anybody.
 
     Returns:
         The day's total after the booking, or None where nothing was booked.
     """
-    if units > limit:  # the first booking of a day has no row to compare with
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"quota_usage/{key_fingerprint}/{bucket}/{pacific_day}"},
+    )
+    day = booked_between(
+        session, key_fingerprint=key_fingerprint, first=pacific_day, last=pacific_day
+    )
+    rows = [row for row in day if row.bucket == bucket]
+    used = {row.purpose: row.units for row in rows}
+    total = sum(used.values()) + units
+    held_back = sum(
+        max(share - used.get(other, 0), 0)
+        for other, share in (kept or {}).items()
+        if other != purpose
+    )
+    if total > limit - held_back or any(row.exhausted_at is not None for row in rows):
         return None
     booking = insert(QuotaUsage).values(
-        key_fingerprint=key_fingerprint, bucket=bucket, pacific_day=pacific_day, units=units
+        key_fingerprint=key_fingerprint,
+        bucket=bucket,
+        pacific_day=pacific_day,
+        purpose=purpose,
+        units=units,
     )
-    total = QuotaUsage.units + booking.excluded.units
-    statement = booking.on_conflict_do_update(
-        index_elements=[QuotaUsage.key_fingerprint, QuotaUsage.bucket, QuotaUsage.pacific_day],
-        set_={"units": total},
-        where=(total <= limit) & QuotaUsage.exhausted_at.is_(None),
-    ).returning(QuotaUsage.units)
-    return session.execute(statement).scalar_one_or_none()
+    session.execute(
+        booking.on_conflict_do_update(
+            index_elements=_KEY, set_={"units": QuotaUsage.units + booking.excluded.units}
+        )
+    )
+    return total
 
 
 def mark_exhausted(
-    session: Session, *, key_fingerprint: str, bucket: str, pacific_day: date, now: datetime
+    session: Session,
+    *,
+    key_fingerprint: str,
+    bucket: str,
+    pacific_day: date,
+    now: datetime,
+    purpose: str = "adHoc",
 ) -> None:
-    """Close a bucket for a day because YouTube says it is empty; the first moment is kept."""
+    """Close a bucket for a day because YouTube says it is empty; the first moment is kept.
+
+    The whole bucket is closed; ``purpose`` says whose call found out.
+    """
     statement = insert(QuotaUsage).values(
         key_fingerprint=key_fingerprint,
         bucket=bucket,
         pacific_day=pacific_day,
+        purpose=purpose,
         units=0,
         exhausted_at=now,
     )
     session.execute(
         statement.on_conflict_do_update(
-            index_elements=[QuotaUsage.key_fingerprint, QuotaUsage.bucket, QuotaUsage.pacific_day],
+            index_elements=_KEY,
             set_={"exhausted_at": func.coalesce(QuotaUsage.exhausted_at, now)},
         )
     )
@@ -77,3 +135,24 @@ def spent(session: Session, *, key_fingerprint: str, pacific_day: date) -> dict[
         .group_by(QuotaUsage.bucket)
     )
     return {bucket: Spent(int(units), exhausted) for bucket, units, exhausted in rows}
+
+
+def booked_between(
+    session: Session, *, key_fingerprint: str, first: date, last: date
+) -> Sequence[Booked]:
+    """Return what a key spent on some days, both included, by day, bucket and purpose."""
+    rows = session.execute(
+        select(
+            QuotaUsage.pacific_day,
+            QuotaUsage.bucket,
+            QuotaUsage.purpose,
+            QuotaUsage.units,
+            QuotaUsage.exhausted_at,
+        )
+        .where(
+            QuotaUsage.key_fingerprint == key_fingerprint,
+            QuotaUsage.pacific_day.between(first, last),
+        )
+        .order_by(QuotaUsage.pacific_day, QuotaUsage.bucket, QuotaUsage.purpose)
+    )
+    return [Booked(*row) for row in rows]

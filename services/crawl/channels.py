@@ -81,7 +81,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     items = {item.entity_id: item for item in leases.begin(context, token)}
     added = 0
     with leases.failing(context, token, items.values()) as failures:
-        answer = context.youtube.channels(items)
+        answer = context.youtube.for_purpose("statistics").channels(items)
         failures.add_answer(answer, missing="channelNotFound")
         now = context.clock()
         with unit_of_work(context.sessions) as session:
@@ -104,7 +104,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             channels.mark_shown(session, list(answer.items))
             channels.mark_not_shown(session, answer.missing, "gone")
             next_slots = {
-                c: cadence.next_slot(items[c].slot, cadence.CHANNEL_INTERVAL, now=now)
+                c: cadence.next_slot(items[c].slot, context.cadence.channel_every, now=now)
                 for c in answer.items
             }
             work.complete(session, token, next_slots, now=now)

@@ -87,14 +87,14 @@ def _discover(context: Context, token: uuid.UUID, item: work.LeasedItem) -> int 
             is_empty=listed == 0,
             is_truncated=listed >= PLAYLIST_END if page_token is None else None,
         )
-        slot = cadence.next_slot(item.slot, cadence.CHANNEL_INTERVAL, now=now)
+        slot = cadence.next_slot(item.slot, context.cadence.discovery_every, now=now)
         work.complete(session, token, {channel_id: slot}, now=now)
     return new
 
 
 def _page(context: Context, playlist_id: str, page_token: str | None) -> UploadsPage:
     try:
-        return context.youtube.uploads_page(playlist_id, page_token)
+        return context.youtube.for_purpose("discovery").uploads_page(playlist_id, page_token)
     except PermanentError as error:
         if error.reason == "invalidPageToken":
             # The list changed under the walk; nothing is wrong with the channel.

@@ -70,7 +70,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
             )
             videos.seen_again(session, held.intersection(unchanged), now=now)
             next_slots = {
-                v: cadence.next_slot(items[v].slot, cadence.THUMBNAIL_INTERVAL, now=now)
+                v: cadence.next_slot(items[v].slot, context.cadence.thumbnail_every, now=now)
                 for v in [*(f.video_id for f in fetched), *unchanged]
             }
             work.complete(session, token, next_slots, now=now)

@@ -108,7 +108,7 @@ class YouTubeGateway:
     def for_purpose(self, purpose: Purpose) -> Self:
         """Return this gateway, booking its calls for ``purpose``; connections are shared."""
         view = copy(self)
-        view._ledger = self._ledger.for_purpose(purpose)
+        view._ledger = self._ledger.for_purpose(purpose)  # noqa: SLF001  (our own copy)
         return view
 
     def channels(self, ids: Iterable[str]) -> Answer[ChannelFacts]:

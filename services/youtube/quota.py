@@ -1,18 +1,24 @@
-"""The Data API's quota: buckets, Pacific days, and the ledger that books before each call."""
+"""The Data API's quota: buckets, Pacific days, purposes, and the ledger that books each call."""
 
 import hashlib
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, Self
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.queries.quota import mark_exhausted, reserve_units
+from db.queries.quota import mark_exhausted, reserve_units, spent
 from services.clock import Clock
 from services.errors import QuotaError
+from services.settings import Settings
 
 Bucket = Literal["units", "search", "batchGetStats"]
+Purpose = Literal["discovery", "statistics", "adHoc"]
+
+PURPOSES: Final[tuple[Purpose, ...]] = ("discovery", "statistics", "adHoc")
 
 SHARED: Final[Bucket] = "units"
 BATCH_STATS: Final[Bucket] = "batchGetStats"
@@ -41,8 +47,52 @@ def key_fingerprint(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True)
+class Shares:
+    """What each purpose may count on of the shared bucket, until late in the Pacific day.
+
+    A share keeps the others out; it does not bind its owner, who may also take what is kept for
+    nobody. In the last hours of the day nothing is kept any more: what is not used by then would
+    be lost at midnight.
+
+    Attributes:
+        discovery: Share of the limit kept for finding videos, 0 to 1.
+        statistics: Share kept for counts and facts.
+        ad_hoc: Share kept for what people ask for by hand.
+        late: How long before the reset the shares end.
+    """
+
+    discovery: float = 0.3
+    statistics: float = 0.6
+    ad_hoc: float = 0.1
+    late: timedelta = timedelta(hours=6)
+
+    def kept(self, limit: int) -> dict[Purpose, int]:
+        """Return the whole units kept for each purpose of a bucket of ``limit`` units."""
+        shares = zip(PURPOSES, (self.discovery, self.statistics, self.ad_hoc), strict=True)
+        # 0.29 * 100 is a hair under 29.
+        return {purpose: int(share * limit + 1e-9) for purpose, share in shares}
+
+    def end_at(self, now: datetime) -> datetime:
+        """Return when the shares of the day of ``now`` end, in UTC."""
+        return reset_at(now) - self.late
+
+
+def shares(settings: Settings) -> Shares:
+    """Return the shares that the operator has set."""
+    return Shares(
+        settings.quota_share_discovery,
+        settings.quota_share_statistics,
+        settings.quota_share_ad_hoc,
+        timedelta(hours=settings.quota_late_hours),
+    )
+
+
 class QuotaLedger(Protocol):
     """Books units before they are spent."""
+
+    def for_purpose(self, purpose: Purpose) -> Self:
+        """Return this ledger, booking for ``purpose``."""
 
     def reserve(self, bucket: Bucket, units: int) -> None:
         """Book ``units``.
@@ -56,10 +106,11 @@ class QuotaLedger(Protocol):
 
 
 class DatabaseLedger:
-    """The ledger all processes share: one row a key, bucket and Pacific day.
+    """The ledger all processes share: one row a key, bucket, Pacific day and purpose.
 
-    Each booking is its own short transaction, committed before the call it pays for: a worker
-    killed in mid-call has spent its unit, and the ledger says so.
+    Only the shared bucket has shares; the others serve one purpose each. Each booking is its own
+    short transaction, committed before the call it pays for: a worker killed in mid-call has spent
+    its unit, and the ledger says so.
     """
 
     def __init__(
@@ -68,19 +119,32 @@ class DatabaseLedger:
         key_fingerprint: str,
         limits: Mapping[Bucket, int],
         clock: Clock,
+        *,
+        shares: Shares | None = None,
+        purpose: Purpose = "adHoc",
     ) -> None:
         self._session_factory = session_factory
         self._key_fingerprint = key_fingerprint
         self._limits = limits
         self._clock = clock
+        self._shares = shares
+        self._purpose: Purpose = purpose
+
+    def for_purpose(self, purpose: Purpose) -> Self:
+        """Return this ledger, booking for ``purpose``."""
+        other = copy(self)
+        other._purpose = purpose  # noqa: SLF001  (our own copy)
+        return other
 
     def reserve(self, bucket: Bucket, units: int) -> None:
-        """Book ``units`` of ``bucket`` on today's row.
+        """Book ``units`` of ``bucket`` on today's row of this purpose.
 
         Raises:
-            QuotaError: the bucket has fewer left, or YouTube said that it is empty.
+            QuotaError: the bucket has fewer left, YouTube said that it is empty, or what is left
+                is kept for other purposes; ``reset_at`` is when more may be had.
         """
         now = self._clock()
+        kept = kept_units(self._shares, bucket, self._limits[bucket], now=now)
         with self._session_factory.begin() as session:
             booked = reserve_units(
                 session,
@@ -89,9 +153,19 @@ class DatabaseLedger:
                 pacific_day=pacific_day(now),
                 units=units,
                 limit=self._limits[bucket],
+                purpose=self._purpose,
+                kept=kept,
             )
+            is_share = booked is None and kept and not self._is_used_up(session, bucket, now)
+        if is_share and self._shares is not None:
+            raise share_error(bucket, self._purpose, self._shares.end_at(now))
         if booked is None:
             raise quota_error(bucket, reset_at(now))
+
+    def _is_used_up(self, session: Session, bucket: Bucket, now: datetime) -> bool:
+        day = spent(session, key_fingerprint=self._key_fingerprint, pacific_day=pacific_day(now))
+        used = day.get(bucket)
+        return used is not None and (used.exhausted or used.units >= self._limits[bucket])
 
     def exhausted(self, bucket: Bucket, reset_at: datetime) -> None:
         """Close the bucket's row of the day that ends at ``reset_at``."""
@@ -102,7 +176,17 @@ class DatabaseLedger:
                 bucket=bucket,
                 pacific_day=pacific_day(reset_at) - timedelta(days=1),
                 now=self._clock(),
+                purpose=self._purpose,
             )
+
+
+def kept_units(
+    shares: Shares | None, bucket: Bucket, limit: int, *, now: datetime
+) -> dict[Purpose, int]:
+    """Return what is kept of a bucket for each purpose at this moment; nothing late in the day."""
+    if shares is None or bucket != SHARED or now >= shares.end_at(now):
+        return {}
+    return shares.kept(limit)
 
 
 def quota_error(bucket: str, reset: datetime) -> QuotaError:
@@ -111,4 +195,15 @@ def quota_error(bucket: str, reset: datetime) -> QuotaError:
         f"The YouTube quota ({bucket}) is used up until {reset:%Y-%m-%d %H:%M} UTC.",
         reset_at=reset,
         hint="Crawling goes on by itself after that. Google grants more units on request.",
+    )
+
+
+def share_error(bucket: str, purpose: Purpose, end: datetime) -> QuotaError:
+    """Return the one way we say that the rest of a bucket is kept for others until ``end``."""
+    return QuotaError(
+        f"The share of {purpose} in the YouTube quota ({bucket}) is used up until "
+        f"{end:%Y-%m-%d %H:%M} UTC.",
+        reset_at=end,
+        reason="quotaShareUsed",
+        hint="What others leave may be used then. `tubegrader quota` shows the shares.",
     )

@@ -188,6 +188,9 @@ class BreaksOffAfterOnePage:
     def __getattr__(self, name):
         return getattr(self.whole, name)
 
+    def for_purpose(self, purpose):
+        return self
+
     def uploads_page(self, playlist_id, page_token=None):
         if page_token is not None:
             raise WorkerDiedError

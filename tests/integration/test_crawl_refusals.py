@@ -28,6 +28,9 @@ from tests.support.crawl import (
 from tests.support.youtube import RESET, Reply, as_json, error_body, scripted_server
 
 MIDNIGHT = reset_at(NOW)
+NO_SHARES = dict.fromkeys(
+    ("quota_share_discovery", "quota_share_statistics", "quota_share_ad_hoc"), 0.0
+)
 DAY, NEXT_DAY = "2026-07-15", "2026-07-16"
 
 
@@ -39,7 +42,11 @@ def catalog() -> Catalog:
 def booked(context: Context) -> dict[tuple[str, str], int]:
     """Our own ledger, in the offline YouTube's words."""
     names = {"units": "units", "batchGetStats": "stats"}
-    found = rows(context, "SELECT pacific_day, bucket, units FROM quota_usage WHERE units > 0")
+    found = rows(
+        context,
+        "SELECT pacific_day, bucket, sum(units)::int FROM quota_usage "
+        "WHERE units > 0 GROUP BY 1, 2",
+    )
     return {(day.isoformat(), names[bucket]): units for day, bucket, units in found}
 
 
@@ -84,7 +91,7 @@ def test_an_empty_quota_parks_the_work_until_pacific_midnight(
 
 
 def test_our_own_limit_holds_before_youtubes(context: Context, catalog: Catalog):
-    limits = {"youtube_daily_units": 7}
+    limits = {"youtube_daily_units": 7, **NO_SHARES}
     with offline_crawl(context, catalog, settings=limits) as crawl:
         job = crawl.run()
         assert (job.state, job.waiting_until) == ("running", MIDNIGHT)
@@ -263,6 +270,9 @@ def test_work_that_ends_while_a_crawl_begins_does_not_hold_it_up(
 
             def __getattr__(self, name):
                 return getattr(self.whole, name)
+
+            def for_purpose(self, purpose):
+                return self
 
             def channels(self, ids):
                 answer = self.whole.channels(ids)

@@ -134,6 +134,9 @@ class MemoryLedger:
         self.booked: Counter[str] = Counter()
         self.closed: dict[str, datetime] = {}
 
+    def for_purpose(self, purpose: str) -> "MemoryLedger":
+        return self
+
     def reserve(self, bucket: str, units: int) -> None:
         if bucket in self.closed or self.booked[bucket] + units > self.limits.get(bucket, 10_000):
             raise quota_error(bucket, reset_at(NOW))
