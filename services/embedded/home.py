@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -135,22 +136,40 @@ class Home:
         """Forget ``run/<name>.json``."""
         (self.run / f"{name}.json").unlink(missing_ok=True)
 
-    def new_socket_folder(self, *, elsewhere: bool) -> Path:
+    def socket_folder(self, last: Path | None, *, elsewhere: bool) -> Path:
         """Return an empty private folder for PostgreSQL's socket, short enough to be one.
 
         That is ``run/postgres``; below a long path, or where ``elsewhere`` says that its server
-        cannot get there, it is a fresh folder in the system's folder for temporary files.
+        cannot get there, it is a folder in the system's folder for temporary files: the ``last``
+        one again if it is there, otherwise a fresh one.
         """
         folder = self.run / "postgres"
         if not elsewhere and len(os.fsencode(folder / _POSTGRES_SOCKET)) <= _SOCKET_PATH_BYTES:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             return folder
+        if last is not None and self._is_private_socket_folder(last):
+            # Emptied, not made anew: in between anybody could take its name in /tmp.
+            for file in last.iterdir():
+                file.unlink()
+            return last
         # Not TMPDIR: that may be long or private, too. What mkdtemp makes is for us alone.
         return Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=_SOCKET_PARENT))
 
+    def _is_private_socket_folder(self, folder: Path) -> bool:
+        """Say whether a folder in /tmp is still ours: after a reboot its name was free to take."""
+        if not self.makes_socket_folder(folder):
+            return False
+        try:
+            status = folder.lstat()
+            owners = {os.geteuid(), self.postgres.stat().st_uid}
+        except OSError:
+            return False
+        closed = status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) == 0
+        return stat.S_ISDIR(status.st_mode) and closed and status.st_uid in owners
+
     def makes_socket_folder(self, folder: Path) -> bool:
-        """Say whether `new_socket_folder` makes folders of this name."""
+        """Say whether `socket_folder` makes folders of this name."""
         in_tmp = folder.parent == _SOCKET_PARENT and folder.name.startswith(_SOCKET_PREFIX)
         return in_tmp or folder == self.run / "postgres"
 

@@ -27,6 +27,7 @@ _START_BYTES = 40 * 2**20
 # After a crash the log is replayed first; that is minutes at worst for the sizes we allow it.
 _START_S = 300.0
 _STOP_S = 60.0
+_SOCKET_LINE = 4
 _READY_LINE = 7
 _WORKING_FOLDER = Path("/proc/self/cwd")
 _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
@@ -116,10 +117,11 @@ def start(home: Home, *, durable: bool = True) -> PostgresServer:
         _initialise(home, folder, account, durable=durable)
     _check_version(home.postgres)
     home.require_space(_START_BYTES, "PostgreSQL")
+    last_sockets = _last_socket_folder(home)
     adopted = _clear_crash(home)
     if adopted is not None:
         return adopted
-    return _launch(home, folder, account, durable=durable)
+    return _launch(home, folder, account, last_sockets, durable=durable)
 
 
 def stop(home: Home) -> None:
@@ -212,10 +214,9 @@ def _check_version(data: Path) -> None:
 
 def _clear_crash(home: Home) -> PostgresServer | None:
     """Remove what a killed server left; return a server that nobody recorded but runs well."""
-    record = home.read_state(NAME)
     pid = _postmaster_pid(home.postgres)
     if pid is not None:
-        sockets = _postmaster_socket_folder(home.postgres)
+        sockets = _last_socket_folder(home)
         family = processes_in(home.postgres, NAME)
         process = ProcessId.of(pid) if pid in family else None
         if process is not None and sockets is not None and _await_ready(home.postgres, process):
@@ -227,14 +228,20 @@ def _clear_crash(home: Home) -> PostgresServer | None:
             if not orphan.wait(5):
                 orphan.stop(signal.SIGQUIT, 5)
         (home.postgres / "postmaster.pid").unlink(missing_ok=True)
-        _drop_socket_folder(home, sockets)
-    _drop_socket_folder(home, record.get("socket_folder"))
     home.drop_state(NAME)
     return None
 
 
-def _launch(home: Home, folder: Path, account: Account | None, *, durable: bool) -> PostgresServer:
-    sockets = home.new_socket_folder(elsewhere=account is not None)
+def _launch(
+    home: Home,
+    folder: Path,
+    account: Account | None,
+    last_sockets: Path | None,
+    *,
+    durable: bool,
+) -> PostgresServer:
+    # Clients of a server that was killed find the new one where the old one was.
+    sockets = home.socket_folder(last_sockets, elsewhere=account is not None)
     if account is not None:
         os.chown(sockets, account.uid, account.gid)
     quoted = '"' + str(sockets).replace('"', '""') + '"'
@@ -308,9 +315,12 @@ def _postmaster_pid(data: Path) -> int | None:
     return int(lines[0]) if lines and lines[0].isdigit() else None
 
 
-def _postmaster_socket_folder(data: Path) -> Path | None:
-    lines = _postmaster_lines(data)
-    return Path(lines[4]) if len(lines) > _READY_LINE and lines[4] else None
+def _last_socket_folder(home: Home) -> Path | None:
+    """Return where the socket of the last server is or was, unless that was stopped in order."""
+    recorded = home.read_state(NAME).get("socket_folder")
+    lines = _postmaster_lines(home.postgres)
+    folder = recorded or (lines[_SOCKET_LINE] if len(lines) > _SOCKET_LINE else None)
+    return Path(folder) if folder else None
 
 
 def _drop_socket_folder(home: Home, folder: Path | str | None) -> None:

@@ -1,10 +1,12 @@
 """What was killed is recovered at the next start; nothing else is ever touched."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +74,21 @@ def test_a_killed_postgres_recovers_with_all_that_was_committed(home: Path) -> N
         recorded(home, "postgres").signal(signal.SIGKILL)
         wait_until(lambda: not recorded(home, "postgres").alive(), "SIGKILL")
         with embedded.stack(settings_for(home)) as again:
+            assert again == endpoints
             assert execute(again, "SELECT sum(n) FROM kept") == [(500500,)]
+
+
+def test_a_socket_folder_that_somebody_else_made_meanwhile_is_not_used(home: Path) -> None:
+    """As after a reboot, when the name of a folder in /tmp is free for anybody to take."""
+    trap = Path(tempfile.mkdtemp(prefix="tubegrader-socket-", dir="/tmp"))
+    trap.chmod(0o777)
+    Home(home).create()
+    Home(home).write_state("postgres", {"socket_folder": str(trap)})
+    try:
+        with fast_stack(home):
+            assert Home(home).read_state("postgres")["socket_folder"] != str(trap)
+    finally:
+        shutil.rmtree(trap, ignore_errors=True)
 
 
 def test_a_postgres_killed_with_a_busy_backend_does_not_block_the_next_start(home: Path) -> None:
@@ -171,8 +187,6 @@ def test_a_cluster_that_was_killed_half_made_is_made_anew(tmp_path: Path) -> Non
 
 
 def test_the_run_folder_may_be_deleted_after_a_crash(home: Path) -> None:
-    import shutil
-
     with fast_stack(home):
         recorded(home, "postgres").signal(signal.SIGKILL)
         recorded(home, "redis").signal(signal.SIGKILL)

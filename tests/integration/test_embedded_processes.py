@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.embedded import holders, supervise
+from services.embedded import holders, lifecycle, supervise
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.embedded.lifecycle import Endpoints
@@ -211,6 +211,7 @@ def test_the_supervisor_brings_killed_servers_back_under_the_same_address(home: 
     with supervising(home, program("well", WELL)) as stop:
         wait_until(lambda: phase(home) == "running", "the supervisor")
         worker = supervised(home, "well")
+        endpoints = lifecycle.running_servers(place, settings_for(home))
         before = {name: recorded(home, name) for name in ("postgres", "redis")}
         for server in before.values():
             server.signal(signal.SIGKILL)
@@ -221,6 +222,10 @@ def test_the_supervisor_brings_killed_servers_back_under_the_same_address(home: 
                 ),
                 name,
             )
+        wait_until(
+            lambda: lifecycle.running_servers(place, settings_for(home)) == endpoints,
+            "the same endpoints",
+        )
         assert supervised(home, "well") == worker
         with place.lock():
             holders.release(user)
