@@ -43,7 +43,7 @@ check: $(STAMP) ## lint, types, layers, images, lock file
 	deploy/check-compose
 
 test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 cores)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP) ## the slow tests (CI runs them after the others)
 	$(BIN)/pytest -m slow
