@@ -1,6 +1,6 @@
 """Booking quota units: never more than the limit, whatever number of workers book at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -139,7 +139,7 @@ def spent(session: Session, *, key_fingerprint: str, pacific_day: date) -> dict[
 
 def booked_between(
     session: Session, *, key_fingerprint: str, first: date, last: date
-) -> Sequence[Booked]:
+) -> list[Booked]:
     """Return what a key spent on some days, both included, by day, bucket and purpose."""
     rows = session.execute(
         select(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import control, data, demo, emulator, jobs, learning, schedules, stack
+from services.cli import control, data, demo, emulator, jobs, learning, quota, schedules, stack
 
 app = typer.Typer(
     name="tubegrader",
@@ -48,6 +48,8 @@ def options(
 WATCH, LEARN, RUN, TRY = "Collect", "Learn and compare", "Run the stack", "Try it offline"
 app.command(rich_help_panel=WATCH)(data.crawl)
 app.command(rich_help_panel=WATCH)(data.channels)
+app.command(rich_help_panel=WATCH)(quota.plan)
+app.command(rich_help_panel=WATCH)(quota.quota)
 app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)

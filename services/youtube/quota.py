@@ -67,7 +67,7 @@ class Shares:
     ad_hoc: float = 0.1
     late: timedelta = timedelta(hours=6)
 
-    def kept(self, limit: int) -> dict[Purpose, int]:
+    def kept(self, limit: int) -> dict[str, int]:
         """Return the whole units kept for each purpose of a bucket of ``limit`` units."""
         shares = zip(PURPOSES, (self.discovery, self.statistics, self.ad_hoc), strict=True)
         # 0.29 * 100 is a hair under 29.
@@ -182,7 +182,7 @@ class DatabaseLedger:
 
 def kept_units(
     shares: Shares | None, bucket: Bucket, limit: int, *, now: datetime
-) -> dict[Purpose, int]:
+) -> dict[str, int]:
     """Return what is kept of a bucket for each purpose at this moment; nothing late in the day."""
     if shares is None or bucket != SHARED or now >= shares.end_at(now):
         return {}

@@ -1,0 +1,118 @@
+"""What is due within a time, counted: the ground of a plan of the quota."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class DueVideos:
+    """Videos whose counters are due in the same hour and that are of the same kind and age.
+
+    Attributes:
+        due_at: The hour; what is overdue is due now.
+        began_at: The hour of publication, or of a stream's start.
+        format: If it is known.
+        in_full: Whether the call that reads everything is needed, once.
+        live: Whether that is needed each time: a stream that is not over.
+        count: How many.
+    """
+
+    due_at: datetime
+    began_at: datetime
+    format: str | None
+    in_full: bool
+    live: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class DueChannels:
+    """Channels whose counters or uploads are due in the same hour.
+
+    Attributes:
+        kind: The kind of work.
+        due_at: The hour; what is overdue is due now.
+        count: How many.
+        first_pages: Pages of the uploads of those that were never looked through.
+        known: How many were looked through before.
+    """
+
+    kind: str
+    due_at: datetime
+    count: int
+    first_pages: int
+    known: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How much is watched: channels, videos, and videos published in the last 30 days."""
+
+    channels: int
+    videos: int
+    uploads_30_days: int
+
+
+_DUE = "greatest(date_trunc('hour', w.slot), :now)"
+_WITHIN = "w.state IN ('due', 'leased') AND w.slot < :end"
+
+
+def due_videos(session: Session, *, now: datetime, end: datetime) -> Sequence[DueVideos]:
+    """Count the videos whose counters are due before ``end``; one row an hour, kind and age."""
+    rows = session.execute(
+        text(
+            f"""
+            SELECT {_DUE}, date_trunc('hour', coalesce(v.actual_start_at, v.published_at)),
+                v.format, v.refreshed_at IS NULL, v.live_broadcast_content <> 'none', count(*)
+            FROM work_items w JOIN videos v ON v.video_id = w.entity_id
+            WHERE w.kind = 'video.snapshot' AND {_WITHIN}
+            GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+            """
+        ),
+        {"now": now, "end": end},
+    )
+    return [DueVideos(*row) for row in rows]
+
+
+def due_channels(session: Session, *, now: datetime, end: datetime) -> Sequence[DueChannels]:
+    """Count the channels that are due before ``end``; one row an hour and kind of work."""
+    rows = session.execute(
+        text(
+            f"""
+            SELECT w.kind, {_DUE}, count(*),
+                coalesce(sum(pages.n) FILTER (WHERE w.done_at IS NULL), 0)::bigint,
+                count(w.done_at)
+            FROM work_items w
+            LEFT JOIN LATERAL (
+                SELECT greatest(ceil(s.video_count / 50.0), 1) AS n FROM channel_snapshots s
+                WHERE s.channel_id = w.channel_id ORDER BY s.slot DESC LIMIT 1
+            ) pages ON true
+            WHERE w.kind IN ('channel.snapshot', 'channel.discover') AND {_WITHIN}
+            GROUP BY 1, 2 ORDER BY 1, 2
+            """
+        ),
+        {"now": now, "end": end},
+    )
+    return [DueChannels(*row) for row in rows]
+
+
+def watched(session: Session, *, now: datetime) -> Watched:
+    """Count what is watched."""
+    row = session.execute(
+        text(
+            """
+            SELECT (SELECT count(*) FROM channels WHERE state IN ('active', 'empty')),
+                count(*) FILTER (WHERE state = 'public'),
+                count(*) FILTER (
+                    WHERE published_at > CAST(:now AS timestamptz) - interval '30 days'
+                )
+            FROM videos
+            """
+        ),
+        {"now": now},
+    ).one()
+    return Watched(*row)

@@ -1,0 +1,170 @@
+"""How many units a cadence asks for, hour by hour: of what is watched, or of an assumption."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from db.queries import planning
+from services.crawl.cadence import Policy, next_slot
+from services.youtube.gateway import IDS_PER_CALL
+from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+Account = tuple[Bucket, Purpose]
+DISCOVERY: Account = (SHARED, "discovery")
+IN_FULL: Account = (SHARED, "statistics")
+COUNTS: Account = (BATCH_STATS, "statistics")
+
+
+@dataclass
+class Demand:
+    """Units by account and hour, from ``start`` on.
+
+    Attributes:
+        start: The first moment; each hour that follows has its own entry.
+        hours: How many hours.
+        units: Expected calls; each costs one unit.
+    """
+
+    start: datetime
+    hours: int
+    units: dict[Account, list[float]] = field(default_factory=dict)
+
+    def add(self, account: Account, hour: int, units: float) -> None:
+        """Add calls of one hour."""
+        self.units.setdefault(account, [0.0] * self.hours)[hour] += units
+
+    def total(self, account: Account) -> float:
+        """Return the calls of the whole time."""
+        return sum(self.units.get(account, ()))
+
+
+def assumed(
+    policy: Policy, start: datetime, hours: int, *, channels: int, videos: int, uploads: float
+) -> Demand:
+    """Return the demand of a steady state whose slots are spread over the day.
+
+    Args:
+        policy: The cadence.
+        start: Of the time that is planned.
+        hours: Its length.
+        channels: How many are watched.
+        videos: How many they have.
+        uploads: New videos a day, of all channels together.
+    """
+    demand = Demand(start, hours)
+    discoveries = channels * (HOUR / policy.discovery_every)
+    found = uploads * (HOUR / DAY)
+    refreshes = sum(n * (HOUR / every) for n, every in by_step(policy, videos, uploads))
+    for hour in range(hours):
+        pages = 1.0
+        if channels:
+            news = 1 - math.exp(-uploads / channels * (policy.discovery_every / DAY))
+            pages += news * (videos > channels * IDS_PER_CALL)
+        demand.add(DISCOVERY, hour, discoveries * pages)
+        demand.add(IN_FULL, hour, _calls(channels * (HOUR / policy.channel_every)))
+        demand.add(IN_FULL, hour, _calls(found))
+        demand.add(COUNTS, hour, _calls(max(refreshes - found, 0)))
+    return demand
+
+
+def by_step(policy: Policy, videos: int, uploads: float) -> list[tuple[float, timedelta]]:
+    """Return how many videos are in each step of the cadence, and its interval."""
+    found: list[tuple[float, timedelta]] = []
+    since, left = timedelta(0), float(videos)
+    for step in policy.steps():
+        n = left
+        if step.younger_than is not None:
+            n = min(uploads * ((step.younger_than - since) / DAY), left)
+            since = step.younger_than
+        found.append((n, step.every))
+        left -= n
+    return found
+
+
+def watched(
+    session: Session, policy: Policy, start: datetime, hours: int, *, uploads: float
+) -> Demand:
+    """Return the demand of what is in the database: each item goes from slot to slot.
+
+    Args:
+        session: A unit of work.
+        policy: The cadence.
+        start: The present moment.
+        hours: How far to look.
+        uploads: New videos a day to expect; they are found when channels are looked through.
+    """
+    demand = Demand(start, hours)
+    end = start + hours * HOUR
+    found = _channels(demand, policy, planning.due_channels(session, now=start, end=end), uploads)
+    videos = [*planning.due_videos(session, now=start, end=end), *found]
+    _videos(demand, policy, videos)
+    return demand
+
+
+def _channels(
+    demand: Demand, policy: Policy, due: Iterable[planning.DueChannels], uploads: float
+) -> list[planning.DueVideos]:
+    """Add what the channels ask for; return the new videos that this brings."""
+    counters: dict[int, int] = defaultdict(int)
+    walks: dict[int, int] = defaultdict(int)
+    for row in due:
+        is_walk = row.kind == "channel.discover"
+        every = policy.discovery_every if is_walk else policy.channel_every
+        for hour in _hours(demand, row.due_at, every):
+            (walks if is_walk else counters)[hour] += row.count
+        if is_walk and row.count > row.known:
+            more = row.first_pages - (row.count - row.known)
+            demand.add(DISCOVERY, _hour(demand, row.due_at), max(more, 0))
+    for hour, n in counters.items():
+        demand.add(IN_FULL, hour, _calls(n))
+    n_walks = sum(walks.values())
+    found = []
+    for hour, n in walks.items():
+        new = uploads * (demand.hours / 24) * n / n_walks
+        # A page with something new on it is followed by a second one.
+        demand.add(DISCOVERY, hour, n * (2 - math.exp(-new / n)))
+        at = demand.start + hour * HOUR
+        if round(new):
+            found.append(planning.DueVideos(at, at, None, True, False, round(new)))
+    return found
+
+
+def _videos(demand: Demand, policy: Policy, due: Iterable[planning.DueVideos]) -> None:
+    in_full: dict[int, int] = defaultdict(int)
+    live: dict[int, int] = defaultdict(int)
+    counts: dict[int, int] = defaultdict(int)
+    end = demand.start + demand.hours * HOUR
+    for row in due:
+        at, first = row.due_at, True
+        while at < end:
+            kind = live if row.live else in_full if row.in_full and first else counts
+            kind[_hour(demand, at)] += row.count
+            at = next_slot(at, policy.video_interval(at - row.began_at, row.format), now=at)
+            first = False
+    for hour in {*in_full, *live, *counts}:
+        batches = _calls(counts[hour] + live[hour])
+        demand.add(COUNTS, hour, min(batches, counts[hour]))
+        # Streams lie scattered among the others; each batch with one of them costs a call more.
+        demand.add(IN_FULL, hour, _calls(in_full[hour]) + min(live[hour], batches))
+
+
+def _hours(demand: Demand, at: datetime, every: timedelta) -> Iterable[int]:
+    end = demand.start + demand.hours * HOUR
+    while at < end:
+        yield _hour(demand, at)
+        at = next_slot(at, every, now=at)
+
+
+def _hour(demand: Demand, at: datetime) -> int:
+    return max((at - demand.start) // HOUR, 0)
+
+
+def _calls(n: float) -> float:
+    """Return the calls for ``n`` items of one hour; less than one is the chance of a call."""
+    return n if n < 1 else math.ceil(n / IDS_PER_CALL)
