@@ -9,7 +9,7 @@ DEMO_HOME ?= .demo
 # `make demo CATALOG=DIR` serves a folder of real videos instead of invented ones.
 CATALOG ?=
 
-.PHONY: help install demo up down check test test-slow bench lock format clean
+.PHONY: help install demo up down check test test-slow replay bench lock format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -47,6 +47,10 @@ test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 c
 
 test-slow: $(STAMP) ## the slow tests (CI runs them after the others)
 	$(BIN)/pytest -m slow
+
+replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed (takes hours)
+	TUBEGRADER_REPLAY_DAYS=30 TUBEGRADER_REPLAY_CHANNELS=200 TUBEGRADER_REPLAY_VIDEOS=10000 \
+		$(BIN)/pytest -m slow tests/faults/test_replay_month.py
 
 bench: $(STAMP) ## the budgets, as ratios measured in one run
 	$(BIN)/python -m benchmarks

@@ -1,10 +1,11 @@
-"""A month of 200 channels and 10,000 videos, with real processes that are killed.
+"""Days of channels collected by real processes that are killed: how many, the environment says.
 
 Workers, beat, PostgreSQL and Redis run as `tubegrader up` runs them; only the clock is the offline
 YouTube's. It stands still while there is work and jumps to the next moment at which something is
 due. Every now and then a worker is killed, Redis is emptied or PostgreSQL dies.
 
-`TUBEGRADER_REPLAY_DAYS`, `_CHANNELS` and `_VIDEOS` in the environment make it shorter.
+`make replay` runs a month of 200 channels and 10,000 videos; without `TUBEGRADER_REPLAY_DAYS`,
+`_CHANNELS` and `_VIDEOS` in the environment it is two days of a few.
 """
 
 import json
@@ -45,7 +46,7 @@ EPOCH = datetime(2026, 10, 20, 9, 30, tzinfo=UTC)
 # Read before the tests are shielded from the settings of whoever runs them.
 SIZES = {
     name: int(os.environ.get(f"TUBEGRADER_REPLAY_{name.upper()}", standard))
-    for name, standard in {"days": 30, "channels": 200, "videos": 10_000}.items()
+    for name, standard in {"days": 2, "channels": 6, "videos": 120}.items()
 }
 LEASE = timedelta(minutes=2)
 SHORTEST_STEP = timedelta(minutes=10)
