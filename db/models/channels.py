@@ -57,9 +57,9 @@ class ChannelSnapshot(Base):
     )
     subscriber_count_high: Mapped[int | None] = mapped_column(
         Computed(
-            "least(subscriber_count + "
+            "subscriber_count + least("
             "10::numeric ^ greatest(length(subscriber_count::text) - 3, 0) - 1, "
-            "9223372036854775807)::bigint",
+            "9223372036854775807 - subscriber_count)::bigint",
             persisted=True,
         ),
         comment="the most subscribers that YouTube rounds down to subscriber_count",

@@ -72,12 +72,8 @@ def reserve_units(
     rows = [row for row in day if row.bucket == bucket]
     used = {row.purpose: row.units for row in rows}
     total = sum(used.values()) + units
-    held_back = sum(
-        max(share - used.get(other, 0), 0)
-        for other, share in (kept or {}).items()
-        if other != purpose
-    )
-    if total > limit - held_back or any(row.exhausted_at is not None for row in rows):
+    others = held_back(used, kept or {}, purpose=purpose)
+    if total > limit - others or any(row.exhausted_at is not None for row in rows):
         return None
     booking = insert(QuotaUsage).values(
         key_fingerprint=key_fingerprint,
@@ -92,6 +88,19 @@ def reserve_units(
         )
     )
     return total
+
+
+def held_back(booked: Mapping[str, int], kept: Mapping[str, int], *, purpose: str) -> int:
+    """Return the units kept for others than ``purpose`` that those have not used yet.
+
+    Args:
+        booked: Units of the day by purpose.
+        kept: Units kept by purpose.
+        purpose: Who asks.
+    """
+    return sum(
+        max(share - booked.get(other, 0), 0) for other, share in kept.items() if other != purpose
+    )
 
 
 def mark_exhausted(

@@ -62,9 +62,9 @@ def _subscriber_intervals() -> None:
             "subscriber_count_high",
             sa.BigInteger(),
             sa.Computed(
-                "least(subscriber_count + "
+                "subscriber_count + least("
                 "10::numeric ^ greatest(length(subscriber_count::text) - 3, 0) - 1, "
-                "9223372036854775807)::bigint",
+                "9223372036854775807 - subscriber_count)::bigint",
                 persisted=True,
             ),
             nullable=True,

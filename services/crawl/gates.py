@@ -20,11 +20,15 @@ from services.queue import QUEUE_OF_TASK, TASK_OF_WORK
 from services.youtube.quota import (
     BATCH_STATS,
     SHARED,
+    Purpose,
     daily_limits,
+    kept_units,
     key_fingerprint,
     pacific_day,
     quota_error,
     reset_at,
+    share_error,
+    shares,
 )
 
 BUCKETS_OF_WORK = {
@@ -34,6 +38,12 @@ BUCKETS_OF_WORK = {
     "video.snapshot": {SHARED, BATCH_STATS},
 }
 """A kind of work stands still when all of its buckets are used up."""
+PURPOSE_OF_WORK: dict[str, Purpose] = {
+    "channel.discover": "discovery",
+    "channel.snapshot": "statistics",
+    "video.snapshot": "statistics",
+}
+"""A purpose whose share of the shared bucket is used up finds that bucket empty until later."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Ga
     paused = paused_queues(session)
     breakers = {gate.what: gate for gate in _breakers(session, now=now)}
     used_up = {gate.what: gate for gate in _used_up(context, session, now=now)}
+    shares_used = {} if SHARED in used_up else _shares_used(context, session, now=now)
     found: dict[str, Gate] = {}
     for kind, task in TASK_OF_WORK.items():
         queue, host = QUEUE_OF_TASK[task], HOST_OF_WORK.get(kind)
@@ -74,6 +85,8 @@ def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Ga
             found[kind] = breakers[host]
         elif buckets and buckets <= used_up.keys():
             found[kind] = used_up[min(buckets)]
+        elif kind in shares_used and buckets <= {*used_up, SHARED}:
+            found[kind] = shares_used[kind]
     return found
 
 
@@ -114,3 +127,25 @@ def _used_up(context: Context, session: Session, *, now: datetime) -> list[Gate]
         for bucket, limit in limits.items()
         if bucket in spent and (spent[bucket].exhausted or spent[bucket].units >= limit)
     ]
+
+
+def _shares_used(context: Context, session: Session, *, now: datetime) -> dict[str, Gate]:
+    """Return the gate for each kind of work that finds nothing but what is kept for others."""
+    key = context.settings.youtube_api_key
+    limit = context.settings.youtube_daily_units
+    own = shares(context.settings)
+    kept = kept_units(own, SHARED, limit, now=now)
+    if key is None or not kept:
+        return {}
+    day = pacific_day(now)
+    fingerprint = key_fingerprint(key.get_secret_value())
+    rows = quota_rows.booked_between(session, key_fingerprint=fingerprint, first=day, last=day)
+    booked = {row.purpose: row.units for row in rows if row.bucket == SHARED}
+    end = own.end_at(now)
+    found = {}
+    for kind, purpose in PURPOSE_OF_WORK.items():
+        held_back = quota_rows.held_back(booked, kept, purpose=purpose)
+        if sum(booked.values()) + held_back >= limit:
+            error = share_error(SHARED, purpose, end)
+            found[kind] = Gate(SHARED, "quota", end, error.reason, str(error))
+    return found

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from db.session import make_engine, make_session_factory
 from services.context import Context
+from services.crawl import gates
 from services.crawl.spending import spending
 from services.errors import QuotaError, UsageError
 from services.settings import Settings
@@ -202,6 +203,23 @@ def test_what_was_spent_is_shown_by_bucket_purpose_and_day(context: Context, ses
         ("units", 4, True),
     ]
     assert shown.as_json()["reset_at"] == "2026-07-16T07:00:00+00:00"
+
+
+def test_work_whose_share_is_used_is_not_even_claimed(context: Context, sessions):
+    ledger = ledger_of(sessions, TurnableClock(NOON), units=100, key=key_fingerprint("a-key"))
+    book(ledger, "discovery", 200)
+    own = spender(context, NOON, youtube_daily_units=100)
+
+    def closed(now):
+        with sessions() as session:
+            return {k: g.until for k, g in gates.closed(own, session, now=now).items()}
+
+    assert closed(NOON) == {"channel.discover": LATE}
+    assert closed(LATE) == {}
+    book(ledger, "statistics", 200)
+    # Counts have a bucket of their own as well.
+    assert closed(NOON) == {"channel.discover": LATE, "channel.snapshot": LATE}
+    own.close()
 
 
 def test_without_a_key_there_is_no_quota_to_show(context: Context):
