@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     thumbnail_url: Url = "https://i.ytimg.com"
     """The thumbnail host; addresses are built from it, never taken from an answer."""
     feed_url: Url = "https://www.youtube.com"
+    feed_hints: bool = False
+    """Look into a channel's feed every hour and spend quota on its uploads when it is worth it."""
     thumbnail_variant: str = "mqdefault"
     thumbnail_concurrency: int = Field(default=128, ge=1, le=1024)
     thumbnail_max_bytes: int = Field(default=2_000_000, ge=1_000)

@@ -6,8 +6,11 @@ tell whether it got what was put. The one caller of obstore.
 
 import asyncio
 import hashlib
+import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +21,7 @@ from obstore.store import from_url
 
 from services.errors import PermanentError, TransientError, UsageError
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 SCHEMES = ("file://", "s3://", "gs://", "az://", "memory://")
 IN_FLIGHT = 64
 """Requests at once: stores far away answer in 100 to 200 ms, whatever is asked."""
@@ -130,6 +134,23 @@ class ObjectStore:
             for page in obstore.list(self._backend)
             for entry in page
         )
+
+    def names_before(self, moment: datetime) -> Iterator[list[str]]:
+        """Yield the hashes of the objects last written before a moment, page by page."""
+        with _clear_errors("list"):
+            for page in obstore.list(self._backend):
+                names = [
+                    str(entry["path"]).rsplit("/", 1)[-1]
+                    for entry in page
+                    if entry["last_modified"] < moment
+                ]
+                yield [name for name in names if _SHA256.fullmatch(name)]
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Delete objects; those that are not there are gone already."""
+        for sha256 in names:
+            with _clear_errors(sha256), suppress(FileNotFoundError):
+                obstore.delete(self._backend, object_name(sha256))
 
     def check(self) -> None:
         """Write, read and delete a small object; raise if any of it fails."""

@@ -1,19 +1,21 @@
 """All tables. Importing this module fills ``Base.metadata``."""
 
-from db.models.channels import Channel, ChannelSnapshot
+from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.learning import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
 from db.models.schedules import Breaker, Notification, Pause, Schedule, ScheduleSlot
 from db.models.videos import Thumbnail, Video, VideoSnapshot, VideoThumbnail
-from db.models.work import Job, QuotaUsage, WorkItem
+from db.models.work import Job, MissedSlot, QuotaUsage, WorkItem
 
 __all__ = [
     "Breaker",
     "Channel",
     "ChannelSnapshot",
+    "ChannelTag",
     "Dataset",
     "Evaluation",
     "EvaluationMetric",
     "Job",
+    "MissedSlot",
     "ModelVersion",
     "Notification",
     "Pause",

@@ -9,6 +9,7 @@ from db.base import SHA256_PATTERN, VIDEO_ID_PATTERN, Base, ChannelId, Sha256, V
 
 VIDEO_STATES = ("public", "gone")
 LIVE_STATES = ("none", "upcoming", "live")
+VIDEO_FORMATS = ("short", "long", "live", "premiere")
 VIEW_DEFINITIONS = ("watched", "started")
 
 
@@ -21,6 +22,8 @@ class Video(Base):
         CheckConstraint(f"state IN {VIDEO_STATES}", name="state_known"),
         CheckConstraint(f"live_broadcast_content IN {LIVE_STATES}", name="live_known"),
         CheckConstraint("duration_s >= 0", name="duration_not_negative"),
+        CheckConstraint(f"format IN {VIDEO_FORMATS}", name="format_known"),
+        CheckConstraint("(state = 'gone') = (gone_at IS NOT NULL)", name="gone"),
         Index("ix_videos_channel_id_published_at", "channel_id", "published_at"),
     )
 
@@ -41,6 +44,15 @@ class Video(Base):
     state: Mapped[str] = mapped_column(server_default="public")
     first_seen_at: Mapped[datetime]
     refreshed_at: Mapped[datetime | None]
+    format: Mapped[str | None] = mapped_column(
+        comment="short, long, live or premiere; NULL: not known yet"
+    )
+    gone_at: Mapped[datetime | None] = mapped_column(
+        comment="when YouTube was first found not to show it"
+    )
+    unlisted_at: Mapped[datetime | None] = mapped_column(
+        comment="when it was found to be missing from the uploads, but shown to who knows its id"
+    )
 
 
 class VideoSnapshot(Base):

@@ -65,11 +65,39 @@ class WorkItem(Base):
     ready_at: Mapped[datetime | None]
     lease_token: Mapped[uuid.UUID | None]
     attempts: Mapped[int] = mapped_column(server_default="0", comment="times a worker began it")
+    interval_s: Mapped[int | None] = mapped_column(
+        comment="how long after the slot the next one falls due; NULL before the first"
+    )
     done_at: Mapped[datetime | None] = mapped_column(comment="when it last succeeded")
     error_kind: Mapped[str | None]
     error_reason: Mapped[str | None]
     error_message: Mapped[str | None]
     error_at: Mapped[datetime | None]
+
+
+class MissedSlot(Base):
+    """Slots in a row that passed without being collected, noted when the item went on after them.
+
+    Nothing is written while all goes well; what is missing now follows from ``work_items``.
+    """
+
+    __tablename__ = "missed_slots"
+    __table_args__ = (
+        CheckConstraint("last_slot >= first_slot", name="in_order"),
+        CheckConstraint("interval_s > 0", name="interval_positive"),
+        Index("ix_missed_slots_channel_id", "channel_id"),
+    )
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True, comment="channel or video id")
+    first_slot: Mapped[datetime] = mapped_column(primary_key=True)
+    channel_id: Mapped[ChannelId] = mapped_column(
+        ForeignKey("channels.channel_id", ondelete="CASCADE")
+    )
+    last_slot: Mapped[datetime]
+    interval_s: Mapped[int] = mapped_column(comment="from one slot to the next")
+    reason: Mapped[str] = mapped_column(comment="why nothing was collected meanwhile")
+    noted_at: Mapped[datetime]
 
 
 class Job(Base):

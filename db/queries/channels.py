@@ -4,14 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, select, text, update
+from sqlalchemy import case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Channel, ChannelSnapshot
+from db.models.channels import NOT_SHOWN_STATES
 from db.queries.arrays import among
-
-_NOT_SHOWN = ("closed", "suspended", "gone")
 
 
 def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> list[str]:
@@ -27,35 +26,35 @@ def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> lis
     return list(session.scalars(statement, {"ids": sorted(channel_ids), "now": now}))
 
 
-def overview(session: Session) -> list[Mapping[str, Any]]:
-    """Return every channel with its newest subscriber count and how many videos are known."""
+def ids(session: Session, *, paused: bool = True) -> list[str]:
+    """Return the ids of all channels; ``paused`` False leaves out those that are."""
+    statement = select(Channel.channel_id).order_by(Channel.channel_id)
+    if not paused:
+        statement = statement.where(Channel.paused_at.is_(None))
+    return list(session.scalars(statement))
+
+
+def known(session: Session, channel_ids: Collection[str]) -> set[str]:
+    """Return those of the ids that are watched."""
+    return set(
+        session.scalars(select(Channel.channel_id).where(among(Channel.channel_id, channel_ids)))
+    )
+
+
+def by_handles(session: Session, handles: Collection[str]) -> dict[str, str]:
+    """Return the channel id of each handle (with ``@``, in lower case) that is known."""
+    lowered = func.lower(Channel.handle)
     rows = session.execute(
-        text(
-            """
-            SELECT c.channel_id, c.handle, c.title, c.state, c.refreshed_at, (
-                SELECT subscriber_count FROM channel_snapshots s
-                WHERE s.channel_id = c.channel_id ORDER BY slot DESC LIMIT 1
-            ) AS subscriber_count, (
-                SELECT count(*) FROM videos v WHERE v.channel_id = c.channel_id
-            ) AS n_videos
-            FROM channels c
-            ORDER BY c.title, c.channel_id
-            """
-        )
-    ).mappings()
-    return [dict(row) for row in rows]
+        select(lowered, Channel.channel_id)
+        .where(lowered.in_(handles))
+        .order_by(Channel.refreshed_at)
+    )
+    return dict(rows.all())
 
 
-def ids(session: Session) -> list[str]:
-    """Return the ids of all channels."""
-    return list(session.scalars(select(Channel.channel_id).order_by(Channel.channel_id)))
-
-
-def uploads_playlist(session: Session, channel_id: str) -> str | None:
-    """Return the id of a channel's uploads playlist, once it is known."""
-    return session.scalars(
-        select(Channel.uploads_playlist_id).where(Channel.channel_id == channel_id)
-    ).one_or_none()
+def get(session: Session, channel_id: str) -> Channel | None:
+    """Return a channel; None if it is not watched."""
+    return session.get(Channel, channel_id, populate_existing=True)
 
 
 def refresh(session: Session, facts: Mapping[str, Any], *, now: datetime) -> None:
@@ -72,36 +71,148 @@ def mark_shown(session: Session, channel_ids: Collection[str]) -> None:
     """Note that YouTube shows these channels: those that were closed or gone have come back."""
     session.execute(
         update(Channel)
-        .where(among(Channel.channel_id, channel_ids), Channel.state.in_(_NOT_SHOWN))
-        .values(state="active")
+        .where(among(Channel.channel_id, channel_ids), Channel.state.in_(NOT_SHOWN_STATES))
+        .values(state="active", ask_again_at=None)
     )
 
 
-def mark_not_shown(session: Session, channel_ids: Collection[str], state: str) -> None:
+def mark_not_shown(
+    session: Session, channel_ids: Collection[str], state: str, *, ask_again_at: datetime
+) -> None:
     """Note that YouTube no longer shows these channels: ``closed``, ``suspended`` or ``gone``.
 
     ``gone`` is what the others look like from a distance, so it replaces neither of them.
     """
-    known = () if state != "gone" else ("closed", "suspended")
+    kept = ("closed", "suspended") if state == "gone" else ()
     session.execute(
         update(Channel)
-        .where(among(Channel.channel_id, channel_ids), Channel.state.not_in(known))
-        .values(state=state)
+        .where(among(Channel.channel_id, channel_ids))
+        .values(
+            state=case((Channel.state.in_(kept), Channel.state), else_=state),
+            ask_again_at=ask_again_at,
+        )
     )
 
 
-def finish_discovery(
-    session: Session, channel_id: str, *, is_empty: bool, is_truncated: bool | None
+def take_to_ask_again(session: Session, *, now: datetime, next_at: datetime) -> list[str]:
+    """Return the channels that are to be looked for again, and set when that is done next."""
+    return list(
+        session.scalars(
+            update(Channel)
+            .where(Channel.ask_again_at <= now)
+            .values(ask_again_at=next_at)
+            .returning(Channel.channel_id)
+        )
+    )
+
+
+def keep_walk(
+    session: Session, channel_id: str, *, token: str | None, started_at: datetime, listed: int
 ) -> None:
-    """Note what a walk through all uploads showed; ``is_truncated`` None leaves that as it was.
+    """Note at which page a walk through the uploads goes on; None: it begins anew."""
+    session.execute(
+        update(Channel)
+        .where(Channel.channel_id == channel_id)
+        .values(
+            walk_token=token,
+            walk_started_at=None if token is None else started_at,
+            walk_listed=listed if token is not None else 0,
+        )
+    )
+
+
+def finish_walk(
+    session: Session,
+    channel_id: str,
+    *,
+    is_empty: bool,
+    is_truncated: bool | None,
+    is_whole: bool,
+    now: datetime,
+) -> None:
+    """Note what a walk through the uploads showed; ``is_truncated`` None leaves that as it was.
 
     An empty list alone says nothing about a channel that is not shown: its list is empty too.
     """
-    empty = case((Channel.state.in_(_NOT_SHOWN), Channel.state), else_="empty")
-    values: dict[str, Any] = {"state": empty if is_empty else "active"}
+    empty = case((Channel.state.in_(NOT_SHOWN_STATES), Channel.state), else_="empty")
+    values: dict[str, Any] = {"listed_at": now}
+    values |= {"state": empty} if is_empty else {"state": "active", "ask_again_at": None}
+    values |= {"walk_token": None, "walk_started_at": None, "walk_listed": 0}
     if is_truncated is not None:
         values["uploads_truncated"] = is_truncated
+    if is_whole:
+        values["walked_at"] = now
     session.execute(update(Channel).where(Channel.channel_id == channel_id).values(**values))
+
+
+def label_by_hand(session: Session, channel_ids: Collection[str], language: str) -> None:
+    """Say which language the channels speak; nothing overwrites that but another hand."""
+    session.execute(
+        update(Channel)
+        .where(among(Channel.channel_id, channel_ids))
+        .values(language=language, language_source="hand")
+    )
+
+
+def label_by_metadata(session: Session, channel_ids: Collection[str]) -> None:
+    """Label the language of channels that no hand has labelled.
+
+    The channel's own default language decides; where it has none, the language of most of its
+    newest 200 videos that name one.
+    """
+    session.execute(
+        text(
+            """
+            UPDATE channels c
+            SET language = found.language, language_source = 'metadata'
+            FROM (
+                SELECT k.channel_id, coalesce(own.language, spoken.language) AS language
+                FROM channels k
+                CROSS JOIN LATERAL (
+                    SELECT substring(lower(k.default_language) FROM '^([a-z]{2,3})(?![a-z])')
+                        AS language
+                ) own
+                LEFT JOIN LATERAL (
+                    SELECT language FROM (
+                        SELECT language, count(*) AS n, sum(count(*)) OVER () AS total FROM (
+                            SELECT substring(
+                                lower(coalesce(v.default_audio_language, v.default_language))
+                                FROM '^([a-z]{2,3})(?![a-z])'
+                            ) AS language
+                            FROM videos v
+                            WHERE v.channel_id = k.channel_id AND own.language IS NULL
+                            ORDER BY v.published_at DESC
+                            LIMIT 200
+                        ) newest
+                        WHERE language IS NOT NULL
+                        GROUP BY language
+                    ) counted
+                    WHERE n * 2 > total
+                ) spoken ON true
+                WHERE k.channel_id = ANY(:ids) AND k.language_source IS DISTINCT FROM 'hand'
+            ) found
+            WHERE c.channel_id = found.channel_id AND found.language IS NOT NULL
+              AND c.language IS DISTINCT FROM found.language
+            """
+        ),
+        {"ids": list(channel_ids)},
+    )
+
+
+def set_paused(
+    session: Session, channel_ids: Collection[str], *, paused: bool, now: datetime
+) -> list[str]:
+    """Pause or resume channels; return the ids of those that were not so already."""
+    change = Channel.paused_at.is_(None) if paused else Channel.paused_at.is_not(None)
+    values = {"paused_at": now} if paused else {"paused_at": None, "resumed_at": now}
+    return list(
+        session.scalars(
+            update(Channel)
+            .where(among(Channel.channel_id, channel_ids), change)
+            .values(**values)
+            .returning(Channel.channel_id)
+        )
+    )
 
 
 def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -25,6 +25,14 @@ class CurrentThumbnail:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """When a video was published, or a stream started, and its format if that is known."""
+
+    began_at: datetime
+    format: str | None
+
+
+@dataclass(frozen=True)
 class ToScore:
     """What a model is asked about one video; subscribers None = hidden."""
 
@@ -75,9 +83,13 @@ def first_seen(session: Session, video_ids: Collection[str]) -> dict[str, dateti
 
 
 def refresh(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> None:
-    """Write what was read of videos: mappings of column names, ``video_id`` among them."""
+    """Write what was read of videos: mappings of column names, ``video_id`` among them.
+
+    Who is read is shown: each is public afterwards.
+    """
     if rows:
-        session.execute(update(Video), [{**row, "refreshed_at": now} for row in rows])
+        shown = {"refreshed_at": now, "state": "public", "gone_at": None}
+        session.execute(update(Video), [{**row, **shown} for row in rows])
 
 
 def unsettled(session: Session, video_ids: Collection[str]) -> set[str]:
@@ -92,22 +104,76 @@ def unsettled(session: Session, video_ids: Collection[str]) -> set[str]:
     )
 
 
-def published_at(session: Session, video_ids: Collection[str]) -> dict[str, datetime]:
-    """Return when each video was published; for a stream, when it started."""
+def traits(session: Session, video_ids: Collection[str]) -> dict[str, Traits]:
+    """Return what decides when each video is read again and what its views are."""
     rows = session.execute(
-        select(Video.video_id, func.coalesce(Video.actual_start_at, Video.published_at)).where(
-            among(Video.video_id, video_ids)
-        )
+        select(
+            Video.video_id,
+            func.coalesce(Video.actual_start_at, Video.published_at),
+            Video.format,
+        ).where(among(Video.video_id, video_ids))
     )
-    return dict(rows.all())
+    return {video_id: Traits(began_at, format_) for video_id, began_at, format_ in rows}
 
 
-def set_state(session: Session, video_ids: Collection[str], state: str) -> None:
-    """Mark videos as public or gone, those of them that are not."""
+def mark_shown(session: Session, video_ids: Collection[str]) -> None:
+    """Note that YouTube shows these videos, those of them that were gone."""
     session.execute(
         update(Video)
-        .where(among(Video.video_id, video_ids), Video.state != state)
-        .values(state=state)
+        .where(among(Video.video_id, video_ids), Video.state != "public")
+        .values(state="public", gone_at=None)
+    )
+
+
+def mark_gone(session: Session, video_ids: Collection[str], *, now: datetime) -> None:
+    """Note that YouTube no longer shows these videos; since when stays as it was first noted."""
+    session.execute(
+        update(Video)
+        .where(among(Video.video_id, video_ids), Video.state != "gone")
+        .values(state="gone", gone_at=now)
+    )
+
+
+def mark_listed(session: Session, video_ids: Collection[str]) -> list[str]:
+    """Note that uploads list these videos; return those that had been gone until now."""
+    session.execute(
+        update(Video)
+        .where(among(Video.video_id, video_ids), Video.unlisted_at.is_not(None))
+        .values(unlisted_at=None)
+    )
+    return list(
+        session.scalars(
+            update(Video)
+            .where(among(Video.video_id, video_ids), Video.state == "gone")
+            .values(state="public", gone_at=None)
+            .returning(Video.video_id)
+        )
+    )
+
+
+def mark_unlisted(session: Session, video_ids: Collection[str], *, now: datetime) -> None:
+    """Note that uploads no longer list these videos, although they are shown."""
+    session.execute(
+        update(Video)
+        .where(among(Video.video_id, video_ids), Video.unlisted_at.is_(None))
+        .values(unlisted_at=now)
+    )
+
+
+def expected_in_list(
+    session: Session, channel_id: str, *, published_after: datetime, seen_before: datetime
+) -> set[str]:
+    """Return the public videos that a list of uploads down to a moment should have shown."""
+    return set(
+        session.scalars(
+            select(Video.video_id).where(
+                Video.channel_id == channel_id,
+                Video.published_at > published_after,
+                Video.first_seen_at < seen_before,
+                Video.state == "public",
+                Video.unlisted_at.is_(None),
+            )
+        )
     )
 
 

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, func, or_, select, text, update
+from sqlalchemy import ColumnElement, all_, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from db.models import WorkItem
+from db.models import Channel, WorkItem
 from db.models.work import WORK_KINDS
+from db.queries import completeness
 from db.queries.arrays import among
 
 MAX_ATTEMPTS = 8
@@ -103,6 +104,7 @@ def make_due(
     Returns:
         How many items became due.
     """
+    completeness.note_given_up(session, kinds=kinds, channel_ids=channel_ids, now=now)
     parked = (WorkItem.state == "due") & (WorkItem.slot <= now)
     statement = (
         update(WorkItem)
@@ -150,13 +152,13 @@ def claim(
 ) -> uuid.UUID | None:
     """Lease up to ``limit`` ready items to one new token; None if nothing is ready.
 
-    Concurrent claims skip each other's rows. Items whose lease ran out are ready again; after
-    MAX_ATTEMPTS beginnings they fail instead.
+    Concurrent claims skip each other's rows, and what belongs to a paused channel. Items whose
+    lease ran out are ready again; after MAX_ATTEMPTS beginnings they fail instead.
     """
     token = uuid.uuid4()
     picked = (
         select(WorkItem.kind, WorkItem.entity_id)
-        .where(WorkItem.kind == kind, WorkItem.ready_at <= now)
+        .where(WorkItem.kind == kind, WorkItem.ready_at <= now, _not_paused())
         .order_by(WorkItem.ready_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -223,17 +225,29 @@ def complete(
     next_slots: Mapping[str, datetime | None],
     *,
     now: datetime,
+    intervals: Mapping[str, timedelta] | None = None,
 ) -> int:
     """End items of a lease well; each becomes due at its next slot, or idle where that is None.
+
+    Args:
+        session: The unit of work.
+        token: The lease.
+        next_slots: When each is due next.
+        now: The present moment.
+        intervals: From one slot to the next, by entity. Given, the slots that were missed are
+            noted, and from when on the next one is missed can be told.
 
     Returns:
         How many items the lease still held and are now done.
     """
+    intervals = intervals or {}
+    if intervals:
+        completeness.note_missed(session, token, intervals, now=now)
     done = 0
-    by_slot: dict[datetime | None, list[str]] = {}
+    alike: dict[tuple[datetime | None, timedelta | None], list[str]] = {}
     for entity_id, slot in next_slots.items():
-        by_slot.setdefault(slot, []).append(entity_id)
-    for slot, entity_ids in by_slot.items():
+        alike.setdefault((slot, intervals.get(entity_id)), []).append(entity_id)
+    for (slot, interval), entity_ids in alike.items():
         statement = (
             update(WorkItem)
             .where(WorkItem.lease_token == token, among(WorkItem.entity_id, entity_ids))
@@ -241,6 +255,7 @@ def complete(
                 state="idle" if slot is None else "due",
                 slot=slot,
                 ready_at=slot,
+                interval_s=None if interval is None else int(interval.total_seconds()),
                 lease_token=None,
                 attempts=0,
                 done_at=now,
@@ -290,6 +305,33 @@ def fail(
     return len(session.execute(statement).all())
 
 
+def revive(
+    session: Session,
+    kinds: Collection[str],
+    *,
+    reasons: Collection[str],
+    now: datetime,
+    entity_ids: Collection[str],
+) -> int:
+    """Make items due again, for the slot they failed at, that failed for one of the reasons.
+
+    Returns:
+        How many there were.
+    """
+    statement = (
+        update(WorkItem)
+        .where(
+            WorkItem.state == "failed",
+            WorkItem.kind.in_(kinds),
+            among(WorkItem.entity_id, entity_ids),
+            WorkItem.error_reason.in_(reasons),
+        )
+        .values(state="due", ready_at=now, attempts=0)
+        .returning(WorkItem.entity_id)
+    )
+    return len(session.execute(statement).all())
+
+
 def lock_held(session: Session, token: uuid.UUID) -> set[str]:
     """Return the entities that a lease still holds; nobody else can claim them before the commit.
 
@@ -297,13 +339,6 @@ def lock_held(session: Session, token: uuid.UUID) -> set[str]:
     """
     statement = select(WorkItem.entity_id).where(WorkItem.lease_token == token).with_for_update()
     return set(session.scalars(statement))
-
-
-def last_done(session: Session, kind: str, entity_id: str) -> datetime | None:
-    """Return when work of this kind last succeeded on an entity; None if it never did."""
-    return session.scalars(
-        select(WorkItem.done_at).where(WorkItem.kind == kind, WorkItem.entity_id == entity_id)
-    ).one()
 
 
 def count_leased(session: Session, kind: str, *, now: datetime) -> int:
@@ -329,6 +364,8 @@ def progress(
     ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
     under way when the crawl started and ended in that very moment.
 
+    What belongs to a paused channel does not count: nobody works on it.
+
     ``held`` maps kinds of work that nothing is claimed of to when that is over: their items are
     not ready before.
     """
@@ -349,7 +386,9 @@ def progress(
                 ) AS is_done
                 FROM work_items
                 LEFT JOIN held USING (kind)
-                WHERE channel_id = ANY(:channels)
+                WHERE channel_id = ANY(:channels) AND channel_id NOT IN (
+                    SELECT channel_id FROM channels WHERE paused_at IS NOT NULL
+                )
             )
             SELECT
                 count(*) AS total,
@@ -387,6 +426,12 @@ def progress(
         waiting_reason=row.reason if parked else None,
         waiting_message=row.message if parked else None,
     )
+
+
+def _not_paused() -> ColumnElement[bool]:
+    paused = select(Channel.channel_id).where(Channel.paused_at.is_not(None))
+    # An array is made once a statement; the few paused channels are looked up in it row by row.
+    return WorkItem.channel_id != all_(func.array(paused.scalar_subquery()))
 
 
 def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> ColumnElement[object]:

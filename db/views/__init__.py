@@ -2,7 +2,12 @@
 
 from importlib import resources
 
-CURRENT = {"scored_videos": 1, "model_comparison": 1}
+CURRENT = {
+    "scored_videos": 1,
+    "model_comparison": 1,
+    "completeness_gaps": 1,
+    "completeness": 1,
+}
 """The version of each view that the newest migration leaves in the database."""
 
 

@@ -1,4 +1,4 @@
-"""``tubegrader crawl``, ``channels``, ``sql`` and ``migrate``: collecting, and asking the data."""
+"""``tubegrader crawl``, ``sql`` and ``migrate``: collecting, and asking the data."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,33 +43,6 @@ def crawl(
         print_json(job.as_json())
         return
     typer.echo(describe_crawl(job.result or {}))
-
-
-def channels(as_json: AsJson = False) -> None:
-    """List the channels that are watched."""
-    from services.cli.common import open_context, print_json, print_table
-    from services.crawl import channels as watched
-
-    with open_context() as context:
-        found = watched.overview(context)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ["channel", "handle", "title", "state", "subscribers", "videos"],
-        [
-            [
-                c["channel_id"],
-                c["handle"],
-                c["title"],
-                c["state"],
-                "hidden" if c["subscriber_count"] is None else f"{c['subscriber_count']:,}",
-                f"{c['n_videos']:,}",
-            ]
-            for c in found
-        ],
-        right=["subscribers", "videos"],
-    )
 
 
 def sql(

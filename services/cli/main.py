@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli import control, data, demo, emulator, jobs, learning, quota, schedules, stack
+from services.cli import (
+    channels,
+    completeness,
+    control,
+    data,
+    demo,
+    emulator,
+    jobs,
+    learning,
+    schedules,
+    stack,
+)
 
 app = typer.Typer(
     name="tubegrader",
@@ -47,9 +58,8 @@ def options(
 
 WATCH, LEARN, RUN, TRY = "Collect", "Learn and compare", "Run the stack", "Try it offline"
 app.command(rich_help_panel=WATCH)(data.crawl)
-app.command(rich_help_panel=WATCH)(data.channels)
-app.command(rich_help_panel=WATCH)(quota.plan)
-app.command(rich_help_panel=WATCH)(quota.quota)
+app.add_typer(channels.app, name="channels", rich_help_panel=WATCH)
+app.command(rich_help_panel=WATCH)(completeness.completeness)
 app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)

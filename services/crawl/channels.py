@@ -1,10 +1,9 @@
 """Channels: added by what users type, and their counters read on a cadence."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,9 @@ from services.crawl import cadence, leases
 from services.errors import PermanentError, UsageError
 from services.youtube.facts import ChannelFacts
 from services.youtube.identifiers import ReferenceKind, parse_channel_reference
+
+ASK_AGAIN_EVERY = timedelta(days=30)
+NOT_SHOWN_REASONS = ("channelNotFound", "channelClosed", "channelSuspended")
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,19 @@ def add(context: Context, typed: Sequence[str]) -> AddedChannels:
         found.update(answer.items)
     now = context.clock()
     with unit_of_work(context.sessions) as session:
-        new = channels.add(session, list(found), now=now)
-        for facts in found.values():
-            _refresh(session, facts, now=now)
-        for kind in ("channel.snapshot", "channel.discover"):
-            work.add_items(session, kind, [(c, c) for c in found], slot=now)
+        new = watch(session, list(found.values()), now=now)
     return AddedChannels(channel_ids=sorted(found), new=len(new))
 
 
-def overview(context: Context) -> list[dict[str, Any]]:
-    """Return the channels that are watched, with their newest counts."""
-    with unit_of_work(context.sessions) as session:
-        return [dict(row) for row in channels.overview(session)]
+def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -> list[str]:
+    """Watch channels from now on; return the ids of those that are new."""
+    new = channels.add(session, [facts.channel_id for facts in found], now=now)
+    for facts in found:
+        _refresh(session, facts, now=now)
+    channels.label_by_metadata(session, [facts.channel_id for facts in found])
+    for kind in ("channel.snapshot", "channel.discover"):
+        work.add_items(session, kind, [(f.channel_id, f.channel_id) for f in found], slot=now)
+    return new
 
 
 def snapshot_channels(context: Context, token: uuid.UUID) -> int:
@@ -102,13 +105,28 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             for facts in answer.items.values():
                 _refresh(session, facts, now=now)
             channels.mark_shown(session, list(answer.items))
-            channels.mark_not_shown(session, answer.missing, "gone")
-            next_slots = {
-                c: cadence.next_slot(items[c].slot, context.cadence.channel_every, now=now)
-                for c in answer.items
-            }
-            work.complete(session, token, next_slots, now=now)
+            channels.label_by_metadata(session, list(answer.items))
+            channels.mark_not_shown(
+                session, answer.missing, "gone", ask_again_at=now + ASK_AGAIN_EVERY
+            )
+            every = context.cadence.channel_every
+            next_slots = {c: cadence.next_slot(items[c].slot, every, now=now) for c in answer.items}
+            intervals = dict.fromkeys(next_slots, every)
+            work.complete(session, token, next_slots, now=now, intervals=intervals)
     return added
+
+
+def ask_again(context: Context) -> int:
+    """Make those channels due that YouTube has not shown for long; return how many.
+
+    Channels that were closed, suspended or gone do come back, but rarely.
+    """
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        found = channels.take_to_ask_again(session, now=now, next_at=now + ASK_AGAIN_EVERY)
+        kinds = ("channel.snapshot", "channel.discover")
+        work.revive(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
+    return len(found)
 
 
 def _refresh(session: Session, facts: ChannelFacts, *, now: datetime) -> None:

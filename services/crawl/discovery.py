@@ -1,7 +1,15 @@
-"""Which videos a channel has: its uploads playlist, read newest first."""
+"""Which videos a channel has: its uploads playlist, read newest first.
+
+A channel's first walk goes through all of its uploads; later ones end at the first page on which
+every video was known before. Once a month a walk goes to the end again: a video that was private
+and is public again appears at its old place. Where a walk stands is a row, so that another worker
+goes on with it.
+"""
 
 import uuid
-from datetime import datetime
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -9,6 +17,7 @@ from db.queries import channels, videos, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence, leases
+from services.crawl.channels import ASK_AGAIN_EVERY
 from services.errors import (
     BlockedError,
     PermanentError,
@@ -18,15 +27,26 @@ from services.errors import (
 )
 from services.youtube.facts import UploadsPage
 from services.youtube.failures import ApiKeyError
+from services.youtube.feed import Feed, fetch_feed
 
 PLAYLIST_END = 20_000
 """YouTube lists about so many uploads and no more; a channel that long is marked truncated."""
-
+WHOLE_WALK_EVERY = timedelta(days=30)
+WALK_KEPT = timedelta(days=1)
+"""A walk that stood still for longer begins anew: what was deleted meanwhile has moved its pages,
+and would have it skip as many videos."""
+FEED_EVERY = timedelta(hours=1)
+TRUST_FEED_FOR = timedelta(days=3)
+"""So long a feed without anything new stands in for the uploads."""
 
 MOST_TRANSIENT = 2
 """After so many channels in a row that failed in passing, the others of the batch would too: each
 takes a minute to time out, and the lease runs."""
+MOST_TRANSIENT = 2
+"""After so many channels in a row that failed in passing, the others of the batch would too: each
+takes a minute to time out, and the lease runs."""
 CHANNEL_STATE_OF_REASON = {"channelClosed": "closed", "channelSuspended": "suspended"}
+GONE_REASONS = ("videoGone", "thumbnailMissing")
 
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
@@ -53,56 +73,168 @@ def discover_channels(context: Context, token: uuid.UUID) -> int:
     return new
 
 
+@dataclass
+class _Walk:
+    """A walk through one channel's uploads.
+
+    Attributes:
+        channel_id: Whose uploads.
+        playlist_id: Where they are listed.
+        known_until: A page whose videos were all seen by then ends the walk; None: nothing does.
+        page_token: The page that is next; None is the newest.
+        listed: How many uploads were listed so far, by those who began it as well.
+        started_at: When its first page was read.
+        shown: The videos that this worker saw listed, with their moments of publication.
+        from_newest: Whether this worker read the first page too.
+        new: How many videos are new.
+    """
+
+    channel_id: str
+    playlist_id: str
+    known_until: datetime | None
+    page_token: str | None
+    listed: int
+    started_at: datetime
+    shown: dict[str, datetime] = field(default_factory=dict)
+    from_newest: bool = True
+    new: int = 0
+
+    def restart(self, now: datetime) -> None:
+        """Begin anew; what was added stays."""
+        self.page_token, self.listed, self.started_at = None, 0, now
+        self.shown, self.from_newest = {}, True
+
+
 def _discover(context: Context, token: uuid.UUID, item: work.LeasedItem) -> int | None:
-    """Page through one channel's uploads until the end, or until a page was known before.
+    """Read one channel's uploads, unless its feed tells that there is nothing new.
 
     Returns:
         How many videos are new; None when the lease was lost to another worker.
     """
-    channel_id = item.entity_id
-    with unit_of_work(context.sessions) as session:
-        playlist_id = channels.uploads_playlist(session, channel_id)
-        known_until = work.last_done(session, "channel.discover", channel_id)
-    # UU… is the uploads playlist of UC…; used until the channel itself has told.
-    playlist_id = playlist_id or "UU" + channel_id.removeprefix("UC")
-    new = listed = 0
-    page_token: str | None = None
+    walk, feed_suffices = _begin(context, item.entity_id)
+    if feed_suffices and not _feed_has_news(context, walk):
+        with unit_of_work(context.sessions) as session:
+            _complete(context, session, token, item)
+        return 0
     while True:
-        page = _page(context, playlist_id, page_token)
+        page = _page(context, walk)
         now = context.clock()
         with unit_of_work(context.sessions) as session:
-            is_known = _is_known(session, page, until=known_until)
-            new += _take_page(session, channel_id, page, now=now)
+            at_end = _take_page(session, walk, page, now=now) or page.next_page_token is None
+            channels.keep_walk(
+                session,
+                walk.channel_id,
+                token=None if at_end else page.next_page_token,
+                started_at=walk.started_at,
+                listed=walk.listed,
+            )
             if work.extend_lease(session, token, until=now + context.lease) == 0:
                 return None  # what was added stays right
-        listed += len(page.uploads)
-        page_token = page.next_page_token
-        if page_token is None or is_known:
+        walk.page_token = page.next_page_token
+        if at_end:
             break
+    gone, unlisted = _vanished(context, walk)
+    now = context.clock()
+    is_whole = walk.page_token is None
+    with unit_of_work(context.sessions) as session:
+        videos.mark_gone(session, gone, now=now)
+        videos.mark_unlisted(session, unlisted, now=now)
+        channels.finish_walk(
+            session,
+            walk.channel_id,
+            is_empty=walk.listed == 0,
+            is_truncated=walk.listed >= PLAYLIST_END if is_whole else None,
+            is_whole=is_whole,
+            now=now,
+        )
+        _complete(context, session, token, item)
+    return walk.new
+
+
+def _begin(context: Context, channel_id: str) -> tuple[_Walk, bool]:
+    """Return the walk to begin or to go on with, and whether a feed can stand in for it."""
     now = context.clock()
     with unit_of_work(context.sessions) as session:
-        channels.finish_discovery(
-            session,
-            channel_id,
-            is_empty=listed == 0,
-            is_truncated=listed >= PLAYLIST_END if page_token is None else None,
+        channel = channels.get(session, channel_id)
+        if channel is None:
+            raise PermanentError(f"{channel_id} is watched no longer", reason="notWatched")
+        whole_due = channel.walked_at is None or channel.walked_at + WHOLE_WALK_EVERY <= now
+        walk = _Walk(
+            channel_id=channel_id,
+            # UU… is the uploads playlist of UC…; used until the channel itself has told.
+            playlist_id=channel.uploads_playlist_id or "UU" + channel_id.removeprefix("UC"),
+            known_until=None if whole_due else channel.listed_at,
+            page_token=None,
+            listed=0,
+            started_at=now,
         )
-        slot = cadence.next_slot(item.slot, context.cadence.discovery_every, now=now)
-        work.complete(session, token, {channel_id: slot}, now=now)
-    return new
+        under_way = channel.walk_token is not None
+        if channel.walk_started_at is not None and channel.walk_started_at + WALK_KEPT > now:
+            walk.page_token, walk.listed = channel.walk_token, channel.walk_listed
+            walk.started_at, walk.from_newest = channel.walk_started_at, False
+        feed_suffices = (
+            context.settings.feed_hints
+            and not whole_due
+            and not under_way
+            and channel.state == "active"
+            and channel.listed_at is not None
+            and channel.listed_at + TRUST_FEED_FOR > now
+        )
+    return walk, feed_suffices
 
 
-def _page(context: Context, playlist_id: str, page_token: str | None) -> UploadsPage:
+def _feed_has_news(context: Context, walk: _Walk) -> bool:
+    """Tell whether a feed shows a video that is not known, or could not tell for too long."""
+    feed = fetch_feed(walk.channel_id, base_url=context.settings.feed_url)
+    if not isinstance(feed, Feed):
+        every = context.cadence.discovery_every
+        return walk.known_until is None or walk.known_until + every <= context.clock()
+    listed = {entry.video_id for entry in feed.entries}
+    with unit_of_work(context.sessions) as session:
+        return bool(listed - videos.known_ids(session, listed))
+
+
+def _page(context: Context, walk: _Walk) -> UploadsPage:
+    """Read the page that is next; a token that YouTube takes no longer begins the walk anew."""
+    youtube = context.youtube.for_purpose("discovery")
     try:
-        return context.youtube.for_purpose("discovery").uploads_page(playlist_id, page_token)
+        return youtube.uploads_page(walk.playlist_id, walk.page_token)
     except PermanentError as error:
-        if error.reason == "invalidPageToken":
-            # The list changed under the walk; nothing is wrong with the channel.
+        if error.reason != "invalidPageToken":
+            raise
+        if walk.from_newest:
+            # It came from a page just read. Nothing is wrong with the channel: try it once more
+            # later, and if it is refused again begin anew.
             raise TransientError(str(error), reason=error.reason) from error
-        raise
+        walk.restart(context.clock())
+        return youtube.uploads_page(walk.playlist_id, None)
 
 
-def _is_known(session: Session, page: UploadsPage, *, until: datetime | None) -> bool:
+def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetime) -> bool:
+    """Add the videos of a page with the work they bring; tell whether all were known before."""
+    # An entry without a date is private or deleted.
+    dated = {u.video_id: u.published_at for u in page.uploads if u.published_at is not None}
+    is_known = _is_known(session, dated, until=walk.known_until)
+    new = videos.add(
+        session,
+        [
+            {"video_id": video_id, "channel_id": walk.channel_id, "published_at": published_at}
+            for video_id, published_at in dated.items()
+        ],
+        now=now,
+    )
+    for kind in ("video.snapshot", "video.thumbnail"):
+        work.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
+    returned = videos.mark_listed(session, list(dated))
+    kinds = ("video.snapshot", "video.thumbnail")
+    work.revive(session, kinds, reasons=GONE_REASONS, entity_ids=returned, now=now)
+    walk.new += len(new)
+    walk.listed += len(page.uploads)
+    walk.shown |= dated
+    return is_known and not returned
+
+
+def _is_known(session: Session, video_ids: Collection[str], *, until: datetime | None) -> bool:
     """Tell whether a page is from before the last complete walk, and with it all that follow.
 
     Videos that a later walk added before it broke off do not count: what came after them was
@@ -110,30 +242,44 @@ def _is_known(session: Session, page: UploadsPage, *, until: datetime | None) ->
     """
     if until is None:
         return False
-    seen = videos.first_seen(session, page.video_ids)
-    dated = [upload.video_id for upload in page.uploads if upload.published_at is not None]
-    return bool(seen) and all(v in seen and seen[v] <= until for v in dated)
+    seen = videos.first_seen(session, video_ids)
+    return bool(seen) and all(v in seen and seen[v] <= until for v in video_ids)
 
 
-def _take_page(session: Session, channel_id: str, page: UploadsPage, *, now: datetime) -> int:
-    """Add the videos of a page with the work they bring; return how many are new."""
-    new = videos.add(
-        session,
-        [
-            {"video_id": u.video_id, "channel_id": channel_id, "published_at": u.published_at}
-            for u in page.uploads
-            # An entry without a date is private or deleted.
-            if u.published_at is not None
-        ],
-        now=now,
-    )
-    for kind in ("video.snapshot", "video.thumbnail"):
-        work.add_items(session, kind, [(v, channel_id) for v in new], slot=now)
-    return len(new)
+def _vanished(context: Context, walk: _Walk) -> tuple[Collection[str], Collection[str]]:
+    """Return the videos that are gone from the uploads: those not shown at all, and the others.
+
+    A list may lack a video that is there, so YouTube is asked for those it should have shown.
+    """
+    if not walk.from_newest or not walk.shown:
+        return (), ()
+    with unit_of_work(context.sessions) as session:
+        wanting = videos.expected_in_list(
+            session,
+            walk.channel_id,
+            published_after=min(walk.shown.values()),
+            seen_before=walk.started_at,
+        ).difference(walk.shown)
+    if not wanting:
+        return (), ()
+    answer = context.youtube.for_purpose("discovery").videos(sorted(wanting))
+    return answer.missing, list(answer.items)
+
+
+def _complete(context: Context, session: Session, token: uuid.UUID, item: work.LeasedItem) -> None:
+    """End the work on a channel; with feeds as hints, the next look is in an hour."""
+    now = context.clock()
+    every = context.cadence.discovery_every
+    if context.settings.feed_hints:
+        every = min(every, FEED_EVERY)
+    slot = cadence.next_slot(item.slot, every, now=now)
+    channel_id = item.entity_id
+    work.complete(session, token, {channel_id: slot}, now=now, intervals={channel_id: every})
 
 
 def _note_state(context: Context, channel_id: str, error: TubeGraderError) -> None:
     state = CHANNEL_STATE_OF_REASON.get(error.reason)
     if state is not None:
+        ask_again_at = context.clock() + ASK_AGAIN_EVERY
         with unit_of_work(context.sessions) as session:
-            channels.mark_not_shown(session, [channel_id], state)
+            channels.mark_not_shown(session, [channel_id], state, ask_again_at=ask_again_at)

@@ -10,7 +10,7 @@ from db.queries import jobs, work
 from db.session import unit_of_work
 from services import breakers, notify
 from services.context import Context
-from services.crawl import gates, runs
+from services.crawl import channels, gates, runs
 from services.pauses import paused_queues
 from services.queue import QUEUE_OF_TASK, TASK_OF_JOB, TASK_OF_WORK
 from services.schedules.firing import fire_due
@@ -31,6 +31,7 @@ def dispatch(context: Context) -> int:
     """Claim due work and jobs and send them to their queues; return how many messages went out."""
     fire_due(context)
     runs.advance(context)
+    channels.ask_again(context)
     messages: list[tuple[str, tuple[str, ...]]] = []
     with unit_of_work(context.sessions) as session:
         closed = gates.closed(context, session, now=context.clock())

@@ -37,7 +37,11 @@ def start(context: Context, channel_ids: Sequence[str] | None = None) -> uuid.UU
     """
     if channel_ids is None:
         with unit_of_work(context.sessions) as session:
-            channel_ids = channels.ids(session)
+            channel_ids = channels.ids(session, paused=False)
+            if not channel_ids and channels.ids(session):
+                raise UsageError(
+                    "all channels are paused", hint="`tubegrader channels resume` lifts that"
+                )
     if not channel_ids:
         raise UsageError(
             "no channel is watched yet", hint="`tubegrader crawl @handle` adds and crawls one"

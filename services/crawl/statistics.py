@@ -13,8 +13,10 @@ from db.queries import videos, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence, leases
+from services.crawl.formats import video_format
 from services.errors import TubeGraderError
 from services.youtube.facts import VideoFacts, VideoStatistics
+from services.youtube.view_counts import view_definition
 
 
 def snapshot_videos(context: Context, token: uuid.UUID) -> int:
@@ -28,11 +30,13 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     added = 0
     with leases.failing(context, token, items.values()) as failures:
         counts, facts, gone = _ask(context, items, failures)
-        now = context.clock()
+        now, policy = context.clock(), context.cadence
         with unit_of_work(context.sessions) as session:
             slots = {video_id: items[video_id].slot for video_id in (*counts, *facts)}
-            added = ingest(session, token, slots, counts=counts, facts=facts, now=now)
-            videos.set_state(session, gone, "gone")
+            added = ingest(
+                session, token, slots, counts=counts, facts=facts, now=now, policy=policy
+            )
+            videos.mark_gone(session, gone, now=now)
     return added
 
 
@@ -44,6 +48,7 @@ def ingest(
     counts: Mapping[str, VideoStatistics],
     facts: Mapping[str, VideoFacts],
     now: datetime,
+    policy: cadence.Policy = cadence.DEFAULT,
 ) -> int:
     """Write what was read of videos, each for its slot, and end their work.
 
@@ -54,6 +59,7 @@ def ingest(
         counts: What was asked for in short.
         facts: What was asked for in full.
         now: When it was read.
+        policy: When they are read again.
 
     Returns:
         How many snapshots are new.
@@ -61,14 +67,27 @@ def ingest(
     if not slots:
         return 0
     ensure_partitions(session.connection(), start=min(slots.values()), end=max(slots.values()))
-    found = [*counts.values(), *(f.statistics for f in facts.values())]
-    rows = [{**asdict(s), "slot": slots[s.video_id], "captured_at": now} for s in found]
-    added = videos.append_snapshots(session, rows)
     videos.refresh(session, list(_columns(facts.values())), now=now)
-    videos.set_state(session, list(counts), "public")  # one that was gone may have come back
-    published = videos.published_at(session, slots)
-    next_slots = {v: _next_slot(slots[v], published[v], now=now) for v in slots}
-    work.complete(session, token, next_slots, now=now)
+    videos.mark_shown(session, list(counts))  # one that was gone may have come back
+    traits = videos.traits(session, slots)
+    found = [*counts.values(), *(f.statistics for f in facts.values())]
+    added = videos.append_snapshots(
+        session,
+        [
+            {
+                **asdict(s),
+                "slot": slots[s.video_id],
+                "captured_at": now,
+                "view_definition": view_definition(now, traits[s.video_id].format),
+            }
+            for s in found
+        ],
+    )
+    intervals = {
+        v: policy.video_interval(now - traits[v].began_at, traits[v].format) for v in slots
+    }
+    next_slots = {v: cadence.next_slot(slots[v], intervals[v], now=now) for v in slots}
+    work.complete(session, token, next_slots, now=now, intervals=intervals)
     return added
 
 
@@ -78,11 +97,12 @@ def _ask(
     """Return the counts of settled videos, the facts of the others, and those that are gone."""
     with unit_of_work(context.sessions) as session:
         unsettled = videos.unsettled(session, video_ids)
+    youtube = context.youtube.for_purpose("statistics")
     in_full = sorted(unsettled)
     counts: dict[str, VideoStatistics] = {}
     settled = [video_id for video_id in video_ids if video_id not in unsettled]
     if settled:
-        answer = context.youtube.statistics(settled)
+        answer = youtube.statistics(settled)
         failures.add_answer(answer, missing=None)
         counts = answer.items
         # The quick call is not atomic: what it lacks is asked for again in full before it counts
@@ -91,17 +111,12 @@ def _ask(
     if not in_full:
         return counts, {}, ()
     try:
-        full = context.youtube.videos(in_full)
+        full = youtube.videos(in_full)
     except TubeGraderError as error:
         failures.add(in_full, error)  # what the first call paid for is kept
         return counts, {}, ()
     failures.add_answer(full, missing="videoGone")
     return counts, full.items, full.missing
-
-
-def _next_slot(slot: datetime, published_at: datetime, *, now: datetime) -> datetime:
-    interval = cadence.video_interval(now - published_at)
-    return cadence.next_slot(slot, interval, now=now)
 
 
 def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
@@ -116,6 +131,7 @@ def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
             "default_audio_language": f.default_audio_language,
             "live_broadcast_content": f.live_broadcast_content,
             "actual_start_at": f.actual_start_at,
+            "format": video_format(f),
         }
         told = {name: value for name, value in columns.items() if value is not None}
-        yield {"video_id": f.video_id, "state": "public", **told}
+        yield {"video_id": f.video_id, **told}

@@ -97,6 +97,7 @@ class VideoFacts:
     default_language: str | None = None
     default_audio_language: str | None = None
     live_broadcast_content: str | None = None
+    scheduled_start_at: datetime | None = None
     actual_start_at: datetime | None = None
     privacy_status: str | None = None
     upload_status: str | None = None

@@ -58,7 +58,8 @@ _VIDEO_FIELDS = (
     "kind,items(id,snippet(channelId,title,publishedAt,categoryId,defaultLanguage,"
     "defaultAudioLanguage,liveBroadcastContent),contentDetails/duration,"
     "status(privacyStatus,uploadStatus,madeForKids),"
-    "statistics(viewCount,likeCount,commentCount),liveStreamingDetails/actualStartTime)"
+    "statistics(viewCount,likeCount,commentCount),"
+    "liveStreamingDetails(scheduledStartTime,actualStartTime))"
 )
 _STATISTICS_FIELDS = "kind,items(id,statistics(viewCount,likeCount,commentCount))"
 

@@ -93,6 +93,7 @@ def parse_video(item: Json) -> VideoFacts:
         default_language=text(snippet, "defaultLanguage"),
         default_audio_language=text(snippet, "defaultAudioLanguage"),
         live_broadcast_content=live_state(snippet, "liveBroadcastContent"),
+        scheduled_start_at=moment(section(item, "liveStreamingDetails"), "scheduledStartTime"),
         actual_start_at=moment(section(item, "liveStreamingDetails"), "actualStartTime"),
         privacy_status=text(status, "privacyStatus"),
         upload_status=text(status, "uploadStatus"),

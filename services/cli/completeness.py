@@ -1,0 +1,61 @@
+"""``tubegrader completeness``: expected against collected, with the reasons of the gaps."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+
+def completeness(
+    channel: Annotated[
+        str | None, typer.Option(help="Only this one: its id (UC…), @handle or URL.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="From this UTC day or moment on; a week ago by default."),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also the days on which nothing is missing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Hold what was collected against what fell due, by channel and day."""
+    from datetime import UTC
+
+    from services.cli.common import open_context, print_json, print_table
+    from services.crawl.completeness import report
+
+    moment = None if since is None else since.replace(tzinfo=since.tzinfo or UTC)
+    with open_context() as context:
+        found = report(context, channel=channel, since=moment)
+    if as_json:
+        print_json(found.as_json())
+        return
+    shown = [day for day in found.days if every or day["missing"]]
+    if shown:
+        print_table(
+            ["day", "channel", "what", "expected", "collected", "late", "missing", "why"],
+            [
+                [
+                    day["day"],
+                    day["handle"] or day["channel_title"] or day["channel_id"],
+                    day["kind"],
+                    f"{day['expected']:,}",
+                    f"{day['collected']:,}",
+                    f"{day['late']:,}",
+                    f"{day['missing']:,}",
+                    ", ".join(f"{n} {reason}" for reason, n in day["reasons"].items()),
+                ]
+                for day in shown
+            ],
+            right=["expected", "collected", "late", "missing"],
+        )
+    share = "nothing fell due" if found.share is None else f"{found.share:.2%}"
+    typer.echo(
+        f"since {found.since:%Y-%m-%d %H:%M} UTC: {found.collected:,} of {found.expected:,} "
+        f"snapshots ({share}), {found.late:,} of them late"
+    )
+    for reason, n in found.reasons.items():
+        typer.echo(f"  {n:,} missing: {reason}")
+    for reason, n in found.not_listed.items():
+        typer.echo(f"  uploads of {n:,} channels are overdue to be read: {reason}")
