@@ -67,6 +67,14 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""
 
+    retention_video_statistics_days: int = Field(default=30, ge=1, le=36_500)
+    """How long counts of videos are kept. YouTube's terms: 30 days, more needs an approval."""
+    retention_channel_statistics_days: int = Field(default=30, ge=1, le=36_500)
+    retention_thumbnails_days: int = Field(default=30, ge=1, le=36_500)
+    """How long a picture's bytes are kept after it was last seen on YouTube."""
+    retention_exports_days: int = Field(default=30, ge=1, le=36_500)
+    """How old the oldest statistic in an export may become before the folder is removed."""
+
     notify_webhook: SecretStr | None = None
     """Where events are posted as JSON; such an address often holds a secret."""
     notify_command: str | None = None

@@ -2,11 +2,13 @@
 
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.learning import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
+from db.models.policy import Approval, Export
 from db.models.schedules import Breaker, Notification, Pause, Schedule, ScheduleSlot
 from db.models.videos import Thumbnail, Video, VideoSnapshot, VideoThumbnail
 from db.models.work import Job, MissedSlot, QuotaUsage, WorkItem
 
 __all__ = [
+    "Approval",
     "Breaker",
     "Channel",
     "ChannelSnapshot",
@@ -14,6 +16,7 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "EvaluationMetric",
+    "Export",
     "Job",
     "MissedSlot",
     "ModelVersion",

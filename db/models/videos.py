@@ -9,6 +9,7 @@ from db.base import SHA256_PATTERN, VIDEO_ID_PATTERN, Base, ChannelId, Sha256, V
 
 VIDEO_STATES = ("public", "gone")
 LIVE_STATES = ("none", "upcoming", "live")
+VIDEO_SOURCES = ("crawl", "import")
 VIDEO_FORMATS = ("short", "long", "live", "premiere")
 VIEW_DEFINITIONS = ("watched", "started")
 
@@ -22,6 +23,7 @@ class Video(Base):
         CheckConstraint(f"state IN {VIDEO_STATES}", name="state_known"),
         CheckConstraint(f"live_broadcast_content IN {LIVE_STATES}", name="live_known"),
         CheckConstraint("duration_s >= 0", name="duration_not_negative"),
+        CheckConstraint(f"source IN {VIDEO_SOURCES}", name="source_known"),
         CheckConstraint(f"format IN {VIDEO_FORMATS}", name="format_known"),
         CheckConstraint("(state = 'gone') = (gone_at IS NOT NULL)", name="gone"),
         Index("ix_videos_channel_id_published_at", "channel_id", "published_at"),
@@ -44,6 +46,9 @@ class Video(Base):
     state: Mapped[str] = mapped_column(server_default="public")
     first_seen_at: Mapped[datetime]
     refreshed_at: Mapped[datetime | None]
+    source: Mapped[str] = mapped_column(
+        server_default="crawl", comment="how it became known: by a crawl or an import"
+    )
     format: Mapped[str | None] = mapped_column(
         comment="short, long, live or premiere; NULL: not known yet"
     )
@@ -99,6 +104,10 @@ class Thumbnail(Base):
     height: Mapped[int]
     byte_size: Mapped[int]
     stored_at: Mapped[datetime]
+    perceptual_hash: Mapped[int | None]
+    purged_at: Mapped[datetime | None] = mapped_column(
+        comment="when its bytes were removed; the row stays for the history"
+    )
 
 
 class VideoThumbnail(Base):
@@ -108,6 +117,7 @@ class VideoThumbnail(Base):
     __table_args__ = (
         CheckConstraint("version >= 1", name="version_from_one"),
         CheckConstraint("last_seen_at >= first_seen_at", name="seen_in_order"),
+        CheckConstraint(f"seen_sha256 ~ '{SHA256_PATTERN}'", name="seen_sha256_form"),
         # A video shows one picture at a time.
         Index(
             "uq_video_thumbnails_current",
@@ -128,3 +138,6 @@ class VideoThumbnail(Base):
     is_current: Mapped[bool]
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+    seen_sha256: Mapped[Sha256 | None] = mapped_column(
+        comment="the same picture in other bytes, as seen last; those bytes are not kept"
+    )

@@ -22,6 +22,10 @@ class CurrentThumbnail:
     thumbnail_sha256: str
     variant: str
     etag: str | None
+    perceptual_hash: int | None
+    """None for one that was collected before such hashes were kept."""
+    seen_sha256: str
+    """The bytes seen last: those of ``thumbnail_sha256`` unless it was encoded again since."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,26 @@ class StoredThumbnail:
     byte_size: int
     variant: str
     etag: str | None
+    perceptual_hash: int | None = None
+
+
+@dataclass(frozen=True)
+class SeenThumbnail:
+    """A picture that is known, as it was served last."""
+
+    video_id: str
+    sha256: str
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class RecordedThumbnails:
+    """What came of recording a batch."""
+
+    versions: int
+    """How many new versions were opened."""
+    revived: list[str]
+    """Pictures that are shown again after their bytes were removed: store these once more."""
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> list[str]:
@@ -192,44 +216,40 @@ def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int
 
 def current_thumbnails(session: Session, video_ids: Collection[str]) -> dict[str, CurrentThumbnail]:
     """Return the current thumbnail of each video that has one."""
-    rows = session.scalars(
-        select(VideoThumbnail).where(
-            among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current
-        )
+    rows = session.execute(
+        select(VideoThumbnail, Thumbnail.perceptual_hash)
+        .join(Thumbnail, Thumbnail.thumbnail_sha256 == VideoThumbnail.thumbnail_sha256)
+        .where(among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current)
     )
     return {
-        r.video_id: CurrentThumbnail(r.video_id, r.version, r.thumbnail_sha256, r.variant, r.etag)
-        for r in rows
+        r.video_id: CurrentThumbnail(
+            video_id=r.video_id,
+            version=r.version,
+            thumbnail_sha256=r.thumbnail_sha256,
+            variant=r.variant,
+            etag=r.etag,
+            perceptual_hash=perceptual_hash,
+            seen_sha256=r.seen_sha256 or r.thumbnail_sha256,
+        )
+        for r, perceptual_hash in rows
     }
+
+
+def set_perceptual_hash(session: Session, thumbnail_sha256: str, perceptual_hash: int) -> None:
+    """Note the perceptual hash of a picture that was collected without."""
+    session.execute(
+        update(Thumbnail)
+        .where(Thumbnail.thumbnail_sha256 == thumbnail_sha256)
+        .values(perceptual_hash=perceptual_hash)
+    )
 
 
 def record_thumbnails(
     session: Session, fetched: Sequence[StoredThumbnail], *, now: datetime
-) -> int:
-    """Record fetched thumbnails: the same picture is seen again, another opens a new version.
-
-    Returns:
-        How many new versions were opened.
-    """
+) -> RecordedThumbnails:
+    """Record fetched thumbnails: the same picture is seen again, another opens a new version."""
     if not fetched:
-        return 0
-    session.execute(
-        insert(Thumbnail)
-        .values(
-            [
-                {
-                    "thumbnail_sha256": f.thumbnail_sha256,
-                    "format": f.format,
-                    "width": f.width,
-                    "height": f.height,
-                    "byte_size": f.byte_size,
-                    "stored_at": now,
-                }
-                for f in {f.thumbnail_sha256: f for f in fetched}.values()
-            ]
-        )
-        .on_conflict_do_nothing()
-    )
+        return RecordedThumbnails(versions=0, revived=[])
     current = current_thumbnails(session, [f.video_id for f in fetched])
     changed = [
         f
@@ -237,7 +257,13 @@ def record_thumbnails(
         if f.video_id not in current or current[f.video_id].thumbnail_sha256 != f.thumbnail_sha256
     ]
     changed_ids = {f.video_id for f in changed}
-    seen_again(session, [f.video_id for f in fetched if f.video_id not in changed_ids], now=now)
+    revived = _add_pictures(session, fetched, now=now)
+    encoded_again = {
+        f.video_id: SeenThumbnail(f.video_id, f.thumbnail_sha256, f.etag)
+        for f in fetched
+        if f.video_id not in changed_ids
+    }
+    seen_in_other_bytes(session, list(encoded_again.values()), now=now)
     session.execute(
         update(VideoThumbnail)
         .where(among(VideoThumbnail.video_id, changed_ids), VideoThumbnail.is_current)
@@ -261,7 +287,40 @@ def record_thumbnails(
                 ]
             )
         )
-    return len(changed)
+    return RecordedThumbnails(versions=len(changed), revived=revived)
+
+
+def _add_pictures(
+    session: Session, fetched: Sequence[StoredThumbnail], *, now: datetime
+) -> list[str]:
+    """Add rows of pictures; return the hashes of those whose bytes had been removed before."""
+    hashes = {f.thumbnail_sha256: f for f in fetched}
+    session.execute(
+        insert(Thumbnail)
+        .values(
+            [
+                {
+                    "thumbnail_sha256": f.thumbnail_sha256,
+                    "format": f.format,
+                    "width": f.width,
+                    "height": f.height,
+                    "byte_size": f.byte_size,
+                    "stored_at": now,
+                    "perceptual_hash": f.perceptual_hash,
+                }
+                for f in hashes.values()
+            ]
+        )
+        .on_conflict_do_nothing()
+    )
+    return list(
+        session.scalars(
+            update(Thumbnail)
+            .where(among(Thumbnail.thumbnail_sha256, hashes), Thumbnail.purged_at.is_not(None))
+            .values(purged_at=None, stored_at=now)
+            .returning(Thumbnail.thumbnail_sha256)
+        )
+    )
 
 
 def seen_again(session: Session, video_ids: Collection[str], *, now: datetime) -> None:
@@ -271,6 +330,20 @@ def seen_again(session: Session, video_ids: Collection[str], *, now: datetime) -
             update(VideoThumbnail)
             .where(among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current)
             .values(last_seen_at=func.greatest(VideoThumbnail.last_seen_at, now))
+        )
+
+
+def seen_in_other_bytes(session: Session, seen: Sequence[SeenThumbnail], *, now: datetime) -> None:
+    """Note that videos still show the picture they had, in these bytes, with this ETag."""
+    for s in seen:
+        session.execute(
+            update(VideoThumbnail)
+            .where(VideoThumbnail.video_id == s.video_id, VideoThumbnail.is_current)
+            .values(
+                last_seen_at=func.greatest(VideoThumbnail.last_seen_at, now),
+                seen_sha256=func.nullif(s.sha256, VideoThumbnail.thumbnail_sha256),
+                etag=s.etag,
+            )
         )
 
 
@@ -288,9 +361,10 @@ def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any
                t.thumbnail_sha256, s.view_count, s.captured_at, c.subscriber_count
         FROM videos v
         LEFT JOIN LATERAL (
-            SELECT thumbnail_sha256 FROM video_thumbnails
-            WHERE video_id = v.video_id AND first_seen_at <= :as_of
-            ORDER BY version LIMIT 1
+            SELECT CASE WHEN p.purged_at IS NULL THEN p.thumbnail_sha256 END AS thumbnail_sha256
+            FROM video_thumbnails vt JOIN thumbnails p USING (thumbnail_sha256)
+            WHERE vt.video_id = v.video_id AND vt.first_seen_at <= :as_of
+            ORDER BY vt.version LIMIT 1
         ) t ON true
         LEFT JOIN LATERAL (
             SELECT view_count, captured_at FROM video_snapshots
@@ -364,6 +438,7 @@ def to_score(
 _TO_SCORE = """
     FROM videos v
     JOIN video_thumbnails t ON t.video_id = v.video_id AND t.is_current
+    JOIN thumbnails p ON p.thumbnail_sha256 = t.thumbnail_sha256 AND p.purged_at IS NULL
     WHERE v.video_id > :after AND (
         SELECT count(*) FROM scores s
         WHERE s.video_id = v.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256

@@ -7,6 +7,7 @@ CURRENT = {
     "model_comparison": 1,
     "completeness_gaps": 1,
     "completeness": 1,
+    "thumbnail_changes": 1,
 }
 """The version of each view that the newest migration leaves in the database."""
 

@@ -19,8 +19,10 @@ from services.cli import (
     emulator,
     jobs,
     learning,
+    policy,
     schedules,
     stack,
+    transfer,
 )
 
 app = typer.Typer(
@@ -60,6 +62,10 @@ WATCH, LEARN, RUN, TRY = "Collect", "Learn and compare", "Run the stack", "Try i
 app.command(rich_help_panel=WATCH)(data.crawl)
 app.add_typer(channels.app, name="channels", rich_help_panel=WATCH)
 app.command(rich_help_panel=WATCH)(completeness.completeness)
+app.command("import", rich_help_panel=WATCH)(transfer.import_data)
+app.command("export", rich_help_panel=WATCH)(transfer.export_data)
+app.command(rich_help_panel=WATCH)(policy.purge)
+app.add_typer(policy.approvals, name="approvals", rich_help_panel=WATCH)
 app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)

@@ -1,11 +1,21 @@
-"""Thumbnails: fetched, checked, stored by their content, kept as a version history."""
+"""Thumbnails: fetched, checked, stored by their content, kept as a version history.
+
+A video's picture is asked for again on a cadence, with the ETag it came with. Other bytes are not
+another picture: YouTube encodes again now and then. They are compared with the bytes that opened
+the current version (never with the ones seen last, or many small steps would pass unnoticed), and
+where they show the same picture that version is seen again: its hash stays what scores and
+datasets refer to, the new bytes are not kept, only their hash and ETag.
+"""
 
 import uuid
+from collections.abc import Mapping, Sequence
 
 from db.queries import videos, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence, leases
+from services.errors import PermanentError
+from services.media.perceptual import is_same_picture, perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,
@@ -21,57 +31,111 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
     The bytes are in the object store before any row speaks of them.
     """
     items = {item.entity_id: item for item in leases.begin(context, token)}
-    settings = context.settings
     versions = 0
     with leases.failing(context, token, items.values()) as failures:
         with unit_of_work(context.sessions) as session:
             current = videos.current_thumbnails(session, items)
-        requests = [
-            ThumbnailRequest(v, etag=current[v].etag if v in current else None) for v in items
-        ]
-        fetched: list[FetchedThumbnail] = []
-        unchanged: list[str] = []
-        for result in fetch_all_thumbnails(
-            requests,
-            base_url=settings.thumbnail_url,
-            variant=settings.thumbnail_variant,
-            concurrency=settings.thumbnail_concurrency,
-            max_bytes=settings.thumbnail_max_bytes,
-        ):
-            match result:
-                case FetchedThumbnail():
-                    fetched.append(result)
-                case UnchangedThumbnail():
-                    unchanged.append(result.video_id)
-                case FailedThumbnail():
-                    failures.add([result.video_id], result.error)
-        context.store.put_many([f.content for f in fetched])
+        fetched, unchanged = _fetch(context, items, current, failures)
+        other, same = _told_apart(context, fetched, current)
+        context.store.put_many([f.content for f, _ in other])
         now = context.clock()
         with unit_of_work(context.sessions) as session:
             # A picture that comes late, after another worker's, would look like a swap.
             held = work.lock_held(session, token)
-            versions = videos.record_thumbnails(
-                session,
-                [
-                    videos.StoredThumbnail(
-                        video_id=f.video_id,
-                        thumbnail_sha256=f.sha256,
-                        format=f.format,
-                        width=f.width,
-                        height=f.height,
-                        byte_size=len(f.content),
-                        variant=f.variant,
-                        etag=f.etag,
-                    )
-                    for f in fetched
-                    if f.video_id in held
-                ],
-                now=now,
+            recorded = videos.record_thumbnails(
+                session, [_row(f, h) for f, h in other if f.video_id in held], now=now
             )
+            versions = recorded.versions
+            seen = [videos.SeenThumbnail(f.video_id, f.sha256, f.etag) for f in same]
+            videos.seen_in_other_bytes(session, [s for s in seen if s.video_id in held], now=now)
             videos.seen_again(session, held.intersection(unchanged), now=now)
             next_slots = {
                 v: cadence.next_slot(items[v].slot, context.cadence.thumbnail_every, now=now)
                 for v in [*(f.video_id for f in fetched), *unchanged]
             }
             work.complete(session, token, next_slots, now=now)
+        # Removed by a purge since they were put above: a purge deletes before it lets go of the
+        # rows, so they are gone by now and come back for good.
+        context.store.put_many([f.content for f, _ in other if f.sha256 in recorded.revived])
     return versions
+
+
+def _fetch(
+    context: Context,
+    video_ids: Mapping[str, object],
+    current: Mapping[str, videos.CurrentThumbnail],
+    failures: leases.Failures,
+) -> tuple[list[FetchedThumbnail], list[str]]:
+    """Return what came, and the videos whose thumbnail is still what its ETag says."""
+    settings = context.settings
+    requests = [
+        ThumbnailRequest(v, etag=current[v].etag if v in current else None) for v in video_ids
+    ]
+    fetched: list[FetchedThumbnail] = []
+    unchanged: list[str] = []
+    for result in fetch_all_thumbnails(
+        requests,
+        base_url=settings.thumbnail_url,
+        variant=settings.thumbnail_variant,
+        concurrency=settings.thumbnail_concurrency,
+        max_bytes=settings.thumbnail_max_bytes,
+    ):
+        match result:
+            case FetchedThumbnail():
+                fetched.append(result)
+            case UnchangedThumbnail():
+                unchanged.append(result.video_id)
+            case FailedThumbnail():
+                failures.add([result.video_id], result.error)
+    return fetched, unchanged
+
+
+def _told_apart(
+    context: Context,
+    fetched: Sequence[FetchedThumbnail],
+    current: Mapping[str, videos.CurrentThumbnail],
+) -> tuple[list[tuple[FetchedThumbnail, int]], list[FetchedThumbnail]]:
+    """Split what came into pictures to record, with their hashes, and known ones in other bytes."""
+    other: list[tuple[FetchedThumbnail, int]] = []
+    same: list[FetchedThumbnail] = []
+    for f in fetched:
+        now_shown = current.get(f.video_id)
+        found = None
+        if now_shown is not None and f.sha256 != now_shown.thumbnail_sha256:
+            if f.sha256 == now_shown.seen_sha256:
+                same.append(f)
+                continue
+            found = perceptual_hash(f.content)
+            known = _known_hash(context, now_shown)
+            if known is not None and is_same_picture(found, known):
+                same.append(f)
+                continue
+        other.append((f, perceptual_hash(f.content) if found is None else found))
+    return other, same
+
+
+def _known_hash(context: Context, shown: videos.CurrentThumbnail) -> int | None:
+    """Return the hash of a picture; None where its bytes are gone, too, and nothing can tell."""
+    if shown.perceptual_hash is not None:
+        return shown.perceptual_hash
+    try:
+        found = perceptual_hash(context.store.get(shown.thumbnail_sha256))
+    except PermanentError:
+        return None
+    with unit_of_work(context.sessions) as session:
+        videos.set_perceptual_hash(session, shown.thumbnail_sha256, found)
+    return found
+
+
+def _row(f: FetchedThumbnail, found: int) -> videos.StoredThumbnail:
+    return videos.StoredThumbnail(
+        video_id=f.video_id,
+        thumbnail_sha256=f.sha256,
+        format=f.format,
+        width=f.width,
+        height=f.height,
+        byte_size=len(f.content),
+        variant=f.variant,
+        etag=f.etag,
+        perceptual_hash=found,
+    )

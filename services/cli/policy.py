@@ -1,0 +1,125 @@
+"""``tubegrader approvals`` and ``purge``: what may be kept, and what goes."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+approvals = typer.Typer(
+    help="Permissions to go beyond YouTube's terms, each with its reference.",
+    no_args_is_help=True,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")
+]
+
+
+@approvals.command("add")
+def add_approval(
+    reference: Annotated[str, typer.Argument(help="Of the letter, ticket or contract.")],
+    scope: Annotated[str, typer.Option(help="statistics, thumbnails or audio.")],
+    channel: Annotated[
+        str | None, typer.Option(help="Only for this channel (UC…). None: for all.")
+    ] = None,
+    granted: Day = None,
+    expires: Day = None,
+    note: Annotated[str | None, typer.Option(help="Anything worth remembering.")] = None,
+) -> None:
+    """Record an approval."""
+    from datetime import UTC
+
+    from services.cli.common import open_context
+    from services.policy import approvals as ledger
+
+    with open_context() as context:
+        is_new = ledger.add(
+            context,
+            reference,
+            scope=scope,
+            channel_id=channel,
+            granted_at=granted and granted.replace(tzinfo=UTC),
+            expires_at=expires and expires.replace(tzinfo=UTC),
+            note=note,
+        )
+    typer.echo("recorded" if is_new else "known already")
+
+
+@approvals.command("list")
+def list_approvals(as_json: AsJson = False) -> None:
+    """List all approvals, also those that ended."""
+    from services.cli.common import open_context, print_json, print_table
+    from services.policy import approvals as ledger
+
+    with open_context() as context:
+        found = ledger.ledger(context)
+    if as_json:
+        print_json([approval.as_json() for approval in found])
+        return
+    print_table(
+        ["reference", "scope", "channel", "granted", "expires", "state", "note"],
+        [
+            [
+                a.reference,
+                a.scope,
+                a.channel_id or "all",
+                f"{a.granted_at:%Y-%m-%d}",
+                f"{a.expires_at:%Y-%m-%d}" if a.expires_at else "",
+                a.state,
+                a.note,
+            ]
+            for a in found
+        ],
+    )
+
+
+@approvals.command("revoke")
+def revoke_approval(
+    reference: Annotated[str, typer.Argument(help="As it was recorded.")],
+) -> None:
+    """End an approval: what only it allowed goes with the next purge."""
+    from services.cli.common import open_context
+    from services.policy import approvals as ledger
+
+    with open_context() as context:
+        ended = ledger.revoke(context, reference)
+    typer.echo(f"revoked {ended}")
+
+
+def purge(
+    yes: Annotated[
+        bool, typer.Option("--yes/--dry-run", help="Do it; without, only say what would go.")
+    ] = False,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only this kind of data; can be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what may not be kept any longer."""
+    from services.cli.common import open_context, print_json, print_table
+    from services.policy import retention
+
+    with open_context() as context:
+        report = retention.purge(context, dry_run=not yes, kinds=kind or retention.PURGED)
+    if as_json:
+        print_json(report.as_json())
+        return
+    print_table(
+        ["data", "kept (days)", "removed" if yes else "would go", "whole months", "stays", "note"],
+        [
+            [
+                found.kind,
+                found.kept_days,
+                f"{found.rows:,}",
+                len(found.partitions) or "",
+                "; ".join(f"{count:,} {reason}" for reason, count in found.held.items()),
+                found.note,
+            ]
+            for found in report.kinds
+        ],
+        right=["kept (days)", "removed", "would go", "whole months"],
+    )
+    typer.echo(f"{report.stale_videos:,} videos are read again in full")
+    if not yes:
+        typer.echo("nothing was changed; --yes does it")

@@ -1,0 +1,106 @@
+"""``tubegrader export`` and ``import``: tables and pictures out of the database and into it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHOWN = 20
+
+
+def export_data(
+    directory: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    file_format: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    what: Annotated[
+        str | None,
+        typer.Option(
+            help="Of channels,videos,channel_snapshots,snapshots,thumbnails; none: all of them."
+        ),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only snapshots from then on, UTC."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write tables and pictures into a folder, with a manifest of counts and hashes."""
+    from datetime import UTC
+
+    from services.cli.common import open_context, print_json
+    from services.transfer.export import export
+
+    with open_context() as context:
+        done = export(
+            context,
+            directory,
+            file_format=file_format,
+            what=[name.strip() for name in what.split(",")] if what else (),
+            since=since and since.replace(tzinfo=UTC),
+            progress=_show(quiet=as_json),
+        )
+    if as_json:
+        print_json(done.as_json())
+        return
+    for name, rows in done.rows.items():
+        typer.echo(f"{rows:>12,} {name}")
+    if done.missing_pictures:
+        typer.echo(f"{done.missing_pictures:>12,} pictures are not in the store any more")
+    typer.echo(f"written to {done.directory}")
+
+
+def import_data(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            help="An export, or a folder with videos.csv, snapshots.csv, channel_snapshots.csv."
+        ),
+    ],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Also crawl these channels from now on.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write refused rows into this CSV file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in recorded videos and snapshots; nothing that is there is changed."""
+    from services.cli.common import open_context, print_json
+    from services.transfer.importing import import_folder
+
+    with open_context() as context:
+        done = import_folder(context, directory, watch=watch, progress=_show(quiet=as_json))
+    if report is not None:
+        import csv
+
+        with report.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ["file", "line", "reason", "message"])
+            writer.writeheader()
+            writer.writerows(done.refusals)
+    if as_json:
+        print_json(done.as_json())
+        return
+    for table, rows in done.new.items():
+        typer.echo(f"{rows:>12,} new {table}")
+    for reason, count in sorted(done.refused.items()):
+        typer.echo(f"{count:>12,} refused: {reason}")
+    for refused in done.refusals[:SHOWN]:
+        typer.echo(f"  {refused['file']}:{refused['line']}: {refused['message']}", err=True)
+    if not watch:
+        typer.echo("these channels are not crawled; --watch does that")
+
+
+def _show(*, quiet: bool) -> "Callable[[str, int], None]":
+    import sys
+
+    def show(name: str, rows: int) -> None:
+        if not quiet and sys.stderr.isatty():
+            typer.echo(f"\r{name}: {rows:,} \033[K", nl=False, err=True)
+
+    return show

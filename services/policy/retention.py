@@ -1,0 +1,292 @@
+"""Purge: let go of what may not be kept, in batches that a killed run leaves ready to go on.
+
+What datasets and scores need is not taken from under them silently. Frozen datasets and models
+keep their own copies and are never purged; the report counts those that hold statistics past the
+limit. Pictures of the datasets in use (the newest, and those of the newest models) are held back
+and counted. A score stays when the bytes of its picture go: it needs only their hash.
+"""
+
+import hashlib
+import json
+import socket
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from psycopg.errors import LockNotAvailable
+from sqlalchemy.exc import OperationalError
+
+from db.models import Export
+from db.queries import policy as rows
+from db.queries.policy import Limit
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import UsageError
+from services.policy import limits
+
+log = structlog.get_logger()
+
+BATCH = 10_000
+PICTURES = 200
+ORPHAN_AGE = timedelta(days=7)
+"""An object that no row speaks of may be about to be: one that has lain so long is not."""
+PURGED = (*limits.KINDS, "orphans")
+MANIFEST = "manifest.json"
+
+
+@dataclass
+class KindReport:
+    """What of one kind is due (a dry run) or gone."""
+
+    kind: str
+    rows: int = 0
+    partitions: list[str] = field(default_factory=list)
+    held: dict[str, int] = field(default_factory=dict)
+    """What is due and stays, by reason; for datasets and scores, what speaks of it still."""
+    kept_days: int | None = None
+    approvals: tuple[str, ...] = ()
+    note: str | None = None
+
+
+@dataclass
+class PurgeReport:
+    """What a purge would do or did."""
+
+    dry_run: bool
+    kinds: list[KindReport]
+    stale_videos: int = 0
+    """Videos whose facts are older than the terms allow and that are read again in full."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return asdict(self)
+
+
+def purge(
+    context: Context,
+    *,
+    dry_run: bool,
+    kinds: Iterable[str] = PURGED,
+    progress: Callable[[str, int], None] = lambda _kind, _rows: None,
+) -> PurgeReport:
+    """Remove what is past its limit, or only count it.
+
+    Each batch commits by itself: a run that is killed or cancelled leaves the rest to the next.
+
+    Args:
+        context: The database and the object store; its clock tells now.
+        dry_run: Count and change nothing.
+        kinds: Which of ``PURGED``.
+        progress: Told after each batch; may raise to stop.
+
+    Raises:
+        UsageError: There is no such kind.
+        TransientError: The object store failed; running it again goes on.
+    """
+    wanted = list(dict.fromkeys(kinds))
+    for kind in wanted:
+        if kind not in PURGED:
+            raise UsageError(f"nothing is kept as “{kind}”", hint=f"use {', '.join(PURGED)}")
+    report = PurgeReport(dry_run, [])
+    work: dict[str, Callable[[_Run, Limit, KindReport], None]] = {
+        "video-statistics": _video_statistics,
+        "channel-statistics": _channel_statistics,
+        "thumbnails": _thumbnails,
+        "exports": _exports,
+    }
+    for kind in wanted:
+        found = KindReport(kind)
+        report.kinds.append(found)
+        run = _Run(context, dry_run=dry_run, progress=progress)
+        if kind == "orphans":
+            _orphans(run, found)
+            continue
+        with unit_of_work(context.sessions) as session:
+            held = limits.in_force(session, context.settings, kind, now=context.clock())
+        found.kept_days, found.approvals, found.note = held.kept.days, held.approvals, held.note
+        work[kind](run, held.limit, found)
+    report.stale_videos = refresh(context, dry_run=dry_run)
+    return report
+
+
+def refresh(context: Context, *, dry_run: bool) -> int:
+    """Have facts that the terms want refreshed read again; return of how many videos.
+
+    Titles and the like may be kept as long as they are read anew every 30 days: a stale video is
+    asked for in full, instead of its counts only, when it is next due.
+    """
+    before = context.clock() - limits.TERMS
+    if dry_run:
+        with unit_of_work(context.sessions) as session:
+            return rows.stale_videos(session, before=before)
+    total = 0
+    while True:
+        with unit_of_work(context.sessions) as session:
+            asked = rows.ask_again(session, before=before, batch=BATCH)
+        total += asked
+        if asked < BATCH:
+            return total
+
+
+@dataclass(frozen=True)
+class _Run:
+    context: Context
+    dry_run: bool
+    progress: Callable[[str, int], None]
+
+    def told(self, found: KindReport, more: int) -> None:
+        found.rows += more
+        self.progress(found.kind, found.rows)
+
+
+def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
+    sessions = run.context.sessions
+    with unit_of_work(sessions) as session:
+        whole = rows.whole_partitions(session, limit)
+        old = rows.count_datasets_before(session, limit.general)
+        if old:
+            found.held["frozen datasets hold statistics of then"] = old
+        if run.dry_run:
+            found.partitions = whole
+            found.rows = rows.count_video_snapshots(session, limit)
+            return
+    for name in whole:
+        try:
+            with unit_of_work(sessions) as session:
+                gone = rows.drop_partition(session, name, limit)
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            log.info("purge.partition_in_use", partition=name)
+            break  # emptied in batches; the next purge finds it empty and drops it
+        if gone is not None:
+            found.partitions.append(name)
+            run.told(found, gone)
+    _in_batches(run, limit, found, rows.delete_video_snapshots)
+
+
+def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
+    if run.dry_run:
+        with unit_of_work(run.context.sessions) as session:
+            found.rows = rows.count_channel_snapshots(session, limit)
+        return
+    _in_batches(run, limit, found, rows.delete_channel_snapshots)
+
+
+def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[..., int]) -> None:
+    while True:
+        with unit_of_work(run.context.sessions) as session:
+            gone = delete(session, limit, batch=BATCH)
+        run.told(found, gone)
+        if gone < BATCH:
+            return
+
+
+def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
+    needed = _pictures_in_use(run.context)
+    after = ""
+    while True:
+        with unit_of_work(run.context.sessions) as session:
+            due = rows.due_pictures(session, limit, after=after, batch=PICTURES)
+            if not due:
+                return
+            after = due[-1]
+            free = [name for name in due if name not in needed]
+            _hold(found, "needed by a dataset in use", len(due) - len(free))
+            if run.dry_run:
+                _hold(found, "scores of it stay", rows.scored_pictures(session, free))
+            else:
+                # Deleted before the commit: whoever sees such a picture anew waits for the row,
+                # and stores the bytes once more.
+                free = rows.purge_pictures(session, limit, free, now=run.context.clock())
+                _hold(found, "scores of it stay", rows.scored_pictures(session, free))
+                run.context.store.delete_many(free)
+        run.told(found, len(free))
+
+
+def _hold(found: KindReport, reason: str, more: int) -> None:
+    if more:
+        found.held[reason] = found.held.get(reason, 0) + more
+
+
+def _pictures_in_use(context: Context) -> set[str]:
+    """Return the hashes of the pictures in the datasets in use: scoring them reads the store."""
+    import pyarrow.parquet as pq  # noqa: PLC0415  (only where there are datasets)
+
+    with unit_of_work(context.sessions) as session:
+        used = rows.datasets_in_use(session)
+    needed: set[str] = set()
+    for _dataset_id, files in used:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "manifest.parquet"
+            context.store.get_file(files["manifest.parquet"], path)
+            needed.update(pq.read_table(path, columns=["thumbnail_sha256"])[0].to_pylist())
+    return needed
+
+
+def _orphans(run: _Run, found: KindReport) -> None:
+    """Remove objects that no row speaks of: left by a run that was killed after it stored them."""
+    store = run.context.store
+    # Objects carry the store's own time.
+    for names in store.names_before(run.context.clock() - ORPHAN_AGE):
+        with unit_of_work(run.context.sessions) as session:
+            used = rows.referenced_objects(session, names)
+        orphans = [name for name in names if name not in used]
+        if not run.dry_run:
+            store.delete_many(orphans)
+        run.told(found, len(orphans))
+
+
+def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
+    with unit_of_work(run.context.sessions) as session:
+        due = rows.due_exports(session, before=limit.general)
+    for export in due:
+        reason = _why_not(export)
+        if reason is not None:
+            _hold(found, reason, 1)
+            continue
+        if not run.dry_run:
+            folder = Path(export.directory)
+            if folder.exists():
+                _remove(folder)
+            with unit_of_work(run.context.sessions) as session:
+                rows.end_export(session, export.export_id, now=run.context.clock())
+        run.told(found, 1)
+
+
+def _why_not(export: Export) -> str | None:
+    """Return why a folder cannot be removed here; None if it can, or is gone already."""
+    if export.host != socket.gethostname():
+        return "on another machine"
+    manifest = Path(export.directory) / MANIFEST
+    if not manifest.parent.exists():
+        return None
+    try:
+        found = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    except OSError:
+        found = ""
+    return None if found == export.manifest_sha256 else "no longer that export"
+
+
+def _remove(folder: Path) -> None:
+    """Remove the files that the manifest names, and the folders where nothing else is left.
+
+    The manifest goes last, so that a removal that is broken off can be taken up.
+    """
+    manifest = folder / MANIFEST
+    names = json.loads(manifest.read_text("utf-8"))["files"]
+    parents: set[Path] = set()
+    for name in names:
+        file = folder / name
+        file.unlink(missing_ok=True)
+        parents.update(p for p in file.parents if p.is_relative_to(folder))
+    manifest.unlink()
+    for parent in sorted(parents | {folder}, key=lambda p: len(p.parts), reverse=True):
+        if not any(parent.iterdir()):
+            parent.rmdir()
+        else:
+            log.warning("export.folder_not_empty", folder=str(parent))

@@ -1,0 +1,179 @@
+"""Import: recorded folders and our own exports, checked on disk first, written all or nothing.
+
+Every row is checked before the first is written; what cannot be taken is refused with its reason
+and the rest goes on. Writing is one transaction, so a fatal error leaves the tables as they were
+(pictures that reached the store are removed by a purge). What is there already stays as it is:
+importing twice changes nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from db.base import Base
+from db.partitions import ensure_partitions
+from db.queries import transfer, work
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import UsageError
+from services.transfer.own import is_export, read_export
+from services.transfer.recorded import NEEDED, RecordedFolder
+from services.transfer.spool import Refusals, Spool
+
+BATCH = 5_000
+_HAS_PICTURES = "EXISTS (SELECT FROM video_thumbnails r WHERE r.video_id = s.video_id)"
+
+
+@dataclass(frozen=True)
+class _Target:
+    table: str
+    requires: tuple[tuple[str, str], ...] = ()
+    unless: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+_TARGETS = (
+    _Target("channels"),
+    _Target("videos", (("channel_id", "channels"),), extra={"source": "import"}),
+    _Target("channel_snapshots", (("channel_id", "channels"),)),
+    _Target("video_snapshots", (("video_id", "videos"),)),
+    _Target("thumbnails"),
+    # A video's history is taken whole or not at all: two could contradict each other.
+    _Target(
+        "video_thumbnails",
+        (("video_id", "videos"), ("thumbnail_sha256", "thumbnails")),
+        _HAS_PICTURES,
+    ),
+)
+
+
+@dataclass
+class Imported:
+    """What came of an import."""
+
+    rows: dict[str, int]
+    """Rows read, by file."""
+    new: dict[str, int]
+    """Rows that were not there before, by table."""
+    refused: dict[str, int]
+    """Rows refused, by reason."""
+    refusals: list[dict[str, Any]]
+    """The first of them: file, line, reason and message."""
+    watched: int = 0
+    """Channels that are crawled from now on."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return asdict(self)
+
+
+def import_folder(
+    context: Context,
+    directory: Path,
+    *,
+    watch: bool = False,
+    progress: Callable[[str, int], None] = lambda _name, _rows: None,
+) -> Imported:
+    """Take in a folder: an export of ours, or recorded CSVs with pictures.
+
+    Channels and videos that come this way are not crawled, unless that is asked for.
+
+    Args:
+        context: The database and the object store.
+        directory: Holds ``manifest.json``, or any of ``videos.csv``, ``snapshots.csv``,
+            ``channel_snapshots.csv``.
+        watch: Crawl the channels and videos from now on.
+        progress: Told the file or table, and how many rows of it are done.
+
+    Raises:
+        UsageError: The folder or one of its files cannot be taken at all; nothing was written.
+        TransientError: The object store failed; nothing was written.
+    """
+    refusals = Refusals()
+    with Spool() as spool:
+        if is_export(directory):
+            rows = read_export(directory, context.store, spool, refusals, progress)
+        elif any((directory / name).is_file() for name in NEEDED):
+            now = context.clock()
+            folder = RecordedFolder(directory, context.store, spool, refusals, now)
+            rows = folder.read(progress)
+        else:
+            raise UsageError(
+                f"{directory} holds nothing that can be imported",
+                hint=f"an export with manifest.json, or {', '.join(sorted(NEEDED))}",
+            )
+        _make_partitions(context, spool)
+        try:
+            with unit_of_work(context.sessions) as session:
+                new = _write(session, spool, refusals, progress)
+                watched = _watch(context, session, spool) if watch else 0
+        except (IntegrityError, DataError) as error:
+            # Nothing that our own export wrote, or the checks let through: an altered file.
+            raise UsageError(
+                f"{directory} holds what the database refuses: {error.orig}".splitlines()[0],
+                hint="nothing was written",
+            ) from error
+    return Imported(
+        rows, new, dict(refusals.counts), [asdict(one) for one in refusals.listed], watched
+    )
+
+
+def _make_partitions(context: Context, spool: Spool) -> None:
+    """Make the months that are needed, each in a moment of its own: it locks the whole table."""
+    for month in sorted(spool.months):
+        with unit_of_work(context.sessions) as session:
+            ensure_partitions(session.connection(), start=month, end=month + timedelta(days=1))
+
+
+def _write(
+    session: Session, spool: Spool, refusals: Refusals, progress: Callable[[str, int], None]
+) -> dict[str, int]:
+    new: dict[str, int] = {}
+    for target in _TARGETS:
+        if target.table not in spool.columns:
+            continue
+        table = Base.metadata.tables[target.table]
+        columns = spool.columns[target.table]
+        transfer.stage(session, table, columns, spool.rows(target.table))
+        new[target.table], missing = transfer.merge(
+            session,
+            table,
+            columns,
+            requires=target.requires,
+            unless=target.unless,
+            extra=target.extra,
+        )
+        for line, column in missing:
+            refusals.add(
+                spool.sources[target.table], line, "unknownReference", f"its {column} is not known"
+            )
+        progress(target.table, new[target.table])
+    return new
+
+
+def _watch(context: Context, session: Session, spool: Spool) -> int:
+    now = context.clock()
+    watched = 0
+    if "channels" in spool.columns:
+        at = spool.columns["channels"].index("channel_id")
+        for batch in _batches(row[at] for row in spool.rows("channels")):
+            pairs = [(channel, channel) for channel in batch]
+            for kind in ("channel.snapshot", "channel.discover"):
+                watched += work.add_items(session, kind, pairs, slot=now)
+    if "videos" in spool.columns:
+        ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
+        for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
+            for kind in ("video.snapshot", "video.thumbnail"):
+                work.add_items(session, kind, set(batch), slot=now)
+    return watched // 2
+
+
+def _batches(values: Iterator[Any]) -> Iterator[list[Any]]:
+    while batch := list(islice(values, BATCH)):
+        yield batch

@@ -1,0 +1,87 @@
+"""Rows of an import on their way: checked ones on disk, refused ones with their reasons."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+LISTED = 10_000
+"""Refused rows that are listed one by one; beyond that they are counted."""
+
+
+class RefusedError(Exception):
+    """A row cannot be taken, for a reason that is counted."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that was not taken; ``line`` is where it ends in its file (its number in Parquet)."""
+
+    file: str
+    line: int
+    reason: str
+    message: str
+
+
+@dataclass
+class Refusals:
+    """What was refused and why."""
+
+    listed: list[Refusal] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, file: str, line: int, reason: str, message: str) -> None:
+        """Note a refused row."""
+        self.counts[reason] += 1
+        if len(self.listed) < LISTED:
+            self.listed.append(Refusal(file, line, reason, message[:300]))
+
+
+class Spool:
+    """Checked rows by table, in files that go when the block ends."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="tubegrader-import-")
+        self._files: dict[str, IO[str]] = {}
+        self.columns: dict[str, list[str]] = {}
+        self.sources: dict[str, str] = {}
+        self.months: set[datetime] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for file in self._files.values():
+            file.close()
+        self._folder.cleanup()
+
+    def add(self, table: str, values: dict[str, Any], *, file: str, line: int) -> None:
+        """Put a row aside; every row of a table has the same columns."""
+        if table not in self._files:
+            path = Path(self._folder.name) / table
+            self._files[table] = path.open("w+", encoding="utf-8")
+            self.columns[table] = list(values)
+            self.sources[table] = file
+        if table == "video_snapshots":
+            slot: datetime = values["slot"]
+            self.months.add(slot.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        row = [v.isoformat() if isinstance(v, datetime) else v for v in values.values()]
+        self._files[table].write(json.dumps([*row, line]) + "\n")
+
+    def rows(self, table: str) -> Iterator[Sequence[Any]]:
+        """Yield a table's rows in the order they came, each with its line last."""
+        file = self._files.get(table)
+        if file is None:
+            return
+        file.flush()
+        file.seek(0)
+        for line in file:
+            yield json.loads(line)
