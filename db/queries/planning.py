@@ -58,7 +58,10 @@ class Watched:
 
 
 _DUE = "greatest(date_trunc('hour', w.slot), :now)"
-_WITHIN = "w.state IN ('due', 'leased') AND w.slot < :end"
+_WITHIN = """
+    w.state IN ('due', 'leased') AND w.slot < :end
+    AND w.channel_id NOT IN (SELECT channel_id FROM channels WHERE paused_at IS NOT NULL)
+"""
 
 
 def due_videos(session: Session, *, now: datetime, end: datetime) -> Sequence[DueVideos]:
@@ -101,16 +104,18 @@ def due_channels(session: Session, *, now: datetime, end: datetime) -> Sequence[
 
 
 def watched(session: Session, *, now: datetime) -> Watched:
-    """Count what is watched."""
+    """Count what is watched and not paused."""
     row = session.execute(
         text(
             """
-            SELECT (SELECT count(*) FROM channels WHERE state IN ('active', 'empty')),
+            SELECT (SELECT count(*) FROM channels
+                    WHERE state IN ('active', 'empty') AND paused_at IS NULL),
                 count(*) FILTER (WHERE state = 'public'),
                 count(*) FILTER (
                     WHERE published_at > CAST(:now AS timestamptz) - interval '30 days'
                 )
             FROM videos
+            WHERE channel_id NOT IN (SELECT channel_id FROM channels WHERE paused_at IS NOT NULL)
             """
         ),
         {"now": now},

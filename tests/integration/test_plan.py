@@ -123,6 +123,9 @@ def test_a_simulated_day_costs_what_was_planned_within_a_tenth(context: Context)
         plan = plan_watched(crawl.context)
         a_day_of(crawl)
         spent = {bucket: n - before.get(bucket, 0) for bucket, n in charged(crawl).items()}
+        with crawl.context.engine.begin() as connection:
+            connection.execute(text("UPDATE channels SET paused_at = now()"))
+        assert not any(use.units for use in plan_watched(crawl.context).uses)
     planned = {"units": 0, "stats": 0}
     for use in plan.uses:
         planned["units" if use.bucket == "units" else "stats"] += use.units
