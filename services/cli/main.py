@@ -20,6 +20,7 @@ from services.cli import (
     jobs,
     learning,
     policy,
+    quota,
     schedules,
     stack,
     transfer,
@@ -62,6 +63,8 @@ WATCH, LEARN, RUN, TRY = "Collect", "Learn and compare", "Run the stack", "Try i
 app.command(rich_help_panel=WATCH)(data.crawl)
 app.add_typer(channels.app, name="channels", rich_help_panel=WATCH)
 app.command(rich_help_panel=WATCH)(completeness.completeness)
+app.command(rich_help_panel=WATCH)(quota.plan)
+app.command(rich_help_panel=WATCH)(quota.quota)
 app.command("import", rich_help_panel=WATCH)(transfer.import_data)
 app.command("export", rich_help_panel=WATCH)(transfer.export_data)
 app.command(rich_help_panel=WATCH)(policy.purge)
