@@ -190,5 +190,5 @@ def _wrong(why: str, path: Path) -> UsageError:
     return UsageError(
         f"the cadence in {path} cannot be used: {why}",
         reason="cadenceInvalid",
-        hint="`tubegrader plan --show-policy` prints the one in force, to begin from",
+        hint="without TUBEGRADER_CADENCE, `tubegrader plan --show-policy` prints one to begin from",
     )
