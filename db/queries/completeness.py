@@ -85,6 +85,8 @@ def note_given_up(
                 JOIN channels c USING (channel_id)
                 CROSS JOIN LATERAL (SELECT coalesce(w.interval_s, 1000000000) AS step) n
                 WHERE w.state = 'failed' AND w.kind = ANY(:kinds) AND w.slot < :now
+                  -- Pictures are versions, not a series: nothing is missing between two looks.
+                  AND w.kind <> 'video.thumbnail'
                   AND (CAST(:channels AS text[]) IS NULL OR w.channel_id = ANY(:channels))
                 ON CONFLICT DO NOTHING
                 RETURNING entity_id

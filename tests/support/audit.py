@@ -31,7 +31,8 @@ class Audit:
 
     Attributes:
         findings: What differs, by check.
-        late: How long after its slot each snapshot was taken, longest first.
+        late: How long after its slot each snapshot was taken, longest first; without those of
+            videos that were not shown when they were due.
         checked: How much was compared, by check.
         skipped: Slots that the policy gave up because the one before came too late.
         forgotten: Videos that were hidden for a while, are shown again for more than two
@@ -91,8 +92,9 @@ def audit(
         ("channel slots", channels, "channel.snapshot", "channel_id", _after_channel),
     ):
         result.take(check, _wrong_slots(world, rows, items, kind, entity, following), len(rows))
-        result.late += [row["captured_at"] - row["slot"] for row in rows]
-        result.skipped += _count_skipped(rows, entity, following)
+        on_show = [row for row in rows if _on_show(world, row[entity], row["slot"])]
+        result.late += [row["captured_at"] - row["slot"] for row in on_show]
+        result.skipped += _count_skipped(on_show, entity, following)
     result.late.sort(reverse=True)
     result.forgotten = sorted(_forgotten(world, items))
     unseen = [name for name in known if ("video.snapshot", name) not in items]
@@ -211,6 +213,14 @@ def _wrong_slots(
             continue
         if item["slot"] + world.patience < world.end:
             yield f"{name}: no snapshot at all, wanted {item['slot']} ({item['state']})"
+
+
+def _on_show(world: World, name: str, at: datetime) -> bool:
+    """Whether there was something to collect; what was private came back later than its slot."""
+    video = world.catalog.videos.get(name)
+    if video is not None:
+        return world.catalog.visible(video, at)
+    return world.catalog.standing(world.catalog.channels[name], at) == "open"
 
 
 def _count_skipped(rows: list[_Row], entity: str, following: _Following) -> int:
