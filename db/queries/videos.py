@@ -9,23 +9,8 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import Thumbnail, Video, VideoSnapshot, VideoThumbnail
+from db.models import Video, VideoSnapshot
 from db.queries.arrays import among
-
-
-@dataclass(frozen=True)
-class CurrentThumbnail:
-    """The picture that a video shows now, as far as we know."""
-
-    video_id: str
-    version: int
-    thumbnail_sha256: str
-    variant: str
-    etag: str | None
-    perceptual_hash: int | None
-    """None for one that was collected before such hashes were kept."""
-    seen_sha256: str
-    """The bytes seen last: those of ``thumbnail_sha256`` unless it was encoded again since."""
 
 
 @dataclass(frozen=True)
@@ -44,40 +29,6 @@ class ToScore:
     channel_id: str
     thumbnail_sha256: str
     subscriber_count: int | None
-
-
-@dataclass(frozen=True)
-class StoredThumbnail:
-    """A picture that was fetched and lies in the object store."""
-
-    video_id: str
-    thumbnail_sha256: str
-    format: str
-    width: int
-    height: int
-    byte_size: int
-    variant: str
-    etag: str | None
-    perceptual_hash: int | None = None
-
-
-@dataclass(frozen=True)
-class SeenThumbnail:
-    """A picture that is known, as it was served last."""
-
-    video_id: str
-    sha256: str
-    etag: str | None
-
-
-@dataclass(frozen=True)
-class RecordedThumbnails:
-    """What came of recording a batch."""
-
-    versions: int
-    """How many new versions were opened."""
-    revived: list[str]
-    """Pictures that are shown again after their bytes were removed: store these once more."""
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> list[str]:
@@ -212,139 +163,6 @@ def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int
         .returning(VideoSnapshot.video_id)
     )
     return len(session.execute(statement).all())
-
-
-def current_thumbnails(session: Session, video_ids: Collection[str]) -> dict[str, CurrentThumbnail]:
-    """Return the current thumbnail of each video that has one."""
-    rows = session.execute(
-        select(VideoThumbnail, Thumbnail.perceptual_hash)
-        .join(Thumbnail, Thumbnail.thumbnail_sha256 == VideoThumbnail.thumbnail_sha256)
-        .where(among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current)
-    )
-    return {
-        r.video_id: CurrentThumbnail(
-            video_id=r.video_id,
-            version=r.version,
-            thumbnail_sha256=r.thumbnail_sha256,
-            variant=r.variant,
-            etag=r.etag,
-            perceptual_hash=perceptual_hash,
-            seen_sha256=r.seen_sha256 or r.thumbnail_sha256,
-        )
-        for r, perceptual_hash in rows
-    }
-
-
-def set_perceptual_hash(session: Session, thumbnail_sha256: str, perceptual_hash: int) -> None:
-    """Note the perceptual hash of a picture that was collected without."""
-    session.execute(
-        update(Thumbnail)
-        .where(Thumbnail.thumbnail_sha256 == thumbnail_sha256)
-        .values(perceptual_hash=perceptual_hash)
-    )
-
-
-def record_thumbnails(
-    session: Session, fetched: Sequence[StoredThumbnail], *, now: datetime
-) -> RecordedThumbnails:
-    """Record fetched thumbnails: the same picture is seen again, another opens a new version."""
-    if not fetched:
-        return RecordedThumbnails(versions=0, revived=[])
-    current = current_thumbnails(session, [f.video_id for f in fetched])
-    changed = [
-        f
-        for f in fetched
-        if f.video_id not in current or current[f.video_id].thumbnail_sha256 != f.thumbnail_sha256
-    ]
-    changed_ids = {f.video_id for f in changed}
-    revived = _add_pictures(session, fetched, now=now)
-    encoded_again = {
-        f.video_id: SeenThumbnail(f.video_id, f.thumbnail_sha256, f.etag)
-        for f in fetched
-        if f.video_id not in changed_ids
-    }
-    seen_in_other_bytes(session, list(encoded_again.values()), now=now)
-    session.execute(
-        update(VideoThumbnail)
-        .where(among(VideoThumbnail.video_id, changed_ids), VideoThumbnail.is_current)
-        .values(is_current=False)
-    )
-    if changed:
-        session.execute(
-            insert(VideoThumbnail).values(
-                [
-                    {
-                        "video_id": f.video_id,
-                        "version": current[f.video_id].version + 1 if f.video_id in current else 1,
-                        "thumbnail_sha256": f.thumbnail_sha256,
-                        "variant": f.variant,
-                        "etag": f.etag,
-                        "is_current": True,
-                        "first_seen_at": now,
-                        "last_seen_at": now,
-                    }
-                    for f in changed
-                ]
-            )
-        )
-    return RecordedThumbnails(versions=len(changed), revived=revived)
-
-
-def _add_pictures(
-    session: Session, fetched: Sequence[StoredThumbnail], *, now: datetime
-) -> list[str]:
-    """Add rows of pictures; return the hashes of those whose bytes had been removed before."""
-    hashes = {f.thumbnail_sha256: f for f in fetched}
-    session.execute(
-        insert(Thumbnail)
-        .values(
-            [
-                {
-                    "thumbnail_sha256": f.thumbnail_sha256,
-                    "format": f.format,
-                    "width": f.width,
-                    "height": f.height,
-                    "byte_size": f.byte_size,
-                    "stored_at": now,
-                    "perceptual_hash": f.perceptual_hash,
-                }
-                for f in hashes.values()
-            ]
-        )
-        .on_conflict_do_nothing()
-    )
-    return list(
-        session.scalars(
-            update(Thumbnail)
-            .where(among(Thumbnail.thumbnail_sha256, hashes), Thumbnail.purged_at.is_not(None))
-            .values(purged_at=None, stored_at=now)
-            .returning(Thumbnail.thumbnail_sha256)
-        )
-    )
-
-
-def seen_again(session: Session, video_ids: Collection[str], *, now: datetime) -> None:
-    """Note that videos still show the thumbnail they had."""
-    if video_ids:
-        session.execute(
-            update(VideoThumbnail)
-            .where(among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current)
-            .values(last_seen_at=func.greatest(VideoThumbnail.last_seen_at, now))
-        )
-
-
-def seen_in_other_bytes(session: Session, seen: Sequence[SeenThumbnail], *, now: datetime) -> None:
-    """Note that videos still show the picture they had, in these bytes, with this ETag."""
-    for s in seen:
-        session.execute(
-            update(VideoThumbnail)
-            .where(VideoThumbnail.video_id == s.video_id, VideoThumbnail.is_current)
-            .values(
-                last_seen_at=func.greatest(VideoThumbnail.last_seen_at, now),
-                seen_sha256=func.nullif(s.sha256, VideoThumbnail.thumbnail_sha256),
-                etag=s.etag,
-            )
-        )
 
 
 def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any]]:

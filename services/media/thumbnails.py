@@ -10,7 +10,7 @@ datasets refer to, the new bytes are not kept, only their hash and ETag.
 import uuid
 from collections.abc import Mapping, Sequence
 
-from db.queries import videos, work
+from db.queries import thumbnails, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence, leases
@@ -34,7 +34,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
     versions = 0
     with leases.failing(context, token, items.values()) as failures:
         with unit_of_work(context.sessions) as session:
-            current = videos.current_thumbnails(session, items)
+            current = thumbnails.current_thumbnails(session, items)
         fetched, unchanged = _fetch(context, items, current, failures)
         other, same = _told_apart(context, fetched, current)
         context.store.put_many([f.content for f, _ in other])
@@ -42,13 +42,15 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
         with unit_of_work(context.sessions) as session:
             # A picture that comes late, after another worker's, would look like a swap.
             held = work.lock_held(session, token)
-            recorded = videos.record_thumbnails(
+            recorded = thumbnails.record_thumbnails(
                 session, [_row(f, h) for f, h in other if f.video_id in held], now=now
             )
             versions = recorded.versions
-            seen = [videos.SeenThumbnail(f.video_id, f.sha256, f.etag) for f in same]
-            videos.seen_in_other_bytes(session, [s for s in seen if s.video_id in held], now=now)
-            videos.seen_again(session, held.intersection(unchanged), now=now)
+            seen = [thumbnails.SeenThumbnail(f.video_id, f.sha256, f.etag) for f in same]
+            thumbnails.seen_in_other_bytes(
+                session, [s for s in seen if s.video_id in held], now=now
+            )
+            thumbnails.seen_again(session, held.intersection(unchanged), now=now)
             next_slots = {
                 v: cadence.next_slot(items[v].slot, context.cadence.thumbnail_every, now=now)
                 for v in [*(f.video_id for f in fetched), *unchanged]
@@ -63,7 +65,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
 def _fetch(
     context: Context,
     video_ids: Mapping[str, object],
-    current: Mapping[str, videos.CurrentThumbnail],
+    current: Mapping[str, thumbnails.CurrentThumbnail],
     failures: leases.Failures,
 ) -> tuple[list[FetchedThumbnail], list[str]]:
     """Return what came, and the videos whose thumbnail is still what its ETag says."""
@@ -93,7 +95,7 @@ def _fetch(
 def _told_apart(
     context: Context,
     fetched: Sequence[FetchedThumbnail],
-    current: Mapping[str, videos.CurrentThumbnail],
+    current: Mapping[str, thumbnails.CurrentThumbnail],
 ) -> tuple[list[tuple[FetchedThumbnail, int]], list[FetchedThumbnail]]:
     """Split what came into pictures to record, with their hashes, and known ones in other bytes."""
     other: list[tuple[FetchedThumbnail, int]] = []
@@ -114,7 +116,7 @@ def _told_apart(
     return other, same
 
 
-def _known_hash(context: Context, shown: videos.CurrentThumbnail) -> int | None:
+def _known_hash(context: Context, shown: thumbnails.CurrentThumbnail) -> int | None:
     """Return the hash of a picture; None where its bytes are gone, too, and nothing can tell."""
     if shown.perceptual_hash is not None:
         return shown.perceptual_hash
@@ -123,12 +125,12 @@ def _known_hash(context: Context, shown: videos.CurrentThumbnail) -> int | None:
     except PermanentError:
         return None
     with unit_of_work(context.sessions) as session:
-        videos.set_perceptual_hash(session, shown.thumbnail_sha256, found)
+        thumbnails.set_perceptual_hash(session, shown.thumbnail_sha256, found)
     return found
 
 
-def _row(f: FetchedThumbnail, found: int) -> videos.StoredThumbnail:
-    return videos.StoredThumbnail(
+def _row(f: FetchedThumbnail, found: int) -> thumbnails.StoredThumbnail:
+    return thumbnails.StoredThumbnail(
         video_id=f.video_id,
         thumbnail_sha256=f.sha256,
         format=f.format,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from db.partitions import ensure_partitions
-from db.queries import videos
+from db.queries import thumbnails, videos
 from db.session import unit_of_work
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
@@ -174,10 +174,10 @@ def test_a_wrong_approval_is_refused(aged: Context, reference: str, values: dict
         approvals.revoke(aged, "unknown")
 
 
-def picture(context: Context, seed: int) -> tuple[str, videos.StoredThumbnail]:
+def picture(context: Context, seed: int) -> tuple[str, thumbnails.StoredThumbnail]:
     content = draw_thumbnail(seed, 0.0)
     sha256 = context.store.put(content)
-    return sha256, videos.StoredThumbnail(
+    return sha256, thumbnails.StoredThumbnail(
         VIDEOS[0], sha256, "jpeg", 320, 180, len(content), "mqdefault", None,
         perceptual_hash(content),
     )  # fmt: skip
@@ -188,7 +188,7 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
     shown, shown_row = picture(aged, 2)
     for row, ago in ((old_row, 80), (shown_row, 60), (shown_row, 3)):
         with unit_of_work(aged.sessions) as session:
-            videos.record_thumbnails(session, [row], now=NOW - timedelta(days=ago))
+            thumbnails.record_thumbnails(session, [row], now=NOW - timedelta(days=ago))
     said = by_kind(retention.purge(aged, dry_run=True))["thumbnails"]
     assert said.rows == 1
     assert set(aged.store.names()) == {old, shown}
@@ -204,7 +204,7 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
             r["video_id"]: r["thumbnail_sha256"] for r in videos.learning_rows(session, as_of=NOW)
         }
         assert known[VIDEOS[0]] is None  # and not the later picture in its place
-        back = videos.record_thumbnails(session, [replace(old_row)], now=NOW)
+        back = thumbnails.record_thumbnails(session, [replace(old_row)], now=NOW)
     assert back.revived == [old]
 
 
@@ -212,7 +212,7 @@ def test_objects_that_no_row_speaks_of_go_after_a_week(aged: Context):
     aged.store.put(b"left by a run that was killed")
     _, row = picture(aged, 2)
     with unit_of_work(aged.sessions) as session:
-        videos.record_thumbnails(session, [row], now=NOW)
+        thumbnails.record_thumbnails(session, [row], now=NOW)
     soon, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=8)
     aged.clock = lambda: soon
     assert by_kind(retention.purge(aged, dry_run=False, kinds=["orphans"]))["orphans"].rows == 0

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from db.partitions import ensure_partitions
-from db.queries import videos
+from db.queries import thumbnails
 from db.session import unit_of_work
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
@@ -95,12 +95,12 @@ def fill(context: Context) -> None:
     for version, seed in enumerate((1, 2)):
         content = draw_thumbnail(seed, 0.0)
         sha256 = context.store.put(content)
-        row = videos.StoredThumbnail(
+        row = thumbnails.StoredThumbnail(
             VIDEO, sha256, "jpeg", 320, 180, len(content), "mqdefault", '"etag,"',
             perceptual_hash(content),
         )  # fmt: skip
         with unit_of_work(context.sessions) as session:
-            videos.record_thumbnails(session, [row], now=NOW - timedelta(days=9 - version))
+            thumbnails.record_thumbnails(session, [row], now=NOW - timedelta(days=9 - version))
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from db.partitions import ensure_partitions
-from db.queries import channels, jobs, learning, videos
+from db.queries import channels, jobs, learning, thumbnails, videos
 from db.session import unit_of_work
 from ml.views.cnn import CnnConfig
 from ml.views.ladder import LadderConfig, dataset_images, train_ladder
@@ -73,12 +73,12 @@ def store_world(
         pictures = [catalog.picture(v.thumbnails[0].key) for v in world]
         hashes = context.store.put_many(pictures)
         fetched = [
-            videos.StoredThumbnail(
+            thumbnails.StoredThumbnail(
                 v.video_id, sha256, "jpeg", 320, 180, len(content), "mqdefault", None
             )
             for v, sha256, content in zip(world, hashes, pictures, strict=True)
         ]
-        videos.record_thumbnails(session, fetched, now=now)
+        thumbnails.record_thumbnails(session, fetched, now=now)
 
 
 def learn(context: Context, *, threshold: float = 100.0) -> None:
