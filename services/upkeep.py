@@ -8,24 +8,35 @@ from db.queries import notifications, schedules
 from db.session import unit_of_work
 from services.context import Context
 from services.jobs import JobHandle
+from services.policy import retention
 
 KEPT = timedelta(days=366)
 """How long it is remembered what schedules did and what was notified: a year and a day."""
 
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Do a job of upkeep: partitions for the coming months, and old notes deleted.
+    """Do a job of upkeep: partitions made ahead, what is past its retention removed, old notes too.
 
     Returns:
-        The partitions made, and how many rows of slots and notifications were deleted.
+        The partitions made, what was purged, and how many slots and notifications were deleted.
     """
     now = context.clock()
-    job.progress(0, 2, "making partitions")
+    job.progress(0, 3, "making partitions")
     with unit_of_work(context.sessions) as session:
         made = ensure_partitions(session.connection(), start=now)
-    job.progress(1, 2, "deleting old notes")
+    purged = retention.purge(
+        context,
+        dry_run=False,
+        progress=lambda kind, _rows: job.progress(1, 3, f"removing {kind} past its retention"),
+    )
+    job.progress(2, 3, "deleting old notes")
     with unit_of_work(context.sessions) as session:
         slots = schedules.forget_slots(session, before=now - KEPT)
         told = notifications.forget(session, before=now - KEPT)
-    job.progress(2, 2, "done")
-    return {"partitions": made, "slots_deleted": slots, "notifications_deleted": told}
+    job.progress(3, 3, "done")
+    return {
+        "partitions": made,
+        "purged": purged.as_json(),
+        "slots_deleted": slots,
+        "notifications_deleted": told,
+    }

@@ -119,6 +119,11 @@ def add_tags(session: Session, channel_ids: Collection[str], tags: Collection[st
     return len(session.execute(statement).all())
 
 
+def tagged(session: Session, tags: Collection[str]) -> set[str]:
+    """Return the ids of the channels that have at least one of the tags."""
+    return set(session.scalars(select(ChannelTag.channel_id).where(ChannelTag.tag.in_(tags))))
+
+
 def remove_tags(session: Session, channel_ids: Collection[str], tags: Collection[str]) -> int:
     """Take tags off channels; return how many there were."""
     statement = (

@@ -14,29 +14,41 @@ Queue = Annotated[
     str | None, typer.Option(help="Only this queue: crawl, media or learning.", metavar="QUEUE")
 ]
 
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", help="Only this channel: id, @handle or URL; again for more."),
+]
+
 breakers = typer.Typer(help="Show and reset the breakers of hosts.")
 notify = typer.Typer(help="Notifications by webhook or command.", no_args_is_help=True)
 
 
 def pause(
     queue: Queue = None,
+    channel: Channels = None,
     reason: Annotated[str | None, typer.Option(help="Shown wherever the pause is.")] = None,
 ) -> None:
     """Begin no more work until `resume`; what is running finishes. Schedules go on queueing."""
     from services import pauses
     from services.cli.common import open_context
 
+    if channel:
+        _set_channels(channel, queue, paused=True)
+        return
     scope = queue or pauses.EVERYTHING
     with open_context() as context:
         new = pauses.pause(context, scope, reason=reason)
     typer.echo(f"{scope} is paused" if new else f"{scope} was paused already")
 
 
-def resume(queue: Queue = None) -> None:
-    """Lift a pause: of everything, or of a queue."""
+def resume(queue: Queue = None, channel: Channels = None) -> None:
+    """Lift a pause: of everything, of a queue, or of channels."""
     from services import pauses
     from services.cli.common import open_context
 
+    if channel:
+        _set_channels(channel, queue, paused=False)
+        return
     scope = queue or pauses.EVERYTHING
     with open_context() as context:
         lifted = pauses.resume(context, scope)
@@ -44,6 +56,21 @@ def resume(queue: Queue = None) -> None:
     typer.echo(f"{scope} goes on" if lifted else f"{scope} was not paused")
     for other in left:
         typer.echo(f"still paused: {other.scope}" + (f" ({other.reason})" if other.reason else ""))
+
+
+def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
+    from services.cli.common import open_context
+    from services.crawl import watchlist
+    from services.errors import UsageError
+
+    if queue is not None:
+        raise UsageError("choose one of --queue and --channel")
+    with open_context() as context:
+        changed = watchlist.set_paused(context, typed, paused=paused)
+    for channel_id in changed:
+        typer.echo(f"{channel_id} {'is paused' if paused else 'goes on'}")
+    if not changed:
+        typer.echo(f"nothing to do: {'paused' if paused else 'not paused'} already")
 
 
 def holdups(as_json: AsJson = False) -> None:

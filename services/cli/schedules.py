@@ -31,6 +31,9 @@ def add_schedule(
     channel: Annotated[
         list[str] | None, typer.Option(help="Crawl this channel only (id); again for more.")
     ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Crawl the channels with this tag; again for more.")
+    ] = None,
     misfire: Annotated[
         str, typer.Option(help="A slot missed by more than the grace: run-once or skip.")
     ] = "run-once",
@@ -53,6 +56,8 @@ def add_schedule(
     if threshold is not None and kind not in ("train", "retrain"):
         raise UsageError("--threshold is for train and retrain")
     params: dict[str, Any] = {"channel_ids": sorted(set(channel))} if channel else {}
+    if tag:
+        params["tags"] = sorted(set(tag))
     if threshold is not None:
         params["threshold"] = threshold
     plan = schedules.Plan(

@@ -204,7 +204,7 @@ def _checked(plan: Plan, *, now: datetime) -> Rhythm:
         )
     if plan.grace_s < 0:
         raise UsageError("a grace cannot be negative")
-    if "channel_ids" in plan.params and plan.kind != "crawl":
+    if {"channel_ids", "tags"} & plan.params.keys() and plan.kind != "crawl":
         raise UsageError("only a crawl has channels")
     if plan.cron is not None and plan.interval_s is None:
         return checked(Cron(plan.cron, plan.time_zone), now=now)

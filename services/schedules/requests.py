@@ -5,20 +5,24 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import Schedule
-from db.queries import channels
+from db.queries import channels, watchlist
 
 
 def job_params(session: Session, schedule: Schedule) -> dict[str, Any] | None:
     """Return the params of a schedule's job; None while there is no channel to work on.
 
-    A crawl's channels are those that are watched when it fires: all, or some named by id.
+    A crawl's channels are those that are watched and not paused when it fires: all, or some
+    named by id or by tag.
     """
     if schedule.kind == "upkeep":
         return dict(schedule.params)
-    watched = channels.ids(session)
+    watched = channels.ids(session, paused=False)
     if schedule.kind != "crawl":
         return dict(schedule.params) if watched else None
     chosen = watched
     if "channel_ids" in schedule.params:
         chosen = sorted(set(schedule.params["channel_ids"]).intersection(watched))
+    if "tags" in schedule.params:
+        tagged = watchlist.tagged(session, schedule.params["tags"])
+        chosen = sorted(tagged.intersection(chosen))
     return {"channel_ids": chosen} if chosen else None

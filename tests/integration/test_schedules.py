@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from db.models import Schedule
+from db.queries import channels, watchlist
+from db.session import unit_of_work
 from services import jobs, retries, schedules
 from services.errors import PermanentError, TransientError, UsageError
 from services.schedules import Plan
 from services.schedules.firing import fire_due
+from services.schedules.requests import job_params
 from tests.support.operations import Operations, operations
 
 __all__ = ["operations"]
@@ -283,3 +287,17 @@ def test_upkeep_makes_partitions_and_forgets_old_slots(operations: Operations):
     assert result is not None
     assert "video_snapshots_2027_08" in result["partitions"]
     assert result["slots_deleted"] == 1
+
+
+def test_a_crawl_by_tag_takes_the_tagged_channels_that_are_not_paused(operations):
+    context = operations.context
+    ids = ["UC" + letter * 22 for letter in "abc"]
+    with unit_of_work(context.sessions) as session:
+        channels.add(session, ids, now=context.clock())
+        watchlist.add_tags(session, ids[:2], ["cooking"])
+        channels.set_paused(session, ids[:1], paused=True, now=context.clock())
+        schedule = Schedule(kind="crawl", params={"tags": ["cooking"]})
+        assert job_params(session, schedule) == {"channel_ids": [ids[1]]}
+        assert job_params(session, Schedule(kind="crawl", params={"tags": ["none"]})) is None
+        everything = job_params(session, Schedule(kind="crawl", params={}))
+        assert everything == {"channel_ids": ids[1:]}
