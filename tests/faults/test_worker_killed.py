@@ -1,4 +1,4 @@
-"""Real worker processes, killed in mid-crawl: it completes, nothing is lost, nothing comes twice."""
+"""Real worker processes, killed in mid-crawl: it completes, nothing is lost or done twice."""
 
 import json
 import signal
@@ -126,7 +126,7 @@ def kill_main_process(crawl: Crawl) -> None:
 
 
 def kill_pool_processes(crawl: Crawl) -> None:
-    """``kill -9`` of the processes that do the work; Celery starts others, what they had is lost."""
+    """``kill -9`` of the processes that do the work; Celery starts others, theirs is lost."""
     for child in crawl.worker("crawl").children():
         child.send_signal(signal.SIGKILL)
 

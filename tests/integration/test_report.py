@@ -179,9 +179,7 @@ def test_the_furthest_off_come_first_on_their_own_side(contents: Report) -> None
 
 def test_each_channel_shows_at_most_one_video_a_side(judged: Context, contents: Report) -> None:
     with judged.engine.connect() as connection:
-        channel_of = dict(
-            connection.execute(text("SELECT video_id, channel_id FROM videos")).all()
-        )
+        channel_of = dict(connection.execute(text("SELECT video_id, channel_id FROM videos")).all())
     for side in (contents.extremes.overestimated, contents.extremes.underestimated):
         channels = [channel_of[tile.video_id] for tile in side]
         assert len(channels) == len(set(channels))

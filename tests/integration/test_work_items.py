@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.queries import channels, work
+from db.queries import channels, items, work
 from db.session import unit_of_work
 from services.context import Context
 from tests.support.crawl import NOW, rows, value
@@ -184,8 +184,8 @@ def test_a_permanent_failure_is_kept_with_its_reason(context: Context, session: 
         "channelClosed",
         NOW,
     )
-    assert work.failures_by_reason(session) == [(KIND, "channelClosed", 1)]
-    assert work.failures_by_reason(session, channel_ids=[channel_id(7)]) == []
+    assert items.failures_by_reason(session) == [(KIND, "channelClosed", 1)]
+    assert items.failures_by_reason(session, channel_ids=[channel_id(7)]) == []
 
 
 @pytest.mark.parametrize("kind", ["quota", "blocked"])
@@ -205,7 +205,7 @@ def test_work_that_kills_its_workers_ends_as_failed(context: Context, session: S
         assert begin(session, claimed(session, now=now), now=now) == [only]
         now += LEASE
     assert claim(session, now=now) is None
-    assert work.failures_by_reason(session) == [(KIND, "workerLost", 1)]
+    assert items.failures_by_reason(session) == [(KIND, "workerLost", 1)]
     assert item(session, only)["error_kind"] == "transient"
 
 

@@ -21,7 +21,8 @@ def test_the_configuration_page_has_each_setting_with_its_default() -> None:
         if field.default_factory is None and field.default is not None:
             row = re.search(rf"^\| `TUBEGRADER_{name.upper()}` \| (.+?) \|", page, re.MULTILINE)
             assert row is not None
-            assert row[1] == f"`{field.default}`", name
+            shown = str(field.default).lower() if field.default is False else field.default
+            assert row[1] == f"`{shown}`", name
 
 
 def test_the_dependencies_page_has_each_dependency_and_no_other() -> None:
