@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Job
 from db.queries import channels, items, jobs, work
+from db.queries.progress import Progress, progress
 from db.session import unit_of_work
 from services import breakers
 from services.context import Context
@@ -90,7 +91,7 @@ def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
     held = {kind: gate for kind, gate in closed.items() if gate.until is not None}
-    state = work.progress(
+    state = progress(
         session,
         channel_ids=chosen,
         since=since,
@@ -125,7 +126,7 @@ def _pause(closed: Mapping[str, gates.Gate]) -> str | None:
     return next((g.message for k, g in closed.items() if g.kind == "paused" and k in _CRAWL), None)
 
 
-def _explained(state: work.Progress, gate: gates.Gate) -> work.Progress:
+def _explained(state: Progress, gate: gates.Gate) -> Progress:
     """Return a state that waits with the reason of a gate: its items were not even tried."""
     kind = "quota" if gate.kind == "quota" else "blocked"
     return replace(
@@ -133,7 +134,7 @@ def _explained(state: work.Progress, gate: gates.Gate) -> work.Progress:
     )
 
 
-def _is_stuck(state: work.Progress, *, now: datetime) -> bool:
+def _is_stuck(state: Progress, *, now: datetime) -> bool:
     """Tell whether waiting is all that can be done: no quota, refused, or nothing works at all."""
     if state.waiting_until is None:
         return False

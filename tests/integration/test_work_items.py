@@ -13,6 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries import channels, items, work
+from db.queries.progress import Progress
+from db.queries.progress import progress as progress_of
 from db.session import unit_of_work
 from services.context import Context
 from tests.support.crawl import NOW, rows, value
@@ -271,8 +273,8 @@ def test_progress_counts_every_item_once(context: Context, session: Session):
     token = claimed(session, limit=3)
     begin(session, token)
 
-    def progress() -> work.Progress:
-        return work.progress(session, channel_ids=ids, since=NOW, now=NOW, held={})
+    def progress() -> Progress:
+        return progress_of(session, channel_ids=ids, since=NOW, now=NOW, held={})
 
     assert (progress().total, progress().done, progress().failed) == (4, 0, 0)
     work.complete(session, token, {done: NOW + DAY}, now=NOW)
@@ -303,7 +305,7 @@ def test_any_number_of_channels_can_be_named(context: Context):
     with unit_of_work(context.sessions) as session:
         assert work.make_due(session, kinds=[KIND], channel_ids=ids[:100], now=NOW - DAY) == 100
         assert work.make_due(session, kinds=[KIND], channel_ids=ids, now=NOW) == 0
-        found = work.progress(session, channel_ids=ids, since=NOW, now=NOW, held={})
+        found = progress_of(session, channel_ids=ids, since=NOW, now=NOW, held={})
         assert found.total == 66_000
 
 
@@ -383,7 +385,7 @@ class World:
             self.step(("begin", 9, 2))
             self.step(("complete", 9, False))
             with unit_of_work(self.context.sessions) as session:
-                state = work.progress(
+                state = progress_of(
                     session, channel_ids=self.ids, since=since, now=self.now, held={}
                 )
             if state.done == 2:

@@ -1,0 +1,105 @@
+"""How far the work on some channels has come, counted from the items themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work on some channels has come since a moment."""
+
+    total: int
+    done: int
+    failed: int
+    waiting_until: datetime | None
+    """When everything left is parked (by quota or a failure): the moment the first is ready."""
+    waiting_kind: str | None
+    waiting_reason: str | None
+    waiting_message: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to do."""
+        return self.done + self.failed >= self.total
+
+
+def progress(
+    session: Session,
+    *,
+    channel_ids: Sequence[str],
+    since: datetime,
+    now: datetime,
+    held: Mapping[str, datetime],
+) -> Progress:
+    """Count the work on channels that a crawl started at ``since`` asked for.
+
+    Every item of the channels counts once: done when it succeeded after ``since``, failed when it
+    ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
+    under way when the crawl started and ended in that very moment.
+
+    What belongs to a paused channel does not count: nobody works on it.
+
+    ``held`` maps kinds of work that nothing is claimed of to when that is over: their items are
+    not ready before.
+    """
+    row = session.execute(
+        text(
+            """
+            WITH held AS (
+                SELECT kind, held_until
+                FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
+                    AS h (kind, held_until)
+            ), mine AS (
+                SELECT state, error_kind, error_reason, error_message,
+                    CASE WHEN ready_at IS NOT NULL THEN greatest(ready_at, held_until) END
+                        AS ready_at,
+                    coalesce(
+                    done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now),
+                    false
+                ) AS is_done
+                FROM work_items
+                LEFT JOIN held USING (kind)
+                WHERE channel_id = ANY(:channels) AND channel_id NOT IN (
+                    SELECT channel_id FROM channels WHERE paused_at IS NOT NULL
+                )
+            )
+            SELECT
+                count(*) AS total,
+                count(*) FILTER (WHERE is_done) AS done,
+                count(*) FILTER (WHERE NOT is_done AND state IN ('failed', 'idle')) AS failed,
+                min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
+                bool_or(NOT is_done AND state = 'leased') AS any_leased,
+                (array_agg(error_kind ORDER BY ready_at)
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS kind,
+                (array_agg(error_reason ORDER BY ready_at)
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS reason,
+                (array_agg(error_message ORDER BY ready_at)
+                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                )[1] AS message
+            FROM mine
+            """
+        ),
+        {
+            "since": since,
+            "now": now,
+            "channels": list(channel_ids),
+            "kinds": list(held),
+            "untils": list(held.values()),
+        },
+    ).one()
+    parked = row.first_ready is not None and row.first_ready > now and not row.any_leased
+    return Progress(
+        total=row.total,
+        done=row.done,
+        failed=row.failed,
+        waiting_until=row.first_ready if parked else None,
+        waiting_kind=row.kind if parked else None,
+        waiting_reason=row.reason if parked else None,
+        waiting_message=row.message if parked else None,
+    )
