@@ -186,8 +186,11 @@ class ObjectStore:
 
 
 def object_name(sha256: str) -> str:
-    """Return where an object lies below the store's root; two levels keep folders small."""
-    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+    """Return where an object lies below the store's root: in one of 256 folders.
+
+    More levels would cost a new folder for nearly every object.
+    """
+    return f"{sha256[:2]}/{sha256}"
 
 
 def _verified(sha256: str, found: str, content: bytes) -> bytes:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Thumbnail, VideoThumbnail
+from db.queries import bulk
 from db.queries.arrays import among
 
 
@@ -116,24 +116,23 @@ def record_thumbnails(
         .where(among(VideoThumbnail.video_id, changed_ids), VideoThumbnail.is_current)
         .values(is_current=False)
     )
-    if changed:
-        session.execute(
-            insert(VideoThumbnail).values(
-                [
-                    {
-                        "video_id": f.video_id,
-                        "version": current[f.video_id].version + 1 if f.video_id in current else 1,
-                        "thumbnail_sha256": f.thumbnail_sha256,
-                        "variant": f.variant,
-                        "etag": f.etag,
-                        "is_current": True,
-                        "first_seen_at": now,
-                        "last_seen_at": now,
-                    }
-                    for f in changed
-                ]
-            )
-        )
+    bulk.copy(
+        session,
+        VideoThumbnail,
+        [
+            {
+                "video_id": f.video_id,
+                "version": current[f.video_id].version + 1 if f.video_id in current else 1,
+                "thumbnail_sha256": f.thumbnail_sha256,
+                "variant": f.variant,
+                "etag": f.etag,
+                "is_current": True,
+                "first_seen_at": now,
+                "last_seen_at": now,
+            }
+            for f in changed
+        ],
+    )
     return RecordedThumbnails(versions=len(changed), revived=revived)
 
 
@@ -142,23 +141,21 @@ def _add_pictures(
 ) -> list[str]:
     """Add rows of pictures; return the hashes of those whose bytes had been removed before."""
     hashes = {f.thumbnail_sha256: f for f in fetched}
-    session.execute(
-        insert(Thumbnail)
-        .values(
-            [
-                {
-                    "thumbnail_sha256": f.thumbnail_sha256,
-                    "format": f.format,
-                    "width": f.width,
-                    "height": f.height,
-                    "byte_size": f.byte_size,
-                    "stored_at": now,
-                    "perceptual_hash": f.perceptual_hash,
-                }
-                for f in hashes.values()
-            ]
-        )
-        .on_conflict_do_nothing()
+    bulk.append(
+        session,
+        Thumbnail,
+        [
+            {
+                "thumbnail_sha256": f.thumbnail_sha256,
+                "format": f.format,
+                "width": f.width,
+                "height": f.height,
+                "byte_size": f.byte_size,
+                "stored_at": now,
+                "perceptual_hash": f.perceptual_hash,
+            }
+            for f in hashes.values()
+        ],
     )
     return list(
         session.scalars(

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Video, VideoSnapshot
+from db.queries import bulk
 from db.queries.arrays import among
 
 
@@ -154,15 +155,7 @@ def expected_in_list(
 
 def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     """Append video snapshots; one that exists for its slot is left alone. Return how many."""
-    if not rows:
-        return 0
-    statement = (
-        insert(VideoSnapshot)
-        .values(list(rows))
-        .on_conflict_do_nothing()
-        .returning(VideoSnapshot.video_id)
-    )
-    return len(session.execute(statement).all())
+    return bulk.append(session, VideoSnapshot, rows)
 
 
 def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any]]:

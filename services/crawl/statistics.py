@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -75,9 +74,12 @@ def ingest(
         session,
         [
             {
-                **asdict(s),
+                "video_id": s.video_id,
                 "slot": slots[s.video_id],
                 "captured_at": now,
+                "view_count": s.view_count,
+                "like_count": s.like_count,
+                "comment_count": s.comment_count,
                 "view_definition": view_definition(now, traits[s.video_id].format),
             }
             for s in found

@@ -103,7 +103,7 @@ def test_real_thumbnails_are_stored_byte_for_byte_scored_and_the_baseline_is_kno
     stored = query(home, "SELECT video_id, thumbnail_sha256 FROM video_thumbnails")
     assert {row["video_id"]: row["thumbnail_sha256"] for row in stored} == expected
     for sha256 in expected.values():
-        content = (home / "objects" / sha256[:2] / sha256[2:4] / sha256).read_bytes()
+        content = (home / "objects" / sha256[:2] / sha256).read_bytes()
         assert hashlib.sha256(content).hexdigest() == sha256
     scored = query(home, "SELECT video_id, count(DISTINCT rung) AS n FROM scored_videos GROUP BY 1")
     assert {row["video_id"] for row in scored} == set(expected)

@@ -1,0 +1,144 @@
+"""Snapshots from parsed answers into the database, against raw COPY into the same table."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+
+from sqlalchemy import text
+
+from benchmarks import place
+from benchmarks.measure import Figure, interleaved, timed
+from db.partitions import ensure_partitions
+from db.queries import videos, work
+from db.session import unit_of_work
+from services.context import Context
+from services.crawl import statistics
+from services.crawl.dispatch import BATCH_SIZE
+from services.youtube.facts import VideoStatistics
+
+NOW = datetime(2026, 7, 15, tzinfo=UTC)
+VIDEOS, ROUNDS = 20_000, 9
+LEASE = timedelta(hours=1)
+COLUMNS = "video_id, slot, captured_at, view_count, like_count, comment_count"
+
+Answer = dict[str, VideoStatistics]
+
+
+def measure(*, full: bool) -> list[Figure]:
+    """Write the counts of the same videos for slot after slot, in each way in turn."""
+    del full
+    with place.folder() as folder, place.empty_context(folder) as context:
+        place.add_videos(context, VIDEOS, slot=NOW)
+        with context.engine.begin() as connection:
+            ensure_partitions(connection, start=NOW, end=NOW + timedelta(days=3))
+        ids = [f"{i:011d}" for i in range(1, VIDEOS + 1)]
+        size = BATCH_SIZE["video.snapshot"]
+        answers = [
+            {v: VideoStatistics(v, 123_456, 789, 12) for v in ids[start : start + size]}
+            for start in range(0, VIDEOS, size)
+        ]
+        slots = (NOW + timedelta(minutes=n) for n in count(1))
+        whole, raw, ended = interleaved(
+            [
+                lambda: _append(context, answers, next(slots)),
+                lambda: _copy(context, ids, next(slots)),
+                lambda: _ingest(context, answers, next(slots)),
+            ],
+            rounds=ROUNDS,
+        )
+    against = f"raw COPY, {VIDEOS / raw:,.0f}/s"
+    return [
+        Figure(
+            f"snapshots ingested, {size} an answer",
+            f"{VIDEOS / whole:,.0f}/s",
+            against,
+            raw / whole,
+            at_least=0.5,
+        ),
+        Figure(
+            "the same, and the end of their leased work",
+            f"{VIDEOS / ended:,.0f}/s",
+            against,
+            raw / ended,
+        ),
+    ]
+
+
+def _append(context: Context, answers: Sequence[Answer], slot: datetime) -> float:
+    """Write each answer's snapshots in a unit of work of its own."""
+
+    def append() -> None:
+        for answer in answers:
+            with unit_of_work(context.sessions) as session:
+                rows = [
+                    {
+                        "video_id": s.video_id,
+                        "slot": slot,
+                        "captured_at": slot,
+                        "view_count": s.view_count,
+                        "like_count": s.like_count,
+                        "comment_count": s.comment_count,
+                    }
+                    for s in answer.values()
+                ]
+                added = videos.append_snapshots(session, rows)
+            assert added == len(answer)
+
+    return timed(append)
+
+
+def _ingest(context: Context, answers: Sequence[Answer], slot: datetime) -> float:
+    """Do all that a worker does once YouTube has answered."""
+    leases = _leases(context, slot)
+
+    def ingest() -> None:
+        for token, slots in leases:
+            with unit_of_work(context.sessions) as session:
+                counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in slots}
+                added = statistics.ingest(session, token, slots, counts=counts, facts={}, now=slot)
+            assert added == len(slots)
+
+    assert len(leases) == len(answers)
+    return timed(ingest)
+
+
+def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str, datetime]]]:
+    """Make all videos due and lease them in batches."""
+    due = text(
+        "UPDATE work_items SET state = 'due', slot = :slot, ready_at = :slot, lease_token = NULL "
+        "WHERE kind = 'video.snapshot'"
+    )
+    with context.engine.begin() as connection:
+        connection.execute(due, {"slot": slot})
+    with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM work_items"))
+    claim = partial(work.claim, kind="video.snapshot", now=slot, lease=LEASE)
+    found: list[tuple[uuid.UUID, dict[str, datetime]]] = []
+    while True:
+        with unit_of_work(context.sessions) as session:
+            token = claim(session, limit=BATCH_SIZE["video.snapshot"])
+            if token is None:
+                return found
+            items = work.begin(session, token, until=slot + LEASE)
+            found.append((token, {item.entity_id: item.slot for item in items}))
+
+
+def _copy(context: Context, ids: Sequence[str], slot: datetime) -> float:
+    """Send all rows, written out beforehand, in one COPY."""
+    moment = slot.isoformat()
+    rows = "".join(f"{v}\t{moment}\t{moment}\t123456\t789\t12\n" for v in ids).encode()
+    connection = context.engine.raw_connection()
+    driver = connection.driver_connection
+    assert driver is not None
+
+    def copy() -> None:
+        with driver.cursor().copy(f"COPY video_snapshots ({COLUMNS}) FROM STDIN") as sink:
+            sink.write(rows)
+        driver.commit()
+
+    try:
+        return timed(copy)
+    finally:
+        connection.close()

@@ -1,0 +1,64 @@
+"""What every benchmark has in common: a figure against another from the same run, and a budget."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured ratio.
+
+    Attributes:
+        what: What was measured.
+        measured: The figure, with its unit, for people.
+        against: What it is held against, with its figure.
+        ratio: The one divided by the other, or the figure itself where the budget is absolute.
+        at_least: The least that the ratio may be.
+        at_most: The most that it may be. With neither the figure is for information.
+    """
+
+    what: str
+    measured: str
+    against: str
+    ratio: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the budget is kept."""
+        low = self.at_least is None or self.ratio >= self.at_least
+        return low and (self.at_most is None or self.ratio <= self.at_most)
+
+    @property
+    def budget(self) -> str:
+        """The budget in words."""
+        if self.at_least is not None:
+            return f"≥ {self.at_least:g}"
+        return "—" if self.at_most is None else f"≤ {self.at_most:g}"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that ``work`` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def interleaved(sides: Sequence[Callable[[], float]], *, rounds: int) -> list[float]:
+    """Measure the sides in turn, so that a busy moment of the machine hits all of them.
+
+    The first round warms up and is not counted.
+
+    Returns:
+        The median of what each side returned.
+    """
+    found: list[list[float]] = [[] for _ in sides]
+    for turn in range(rounds + 1):
+        for side, seconds in zip(sides, found, strict=True):
+            measured = side()
+            if turn:
+                seconds.append(measured)
+    return [statistics.median(seconds) for seconds in found]

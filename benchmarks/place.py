@@ -1,0 +1,106 @@
+"""Where benchmarks run: an embedded PostgreSQL and Redis of their own, and an offline YouTube."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from services import embedded
+from services.clock import Clock, system_clock
+from services.context import Context
+from services.demo import OfflineYouTube, World, offline_youtube
+from services.settings import Settings
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Make a folder and remove it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tubegrader-bench-") as made:
+        yield Path(made)
+
+
+@contextmanager
+def empty_context(
+    place: Path, *, clock: Clock = system_clock, **settings: object
+) -> Iterator[Context]:
+    """Run an embedded stack and open a context on its empty database and store.
+
+    Nothing waits for the disk, on neither side of a comparison: a shared disk would drown both.
+    """
+    chosen = Settings.model_validate({"home": place / "home", **settings})
+    with embedded.stack(chosen, role="benchmark", durable=False) as endpoints:
+        context = Context(endpoints.applied_to(chosen), clock)
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+@contextmanager
+def another_database(context: Context, name: str) -> Iterator[Context]:
+    """Open a second, empty database in the stack of a context."""
+    url = make_url(str(context.settings.database_url))
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    admin.dispose()
+    address = url.set(database=name).render_as_string(hide_password=False)
+    from db.migrate import upgrade
+
+    upgrade(address)
+    other = Context(context.settings.model_copy(update={"database_url": address}), context.clock)
+    try:
+        yield other
+    finally:
+        other.close()
+
+
+@contextmanager
+def youtube(place: Path, *, channels: int, videos: int) -> Iterator[OfflineYouTube]:
+    """Run an offline YouTube in a process of its own."""
+    world = World(
+        home=place / "youtube",
+        catalog=None,
+        channels=channels,
+        videos=videos,
+        effect=None,
+        seed=7,
+    )
+    with offline_youtube(world) as running:
+        yield running
+
+
+def add_videos(context: Context, n: int, *, slot: datetime, channels: int = 100) -> None:
+    """Fill the database with so many known videos that are due at ``slot``."""
+    with context.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO channels (channel_id, added_at) "
+                "SELECT 'UC' || lpad(i::text, 22, '0'), :slot FROM generate_series(1, :n) i"
+            ),
+            {"n": channels, "slot": slot},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO videos "
+                "(video_id, channel_id, published_at, first_seen_at, refreshed_at) "
+                "SELECT lpad(i::text, 11, '0'), 'UC' || lpad((i % :c + 1)::text, 22, '0'), "
+                "CAST(:slot AS timestamptz) - interval '60 days', :slot, :slot "
+                "FROM generate_series(1, :n) i"
+            ),
+            {"n": n, "c": channels, "slot": slot},
+        )
+        for kind in ("video.snapshot", "video.thumbnail"):
+            connection.execute(
+                text(
+                    "INSERT INTO work_items "
+                    "(kind, entity_id, channel_id, state, slot, ready_at) "
+                    "SELECT :kind, video_id, channel_id, 'due', :slot, :slot FROM videos"
+                ),
+                {"kind": kind, "slot": slot},
+            )
+        connection.execute(text("ANALYZE"))

@@ -1,0 +1,31 @@
+"""How long ``tubegrader --help`` takes, against an interpreter that does nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.measure import Figure, interleaved, timed
+
+ROUNDS = 15
+
+
+def measure(*, full: bool) -> list[Figure]:
+    """Start both in turn; the median counts."""
+    del full
+    program = Path(sys.executable).with_name("tubegrader")
+    ours = [str(program), "--help"]
+    nothing = [sys.executable, "-c", "pass"]
+    mine, bare = interleaved([lambda: _seconds(ours), lambda: _seconds(nothing)], rounds=ROUNDS)
+    return [
+        Figure(
+            "tubegrader --help",
+            f"{mine * 1000:.0f} ms",
+            f"python -c pass, {bare * 1000:.0f} ms",
+            mine / bare,
+            at_most=6,
+        )
+    ]
+
+
+def _seconds(argv: list[str]) -> float:
+    return timed(lambda: subprocess.run(argv, check=True, stdout=subprocess.DEVNULL))
