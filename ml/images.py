@@ -1,4 +1,4 @@
-"""Thumbnails from bytes to one array of 160 by 90 pixels.
+"""Thumbnails from bytes to one array, of 160 by 90 pixels unless another size is asked for.
 
 JPEGs are decoded by libjpeg-turbo at a fraction of their size where that is enough (the discrete
 cosine transform gives halves, quarters and eighths nearly for free); everything else goes through
@@ -29,22 +29,25 @@ PREPROCESSING = {
     "resize": "jpeg dct scaling, then bilinear",
 }
 """What a model's weights rely on; stored with them."""
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
-def decode_thumbnail(data: bytes, *, name: str) -> ImageArray:
-    """Decode one JPEG, PNG or WebP into (90, 160, 3) RGB.
+def decode_thumbnail(data: bytes, *, name: str, size: Size = (WIDTH, HEIGHT)) -> ImageArray:
+    """Decode one JPEG, PNG or WebP into (height, width, 3) RGB.
 
     Args:
         data: The encoded image.
         name: What to call it in an error, such as its SHA-256.
+        size: Width and height wanted.
 
     Raises:
         LearningError: Not an image of these formats, truncated, or larger than 20 megapixels.
     """
     try:
-        pixels = _decode_jpeg(data) if data.startswith(b"\xff\xd8") else None
+        pixels = _decode_jpeg(data, size) if data.startswith(b"\xff\xd8") else None
         image = _open(data) if pixels is None else Image.fromarray(pixels)
-        return _fit(image)
+        return _fit(image, size)
     except (
         OSError,
         ValueError,
@@ -59,25 +62,30 @@ def decode_thumbnail(data: bytes, *, name: str) -> ImageArray:
 
 
 def decode_thumbnails(
-    names: Sequence[str], read: Callable[[str], bytes], *, workers: int = 2
+    names: Sequence[str],
+    read: Callable[[str], bytes],
+    *,
+    workers: int = 2,
+    size: Size = (WIDTH, HEIGHT),
 ) -> ImageArray:
-    """Decode many thumbnails on a thread pool, shape (N, 90, 160, 3) in the order of ``names``.
+    """Decode many thumbnails on a thread pool, (N, height, width, 3) in the order of ``names``.
 
     Args:
         names: One name (SHA-256) a row; a name that occurs twice is decoded once.
         read: Returns the encoded bytes of a name; called from the pool's threads.
         workers: How many threads; the decoders release the interpreter lock.
+        size: Width and height wanted.
 
     Raises:
         LearningError: As :func:`decode_thumbnail`, naming the image.
     """
-    images = np.empty((len(names), HEIGHT, WIDTH, 3), dtype=np.uint8)
+    images = np.empty((len(names), size[1], size[0], 3), dtype=np.uint8)
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
 
     def fill(name: str) -> None:
-        images[rows[name]] = decode_thumbnail(read(name), name=name)
+        images[rows[name]] = decode_thumbnail(read(name), name=name, size=size)
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for _ in pool.map(fill, rows):
@@ -85,7 +93,7 @@ def decode_thumbnails(
     return images
 
 
-def _decode_jpeg(data: bytes) -> ImageArray | None:
+def _decode_jpeg(data: bytes, size: Size) -> ImageArray | None:
     """Decode at the smallest scale that still covers the target; None: leave it to Pillow."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -95,7 +103,7 @@ def _decode_jpeg(data: bytes) -> ImageArray | None:
         # Twice the target where there is that much, except at exact multiples: halving by the
         # transform is as good as a filter, but only then is no second resampling needed.
         pixels: ImageArray = simplejpeg.decode_jpeg(
-            data, colorspace="RGB", min_height=HEIGHT, min_width=WIDTH
+            data, colorspace="RGB", min_height=size[1], min_width=size[0]
         )
     except ValueError as error:
         if isinstance(error, _TooLargeError):
@@ -122,15 +130,16 @@ def _check_size(width: int, height: int) -> None:
         raise _TooLargeError(f"{width} by {height} pixels are more than {MAX_PIXELS}")
 
 
-def _fit(image: Image.Image) -> ImageArray:
-    if image.size != (WIDTH, HEIGHT):
-        image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=_centre(*image.size))
+def _fit(image: Image.Image, size: Size) -> ImageArray:
+    if image.size != size:
+        box = _centre(*image.size, size)
+        image = image.resize(size, Image.Resampling.BILINEAR, box=box)
     return np.asarray(image)
 
 
-def _centre(width: int, height: int) -> tuple[float, float, float, float]:
-    """Return the largest 16:9 box in the middle: left, upper, right, lower."""
-    scale = min(width / WIDTH, height / HEIGHT)
-    across, down = WIDTH * scale, HEIGHT * scale
+def _centre(width: int, height: int, size: Size) -> tuple[float, float, float, float]:
+    """Return the largest box of the wanted shape in the middle: left, upper, right, lower."""
+    scale = min(width / size[0], height / size[1])
+    across, down = size[0] * scale, size[1] * scale
     left, upper = (width - across) / 2, (height - down) / 2
     return left, upper, left + across, upper + down
