@@ -4,11 +4,20 @@ from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.learning import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
 from db.models.policy import Approval, Export
 from db.models.schedules import Breaker, Notification, Pause, Schedule, ScheduleSlot
+from db.models.speech import (
+    AudioClip,
+    AudioSelection,
+    LanguageLabel,
+    LanguageScore,
+    SpeechSegment,
+)
 from db.models.videos import Thumbnail, Video, VideoSnapshot, VideoThumbnail
 from db.models.work import Job, MissedSlot, QuotaUsage, WorkItem
 
 __all__ = [
     "Approval",
+    "AudioClip",
+    "AudioSelection",
     "Breaker",
     "Channel",
     "ChannelSnapshot",
@@ -18,6 +27,8 @@ __all__ = [
     "EvaluationMetric",
     "Export",
     "Job",
+    "LanguageLabel",
+    "LanguageScore",
     "MissedSlot",
     "ModelVersion",
     "Notification",
@@ -26,6 +37,7 @@ __all__ = [
     "Schedule",
     "ScheduleSlot",
     "Score",
+    "SpeechSegment",
     "Thumbnail",
     "Video",
     "VideoSnapshot",

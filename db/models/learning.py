@@ -9,12 +9,23 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import SHA256_PATTERN, Base, Sha256, VideoId
 
+TASKS = ("views", "language")
+
 
 class Dataset(Base):
-    """A frozen, hashed table of videos with its thumbnails; the id is its content's hash."""
+    """A frozen, hashed table of videos with its thumbnails; the id is its content's hash.
+
+    Of the task ``language`` the rows are stretches of speech. They have no threshold of views, and
+    no query but those of that task returns them.
+    """
 
     __tablename__ = "datasets"
     __table_args__ = (
+        CheckConstraint(f"task IN {TASKS}", name="task_known"),
+        CheckConstraint(
+            "task <> 'views' OR num_nulls(threshold, base_rate, videos_sha256) = 0",
+            name="views_whole",
+        ),
         CheckConstraint(f"dataset_id ~ '{SHA256_PATTERN}'", name="sha256_form"),
         CheckConstraint("n_videos > 0 AND n_channels > 0", name="not_empty"),
         CheckConstraint("base_rate BETWEEN 0 AND 1", name="base_rate_share"),
@@ -23,15 +34,21 @@ class Dataset(Base):
     dataset_id: Mapped[Sha256] = mapped_column(primary_key=True)
     as_of: Mapped[datetime] = mapped_column(comment="nothing in it was seen after this moment")
     created_at: Mapped[datetime]
-    n_videos: Mapped[int]
-    n_channels: Mapped[int]
-    threshold: Mapped[float] = mapped_column(comment="views per day that split over from under")
-    base_rate: Mapped[float] = mapped_column(comment="share of videos over the threshold")
+    n_videos: Mapped[int] = mapped_column(comment="of the task language: stretches of speech")
+    n_channels: Mapped[int] = mapped_column(comment="of the task language: speakers")
+    threshold: Mapped[float] = mapped_column(
+        nullable=True, comment="views per day that split over from under"
+    )
+    base_rate: Mapped[float] = mapped_column(
+        nullable=True, comment="share of videos over the threshold"
+    )
     videos_sha256: Mapped[Sha256] = mapped_column(
-        comment="hash of which videos with which pictures are in it, whatever their counts"
+        nullable=True,
+        comment="hash of which videos with which pictures are in it, whatever their counts",
     )
     excluded: Mapped[dict[str, Any]] = mapped_column(comment="videos left out, counted by reason")
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
+    task: Mapped[str] = mapped_column(server_default="views", comment="views or language")
 
 
 class ModelVersion(Base):
@@ -41,6 +58,7 @@ class ModelVersion(Base):
     __table_args__ = (
         UniqueConstraint("rung", "version"),
         CheckConstraint("version >= 1", name="version_from_one"),
+        CheckConstraint(f"task IN {TASKS}", name="task_known"),
     )
 
     model_version_id: Mapped[int] = mapped_column(Identity(), primary_key=True)
@@ -53,6 +71,7 @@ class ModelVersion(Base):
     seed: Mapped[int]
     config: Mapped[dict[str, Any]]
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
+    task: Mapped[str] = mapped_column(server_default="views", comment="views or language")
 
 
 class Score(Base):

@@ -9,7 +9,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, ChannelId
 
-WORK_KINDS = ("channel.discover", "channel.snapshot", "video.snapshot", "video.thumbnail")
+WORK_KINDS = (
+    "channel.discover",
+    "channel.snapshot",
+    "video.snapshot",
+    "video.thumbnail",
+    "video.audio",
+)
 WORK_STATES = ("idle", "due", "leased", "failed")
 ERROR_KINDS = ("permanent", "transient", "quota", "blocked")
 JOB_KINDS = ("crawl", "train", "score", "compare", "retrain", "upkeep")

@@ -8,6 +8,9 @@ CURRENT = {
     "completeness_gaps": 1,
     "completeness": 1,
     "thumbnail_changes": 1,
+    "language_claims": 1,
+    "language_labels_in_force": 1,
+    "language_results": 1,
 }
 """The version of each view that the newest migration leaves in the database."""
 

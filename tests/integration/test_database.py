@@ -79,7 +79,7 @@ def test_views_in_the_database_are_the_current_files(context: Context):
     with context.engine.connect() as connection:
         migrated = definitions(connection)
         for name in migrated:
-            connection.execute(text(f"DROP VIEW {name} CASCADE"))
+            connection.execute(text(f"DROP VIEW IF EXISTS {name} CASCADE"))
         for name, version in CURRENT.items():
             connection.execute(text(view_sql(name, version)))
         assert definitions(connection) == migrated
