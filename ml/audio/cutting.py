@@ -1,0 +1,348 @@
+"""Speech segments of a file: where they lie, how good they are, and their samples."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ml.arrays import BoolArray
+from ml.audio import spans
+from ml.audio.activity import (
+    FRAME,
+    FRAME_S,
+    ActivityDetector,
+    ActivityPolicy,
+    Region,
+    speech_regions,
+)
+from ml.audio.arrays import PcmArray, ProbabilityArray, SampleArray
+from ml.audio.decoding import SAMPLE_RATE, decoded
+from ml.audio.samples import FULL_SCALE, level_dbfs, pcm, sliced
+from ml.audio.source import LONGEST_S, AudioFacts
+
+CUT_VERSION = 1
+"""Goes up when the same file and policy would give other segments; stored with each of them."""
+CLIPPED_FROM = round(0.99 * FULL_SCALE)
+NOISE_WITHIN_S = 10.0
+"""How far from a segment its noise may be taken."""
+LEAST_NOISE_S = 0.3
+NOISE_BELOW = 0.1
+"""Probability of speech below which a frame is noise."""
+LEAST_SNR_DB = -20.0
+"""Where speech is no louder than the noise the estimate ends here."""
+_QUANTISATION_POWER = (1 / FULL_SCALE) ** 2 / 12
+"""Of the rounding to 16 bits: no noise floor lies below it."""
+
+
+@dataclass(frozen=True)
+class CutPolicy:
+    """Which segments are wanted.
+
+    Attributes:
+        seconds_wanted: Seconds of speech in total, taken from all over the file; None: all of it.
+        shortest_s: No segment's speech is shorter, from its first to its last frame …
+        longest_s: … and no segment is longer, context included. More than twice ``shortest_s``.
+        joined_gap_s: Speech with a shorter pause between becomes one segment.
+        context_s: Seconds kept before and after the speech, where there is room.
+        least_speech_share: Segments with a smaller share of speech frames are dropped.
+        least_level_dbfs: Quieter segments are dropped.
+        examined_s: At most so many seconds are searched for speech, in stretches of
+            ``stretch_s`` spread evenly over a longer file; None: everything. A file that does not
+            say how long it is is searched from its beginning.
+        stretch_s: Length of such a stretch.
+        longest_file_s: Longer files are refused.
+        activity: When frames are speech.
+    """
+
+    seconds_wanted: float | None = 120.0
+    shortest_s: float = 3.0
+    longest_s: float = 15.0
+    joined_gap_s: float = 0.8
+    context_s: float = 0.2
+    least_speech_share: float = 0.6
+    least_level_dbfs: float = -60.0
+    examined_s: float | None = 1_200.0
+    stretch_s: float = 60.0
+    longest_file_s: float = LONGEST_S
+    activity: ActivityPolicy = field(default_factory=ActivityPolicy)
+
+    def __post_init__(self) -> None:
+        if self.shortest_frames < 1 or 2 * self.shortest_frames > self.longest_frames:
+            raise ValueError("shortest_s must be above 0 and at most half of longest_s")
+        if self.stretch_s < self.longest_s:
+            raise ValueError("stretch_s must be at least longest_s")
+
+    @property
+    def shortest_frames(self) -> int:
+        """``shortest_s`` in frames, rounded up."""
+        return math.ceil(self.shortest_s / FRAME_S)
+
+    @property
+    def longest_frames(self) -> int:
+        """``longest_s`` in frames, rounded down."""
+        return int(self.longest_s / FRAME_S)
+
+    @property
+    def stretch_frames(self) -> int:
+        """``stretch_s`` in frames."""
+        return round(self.stretch_s / FRAME_S)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where a segment lies and how good it is.
+
+    Attributes:
+        start_s: Seconds from the beginning of the file's audio; a multiple of 32 ms.
+        length_s: Seconds; a multiple of 32 ms, except at the file's end.
+        speech_share: Share of its frames that are speech, 0 to 1.
+        level_dbfs: Root mean square in dB below full scale.
+        snr_db: Level of its speech over the noise near it; None where too little near it is free of
+            speech. See :func:`cut`.
+        clipped_share: Share of samples at 99 % of full scale or above, after mixing down: a lower
+            bound of what was clipped at recording.
+    """
+
+    start_s: float
+    length_s: float
+    speech_share: float
+    level_dbfs: float
+    snr_db: float | None
+    clipped_share: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A segment and its samples: int16 at 16 kHz, shape (round(length_s × 16,000),)."""
+
+    segment: Segment
+    samples: PcmArray
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a search of a file for speech found.
+
+    Attributes:
+        probabilities: Of speech, one a frame of 32 ms over the whole file; 0 where not examined.
+        powers: Mean square of the samples of each frame, full scale 1.
+        examined: Whether the frame was searched, shape (F,).
+        regions: The stretches of speech.
+        length_s: Seconds of the file.
+        facts: What the file says of itself.
+        lost_packets: Packets that did not decode.
+    """
+
+    probabilities: ProbabilityArray
+    powers: SampleArray
+    examined: BoolArray
+    regions: list[Region]
+    length_s: float
+    facts: AudioFacts
+    lost_packets: int
+
+    @cached_property
+    def is_speech(self) -> BoolArray:
+        """Whether the frame lies in a region of speech, shape (F,)."""
+        mask = np.zeros(len(self.probabilities), dtype=np.bool_)
+        for region in self.regions:
+            mask[region.start : region.end] = True
+        return mask
+
+    @property
+    def speech_share(self) -> float:
+        """Share of the examined frames that are speech."""
+        examined = int(self.examined.sum())
+        return int(self.is_speech.sum()) / examined if examined else 0.0
+
+
+def cut(path: Path, policy: CutPolicy | None = None) -> Iterator[Cut]:
+    """Yield the speech segments of a file in the order of time.
+
+    The file is decoded twice: once to find speech and to choose, once for the samples of what was
+    chosen. So memory does not grow with its length but for some bytes a second, and a truncated or
+    corrupt file is known before anything is yielded. The same file and policy always give the same
+    segments.
+
+    The signal-to-noise ratio is that of frames with speech to those without, told apart by the
+    activity detector (Vondrášek and Pollák, "Methods for speech SNR estimation", Radioengineering
+    14(1), 2005): ten times the logarithm of (speech power - noise power) / noise power. Noise is
+    taken from frames that are clearly no speech within the segment and ten seconds around it.
+
+    Args:
+        path: Any audio or video file.
+        policy: Which segments are wanted.
+
+    Raises:
+        AudioError: As :func:`ml.audio.decoded`. A file without speech yields nothing, which is no
+            error.
+    """
+    policy = policy or CutPolicy()
+    activity = examine(path, policy)
+    chosen = _chosen(activity, policy)
+    if not chosen:
+        return
+    for span, samples in _samples_of(path, chosen):
+        yield Cut(_facts(span, samples, activity), samples)
+
+
+def examine(path: Path, policy: CutPolicy | None = None) -> Activity:
+    """Decode a file once and find its speech.
+
+    Raises:
+        AudioError: As :func:`ml.audio.decoded`.
+    """
+    policy = policy or CutPolicy()
+    stretch_s = policy.stretch_frames * FRAME_S
+    decoding = decoded(path, block_s=stretch_s, longest_s=policy.longest_file_s)
+    wanted = _stretches(decoding.facts.duration_s, stretch_s=stretch_s, policy=policy)
+    detector = ActivityDetector()
+    probabilities: list[ProbabilityArray] = []
+    powers: list[SampleArray] = []
+    examined: list[BoolArray] = []
+    heard = False
+    for number, block in enumerate(decoding):
+        frames = _framed(block)
+        powers.append(np.square(frames).mean(axis=1))
+        look = wanted(number)
+        examined.append(np.full(len(frames), look))
+        if look and not heard:
+            detector.reset()
+        heard = look
+        probabilities.append(
+            detector.feed(frames.reshape(-1)) if look else np.zeros(len(frames), dtype=np.float32)
+        )
+    together = np.concatenate(probabilities)
+    return Activity(
+        probabilities=together,
+        powers=np.concatenate(powers),
+        examined=np.concatenate(examined),
+        regions=speech_regions(together, policy.activity),
+        length_s=decoding.decoded_s,
+        facts=decoding.facts,
+        lost_packets=decoding.lost_packets,
+    )
+
+
+def _stretches(
+    duration_s: float | None, *, stretch_s: float, policy: CutPolicy
+) -> Callable[[int], bool]:
+    """Return which stretches, by number, are searched for speech."""
+    if policy.examined_s is None:
+        return lambda _: True
+    most = max(1, int(policy.examined_s / stretch_s))
+    there = 0 if duration_s is None else math.ceil(duration_s / stretch_s)
+    if there <= most:
+        return lambda number: number < most
+    return {int((turn + 0.5) * there / most) for turn in range(most)}.__contains__
+
+
+def _framed(block: SampleArray) -> SampleArray:
+    """Return the block as (F, 512); a last incomplete frame is filled with zeros."""
+    missing = -len(block) % FRAME
+    return np.pad(block, (0, missing)).reshape(-1, FRAME) if missing else block.reshape(-1, FRAME)
+
+
+def _chosen(activity: Activity, policy: CutPolicy) -> list[Region]:
+    """Return the spans to cut, in order: good enough, spread over the file, no more than wanted."""
+    together = spans.joined(
+        activity.regions,
+        gap=int(policy.joined_gap_s / FRAME_S),
+        longest=policy.longest_frames,
+    )
+    parts = [
+        part
+        for region in together
+        for part in spans.split(
+            region,
+            activity.probabilities,
+            shortest=policy.shortest_frames,
+            longest=policy.longest_frames,
+        )
+    ]
+    wide = spans.widened(
+        parts,
+        context=round(policy.context_s / FRAME_S),
+        longest=policy.longest_frames,
+        end=len(activity.probabilities),
+    )
+    good = [
+        span
+        for part, span in zip(parts, wide, strict=True)
+        if part.frames >= policy.shortest_frames and _is_good(span, activity, policy)
+    ]
+    if policy.seconds_wanted is None:
+        return good
+    taken: list[Region] = []
+    total_s = 0.0
+    for index in spans.spread([span.start for span in good], end=len(activity.probabilities)):
+        seconds = _speech_frames(good[index], activity) * FRAME_S
+        if total_s + seconds <= policy.seconds_wanted:
+            taken.append(good[index])
+            total_s += seconds
+    return sorted(taken, key=lambda span: span.start)
+
+
+def _is_good(span: Region, activity: Activity, policy: CutPolicy) -> bool:
+    power = float(activity.powers[span.start : span.end].mean())
+    share = _speech_frames(span, activity) / span.frames
+    return share >= policy.least_speech_share and power >= _power(policy.least_level_dbfs)
+
+
+def _speech_frames(span: Region, activity: Activity) -> int:
+    return int(activity.is_speech[span.start : span.end].sum())
+
+
+def _samples_of(path: Path, chosen: Sequence[Region]) -> Iterator[tuple[Region, PcmArray]]:
+    """Decode up to the end of the last span and yield each with its samples."""
+    waiting = deque(chosen)
+    held = np.zeros(0, dtype=np.int16)
+    offset = 0
+    decoding = decoded(path, seconds=chosen[-1].end * FRAME_S)
+    try:
+        for block in decoding:
+            held = np.concatenate([held, pcm(block)])
+            while waiting and waiting[0].end * FRAME <= offset + len(held):
+                span = waiting.popleft()
+                yield span, sliced(held, span.start * FRAME - offset, span.end * FRAME - offset)
+            if waiting:
+                done = min(len(held), max(0, waiting[0].start * FRAME - offset))
+                held, offset = held[done:], offset + done
+        # The last frame of a file is incomplete.
+        for span in waiting:
+            yield span, sliced(held, span.start * FRAME - offset, len(held))
+    finally:
+        decoding.close()
+
+
+def _facts(span: Region, samples: PcmArray, activity: Activity) -> Segment:
+    return Segment(
+        start_s=span.start * FRAME_S,
+        length_s=len(samples) / SAMPLE_RATE,
+        speech_share=_speech_frames(span, activity) / span.frames,
+        level_dbfs=level_dbfs(samples),
+        snr_db=_snr_db(span, activity),
+        clipped_share=float((np.abs(samples) >= CLIPPED_FROM).mean()),
+    )
+
+
+def _snr_db(span: Region, activity: Activity) -> float | None:
+    near = round(NOISE_WITHIN_S / FRAME_S)
+    around = slice(max(0, span.start - near), span.end + near)
+    is_noise = activity.examined[around] & (activity.probabilities[around] < NOISE_BELOW)
+    if is_noise.sum() * FRAME_S < LEAST_NOISE_S:
+        return None
+    noise = max(float(activity.powers[around][is_noise].mean()), _QUANTISATION_POWER)
+    own = slice(span.start, span.end)
+    speech = float(activity.powers[own][activity.is_speech[own]].mean())
+    return 10 * math.log10(max(speech - noise, noise * _power(LEAST_SNR_DB)) / noise)
+
+
+def _power(decibels: float) -> float:
+    """Return the ratio of powers that so many decibels are."""
+    ratio: float = 10.0 ** (decibels / 10)
+    return ratio
