@@ -68,13 +68,15 @@ def crawl_under_way(home: Path) -> Iterator[Crawl]:
             youtube_api_key=KEY,
             lease_seconds=LEASE_S,
         )
-        with embedded.stack(settings, workers=True, durable=False) as endpoints:
+        with embedded.stack(settings, durable=False) as endpoints:
             context = Context(endpoints.applied_to(settings))
             channels.add(context, list(catalog.channels))
+            # Asked for before there are workers, or they might collect the channels once before.
             crawl = Crawl(home, context, endpoints, emulator, runs.start(context))
-            wait_until(crawl.is_under_way, "the first videos")
             try:
-                yield crawl
+                with embedded.stack(settings, workers=True):
+                    wait_until(crawl.is_under_way, "the first videos")
+                    yield crawl
             finally:
                 context.close()
 
