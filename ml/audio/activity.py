@@ -130,7 +130,7 @@ def speech_regions(
     least_silence = policy.least_silence_s / FRAME_S
     regions: list[Region] = []
     start = quiet_since = None
-    for frame, probability in enumerate(probabilities.tolist()):
+    for frame, probability in enumerate(map(float, probabilities)):
         if probability >= policy.enter:
             quiet_since = None
             if start is None:

@@ -234,7 +234,7 @@ def _stretches(
     """Return which stretches, by number, are searched for speech."""
     if policy.examined_s is None:
         return lambda _: True
-    most = max(1, int(policy.examined_s / stretch_s))
+    most = max(1, round(policy.examined_s / stretch_s))
     there = 0 if duration_s is None else math.ceil(duration_s / stretch_s)
     if there <= most:
         return lambda number: number < most

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.audio import AudioError, decoded, probe
@@ -76,6 +76,7 @@ def test_a_wrong_extension_does_not_matter(tmp_path):
 
 
 @given(start=st.integers(0, 5_500), length=st.integers(1, 4_000), block=st.integers(20, 3_000))
+@settings(max_examples=40)
 def test_a_shifted_start_gives_the_slice(start, length, block, speech_wav):
     found = everything(
         speech_wav, start_s=start / 1_000, seconds=length / 1_000, block_s=block / 1_000
