@@ -30,6 +30,7 @@ HOST_OF_WORK = {
     "channel.snapshot": DATA_API,
     "video.snapshot": DATA_API,
     "video.thumbnail": THUMBNAILS,
+    "video.audio": MEDIA,
 }
 
 FAILURES_IN_A_ROW = 8

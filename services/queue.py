@@ -25,6 +25,7 @@ QUEUE_OF_TASK = {
     "crawl.snapshot_channels": CRAWL,
     "crawl.snapshot_videos": CRAWL,
     "media.fetch_thumbnails": MEDIA,
+    "media.fetch_audio": MEDIA,
     "learning.train": LEARNING,
     "learning.score": LEARNING,
     "learning.compare": LEARNING,
@@ -42,6 +43,7 @@ TASK_OF_WORK = {
     "channel.snapshot": "crawl.snapshot_channels",
     "video.snapshot": "crawl.snapshot_videos",
     "video.thumbnail": "media.fetch_thumbnails",
+    "video.audio": "media.fetch_audio",
 }
 
 VISIBILITY_TIMEOUT_S = 12 * 3600

@@ -64,6 +64,23 @@ class Settings(BaseSettings):
     thumbnail_concurrency: int = Field(default=128, ge=1, le=1024)
     thumbnail_max_bytes: int = Field(default=2_000_000, ge=1_000)
 
+    media_url: str = "https://www.youtube.com/watch?v={video_id}"
+    """Page of a video, from which yt-dlp takes the audio; ``{video_id}`` stands for the video."""
+    ytdlp_cookies: Path | None = None
+    """A cookies file in Netscape's format for yt-dlp; read, never written."""
+    ytdlp_proxy: SecretStr | None = None
+    """Proxy for yt-dlp; its address often holds a password."""
+    ytdlp_js_runtime: str | None = None
+    """NAME or NAME:PATH of the JavaScript runtime that YouTube needs; None looks for one."""
+    ytdlp_rate_limit: int | None = Field(default=None, ge=1_000)
+    """Bytes a second of each transfer of audio."""
+    ytdlp_sleep_s: float = Field(default=0, ge=0, le=3_600)
+    """Seconds to wait before each transfer of audio."""
+
+    audio_allowed: bool = False
+    """Local permission to take audio that is one's own; else the approvals ledger must hold one."""
+    audio_max_bytes: int = Field(default=200_000_000, ge=10_000)
+
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""
 
@@ -72,6 +89,8 @@ class Settings(BaseSettings):
     retention_channel_statistics_days: int = Field(default=30, ge=1, le=36_500)
     retention_thumbnails_days: int = Field(default=30, ge=1, le=36_500)
     """How long a picture's bytes are kept after it was last seen on YouTube."""
+    retention_audio_days: int = Field(default=30, ge=1, le=36_500)
+    """How long audio and its segments are kept after they were fetched."""
     retention_exports_days: int = Field(default=30, ge=1, le=36_500)
     """How old the oldest statistic in an export may become before the folder is removed."""
 

@@ -10,9 +10,14 @@ from sqlalchemy.orm import Session
 
 
 def note_missed(
-    session: Session, token: uuid.UUID, intervals: Mapping[str, timedelta], *, now: datetime
+    session: Session,
+    token: uuid.UUID,
+    intervals: Mapping[str, timedelta],
+    *,
+    captured_at: Mapping[str, datetime],
+    now: datetime,
 ) -> int:
-    """Note the slots that a lease's items missed: those between their slot and ``now``.
+    """Note the slots that a lease's items missed: those after their slot, when it was collected.
 
     Called when the items are about to go on. Reads once a batch, and writes only where something
     was missed. The reason is the item's last failure; else a pause of its channel, or a quota
@@ -22,6 +27,7 @@ def note_missed(
         session: The unit of work.
         token: The lease.
         intervals: From one slot to the next, by entity.
+        captured_at: When the slot was collected, for each of them.
         now: The present moment.
 
     Returns:
@@ -34,17 +40,20 @@ def note_missed(
                 {_INSERT}
                 SELECT w.kind, w.entity_id, w.slot + n.step, w.channel_id,
                     w.slot + n.step * floor(
-                        extract(epoch FROM :now - w.slot) / extract(epoch FROM n.step)
+                        extract(epoch FROM n.at - w.slot) / extract(epoch FROM n.step)
                     ),
                     extract(epoch FROM n.step), {_REASON}, :now
                 FROM work_items w
                 JOIN channels c USING (channel_id)
                 JOIN (
-                    SELECT entity_id, make_interval(secs => s) AS step
-                    FROM unnest(CAST(:entities AS text[]), CAST(:seconds AS bigint[]))
-                        AS given (entity_id, s)
+                    SELECT entity_id, make_interval(secs => s) AS step, at
+                    FROM unnest(
+                        CAST(:entities AS text[]),
+                        CAST(:seconds AS bigint[]),
+                        CAST(:captured_at AS timestamptz[])
+                    ) AS given (entity_id, s, at)
                 ) n USING (entity_id)
-                WHERE w.lease_token = :token AND w.slot + n.step <= :now
+                WHERE w.lease_token = :token AND w.slot + n.step <= n.at
                 ON CONFLICT DO NOTHING
                 RETURNING entity_id
                 """
@@ -54,6 +63,7 @@ def note_missed(
                 "now": now,
                 "entities": list(intervals),
                 "seconds": [int(step.total_seconds()) for step in intervals.values()],
+                "captured_at": [captured_at[entity_id] for entity_id in intervals],
             },
         ).all()
     )
@@ -85,8 +95,8 @@ def note_given_up(
                 JOIN channels c USING (channel_id)
                 CROSS JOIN LATERAL (SELECT coalesce(w.interval_s, 1000000000) AS step) n
                 WHERE w.state = 'failed' AND w.kind = ANY(:kinds) AND w.slot < :now
-                  -- Pictures are versions, not a series: nothing is missing between two looks.
-                  AND w.kind <> 'video.thumbnail'
+                  -- Pictures and audio are versions, no series: nothing is missing between.
+                  AND w.kind NOT IN ('video.thumbnail', 'video.audio')
                   AND (CAST(:channels AS text[]) IS NULL OR w.channel_id = ANY(:channels))
                 ON CONFLICT DO NOTHING
                 RETURNING entity_id

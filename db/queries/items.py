@@ -1,6 +1,6 @@
 """Work items as an operator sees them: counted by state and reason, failed ones made due again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,7 +60,10 @@ def retry_failed(session: Session, *, reason: str | None, kind: str | None, now:
 
 
 def failures_by_reason(
-    session: Session, *, channel_ids: Sequence[str] | None = None
+    session: Session,
+    *,
+    channel_ids: Sequence[str] | None = None,
+    kinds: Collection[str] | None = None,
 ) -> list[tuple[str, str, int]]:
     """Return (kind of work, reason, count) of the failed items, most frequent first."""
     n = func.count()
@@ -72,4 +75,6 @@ def failures_by_reason(
     )
     if channel_ids is not None:
         statement = statement.where(among(WorkItem.channel_id, channel_ids))
+    if kinds is not None:
+        statement = statement.where(WorkItem.kind.in_(kinds))
     return [(k, str(r), c) for k, r, c in session.execute(statement)]

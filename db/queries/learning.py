@@ -23,8 +23,10 @@ def dataset(session: Session, dataset_id: str) -> Dataset | None:
 
 
 def newest_dataset(session: Session) -> Dataset | None:
-    """Return the dataset frozen last, or None."""
-    return session.scalars(select(Dataset).order_by(Dataset.as_of.desc()).limit(1)).one_or_none()
+    """Return the dataset of views frozen last, or None."""
+    return session.scalars(
+        select(Dataset).where(Dataset.task == "views").order_by(Dataset.as_of.desc()).limit(1)
+    ).one_or_none()
 
 
 def add_model_version(
@@ -38,8 +40,9 @@ def add_model_version(
     seed: int,
     config: dict[str, Any],
     files: dict[str, str],
+    task: str = "views",
 ) -> ModelVersion:
-    """Record a trained rung under the next version number of that rung."""
+    """Record a trained rung of a task under the next version number of that rung."""
     # Two trainings may end at once; the lock makes the numbers follow each other.
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtext('model_versions:' || :r))"), {"r": rung}
@@ -60,6 +63,7 @@ def add_model_version(
         seed=seed,
         config=config,
         files=files,
+        task=task,
     )
     session.add(row)
     session.flush()
@@ -85,10 +89,13 @@ def model_versions_like(
     )
 
 
-def newest_model_versions(session: Session) -> list[ModelVersion]:
+def newest_model_versions(session: Session, *, task: str = "views") -> list[ModelVersion]:
     """Return the newest version of every rung, all trained on the newest dataset they share."""
     newest = session.scalars(
-        select(ModelVersion).order_by(ModelVersion.trained_at.desc(), ModelVersion.rung).limit(1)
+        select(ModelVersion)
+        .where(ModelVersion.task == task)
+        .order_by(ModelVersion.trained_at.desc(), ModelVersion.rung)
+        .limit(1)
     ).one_or_none()
     if newest is None:
         return []

@@ -203,16 +203,16 @@ def scored_pictures(session: Session, hashes: Collection[str]) -> int:
 
 
 def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
-    """Return (id, files) of the newest dataset and of those that the newest models come from."""
+    """Return (id, files) of the newest dataset of views and of those of the newest models."""
     rows = session.execute(
         text(
             """
             SELECT dataset_id, files FROM datasets WHERE dataset_id IN (
-                (SELECT dataset_id FROM datasets ORDER BY as_of DESC LIMIT 1)
+                (SELECT dataset_id FROM datasets WHERE task = 'views' ORDER BY as_of DESC LIMIT 1)
                 UNION
                 SELECT dataset_id FROM (
                     SELECT DISTINCT ON (rung) dataset_id FROM model_versions
-                    ORDER BY rung, version DESC
+                    WHERE task = 'views' ORDER BY rung, version DESC
                 ) newest
             ) ORDER BY dataset_id
             """
@@ -223,7 +223,7 @@ def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
 
 def count_datasets_before(session: Session, moment: datetime) -> int:
     """Count the frozen datasets that hold statistics from before a moment."""
-    statement = text("SELECT count(*) FROM datasets WHERE as_of < :moment")
+    statement = text("SELECT count(*) FROM datasets WHERE task = 'views' AND as_of < :moment")
     return int(session.execute(statement, {"moment": moment}).scalar_one())
 
 
@@ -239,6 +239,12 @@ def referenced_objects(session: Session, names: Collection[str]) -> set[str]:
                 SELECT value FROM datasets, jsonb_each_text(files) WHERE value = ANY(:names)
                 UNION
                 SELECT value FROM model_versions, jsonb_each_text(files) WHERE value = ANY(:names)
+                UNION
+                SELECT audio_sha256 FROM audio_clips
+                WHERE audio_sha256 = ANY(:names) AND purged_at IS NULL
+                UNION
+                SELECT flac_sha256 FROM speech_segments JOIN audio_clips USING (clip_id)
+                WHERE flac_sha256 = ANY(:names) AND purged_at IS NULL
                 """
             ),
             {"names": list(names)},

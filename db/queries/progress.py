@@ -1,6 +1,6 @@
 """How far the work on some channels has come, counted from the items themselves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,15 +31,17 @@ def progress(
     session: Session,
     *,
     channel_ids: Sequence[str],
+    kinds: Collection[str],
     since: datetime,
     now: datetime,
     held: Mapping[str, datetime],
 ) -> Progress:
-    """Count the work on channels that a crawl started at ``since`` asked for.
+    """Count the work of some kinds on channels that a crawl started at ``since`` asked for.
 
     Every item of the channels counts once: done when it succeeded after ``since``, failed when it
     ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
-    under way when the crawl started and ended in that very moment.
+    under way when the crawl started and ended in that very moment. Audio is collected once: what
+    was before is done too.
 
     What belongs to a paused channel does not count: nobody works on it.
 
@@ -58,12 +60,13 @@ def progress(
                     CASE WHEN ready_at IS NOT NULL THEN greatest(ready_at, held_until) END
                         AS ready_at,
                     coalesce(
-                    done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now),
+                    done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now)
+                    OR (kind = 'video.audio' AND done_at IS NOT NULL AND state = 'idle'),
                     false
                 ) AS is_done
                 FROM work_items
                 LEFT JOIN held USING (kind)
-                WHERE channel_id = ANY(:channels) AND channel_id NOT IN (
+                WHERE kind = ANY(:work) AND channel_id = ANY(:channels) AND channel_id NOT IN (
                     SELECT channel_id FROM channels WHERE paused_at IS NOT NULL
                 )
             )
@@ -89,6 +92,7 @@ def progress(
             "since": since,
             "now": now,
             "channels": list(channel_ids),
+            "work": list(kinds),
             "kinds": list(held),
             "untils": list(held.values()),
         },

@@ -20,6 +20,7 @@ class Belongings:
     video_snapshots: int
     channel_snapshots: int
     scores: int
+    audio_clips: int
 
 
 def overview(
@@ -143,7 +144,9 @@ def belongings(session: Session, channel_id: str) -> Belongings:
                 (SELECT count(*) FROM video_snapshots JOIN videos USING (video_id)
                  WHERE channel_id = :id),
                 (SELECT count(*) FROM channel_snapshots WHERE channel_id = :id),
-                (SELECT count(*) FROM scores JOIN videos USING (video_id) WHERE channel_id = :id)
+                (SELECT count(*) FROM scores JOIN videos USING (video_id) WHERE channel_id = :id),
+                (SELECT count(*) FROM audio_clips JOIN videos USING (video_id)
+                 WHERE channel_id = :id)
             """
         ),
         {"id": channel_id},

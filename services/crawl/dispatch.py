@@ -22,10 +22,14 @@ BATCH_SIZE = {
     "channel.discover": 10,
     "video.snapshot": 500,
     "video.thumbnail": 500,
+    # Each takes seconds to minutes; a refusal on the way costs the others of the batch a start.
+    "video.audio": 4,
 }
 MOST_LEASED_BATCHES = 20
 """Batches of a kind under lease at once: enough for many workers, few enough that a lease does
 not run out while its message waits in the queue."""
+MOST_LEASED_AUDIO = 4
+"""The same of audio, whose batches take minutes."""
 
 
 def dispatch(context: Context) -> int:
@@ -62,12 +66,13 @@ def _claim_jobs(context: Context) -> list[tuple[str, tuple[str, ...]]]:
 def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
     now = context.clock()
     size = BATCH_SIZE[kind]
+    most = MOST_LEASED_AUDIO if kind == "video.audio" else MOST_LEASED_BATCHES
     tokens: list[uuid.UUID] = []
     with unit_of_work(context.sessions) as session:
         admitted = breakers.admission(session, kind, now=now)
         under_way = work.count_leased(session, kind, now=now)
         room = {
-            breakers.Admission.ALL: MOST_LEASED_BATCHES - -(-under_way // size),
+            breakers.Admission.ALL: most - -(-under_way // size),
             breakers.Admission.PROBE: 1,
             breakers.Admission.NOTHING: 0,
         }[admitted]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.models import Job
-from db.queries import channels, items, jobs, work
+from db.queries import audio, channels, items, jobs, work
 from db.queries.progress import Progress, progress
 from db.session import unit_of_work
 from services import breakers
@@ -27,11 +27,19 @@ from services.youtube.failures import concerns_key
 
 SHORT_WAIT = timedelta(minutes=2)
 """A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
+_WITHOUT_AUDIO = tuple(kind for kind in work.KINDS if kind != audio.KIND)
 _CRAWL = frozenset(kind for kind, task in TASK_OF_WORK.items() if QUEUE_OF_TASK[task] == CRAWL)
 
 
-def start(context: Context, channel_ids: Sequence[str] | None = None) -> uuid.UUID:
+def start(
+    context: Context, channel_ids: Sequence[str] | None = None, *, with_audio: bool = False
+) -> uuid.UUID:
     """Crawl channels now, all of them by default; return the job's id.
+
+    Args:
+        context: The database.
+        channel_ids: Only these.
+        with_audio: Also the speech of the videos that are selected, once each.
 
     Raises:
         UsageError: No channel is watched yet.
@@ -47,7 +55,8 @@ def start(context: Context, channel_ids: Sequence[str] | None = None) -> uuid.UU
         raise UsageError(
             "no channel is watched yet", hint="`tubegrader crawl @handle` adds and crawls one"
         )
-    return submit(context, "crawl", {"channel_ids": list(channel_ids)})
+    params = {"channel_ids": list(channel_ids)} | ({"audio": True} if with_audio else {})
+    return submit(context, "crawl", params)
 
 
 def advance(context: Context) -> None:
@@ -73,7 +82,10 @@ def _begin(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now:
     breakers.allow_probes(session, now=now)
     for kind in ("channel.snapshot", "channel.discover"):
         work.add_items(session, kind, [(c, c) for c in chosen], slot=now)
-    work.make_due(session, kinds=work.KINDS, channel_ids=chosen, now=now)
+    work.make_due(session, kinds=_WITHOUT_AUDIO, channel_ids=chosen, now=now)
+    if job.params.get("audio"):
+        audio.choose(session, now=now, channel_ids=chosen)
+        audio.bring_forward(session, channel_ids=chosen, now=now)
     jobs.begin(job, now=now)
 
 
@@ -90,10 +102,12 @@ def _cancel(session: Session, job: Job, active: Sequence[Job], *, now: datetime)
 def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
-    held = {kind: gate for kind, gate in closed.items() if gate.until is not None}
+    kinds = _kinds(job)
+    held = {k: gate for k, gate in closed.items() if gate.until is not None and k in kinds}
     state = progress(
         session,
         channel_ids=chosen,
+        kinds=kinds,
         since=since,
         now=now,
         held={kind: gate.until for kind, gate in held.items() if gate.until is not None},
@@ -102,7 +116,7 @@ def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now
         state = _explained(state, min(held.values(), key=lambda gate: gate.until or now))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
-        failures = items.failures_by_reason(session, channel_ids=chosen)
+        failures = items.failures_by_reason(session, channel_ids=chosen, kinds=kinds)
         result = {
             "done": state.done,
             "failed": state.failed,
@@ -119,6 +133,10 @@ def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now
         job.waiting_until, job.progress_message = state.waiting_until, state.waiting_message
     else:
         job.waiting_until, job.progress_message = None, _pause(closed)
+
+
+def _kinds(job: Job) -> Sequence[str]:
+    return work.KINDS if job.params.get("audio") else _WITHOUT_AUDIO
 
 
 def _pause(closed: Mapping[str, gates.Gate]) -> str | None:

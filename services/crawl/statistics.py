@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions
-from db.queries import videos, work
+from db.queries import audio, videos, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence, leases
@@ -28,24 +29,41 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     items = {item.entity_id: item for item in leases.begin(context, token)}
     added = 0
     with leases.failing(context, token, items.values()) as failures:
-        counts, facts, gone = _ask(context, items, failures)
-        now, policy = context.clock(), context.cadence
+        found = _ask(context, items, failures)
+        now = context.clock()
         with unit_of_work(context.sessions) as session:
-            slots = {video_id: items[video_id].slot for video_id in (*counts, *facts)}
-            added = ingest(
-                session, token, slots, counts=counts, facts=facts, now=now, policy=policy
-            )
-            videos.mark_gone(session, gone, now=now)
+            slots = {v: items[v].slot for v in (*found.counts, *found.facts)}
+            added = ingest(session, token, slots, found, now=now, policy=context.cadence)
+            videos.mark_gone(session, found.gone, now=now)
+            if found.facts:
+                # Their lengths are known now, which selections ask for.
+                audio.choose(session, now=now, video_ids=found.facts)
     return added
+
+
+@dataclass(frozen=True)
+class Found:
+    """What YouTube told of a batch of videos.
+
+    Attributes:
+        counts: What was asked for in short.
+        answered_at: When each of the videos in ``counts`` and ``facts`` was answered for.
+        facts: What was asked for in full.
+        gone: The videos that are not shown any more.
+    """
+
+    counts: Mapping[str, VideoStatistics]
+    answered_at: Mapping[str, datetime]
+    facts: Mapping[str, VideoFacts] = field(default_factory=dict)
+    gone: Collection[str] = ()
 
 
 def ingest(
     session: Session,
     token: uuid.UUID,
     slots: Mapping[str, datetime],
+    found: Found,
     *,
-    counts: Mapping[str, VideoStatistics],
-    facts: Mapping[str, VideoFacts],
     now: datetime,
     policy: cadence.Policy = cadence.DEFAULT,
 ) -> int:
@@ -55,9 +73,8 @@ def ingest(
         session: The unit of work.
         token: The lease of the videos.
         slots: The slot of each video, by id.
-        counts: What was asked for in short.
-        facts: What was asked for in full.
-        now: When it was read.
+        found: What was read.
+        now: The present moment.
         policy: When they are read again.
 
     Returns:
@@ -66,59 +83,57 @@ def ingest(
     if not slots:
         return 0
     ensure_partitions(session.connection(), start=min(slots.values()), end=max(slots.values()))
-    videos.refresh(session, list(_columns(facts.values())), now=now)
-    videos.mark_shown(session, list(counts))  # one that was gone may have come back
-    traits = videos.traits(session, slots)
-    found = [*counts.values(), *(f.statistics for f in facts.values())]
+    videos.refresh(session, list(_columns(found.facts.values())), now=now)
+    videos.mark_shown(session, list(found.counts))  # one that was gone may have come back
+    traits, at = videos.traits(session, slots), found.answered_at
     added = videos.append_snapshots(
         session,
         [
             {
                 "video_id": s.video_id,
                 "slot": slots[s.video_id],
-                "captured_at": now,
+                "captured_at": at[s.video_id],
                 "view_count": s.view_count,
                 "like_count": s.like_count,
                 "comment_count": s.comment_count,
-                "view_definition": view_definition(now, traits[s.video_id].format),
+                "view_definition": view_definition(at[s.video_id], traits[s.video_id].format),
             }
-            for s in found
+            for s in (*found.counts.values(), *(f.statistics for f in found.facts.values()))
         ],
     )
     intervals = {
-        v: policy.video_interval(now - traits[v].began_at, traits[v].format) for v in slots
+        v: policy.video_interval(at[v] - traits[v].began_at, traits[v].format) for v in slots
     }
-    next_slots = {v: cadence.next_slot(slots[v], intervals[v], now=now) for v in slots}
-    work.complete(session, token, next_slots, now=now, intervals=intervals)
+    next_slots = {v: cadence.next_slot(slots[v], intervals[v], now=at[v]) for v in slots}
+    work.complete(session, token, next_slots, now=now, intervals=intervals, captured_at=at)
     return added
 
 
-def _ask(
-    context: Context, video_ids: Collection[str], failures: leases.Failures
-) -> tuple[dict[str, VideoStatistics], dict[str, VideoFacts], tuple[str, ...]]:
+def _ask(context: Context, video_ids: Collection[str], failures: leases.Failures) -> Found:
     """Return the counts of settled videos, the facts of the others, and those that are gone."""
     with unit_of_work(context.sessions) as session:
         unsettled = videos.unsettled(session, video_ids)
     youtube = context.youtube.for_purpose("statistics")
     in_full = sorted(unsettled)
     counts: dict[str, VideoStatistics] = {}
+    answered_at: dict[str, datetime] = {}
     settled = [video_id for video_id in video_ids if video_id not in unsettled]
     if settled:
         answer = youtube.statistics(settled)
         failures.add_answer(answer, missing=None)
-        counts = answer.items
+        counts, answered_at = answer.items, answer.answered_at
         # The quick call is not atomic: what it lacks is asked for again in full before it counts
         # as gone.
         in_full += answer.missing
     if not in_full:
-        return counts, {}, ()
+        return Found(counts, answered_at)
     try:
         full = youtube.videos(in_full)
     except TubeGraderError as error:
         failures.add(in_full, error)  # what the first call paid for is kept
-        return counts, {}, ()
+        return Found(counts, answered_at)
     failures.add_answer(full, missing="videoGone")
-    return counts, full.items, full.missing
+    return Found(counts, answered_at | full.answered_at, full.items, full.missing)
 
 
 def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:

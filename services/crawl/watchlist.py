@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.models.channels import CHANNEL_STATES
-from db.queries import channels, watchlist
+from db.queries import channels, policy, speech, watchlist
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl.channels import watch
@@ -71,6 +71,8 @@ class Forgotten:
     """Pictures of its own whose bytes a dataset or a model lists by name."""
     datasets: int
     """Frozen datasets, which keep their own copies of what they took from it."""
+    audio_clips: int = 0
+    """Audio of its videos, all versions."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
@@ -312,8 +314,8 @@ def set_paused(context: Context, typed: Sequence[str], *, paused: bool) -> list[
 def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
     """Delete a channel with its videos and all that was collected of them.
 
-    Objects go with it that nothing else needs: pictures of no other channel's video. Frozen
-    datasets are what they are: their shards keep what they took.
+    Objects go with it that nothing else needs: pictures and audio of no other channel's video.
+    Frozen datasets are what they are: their shards keep what they took.
 
     Raises:
         UsageError: It is not watched.
@@ -323,17 +325,20 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
     with unit_of_work(context.sessions) as session:
         rows = watchlist.belongings(session, channel_id)
         own = watchlist.own_thumbnails(session, channel_id)
+        sounds = speech.objects_of(session, speech.clips_of_channel(session, channel_id))
         channel = channels.get(session, channel_id)
         title = channel.title if channel else None
         datasets = watchlist.count_datasets(session)
         listed = watchlist.listed_objects(session, own)
+        listed_sounds = watchlist.listed_objects(session, sounds)
         if not dry_run:
             watchlist.delete_channel(session, channel_id, own)
     if not dry_run:
         with unit_of_work(context.sessions) as session:
             # Another channel may have shown one of them in the meantime.
             needed = listed | watchlist.with_rows(session, own)
-        context.store.delete_many(set(own) - needed)
+            heard = listed_sounds | policy.referenced_objects(session, sounds)
+        context.store.delete_many((set(own) - needed) | (set(sounds) - heard))
     return Forgotten(
         channel_id,
         title,
@@ -344,6 +349,7 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
         len(own) - len(listed),
         len(listed),
         datasets,
+        rows.audio_clips,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models.policy import APPROVAL_SCOPES, Approval
+from db.queries import audio
 from db.queries import policy as rows
 from db.session import unit_of_work
 from services.context import Context
@@ -76,6 +77,8 @@ def add(
                 "recorded_at": now,
             },
         )
+        if scope == "audio" and added is not None:
+            audio.approved_now(session, channel_id=channel_id, now=now)
     return added is not None
 
 

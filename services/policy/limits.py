@@ -15,6 +15,7 @@ SCOPES = {
     "video-statistics": "statistics",
     "channel-statistics": "statistics",
     "thumbnails": "thumbnails",
+    "audio": "audio",
     "exports": "statistics",
 }
 KINDS = tuple(SCOPES)
@@ -65,6 +66,7 @@ def _wanted(settings: Settings, kind: str) -> timedelta:
         "video-statistics": settings.retention_video_statistics_days,
         "channel-statistics": settings.retention_channel_statistics_days,
         "thumbnails": settings.retention_thumbnails_days,
+        "audio": settings.retention_audio_days,
         "exports": settings.retention_exports_days,
     }
     return timedelta(days=days[kind])

@@ -22,16 +22,19 @@ from sqlalchemy.exc import OperationalError
 
 from db.models import Export
 from db.queries import policy as rows
+from db.queries import speech
 from db.queries.policy import Limit
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
-from services.policy import limits
+from services.policy import limits, permission
 
 log = structlog.get_logger()
 
 BATCH = 10_000
 PICTURES = 200
+CLIPS = 20
+"""So few, because each has some dozen objects, and recorders wait while they are deleted."""
 ORPHAN_AGE = timedelta(days=7)
 """An object that no row speaks of may be about to be: one that has lain so long is not."""
 PURGED = (*limits.KINDS, "orphans")
@@ -96,6 +99,7 @@ def purge(
         "video-statistics": _video_statistics,
         "channel-statistics": _channel_statistics,
         "thumbnails": _thumbnails,
+        "audio": _audio,
         "exports": _exports,
     }
     for kind in wanted:
@@ -206,6 +210,30 @@ def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
                 _hold(found, "scores of it stay", rows.scored_pictures(session, free))
                 run.context.store.delete_many(free)
         run.told(found, len(free))
+
+
+def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
+    """Remove clips past the limit, and at once those whose approval ended or was revoked."""
+    after = 0
+    while True:
+        with unit_of_work(run.context.sessions) as session:
+            now = run.context.clock()
+            standing = permission.standing(session, run.context.settings, now=now)
+            due = speech.due_clips(session, limit, standing, after=after, batch=CLIPS)
+            if not due:
+                return
+            after = due[-1]
+            listed = speech.clips_in_datasets(session, due)
+            free = [clip_id for clip_id in due if clip_id not in listed]
+            _hold(found, "needed by a dataset in use", len(listed))
+            _hold(found, "scores of it stay", speech.count_scored(session, free))
+            gone = len(free)
+            if not run.dry_run:
+                gone, objects = speech.purge_clips(session, limit, standing, free, now=now)
+                # Before the commit: whoever records such a clip anew waits for it, and stores
+                # the bytes once more.
+                run.context.store.delete_many(objects)
+        run.told(found, gone)
 
 
 def _hold(found: KindReport, reason: str, more: int) -> None:
