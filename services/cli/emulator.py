@@ -10,7 +10,8 @@ def emulator(
     catalog: Annotated[
         Path | None,
         typer.Option(
-            help="Serve this folder's videos.csv and thumbnails/ instead of invented ones."
+            help="Serve this folder instead of invented videos: videos.csv and thumbnails/, or "
+            "recorded speech, clips.csv and its files."
         ),
     ] = None,
     synthetic: Annotated[
@@ -64,6 +65,9 @@ def emulator(
             help="`manual`: start at the epoch and stand still until POST /emulator/clock."
         ),
     ] = None,
+    media_seconds: Annotated[
+        float, typer.Option(min=1, help="How long invented speech is, at most.")
+    ] = 20.0,
     faults: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +75,7 @@ def emulator(
         ),
     ] = None,
 ) -> None:
-    """Serve an offline YouTube: Data API, thumbnails and feeds, until Ctrl-C."""
+    """Serve an offline YouTube: Data API, thumbnails, feeds and sound, until Ctrl-C."""
     from services.emulator.app import create_app
     from services.emulator.catalogs import choose_catalog, choose_clock, choose_faults
     from services.emulator.introspection import exports
@@ -95,6 +99,7 @@ def emulator(
         keys=None if key is None else frozenset({key}),
         quotas=Quotas(units=daily_units),
         latency_s=latency,
+        media_seconds=media_seconds,
     )
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # one of an earlier run would announce us too early

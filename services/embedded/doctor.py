@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _LITTLE_SPACE = 5 * 2**30
 _NO_SPACE = 2**29
-_OLDEST_NODE = 22
 # Google's own channel for developers; any id would do, an answer without it too.
 _SOME_CHANNEL = "UC_x5XG1OV2P6uZZ5FSM9Ttw"
 
@@ -63,7 +62,7 @@ def checks(settings: "Settings", *, online: bool = False) -> Iterator[Check]:
     yield _package("torch", "training and scoring need it", "learning")
     yield _torchaudio()
     yield _ffmpeg()
-    yield _javascript()
+    yield _javascript(settings)
 
 
 def _home(home: Home) -> str:
@@ -91,7 +90,10 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
             database = _attempt("database", lambda: _database(home, settings))
             yield database
             if database.level is Level.OK:
-                yield _attempt("schema", lambda: _schema(home, settings))
+                schema = _attempt("schema", lambda: _schema(home, settings))
+                yield schema
+                if schema.level is Level.OK:
+                    yield _attempt("audio", lambda: _audio(home, settings))
             queue = _attempt("Redis", lambda: _redis(home, settings))
             yield queue
         yield _attempt("object store", lambda: _store(home, settings))
@@ -123,6 +125,31 @@ def _schema(home: Home, settings: "Settings") -> str:
                 hint="any command that uses the database migrates it, such as tubegrader up",
             )
     return f"at {head_revision()}, current"
+
+
+def _audio(home: Home, settings: "Settings") -> str:
+    from datetime import UTC, datetime
+
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    from db.queries.policy import approvals_in_force
+
+    if settings.audio_allowed:
+        return "on, for material of your own: TUBEGRADER_AUDIO_ALLOWED is set"
+    engine = create_engine(lifecycle.start_database(home, settings))
+    try:
+        with Session(engine) as session:
+            approvals = approvals_in_force(session, "audio", now=datetime.now(UTC))
+            references = ", ".join(sorted({approval.reference for approval in approvals}))
+    finally:
+        engine.dispose()
+    if references:
+        return f"on, by {references}"
+    return (
+        "off: none is downloaded without an approval "
+        "(`tubegrader approvals add REFERENCE --scope audio`)"
+    )
 
 
 def _redis(home: Home, settings: "Settings") -> str:
@@ -204,31 +231,26 @@ def _torchaudio() -> Check:
 
 
 def _ffmpeg() -> Check:
-    path = shutil.which("ffmpeg")
-    if path is None and importlib.util.find_spec("imageio_ffmpeg") is not None:
-        import imageio_ffmpeg
+    from services.youtube.audio import ffmpeg_path
 
-        try:
-            path = imageio_ffmpeg.get_ffmpeg_exe()
-        except RuntimeError:
-            path = None
+    path = ffmpeg_path()
     if path is None:
         remedy = "pip install 'tubegrader[speech]', or install ffmpeg"
         return Check("ffmpeg", Level.WARN, "not found: speech audio needs it", remedy)
-    return Check("ffmpeg", Level.OK, path)
+    whose = "the system's" if path == shutil.which("ffmpeg") else "of the imageio-ffmpeg wheel"
+    return Check("ffmpeg", Level.OK, f"{path} ({whose})")
 
 
-def _javascript() -> Check:
-    deno, node = shutil.which("deno"), shutil.which("node")
-    if deno is not None:
-        return Check("JavaScript", Level.OK, deno)
-    version = _output([node, "--version"]) if node is not None else ""
-    major = version.removeprefix("v").partition(".")[0]
-    if major.isdigit() and int(major) >= _OLDEST_NODE:
-        return Check("JavaScript", Level.OK, f"{node} {version}")
-    found = f"node {version} is too old" if version else "neither deno nor node found"
-    remedy = f"install deno, or Node.js {_OLDEST_NODE} or newer"
-    return Check("JavaScript", Level.WARN, f"{found}: yt-dlp needs one for YouTube's audio", remedy)
+def _javascript(settings: "Settings") -> Check:
+    from services.youtube.audio import javascript_runtime
+
+    if importlib.util.find_spec("yt_dlp") is None:
+        return _package("yt_dlp", "it loads YouTube's audio", "speech")
+    try:
+        found = javascript_runtime(settings.ytdlp_js_runtime)
+    except TubeGraderError as error:
+        return Check("JavaScript", Level.WARN, str(error), error.hint)
+    return Check("JavaScript", Level.OK, f"{found.name} {found.version} at {found.path}")
 
 
 def _attempt(name: str, attempt: Callable[[], str]) -> Check:

@@ -1,4 +1,4 @@
-"""The emulator's HTTP face: Data API, thumbnail host, feed, and a look behind the scenes."""
+"""The emulator's HTTP face: Data API, thumbnails, feed, sound, and a look behind the scenes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,12 @@ from services.emulator.problems import (
 from services.emulator.query import Query
 from services.emulator.quota import Ledger, Quotas
 from services.emulator.resources import Json, etag
+from services.emulator.sound import SpokenSound
+from services.emulator.watch import watch_routes
 from services.emulator.world import World, json_answer
+
+MEDIA_SECONDS = 20.0
+"""Enough for a few windows of speech, quick to make."""
 
 
 def create_app(
@@ -42,6 +47,7 @@ def create_app(
     quotas: Quotas | None = None,
     latency_s: float = 0.0,
     faults: FaultPlan | None = None,
+    media_seconds: float = MEDIA_SECONDS,
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -53,6 +59,7 @@ def create_app(
         quotas: Daily limits; YouTube's when None.
         latency_s: Seconds to wait before each answer, as a network would.
         faults: What goes wrong from the start; nothing when None.
+        media_seconds: How long the sound of a video is at most where a machine speaks it.
     """
     world = World(
         catalog=catalog,
@@ -62,6 +69,7 @@ def create_app(
         gallery=Gallery(catalog.picture),
         latency_s=latency_s,
         faults=Faults(faults or FaultPlan()),
+        sound=catalog.sound or SpokenSound(media_seconds),
     )
     endpoint = partial(_measured, world)
     return Starlette(
@@ -81,6 +89,7 @@ def create_app(
             ),
             Route("/vi/{video_id}/{file}", endpoint("thumbnails", partial(_thumbnail, world))),
             Route("/feeds/videos.xml", endpoint("feeds", partial(_feed, world))),
+            *watch_routes(world, endpoint),
             *control_routes(world),
             Route("/", partial(_welcome, world)),
         ]

@@ -10,7 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from services.emulator.sound import Sound
 
 CHANNEL_ID = re.compile(r"UC[A-Za-z0-9_-]{22}")
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
@@ -169,10 +172,12 @@ class Video:
         like_ratio: Likes per view, or None when the owner hides them.
         comment_ratio: Comments per view, or None when comments are off.
         thumbnails: Versions, oldest first; empty for a video whose picture is missing.
+        language: What the uploader called the sound's language; right, wrong or None.
         sizes: Which of the sizes beyond ``hqdefault`` exist.
         short: Upright and short: listed among the channel's Shorts.
         deleted_at: From then on the video is gone from every answer.
         private: Spans (from, to) without the public; None for a span that does not end.
+        spoken: What is heard, ``en`` or ``zh``; None: what the title is written in.
         appeal: The planted visual latent (mean 0, variance 1), or None when nothing is planted.
     """
 
@@ -195,6 +200,7 @@ class Video:
     deleted_at: datetime | None = None
     private: tuple[tuple[datetime, datetime | None], ...] = ()
     appeal: float | None = None
+    spoken: str | None = None
 
     @property
     def begins_at(self) -> datetime | None:
@@ -212,6 +218,7 @@ class Catalog:
         videos: By video id.
         picture: Gives the 320x180 JPEG of a ``ThumbnailVersion.key``; called once per key.
         facts: What the world was made with, for operators and tests.
+        sound: What the videos sound like; None: they are spoken by a machine.
     """
 
     epoch: datetime
@@ -219,6 +226,7 @@ class Catalog:
     videos: Mapping[str, Video]
     picture: Callable[[str], bytes]
     facts: Mapping[str, object] = field(default_factory=dict)
+    sound: "Sound | None" = None
     _uploads: Mapping[str, Sequence[Video]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -238,6 +246,7 @@ class Catalog:
         epoch: datetime,
         picture: Callable[[str], bytes],
         facts: Mapping[str, object] | None = None,
+        sound: "Sound | None" = None,
     ) -> "Catalog":
         """Return a catalogue of these channels and videos."""
         return cls(
@@ -246,6 +255,7 @@ class Catalog:
             videos={video.video_id: video for video in videos},
             picture=picture,
             facts=facts or {},
+            sound=sound,
         )
 
     def visible(self, video: Video, at: datetime) -> bool:

@@ -9,6 +9,7 @@ from services.emulator.clock import WorldClock
 from services.emulator.faults import FaultPlan
 from services.emulator.folder import folder_catalog
 from services.emulator.living import living_catalog
+from services.emulator.recordings import is_recordings, recordings_catalog
 from services.emulator.synthetic import DEFAULT_EFFECT, synthetic_catalog
 from services.errors import UsageError
 
@@ -45,6 +46,8 @@ def choose_catalog(
         raise UsageError("--effect needs an invented catalogue: real videos have their own.")
     if days is not None:
         raise UsageError("--days needs an invented catalogue: what real videos did is recorded.")
+    if is_recordings(folder):
+        return recordings_catalog(folder, epoch=moment)
     return folder_catalog(folder, epoch=moment)
 
 

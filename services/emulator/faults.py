@@ -29,6 +29,19 @@ Fault = Literal[
     "wrong_ids",  # answers about things nobody asked for
     "quota",  # quotaExceeded, whatever is left
     "expired_token",  # invalidPageToken for a good token
+    "bot_check",  # a page that asks for proof of being human
+    "geo_blocked",  # a video that may not be seen from here
+    "age_gated",  # a video for adults
+    "members_only",  # a video for the channel's members
+    "private_video",  # a video of its owner's
+    "removed_video",  # a video that is gone
+    "upcoming",  # a broadcast that begins in three hours
+    "on_air",  # a broadcast that is not over
+    "no_audio",  # a video without sound
+    "empty",  # a file of no byte
+    "zero_seconds",  # a sound file in order, with no sound in it
+    "lying_length",  # twice the length of the body is announced
+    "no_range",  # a server that sends the whole file, whatever was asked
     "pixel",  # a picture of 1x1
     "huge",  # a small file that claims 60,000x60,000 pixels
 ]
@@ -51,19 +64,36 @@ _ANYWHERE: tuple[Fault, ...] = (
     "html",
 )
 _OF_CALLS: tuple[Fault, ...] = (*_ANYWHERE, "other_json", "garbage_counts", "wrong_ids", "quota")
+_OF_WATCH: tuple[Fault, ...] = (
+    "bot_check",
+    "geo_blocked",
+    "age_gated",
+    "members_only",
+    "private_video",
+    "removed_video",
+    "upcoming",
+    "on_air",
+    "no_audio",
+)
 KINDS: Mapping[str, tuple[Fault, ...]] = {
     **dict.fromkeys(CALLS, _OF_CALLS),
     "playlistItems.list": (*_OF_CALLS, "expired_token"),
     "thumbnails": (*_ANYWHERE, "pixel", "huge"),
     "feeds": _ANYWHERE,
+    "watch": (*_ANYWHERE, *_OF_WATCH),
+    "manifests": _ANYWHERE,
+    "media": (*_ANYWHERE, "empty", "zero_seconds", "lying_length", "no_range"),
 }
 """What can go wrong, by endpoint."""
+
+BY_NAME: frozenset[Fault] = frozenset({"quota", *_OF_WATCH})
+"""Faults that no share spreads: they say something lasting about the day or the video."""
 
 UNBILLED: frozenset[Fault] = frozenset({"reset", "quota"})
 """Faults of a call that is not charged."""
 
 LIES: frozenset[Fault] = frozenset(
-    {"html", "other_json", "garbage_counts", "wrong_ids", "pixel", "huge"}
+    {"html", "other_json", "garbage_counts", "wrong_ids", "pixel", "huge", "empty", "zero_seconds"}
 )
 """Faults under which an answer claims to be good."""
 
@@ -75,7 +105,7 @@ class FaultPlan(BaseModel):
 
     Attributes:
         share: Spread evenly over all kinds of an endpoint that ``rates`` does not name, except
-            ``quota``: a day without quota is asked for by name.
+            ``BY_NAME``: a day without quota, or a private video, is asked for by name.
         rates: Probability by kind, by endpoint (``videos.list``, ``thumbnails``, …; ``*`` for all
             that have the kind). An endpoint named here takes nothing from ``share``.
         seed: Which requests are struck.
@@ -131,7 +161,7 @@ class FaultPlan(BaseModel):
         """Return a plan whose every fault shows as one: no answer that claims to be good lies."""
         rates: dict[str, dict[Fault, float]] = {}
         for endpoint, kinds in KINDS.items():
-            even = [kind for kind in kinds if kind != "quota" and kind not in LIES]
+            even = [kind for kind in kinds if kind not in BY_NAME and kind not in LIES]
             rates[endpoint] = dict.fromkeys(even, share / len(even))
         return cls(rates=rates, seed=seed)
 
@@ -141,7 +171,7 @@ class FaultPlan(BaseModel):
         named = self.rates.get("*", {}) | self.rates.get(endpoint, {})
         if named:
             return {kind: rate for kind, rate in named.items() if kind in kinds}
-        even = [kind for kind in kinds if kind != "quota"]
+        even = [kind for kind in kinds if kind not in BY_NAME]
         return dict.fromkeys(even, self.share / len(even))
 
 

@@ -7,6 +7,7 @@ from services.emulator.catalog import DAY, Catalog, Video
 from services.emulator.faults import Fault
 from services.emulator.quota import Ledger
 from services.emulator.resources import broadcast_state, timestamp
+from services.emulator.sound import spoken_language
 
 
 def truth(catalog: Catalog, at: datetime) -> dict[str, object]:
@@ -59,6 +60,8 @@ def _true_video(catalog: Catalog, video: Video, at: datetime) -> dict[str, objec
         "thumbnail_key": None if version is None else version.key,
         "thumbnail_reencoded": version is not None and version.reencoded,
         "short": video.short,
+        "spoken": spoken_language(video),
+        "language": video.language,
         "live": broadcast_state(video, at),
         "appeal": video.appeal if version is None else version.appeal,
     }
@@ -103,5 +106,6 @@ def exports(base_url: str, *, key: str = "offline") -> list[str]:
         f"export TUBEGRADER_YOUTUBE_ENDPOINT={url}",
         f"export TUBEGRADER_THUMBNAIL_URL={url}",
         f"export TUBEGRADER_FEED_URL={url}",
+        f"export TUBEGRADER_MEDIA_URL='{url}/watch?v={{video_id}}'",
         f"export TUBEGRADER_YOUTUBE_API_KEY={key}",
     ]

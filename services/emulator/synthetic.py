@@ -11,6 +11,7 @@ import numpy as np
 
 from services.emulator.catalog import Catalog, Channel, DecayingViews, ThumbnailVersion, Video
 from services.emulator.drawing import LATENT_LIMIT, draw_thumbnail
+from services.emulator.labels import audio_label, language_of
 from services.emulator.words import channel_title, video_title
 from services.errors import UsageError
 
@@ -215,7 +216,7 @@ def draw_uploads(
     for i in range(count):
         published_at = epoch - timedelta(seconds=round(float(ages[i]) * 86_400))
         video_id = _token(rng["ids"], 11)
-        title, language = video_title(topic, words)
+        title = video_title(topic, words)
         rate = 10 ** (level + float(noise[i]) + effect * float(appeal[i]))
         video = Video(
             video_id=video_id,
@@ -227,7 +228,8 @@ def draw_uploads(
             duration=timedelta(seconds=round(float(minutes[i]) * 60)),
             category_id=("22", "24", "26", "27", "28")[topic % 5],
             tags=tuple(title.lower().split()[:4]) if rare[i, 0] < 0.8 else (),  # noqa: PLR2004
-            language=language,
+            language=audio_label(video_id, language_of(title)),
+            spoken=language_of(title),
             like_ratio=float(like_ratio[i]) if rare[i, 1] < 0.97 else None,  # noqa: PLR2004
             comment_ratio=float(comment_ratio[i]) if rare[i, 2] < 0.95 else None,  # noqa: PLR2004
             thumbnails=(ThumbnailVersion(published_at, video_id, appeal=float(appeal[i])),),

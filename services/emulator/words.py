@@ -37,11 +37,11 @@ def channel_title(topic: int, rng: np.random.Generator) -> str:
     return f"{_TOPICS[topic % len(_TOPICS)][0]} {rng.choice(_PLACES)}"
 
 
-def video_title(topic: int, rng: np.random.Generator) -> tuple[str, str]:
-    """Return a video's title and its language; one topic in six is told in Chinese."""
+def video_title(topic: int, rng: np.random.Generator) -> str:
+    """Return a video's title; one topic in six is told in Chinese."""
     _, english, chinese = _TOPICS[topic % len(_TOPICS)]
     part = int(rng.integers(2, 40))
     if topic % 6 == 0:
-        return str(rng.choice(_CHINESE_FRAMES)).format(chinese, part), "zh-CN"
+        return str(rng.choice(_CHINESE_FRAMES)).format(chinese, part)
     title = str(rng.choice(_FRAMES)).format(english, part)
-    return title[0].upper() + title[1:], "en"
+    return title[0].upper() + title[1:]

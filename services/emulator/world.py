@@ -13,6 +13,7 @@ from services.emulator.catalog import Catalog
 from services.emulator.faults import Faults
 from services.emulator.pictures import Gallery
 from services.emulator.quota import Ledger
+from services.emulator.sound import Sound
 
 _WORTH_COMPRESSING = 1_000  # bytes; below, gzip costs more than it saves
 
@@ -28,6 +29,7 @@ class World:
     gallery: Gallery
     latency_s: float
     faults: Faults
+    sound: Sound
     served: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 

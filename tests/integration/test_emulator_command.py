@@ -51,7 +51,7 @@ def test_it_announces_itself_serves_and_stops_cleanly(tmp_path, number):
         assert fetch(url).status == 200
         assert process.stdout is not None
         # Read line by line: communicate() would not see what readline() has buffered.
-        lines = [process.stdout.readline().rstrip() for _ in range(4)]
+        lines = [process.stdout.readline().rstrip() for _ in range(5)]
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out, err) == (0, "", "")
@@ -59,6 +59,7 @@ def test_it_announces_itself_serves_and_stops_cleanly(tmp_path, number):
             f"export TUBEGRADER_YOUTUBE_ENDPOINT={url}",
             f"export TUBEGRADER_THUMBNAIL_URL={url}",
             f"export TUBEGRADER_FEED_URL={url}",
+            f"export TUBEGRADER_MEDIA_URL='{url}/watch?v={{video_id}}'",
             "export TUBEGRADER_YOUTUBE_API_KEY=offline",
         ]
     assert list(tmp_path.iterdir()) == []
