@@ -10,6 +10,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,34 +22,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml.arrays import BoolArray, FloatArray
+from ml.dataset_schema import MANIFEST_SCHEMA, SCHEMA_VERSION, checked
+from ml.duplicates import duplicate_groups, split_groups
 from ml.errors import LearningError
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.parquet"
 DESCRIPTION = "dataset.json"
 SHARD_BYTES = 256 * 1024 * 1024
 DEFAULT_THRESHOLD = 100.0
 """Views per day above which a video counts as over."""
-
-_UTC = pa.timestamp("us", tz="UTC")
-ROW_SCHEMA = pa.schema(
-    [
-        pa.field("video_id", pa.string(), nullable=False),
-        pa.field("channel_id", pa.string(), nullable=False),
-        pa.field("title", pa.string()),
-        pa.field("published_at", _UTC, nullable=False),
-        pa.field("captured_at", _UTC, nullable=False),
-        pa.field("thumbnail_sha256", pa.string(), nullable=False),
-        pa.field("subscriber_count", pa.int64()),  # null: hidden
-        pa.field("view_count", pa.int64(), nullable=False),
-        pa.field("age_days", pa.float64(), nullable=False),
-        pa.field("views_per_day", pa.float64(), nullable=False),
-        pa.field("label_kind", pa.string(), nullable=False),
-    ]
-)
-"""What the caller brings, one row a video."""
-MANIFEST_SCHEMA = ROW_SCHEMA.append(pa.field("is_over", pa.bool_(), nullable=False))
-"""What the manifest holds: the label ``views_per_day >= threshold`` is added on writing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +45,7 @@ class DatasetDescription:
         threshold: Views per day for ``is_over``.
         n_videos: Rows.
         n_channels: Distinct channels.
-        n_thumbnails: Distinct images.
+        n_thumbnails: Distinct images; 0 in a dataset for models that look at none.
         base_rate: Share of rows over the threshold.
         files: SHA-256 of each other file by name.
         params: How the rows were chosen, for the reader.
@@ -122,11 +104,19 @@ class Dataset:
         """Return a text column as a list."""
         return list(self.table[column].to_pylist())
 
+    def numbers(self, column: str) -> FloatArray:
+        """Return a numeric column, shape (N,), NaN where it is null."""
+        values = self.table[column].cast(pa.float64())
+        return np.asarray(pc.fill_null(values, float("nan")).to_numpy(), dtype=np.float64)
+
     @property
     def subscriber_count(self) -> FloatArray:
         """Subscribers, shape (N,), NaN where hidden."""
-        counts = self.table["subscriber_count"].cast(pa.float64())
-        return np.asarray(pc.fill_null(counts, float("nan")).to_numpy(), dtype=np.float64)
+        return self.numbers("subscriber_count")
+
+    def split_group_by_channel(self) -> dict[str, str]:
+        """Return what the folds keep together with each channel, see :mod:`ml.splits`."""
+        return dict(zip(self.strings("channel_id"), self.strings("split_group"), strict=True))
 
     @property
     def log_views_per_day(self) -> FloatArray:
@@ -139,11 +129,17 @@ class Dataset:
         """The classification target, shape (N,)."""
         return np.asarray(self.table["is_over"].to_numpy(zero_copy_only=False), dtype=np.bool_)
 
-    def thumbnails(self) -> Iterator[tuple[str, bytes]]:
-        """Read every distinct thumbnail once, in the order of the shards: (SHA-256, bytes)."""
+    def thumbnails(self, wanted: AbstractSet[str] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Read every distinct thumbnail once, in the order of the shards: (SHA-256, bytes).
+
+        Args:
+            wanted: Only those of these hashes; None: all.
+        """
         for shard in sorted(name for name in self.description.files if name.endswith(".tar")):
             with tarfile.open(self.directory / shard) as tar:
                 for member in tar:
+                    if wanted is not None and member.name.removesuffix(".jpg") not in wanted:
+                        continue
                     content = tar.extractfile(member)
                     assert content is not None, "shards hold plain files only"
                     yield member.name.removesuffix(".jpg"), content.read()
@@ -161,7 +157,7 @@ def write_dataset(
     """Freeze rows and their thumbnails.
 
     Args:
-        rows: ``ROW_SCHEMA``; column order and row order do not matter.
+        rows: ``ml.dataset_schema.ROW_SCHEMA``; column order and row order do not matter.
         thumbnail: Returns the image with a given SHA-256.
         directory: Created if needed; should be empty.
         as_of: The moment the rows look back from, aware.
@@ -172,10 +168,10 @@ def write_dataset(
         LearningError: Wrong columns, no rows, a video twice, values that cannot be, or an image
             whose bytes do not have its hash.
     """
-    manifest = _with_label(_checked(rows), threshold)
+    manifest = _completed(checked(rows), threshold)
     directory.mkdir(parents=True, exist_ok=True)
     pq.write_table(manifest, directory / MANIFEST, compression="zstd", version="2.6")
-    hashes = sorted(set(manifest["thumbnail_sha256"].to_pylist()))
+    hashes = sorted(set(manifest["thumbnail_sha256"].drop_null().to_pylist()))
     names = [MANIFEST, *_write_shards(hashes, thumbnail, directory)]
     description = DatasetDescription(
         id=_content_id(manifest, threshold),
@@ -202,11 +198,7 @@ def read_dataset(directory: Path) -> Dataset:
     """
     try:
         description = DatasetDescription.from_json((directory / DESCRIPTION).read_text())
-        if description.schema_version != SCHEMA_VERSION:
-            raise _damaged(
-                directory,
-                f"schema version {description.schema_version} is not {SCHEMA_VERSION}",
-            )
+        check_version(description)
         for name, expected in description.files.items():
             if _sha256(directory / name) != expected:
                 raise _damaged(directory, f"{name} was altered or cut short")
@@ -218,36 +210,35 @@ def read_dataset(directory: Path) -> Dataset:
     return Dataset(description, table, directory)
 
 
-def _checked(rows: pa.Table) -> pa.Table:
-    if set(rows.column_names) != set(ROW_SCHEMA.names):
-        different = sorted(set(rows.column_names) ^ set(ROW_SCHEMA.names))
+def check_version(description: DatasetDescription) -> None:
+    """Refuse a dataset of another schema.
+
+    Raises:
+        LearningError: It is of another version; says which, and what to do.
+    """
+    if description.schema_version != SCHEMA_VERSION:
         raise LearningError(
-            f"dataset rows need exactly the columns of ROW_SCHEMA; they differ in {different}",
-            reason="bad_rows",
+            f"dataset {description.id[:12]} has schema version {description.schema_version}, this"
+            f" program reads {SCHEMA_VERSION}: freeze a new one (`tubegrader train --force`)",
+            reason="datasetVersion",
         )
-    if rows.num_rows == 0:
-        raise LearningError("a dataset needs at least one row", reason="no_rows")
-    try:
-        rows = rows.select(ROW_SCHEMA.names).cast(ROW_SCHEMA).combine_chunks()
-    except (pa.ArrowException, ValueError) as error:
-        raise LearningError(f"dataset rows do not fit: {error}", reason="bad_rows") from error
-    for field in ROW_SCHEMA:
-        if not field.nullable and rows[field.name].null_count:
-            raise LearningError(f"column {field.name} may not hold nulls", reason="bad_rows")
-    for column in ("view_count", "age_days", "views_per_day", "subscriber_count"):
-        values = rows[column].cast(pa.float64()).drop_null().to_numpy()
-        if not (np.isfinite(values) & (values >= 0)).all():
-            raise LearningError(
-                f"column {column} holds negative or infinite numbers or NaN", reason="bad_rows"
-            )
-    if len(set(rows["video_id"].to_pylist())) != rows.num_rows:
-        raise LearningError("a video occurs in two rows", reason="bad_rows")
-    return rows.sort_by("video_id")
 
 
-def _with_label(rows: pa.Table, threshold: float) -> pa.Table:
-    over = pc.greater_equal(rows["views_per_day"], threshold)
-    return rows.append_column(MANIFEST_SCHEMA.field("is_over"), over)
+def _completed(rows: pa.Table, threshold: float) -> pa.Table:
+    """Add the columns that follow from the rows."""
+    duplicates = duplicate_groups(
+        rows["video_id"].to_pylist(),
+        rows["thumbnail_sha256"].to_pylist(),
+        rows["perceptual_hash"].to_pylist(),
+    )
+    added = {
+        "is_over": pc.greater_equal(rows["views_per_day"], threshold),
+        "duplicate_group": pa.array(duplicates),
+        "split_group": pa.array(split_groups(rows["channel_id"].to_pylist(), duplicates)),
+    }
+    for name, values in added.items():
+        rows = rows.append_column(MANIFEST_SCHEMA.field(name), values)
+    return rows.cast(MANIFEST_SCHEMA)
 
 
 def _write_shards(
@@ -284,11 +275,20 @@ def _write_shards(
 
 def _content_id(manifest: pa.Table, threshold: float) -> str:
     """Hash the rows' values rather than the file's bytes, which change with the Parquet writer."""
-    digest = hashlib.sha256(f"{SCHEMA_VERSION} {threshold!r}\n".encode())
-    for batch in manifest.to_batches(max_chunksize=10_000):
-        for row in batch.to_pylist():
-            line = json.dumps(row, sort_keys=True, default=datetime.isoformat)
-            digest.update(line.encode() + b"\n")
+    digest = hashlib.sha256(f"{SCHEMA_VERSION} {threshold!r} {manifest.num_rows}\n".encode())
+    for name in manifest.column_names:
+        digest.update(f"{name}\n".encode())
+        column = manifest[name]
+        digest.update(column.is_null().to_numpy().tobytes())
+        if pa.types.is_string(column.type):
+            texts = [text.encode() for text in column.drop_null().to_pylist()]
+            digest.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
+            digest.update(b"".join(texts))
+            continue
+        if pa.types.is_timestamp(column.type) or pa.types.is_boolean(column.type):
+            column = column.cast(pa.int64())
+        values = column.drop_null().to_numpy()
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
 

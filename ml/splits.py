@@ -1,7 +1,9 @@
-"""Channel-disjoint folds that stay the same from night to night.
+"""Folds that keep channels and copies of pictures whole, and stay the same from night to night.
 
-A channel's fold is a hash of its id, so retraining on more data never moves a channel into another
-fold, and a channel first seen at scoring time has a fold too.
+What a fold keeps whole is a split group: channels that share a picture (:mod:`ml.duplicates`), for
+most channels the channel alone, and then named by its id. A group's fold is a hash of its name, so
+retraining on more data moves a channel into another fold only where a picture ties it to others,
+and a channel first seen at scoring time has a fold too.
 """
 
 import hashlib
@@ -18,8 +20,8 @@ MIN_FOLDS = 3
 MIN_CHANNELS_PER_FOLD = 2
 
 
-def fold_of(channel_id: str, *, seed: int, folds: int) -> int:
-    """Return the fold of one channel, from 0 to ``folds - 1``.
+def fold_of(group: str, *, seed: int, folds: int) -> int:
+    """Return the fold of one split group, from 0 to ``folds - 1``.
 
     Raises:
         LearningError: Fewer than three folds.
@@ -29,32 +31,32 @@ def fold_of(channel_id: str, *, seed: int, folds: int) -> int:
             f"{folds} folds are too few: pairwise cross-fitting needs at least {MIN_FOLDS}",
             reason="too_few_folds",
         )
-    digest = hashlib.sha256(f"{seed}:{channel_id}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % folds
 
 
-def folds_of(channel_ids: Iterable[str], *, seed: int, folds: int) -> IntArray:
-    """Return the fold of each row's channel, shape (N,)."""
+def folds_of(groups: Iterable[str], *, seed: int, folds: int) -> IntArray:
+    """Return the fold of each row's split group, shape (N,)."""
     known: dict[str, int] = {}
-    rows = list(channel_ids)
-    for channel_id in rows:
-        if channel_id not in known:
-            known[channel_id] = fold_of(channel_id, seed=seed, folds=folds)
-    return np.array([known[channel_id] for channel_id in rows], dtype=np.int64)
+    rows = list(groups)
+    for group in rows:
+        if group not in known:
+            known[group] = fold_of(group, seed=seed, folds=folds)
+    return np.array([known[group] for group in rows], dtype=np.int64)
 
 
-def assign_folds(channel_ids: Sequence[str], *, seed: int, folds: int) -> IntArray:
-    """Return the fold of each row's channel, shape (N,), for training.
+def assign_folds(groups: Sequence[str], *, seed: int, folds: int) -> IntArray:
+    """Return the fold of each row's split group, shape (N,), for training.
 
     Raises:
-        LearningError: Some fold would hold fewer than two channels.
+        LearningError: Some fold would hold fewer than two groups.
     """
-    assigned = folds_of(channel_ids, seed=seed, folds=folds)
-    channels = sorted(set(channel_ids))
-    per_fold = np.bincount(folds_of(channels, seed=seed, folds=folds), minlength=folds)
+    assigned = folds_of(groups, seed=seed, folds=folds)
+    distinct = sorted(set(groups))
+    per_fold = np.bincount(folds_of(distinct, seed=seed, folds=folds), minlength=folds)
     if per_fold.min() < MIN_CHANNELS_PER_FOLD:
         raise LearningError(
-            f"{len(channels)} channels in {len(assigned)} videos are too few to learn from: each of"
+            f"{len(distinct)} channels in {len(assigned)} videos are too few to learn from: each of"
             f" {folds} folds needs at least {MIN_CHANNELS_PER_FOLD} channels, the smallest has"
             f" {per_fold.min()}; crawl more channels (about {folds * 8} are usually enough)",
             reason="too_few_channels",

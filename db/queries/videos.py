@@ -158,43 +158,6 @@ def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int
     return bulk.append(session, VideoSnapshot, rows)
 
 
-def learning_rows(session: Session, *, as_of: datetime) -> list[Mapping[str, Any]]:
-    """Return one row a video for a dataset: what was known of it at ``as_of`` and nothing later.
-
-    The first thumbnail version is taken: it is the one the views were earned with from the start.
-    Rows whose pieces are missing are returned too, so that exclusions can be counted.
-    """
-    statement = text(
-        """
-        SELECT v.video_id, v.channel_id, v.title,
-               coalesce(v.actual_start_at, v.published_at) AS published_at,
-               v.live_broadcast_content, v.state,
-               t.thumbnail_sha256, s.view_count, s.captured_at, c.subscriber_count
-        FROM videos v
-        LEFT JOIN LATERAL (
-            SELECT CASE WHEN p.purged_at IS NULL THEN p.thumbnail_sha256 END AS thumbnail_sha256
-            FROM video_thumbnails vt JOIN thumbnails p USING (thumbnail_sha256)
-            WHERE vt.video_id = v.video_id AND vt.first_seen_at <= :as_of
-            ORDER BY vt.version LIMIT 1
-        ) t ON true
-        LEFT JOIN LATERAL (
-            SELECT view_count, captured_at FROM video_snapshots
-            WHERE video_id = v.video_id AND captured_at <= :as_of AND view_count IS NOT NULL
-            ORDER BY slot DESC LIMIT 1
-        ) s ON true
-        LEFT JOIN LATERAL (
-            SELECT subscriber_count FROM channel_snapshots
-            WHERE channel_id = v.channel_id AND captured_at <= :as_of
-            ORDER BY slot DESC LIMIT 1
-        ) c ON true
-        WHERE v.first_seen_at <= :as_of
-        ORDER BY v.video_id
-        """
-    )
-    rows = session.execute(statement, {"as_of": as_of}).mappings()
-    return [dict(row) for row in rows]
-
-
 def count_to_score(
     session: Session, *, model_version_ids: Collection[int], besides: Collection[str] = ()
 ) -> int:

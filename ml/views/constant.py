@@ -42,7 +42,7 @@ class ConstantRung:
 
     def predict(self, features: Features) -> Predictions:
         """Return the constants of each row's fold."""
-        folds = folds_of(features.channel_ids, seed=self.card.seed, folds=self.card.folds)
+        folds = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         return Predictions(self.p_over[folds], self.log_views_per_day[folds])
 
     def save(self, directory: Path) -> None:

@@ -110,9 +110,9 @@ def train_ladder(
         LearningError: Too few channels or videos, labels of one class only, a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
     """
-    features = Features(dataset.strings("channel_id"), dataset.subscriber_count, images)
+    features = Features(dataset.strings("split_group"), dataset.subscriber_count, images)
     targets = Targets(dataset.log_views_per_day, dataset.is_over)
-    folds_by_row = assign_folds(features.channel_ids, seed=config.seed, folds=config.folds)
+    folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
     device = choose_device()
     card = ModelCard(

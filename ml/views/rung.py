@@ -16,22 +16,23 @@ class Features:
     """What is known about N videos before their views.
 
     Attributes:
-        channel_ids: N channel ids; they decide which fold's model scores a row.
+        split_groups: N split groups (:mod:`ml.splits`), for most videos the channel's id; they
+            decide which fold's model scores a row.
         subscriber_count: Shape (N,), NaN where hidden.
         thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that do not look.
     """
 
-    channel_ids: Sequence[str]
+    split_groups: Sequence[str]
     subscriber_count: FloatArray
     thumbnails: ImageArray | None = None
 
     def __len__(self) -> int:
-        return len(self.channel_ids)
+        return len(self.split_groups)
 
     def take(self, rows: IntArray) -> "Features":
         """Return the given rows."""
         return Features(
-            [self.channel_ids[row] for row in rows],
+            [self.split_groups[row] for row in rows],
             self.subscriber_count[rows],
             None if self.thumbnails is None else self.thumbnails[rows],
         )

@@ -56,7 +56,7 @@ class SubscribersRung:
 
     def predict(self, features: Features) -> Predictions:
         """Score videos; the thumbnails are not looked at."""
-        folds_by_row = folds_of(features.channel_ids, seed=self.card.seed, folds=self.card.folds)
+        folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         result = Predictions.empty(len(features))
         for fold in range(self.card.folds):
             rows = rows_inside(folds_by_row, fold)

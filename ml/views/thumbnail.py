@@ -83,7 +83,7 @@ class ThumbnailRung:
 
     def predict(self, features: Features) -> Predictions:
         """Score videos, each with the networks that never saw its channel."""
-        folds_by_row = folds_of(features.channel_ids, seed=self.card.seed, folds=self.card.folds)
+        folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         by_pair = self.ensemble.member_outputs(_thumbnails(features), folds_by_row)
         outputs = mean_outputs(len(features), self.card.folds, by_pair)
         result = Predictions.empty(len(features))

@@ -13,6 +13,12 @@ def train(
     threshold: Annotated[
         float, typer.Option(min=0.001, help="Views per day that split over from under.")
     ] = 100.0,
+    label: Annotated[
+        str,
+        typer.Option(
+            help="Which views: day7, day30, week, lifetime; auto takes what enough videos have."
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Decides folds, first weights and order.")] = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Train although nothing new was collected.")
@@ -25,7 +31,7 @@ def train(
     from services.cli.common import open_context, print_json, wait_for
 
     with open_context(workers=wait) as context:
-        params = {"threshold": threshold, "seed": seed, "force": force}
+        params = {"threshold": threshold, "label": label, "seed": seed, "force": force}
         job_id = jobs.submit(context, "train", params)
         if not wait:
             typer.echo(str(job_id))

@@ -80,7 +80,7 @@ def _predictions(context: Context, dataset: Dataset, models: Sequence[ModelVersi
     by_key = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
     video_ids, pictures = dataset.strings("video_id"), dataset.strings("thumbnail_sha256")
     folds = folds_of(
-        dataset.strings("channel_id"), seed=models[0].seed, folds=models[0].config["folds"]
+        dataset.strings("split_group"), seed=models[0].seed, folds=models[0].config["folds"]
     )
     rows = []
     for model in models:

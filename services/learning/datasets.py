@@ -1,4 +1,4 @@
-"""Datasets: what was known at one moment, frozen with its pictures into the object store."""
+"""Datasets: what was known of each video before its views, frozen with its pictures."""
 
 import hashlib
 import tempfile
@@ -7,26 +7,64 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
 
 from db.models import Dataset as DatasetRow
-from db.queries import learning, videos
+from db.queries import asof, learning
 from db.session import unit_of_work
-from ml.datasets import ROW_SCHEMA, Dataset, DatasetDescription, read_dataset, write_dataset
+from ml.dataset_schema import ROW_SCHEMA, SCHEMA_VERSION
+from ml.datasets import DEFAULT_THRESHOLD, Dataset, DatasetDescription, read_dataset, write_dataset
 from ml.errors import LearningError
+from ml.leakage import Finding, require_clean
 from services.context import Context
-from services.errors import PermanentError
+from services.errors import PermanentError, UsageError
 from services.learning.files import get_folder, put_folder
+from services.learning.labels import AUTOMATIC, LABELS, LabelKind, label
 from services.storage import ObjectStore
 
-YOUNGEST = timedelta(days=1)
-"""Younger videos have no views per day worth the name."""
+log = structlog.get_logger()
+
+AUTO: Final = "auto"
+ENOUGH_VIDEOS = 1_000
+ENOUGH_SHARE = 0.5
+"""``auto`` takes the first kind of label that so many videos have, or this share of all that can
+be used; else the lifetime average. One dataset has labels of one kind: which kind a video could
+have goes with its age, so a mixture would let age tell the labels apart."""
 FRESH = timedelta(hours=20)
 """A dataset of the same videos and pictures that is not older is used again: their counts have
 hardly moved. Shorter than a day, so that nightly retraining always freezes anew."""
 READ_AHEAD = 512
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which dataset is asked for.
+
+    Attributes:
+        threshold: Views per day that split over from under.
+        label: ``day7``, ``day30``, ``week``, ``lifetime``, or ``auto``: the first of day7, week
+            and lifetime that enough videos have.
+        pictures: Whether videos without a picture are left out. False is for models that look at
+            none: the dataset then has no pictures at all.
+        force: Freeze anew even if nothing was added.
+    """
+
+    threshold: float = DEFAULT_THRESHOLD
+    label: str = AUTO
+    pictures: bool = True
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown label."""
+        if self.label not in (AUTO, *LABELS):
+            raise UsageError(
+                f"there is no label {self.label!r}", hint=f"one of {AUTO}, {', '.join(LABELS)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -39,56 +77,63 @@ class FrozenDataset:
     is_new: bool
 
 
-def freeze(context: Context, *, threshold: float, force: bool = False) -> FrozenDataset:
+@dataclass(frozen=True)
+class _Selected:
+    rows: pa.Table
+    excluded: dict[str, int]
+    kind: LabelKind
+
+
+def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
     """Freeze a dataset of everything known now, or return the fresh one that has the same videos.
 
     Args:
         context: What to work with.
-        threshold: Views per day that split over from under.
-        force: Freeze anew even if nothing was added.
+        request: Which dataset; by default labels as they are to be had, at 100 views a day.
 
     Raises:
-        PermanentError: No video can be used; the message counts why.
+        PermanentError: No video can be used (the message counts why), or the dataset leaks.
     """
+    request = request or Request()
     now = context.clock()
+    selected = _select(context, request, now)
+    videos_sha256 = _videos_sha256(selected)
     with unit_of_work(context.sessions) as session:
-        known = videos.learning_rows(session, as_of=now)
         newest = learning.newest_dataset(session)
-    rows, excluded = _select(known)
-    if not rows:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(excluded.items()))
-        raise PermanentError(
-            f"no video can be learned from ({reasons or 'none is known'})",
-            reason="noData",
-            hint="crawl some channels first: `tubegrader crawl @handle`",
-        )
-    videos_sha256 = _videos_sha256(rows)
     if (
-        not force
+        not request.force
         and newest is not None
         and newest.videos_sha256 == videos_sha256
-        and newest.threshold == threshold
+        and newest.threshold == request.threshold
         and now - newest.as_of < FRESH
     ):
         return _frozen(newest, is_new=False)
+    hashes = sorted(set(selected.rows["thumbnail_sha256"].drop_null().to_pylist()))
     with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-        table = pa.Table.from_pylist(rows, schema=ROW_SCHEMA)
-        thumbnails = _ReadAhead(context.store, sorted({r["thumbnail_sha256"] for r in rows}))
-        written = write_dataset(
-            table,
-            thumbnails,
-            Path(folder),
-            as_of=now,
-            threshold=threshold,
-            params={"excluded": excluded, "label": "lifetime average"},
-        )
+        try:
+            written = write_dataset(
+                selected.rows,
+                _ReadAhead(context.store, hashes),
+                Path(folder),
+                as_of=now,
+                threshold=request.threshold,
+                params={
+                    "excluded": selected.excluded,
+                    "label": selected.kind.name,
+                    "label_asked": request.label,
+                    "pictures": request.pictures,
+                },
+            )
+            _tell(require_clean(read_dataset(Path(folder))))
+        except LearningError as error:
+            raise PermanentError(str(error), reason=error.reason) from error
         with unit_of_work(context.sessions) as session:
             existing = learning.dataset(session, written.description.id)
         if existing is not None:
             return _frozen(existing, is_new=False)
         files = put_folder(context.store, Path(folder))
-    _record(context, written.description, files, excluded, videos_sha256)
-    return FrozenDataset(written.description.id, files, excluded, is_new=True)
+    _record(context, written.description, files, selected.excluded, videos_sha256)
+    return FrozenDataset(written.description.id, files, selected.excluded, is_new=True)
 
 
 def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
@@ -107,47 +152,126 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
         raise PermanentError(str(error), reason=error.reason) from error
 
 
-def _select(known: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Split what is known into rows to learn from and counts of what was left out, by reason."""
-    rows: list[dict[str, Any]] = []
+def _select(context: Context, request: Request, now: datetime) -> _Selected:
+    """Choose the kind of label and the rows that have it."""
+    names = AUTOMATIC if request.label == AUTO else (request.label,)
+    for name in names:
+        selected = _labelled(context, LABELS[name], request, now)
+        unlabelled = sum(selected.excluded.get(r, 0) for r in _OF_THE_LABEL)
+        enough = min(ENOUGH_VIDEOS, ENOUGH_SHARE * (selected.rows.num_rows + unlabelled))
+        if selected.rows.num_rows and (name == names[-1] or selected.rows.num_rows >= enough):
+            return selected
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(selected.excluded.items()))
+    raise PermanentError(
+        f"no video can be learned from ({reasons or 'none is known'})",
+        reason="noData",
+        hint="crawl some channels first: `tubegrader crawl @handle`"
+        if request.label in (AUTO, "lifetime")
+        else "collect for longer, or ask for another label: `--label auto`",
+    )
+
+
+_OF_THE_LABEL: Final = ("noCountAtAge", "noCountBefore", "seenTooLate", "metricBreak", "tooYoung")
+"""The reasons that another kind of label might not have."""
+
+
+def _labelled(context: Context, kind: LabelKind, request: Request, now: datetime) -> _Selected:
     excluded: Counter[str] = Counter()
-    for video in known:
-        reason = _why_not(video)
-        if reason is not None:
-            excluded[reason] += 1
-            continue
-        age = video["captured_at"] - video["published_at"]
-        age_days = age / timedelta(days=1)
-        rows.append(
-            {
-                **{c: video[c] for c in ("video_id", "channel_id", "title", "published_at")},
-                **{c: video[c] for c in ("captured_at", "thumbnail_sha256", "view_count")},
-                "subscriber_count": video["subscriber_count"],
-                "age_days": age_days,
-                "views_per_day": video["view_count"] / age_days,
-                "label_kind": "lifetime",
-            }
-        )
-    return rows, dict(excluded)
+    batches: list[pa.RecordBatch] = []
+    with unit_of_work(context.sessions) as session:
+        for page in asof.rows(session, as_of=now, span=kind.span, days=kind.days):
+            rows = []
+            for video in page:
+                row = _why_not(video, request) or _row(kind, video, request)
+                if isinstance(row, str):
+                    excluded[row] += 1
+                else:
+                    rows.append(row)
+            batches.append(pa.RecordBatch.from_pylist(rows, schema=ROW_SCHEMA))
+    table = pa.Table.from_batches(batches, schema=ROW_SCHEMA)
+    return _Selected(*_one_size(table, excluded), kind)
 
 
-def _why_not(video: Mapping[str, Any]) -> str | None:
-    if video["state"] != "public":
+def _why_not(video: Mapping[str, Any], request: Request) -> str | None:
+    if video["is_gone"]:
         return "gone"
     if video["live_broadcast_content"] != "none":
         return "liveOrUpcoming"
-    if video["view_count"] is None:
-        return "noViewCount"
-    if video["thumbnail_sha256"] is None:
+    if request.pictures and video["thumbnail_sha256"] is None:
         return "noThumbnail"
-    if video["captured_at"] - video["published_at"] < YOUNGEST:
-        return "tooYoung"
     return None
 
 
-def _videos_sha256(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = sorted(f"{r['video_id']} {r['thumbnail_sha256']}\n" for r in rows)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _row(kind: LabelKind, video: Mapping[str, Any], request: Request) -> dict[str, Any] | str:
+    found = label(kind, video)
+    if isinstance(found, str):
+        return found
+    began, predicted = video["began_at"], video["predicted_at"]
+    subscribers_at, title = video["subscribers_at"], video["title"]
+    picture = request.pictures
+    return {
+        "video_id": video["video_id"],
+        "channel_id": video["channel_id"],
+        "title": title,
+        "published_at": began,
+        "predicted_at": predicted,
+        "thumbnail_sha256": video["thumbnail_sha256"] if picture else None,
+        "thumbnail_variant": video["variant"] if picture else None,
+        "thumbnail_width": video["width"] if picture else None,
+        "thumbnail_height": video["height"] if picture else None,
+        "perceptual_hash": video["perceptual_hash"] if picture else None,
+        "thumbnail_known_at": video["first_seen_at"] if picture else None,
+        "subscriber_count": video["subscriber_count"],
+        "subscriber_count_high": video["subscriber_count_high"],
+        "subscribers_known_at": subscribers_at,
+        "subscribers_after": subscribers_at is not None and subscribers_at > predicted,
+        "channel_age_days": _days(video["channel_published_at"], predicted),
+        "n_earlier_videos": video["n_earlier"],
+        "earlier_log_views_per_day": video["earlier_log_views_per_day"],
+        "history_known_at": video["history_at"],
+        "days_since_last_upload": _days(video["last_upload_at"], began),
+        "format": video["format"],
+        "duration_s": video["duration_s"],
+        "category_id": video["category_id"],
+        "published_hour": began.hour,
+        "published_weekday": began.weekday(),
+        "title_length": None if title is None else len(title),
+        "label_kind": kind.name,
+        **found.as_row(),
+    }
+
+
+def _days(start: datetime | None, end: datetime) -> float | None:
+    return None if start is None else max((end - start) / _DAY, 0.0)
+
+
+def _one_size(rows: pa.Table, excluded: Counter[str]) -> tuple[pa.Table, dict[str, int]]:
+    """Leave out pictures of another size than most: the size goes with a video's age and format."""
+    sizes = Counter(
+        zip(rows["thumbnail_width"].to_pylist(), rows["thumbnail_height"].to_pylist(), strict=True)
+    )
+    sizes.pop((None, None), None)
+    if len(sizes) > 1:
+        (width, height), _ = sizes.most_common(1)[0]
+        same = pc.and_(
+            pc.equal(rows["thumbnail_width"], width), pc.equal(rows["thumbnail_height"], height)
+        )
+        kept = rows.filter(same)
+        excluded["otherThumbnailSize"] += rows.num_rows - kept.num_rows
+        rows = kept
+    return rows, dict(excluded)
+
+
+def _videos_sha256(selected: _Selected) -> str:
+    columns = (selected.rows[name].to_pylist() for name in ("video_id", "thumbnail_sha256"))
+    digest = hashlib.sha256(f"{SCHEMA_VERSION} {selected.kind.name}\n".encode())
+    digest.update("".join(f"{v} {t}\n" for v, t in zip(*columns, strict=True)).encode())
+    return digest.hexdigest()
+
+
+def _tell(notes: Sequence[Finding]) -> None:
+    for note in notes:
+        log.info("dataset.note", reason=note.reason, message=note.message, rows=note.rows)
 
 
 class _ReadAhead:

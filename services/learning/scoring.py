@@ -6,7 +6,7 @@ from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fi
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,9 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             )
         total = len(asked) + rest
         job.progress(0, total, "scoring videos")
+        groups = dataset.split_group_by_channel()
         for chunk in _read_ahead(context, _chunks(context, asked, ids)):
-            _score(context, models, rungs, chunk)
+            _score(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
             job.progress(scored, max(total, scored), "scoring videos")
@@ -168,11 +169,16 @@ def _readable_only(asked: Sequence[videos.ToScore], content: dict[str, bytes]) -
 
 
 def _score(
-    context: Context, models: Sequence[ModelVersion], rungs: Sequence[Rung], chunk: _Chunk
+    context: Context,
+    models: Sequence[ModelVersion],
+    rungs: Sequence[Rung],
+    chunk: _Chunk,
+    groups: Mapping[str, str],
 ) -> None:
     subscribers = [v.subscriber_count for v in chunk.videos]
     features = Features(
-        channel_ids=[v.channel_id for v in chunk.videos],
+        # A channel that no model saw is a group of its own.
+        split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],
         subscriber_count=np.array([np.nan if s is None else s for s in subscribers], np.float64),
         thumbnails=chunk.images,
     )

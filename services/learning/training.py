@@ -10,6 +10,7 @@ import structlog
 
 from db.queries import learning
 from db.session import unit_of_work
+from ml.datasets import DEFAULT_THRESHOLD
 from ml.errors import LearningError
 from ml.views.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
 from services.context import Context
@@ -20,14 +21,13 @@ from services.learning.files import put_folder
 
 log = structlog.get_logger()
 
-DEFAULT_THRESHOLD = 100.0
-
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
-    The job's params: ``threshold`` (views per day), ``seed``, ``force`` (train although the same
-    models exist).
+    The job's params: ``threshold`` (views per day), ``label`` (which views, see
+    ``services.learning.datasets.Request``), ``seed``, ``force`` (train although the same models
+    exist).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
@@ -36,11 +36,14 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: Nothing honest can be learned from what was collected; says why.
     """
-    threshold = float(job.params.get("threshold", DEFAULT_THRESHOLD))
+    request = datasets.Request(
+        threshold=float(job.params.get("threshold", DEFAULT_THRESHOLD)),
+        label=str(job.params.get("label", datasets.AUTO)),
+        force=bool(job.params.get("force", False)),
+    )
     config = LadderConfig(seed=int(job.params.get("seed", 0)))
-    force = bool(job.params.get("force", False))
     job.progress(0, 0, "freezing the dataset")
-    frozen = datasets.freeze(context, threshold=threshold, force=force)
+    frozen = datasets.freeze(context, request)
     with unit_of_work(context.sessions) as session:
         existing = learning.model_versions_like(
             session,
@@ -49,7 +52,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             code_version=importlib.metadata.version("tubegrader"),
             config=asdict(config),
         )
-    if existing and not force:
+    if existing and not request.force:
         return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
     with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")

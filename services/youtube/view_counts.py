@@ -66,6 +66,26 @@ def comparable(one: str | None, other: str | None) -> bool:
     return one is not None and one == other
 
 
+def crosses_break(start: datetime, end: datetime, video_format: str | None) -> bool:
+    """Tell whether the meaning of a view changed between two moments, or may have.
+
+    Unlike :func:`comparable` it needs no format where all formats agree that nothing changed.
+
+    Args:
+        start: The earlier moment, with a time zone.
+        end: The later one.
+        video_format: As for :func:`view_definition`.
+    """
+    possible: tuple[Counting, ...] = ("short", "other")
+    if video_format is not None:
+        possible = ("short",) if video_format == "short" else ("other",)
+    return any(
+        _in_force(start, counting) is None
+        or any(row.format == counting and start < row.since <= end for row in DEFINITIONS)
+        for counting in possible
+    )
+
+
 def _in_force(moment: datetime, counting: Counting) -> ViewDefinition | None:
     rows = [row for row in DEFINITIONS if row.format == counting and row.since <= moment]
     return rows[-1].definition

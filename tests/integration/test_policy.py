@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from db.partitions import ensure_partitions
-from db.queries import thumbnails, videos
+from db.queries import asof, thumbnails, videos
 from db.session import unit_of_work
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
@@ -200,9 +200,8 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
     ) == [(old, False), (shown, True)]
     assert value(aged, "SELECT count(*) FROM thumbnail_changes") == 1
     with unit_of_work(aged.sessions) as session:
-        known = {
-            r["video_id"]: r["thumbnail_sha256"] for r in videos.learning_rows(session, as_of=NOW)
-        }
+        pages = asof.rows(session, as_of=NOW, span="lifetime", days=0)
+        known = {r["video_id"]: r["thumbnail_sha256"] for page in pages for r in page}
         assert known[VIDEOS[0]] is None  # and not the later picture in its place
         back = thumbnails.record_thumbnails(session, [replace(old_row)], now=NOW)
     assert back.revived == [old]

@@ -21,16 +21,30 @@ def train(drawn, directory, config=QUICK, **options):
     return dataset, train_ladder(dataset, dataset_images(dataset), config)
 
 
+def one_image(drawn):
+    image = next(iter(drawn.images))
+    return drawn.replace("thumbnail_sha256", [image] * drawn.rows.num_rows)
+
+
 @pytest.mark.parametrize(
     ("drawn", "options", "reason"),
     [
         (draw(channels=3, videos=1), {}, "too_few_channels"),
         (draw(channels=1, videos=30), {}, "too_few_channels"),
+        # A fold keeps copies of a picture together, and so here everything.
+        (one_image(draw(channels=30, videos=4)), {}, "too_few_channels"),
         (draw(channels=24, videos=1), {}, "too_few_videos"),
         (draw(channels=32, videos=4), {"threshold": 1e12}, "one_class"),
         (draw(channels=32, videos=4), {"threshold": 0.0}, "one_class"),
     ],
-    ids=["three videos", "one channel", "one video a channel", "none over", "all over"],
+    ids=[
+        "three videos",
+        "one channel",
+        "one image",
+        "one video a channel",
+        "none over",
+        "all over",
+    ],
 )
 def test_too_little_to_learn_from_is_said(tmp_path, drawn, options, reason):
     with pytest.raises(LearningError) as caught:
@@ -38,15 +52,24 @@ def test_too_little_to_learn_from_is_said(tmp_path, drawn, options, reason):
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("rare", ["all hidden", "one image", "one over", "no subscribers"])
+@pytest.mark.parametrize(
+    "rare", ["all hidden", "one image a channel", "one over", "no subscribers"]
+)
 def test_poor_input_gives_finite_results(tmp_path, rare):
     drawn = draw(channels=30, videos=4)
     rows = drawn.rows.num_rows
     threshold = 100.0
     if rare == "all hidden":
         drawn = drawn.replace("subscriber_count", [None] * rows)
-    elif rare == "one image":
-        drawn = drawn.replace("thumbnail_sha256", [next(iter(drawn.images))] * rows)
+    elif rare == "one image a channel":
+        pictures = dict(
+            zip(
+                *(drawn.rows[c].to_pylist() for c in ("channel_id", "thumbnail_sha256")),
+                strict=True,
+            )
+        )
+        channels = drawn.rows["channel_id"].to_pylist()
+        drawn = drawn.replace("thumbnail_sha256", [pictures[channel] for channel in channels])
     elif rare == "no subscribers":
         drawn = drawn.replace("subscriber_count", [0] * rows)
     else:

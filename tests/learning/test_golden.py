@@ -23,7 +23,7 @@ def outputs(directory):
 
     dataset = draw(seed=4, channels=12, videos=6, effect=0.5).write(directory)
     features = Features(
-        dataset.strings("channel_id"), dataset.subscriber_count, dataset_images(dataset)
+        dataset.strings("split_group"), dataset.subscriber_count, dataset_images(dataset)
     )
     folds = np.arange(len(features)) % 3
     ensemble = train_ensemble(

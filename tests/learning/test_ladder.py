@@ -26,7 +26,7 @@ def images(dataset):
 
 @pytest.fixture(scope="module")
 def features(dataset, images):
-    return Features(dataset.strings("channel_id"), dataset.subscriber_count, images)
+    return Features(dataset.strings("split_group"), dataset.subscriber_count, images)
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ import pytest
 
 from ml import metrics
 from ml.artifacts import ModelCard
-from ml.datasets import ROW_SCHEMA, read_dataset, write_dataset
+from ml.dataset_schema import ROW_SCHEMA
+from ml.datasets import read_dataset, write_dataset
 from ml.splits import assign_folds
 from ml.views.evaluation import evaluate
 from ml.views.ladder import LadderConfig, dataset_images, train_ladder
 from ml.views.rung import Features, Targets
 from ml.views.subscribers import SubscribersRung
-from tests.support.learning import AS_OF
+from tests.support.learning import AS_OF, lifetime_row
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "youtube"
 
@@ -42,19 +43,16 @@ def dataset(tmp_path_factory):
             captured = datetime.fromisoformat(row["collected_at"])
             age = max((captured - published).total_seconds() / 86400, 1.0)
             rows.append(
-                {
-                    "video_id": row["video_id"],
-                    "channel_id": row["channel_id"],
-                    "title": row["title"],
-                    "published_at": published,
-                    "captured_at": captured,
-                    "thumbnail_sha256": sha256,
-                    "subscriber_count": int(row["subscriber_count"] or 0) or None,
-                    "view_count": int(row["view_count"]),
-                    "age_days": age,
-                    "views_per_day": int(row["view_count"]) / age,
-                    "label_kind": "lifetime",
-                }
+                lifetime_row(
+                    video_id=row["video_id"],
+                    channel_id=row["channel_id"],
+                    title=row["title"],
+                    published_at=published,
+                    captured_at=captured,
+                    thumbnail_sha256=sha256,
+                    subscriber_count=int(row["subscriber_count"] or 0) or None,
+                    views_per_day=int(row["view_count"]) / age,
+                )
             )
     directory = tmp_path_factory.mktemp("real")
     table = pa.Table.from_pylist(rows, schema=ROW_SCHEMA)
@@ -63,9 +61,9 @@ def dataset(tmp_path_factory):
 
 
 def test_subscribers_alone_predict_views_of_unseen_channels(dataset):
-    features = Features(dataset.strings("channel_id"), dataset.subscriber_count)
+    features = Features(dataset.strings("split_group"), dataset.subscriber_count)
     targets = Targets(dataset.log_views_per_day, dataset.is_over)
-    folds = assign_folds(features.channel_ids, seed=0, folds=4)
+    folds = assign_folds(features.split_groups, seed=0, folds=4)
     card = ModelCard(dataset.description.id, seed=0, folds=4, threshold=100.0)
     predictions = SubscribersRung.fit(features, targets, folds, card).predict(features)
     assert metrics.auc(targets.is_over, predictions.p_over) >= 0.90

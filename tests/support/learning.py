@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from ml.datasets import ROW_SCHEMA, Dataset, read_dataset, write_dataset
+from ml.dataset_schema import ROW_SCHEMA
+from ml.datasets import Dataset, read_dataset, write_dataset
 from ml.views.cnn import CnnConfig
 from ml.views.ladder import LadderConfig
 
@@ -66,21 +67,63 @@ def draw(
             age = float(generator.uniform(5, 400))
             views_per_day = 10 ** max(log_views, 0.0)
             rows.append(
-                {
-                    "video_id": f"v{channel:03d}-{video:03d}",
-                    "channel_id": f"UC{channel:04d}",
-                    "title": f"video {video}",
-                    "published_at": AS_OF - timedelta(days=age),
-                    "captured_at": AS_OF,
-                    "thumbnail_sha256": sha256,
-                    "subscriber_count": None if is_hidden else int(10**log_subscribers),
-                    "view_count": int(views_per_day * age),
-                    "age_days": age,
-                    "views_per_day": views_per_day,
-                    "label_kind": "lifetime",
-                }
+                lifetime_row(
+                    video_id=f"v{channel:03d}-{video:03d}",
+                    channel_id=f"UC{channel:04d}",
+                    title=f"video {video}",
+                    published_at=AS_OF - timedelta(days=age),
+                    captured_at=AS_OF,
+                    thumbnail_sha256=sha256,
+                    subscriber_count=None if is_hidden else int(10**log_subscribers),
+                    views_per_day=views_per_day,
+                )
             )
     return Drawn(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), images)
+
+
+def lifetime_row(
+    *,
+    video_id: str,
+    channel_id: str,
+    title: str,
+    published_at: datetime,
+    captured_at: datetime,
+    thumbnail_sha256: str | None,
+    subscriber_count: int | None,
+    views_per_day: float,
+) -> dict[str, object]:
+    """Return a row as a catalogue gives that was looked at once: all was read at that moment."""
+    age_days = (captured_at - published_at) / timedelta(days=1)
+    unknown = ("format", "category_id", "duration_s", "channel_age_days", "perceptual_hash")
+    history = ("earlier_log_views_per_day", "history_known_at", "days_since_last_upload")
+    return dict.fromkeys([*unknown, *history]) | {
+        "video_id": video_id,
+        "channel_id": channel_id,
+        "title": title,
+        "published_at": published_at,
+        "predicted_at": captured_at,
+        "thumbnail_sha256": thumbnail_sha256,
+        "thumbnail_variant": "mqdefault",
+        "thumbnail_width": 320,
+        "thumbnail_height": 180,
+        "thumbnail_known_at": captured_at,
+        "subscriber_count": subscriber_count,
+        "subscriber_count_high": subscriber_count,
+        "subscribers_known_at": captured_at,
+        "subscribers_after": False,
+        "n_earlier_videos": 0,
+        "published_hour": published_at.hour,
+        "published_weekday": published_at.weekday(),
+        "title_length": len(title),
+        "label_kind": "lifetime",
+        "label_from": published_at,
+        "label_to": captured_at,
+        "captured_at": captured_at,
+        "mixed_definitions": False,
+        "age_days": age_days,
+        "view_count": int(views_per_day * age_days),
+        "views_per_day": views_per_day,
+    }
 
 
 def jpeg(pixels: np.ndarray) -> bytes:

@@ -83,7 +83,7 @@ def store_world(
 
 def learn(context: Context, *, threshold: float = 100.0) -> None:
     """Freeze, train, score and compare as the jobs do, with networks that train in seconds."""
-    frozen = datasets.freeze(context, threshold=threshold)
+    frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
     with tempfile.TemporaryDirectory() as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
         ladder = train_ladder(dataset, dataset_images(dataset), SMALL)

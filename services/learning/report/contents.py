@@ -17,7 +17,8 @@ from db.queries import report as queries
 from db.session import unit_of_work
 from ml.arrays import BoolArray, FloatArray
 from ml.bootstrap import Interval
-from ml.datasets import DESCRIPTION, MANIFEST, MANIFEST_SCHEMA, Dataset, DatasetDescription
+from ml.dataset_schema import MANIFEST_SCHEMA
+from ml.datasets import DESCRIPTION, MANIFEST, Dataset, DatasetDescription, check_version
 from ml.errors import LearningError
 from ml.metrics import CalibrationBin
 from ml.registry import load_rung, rung_names
@@ -215,6 +216,10 @@ def _manifest(context: Context, row: DatasetRow, folder: Path) -> Dataset:
     wanted = {name: row.files[name] for name in (MANIFEST, DESCRIPTION)}
     get_folder(context.store, wanted, folder)
     description = DatasetDescription.from_json((folder / DESCRIPTION).read_text())
+    try:
+        check_version(description)
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
     return Dataset(description, pq.read_table(folder / MANIFEST, schema=MANIFEST_SCHEMA), folder)
 
 
