@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from yt_dlp.networking import exceptions as network
-from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError, YoutubeDLError
+from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError
 
 from services.errors import BlockedError, PermanentError, TransientError, TubeGraderError
 from services.youtube.audio.facts import NotYetError
@@ -26,8 +26,8 @@ _SLOW_DOWN = (
 _LONGEST_LINE = 200
 
 
-class RefusedError(YoutubeDLError):  # type: ignore[misc]  # yt-dlp is untyped
-    """Carries an error of ours through yt-dlp, which lets only its own kind pass unchanged."""
+class RefusedError(network.RequestError):  # type: ignore[misc]  # yt-dlp is untyped
+    """Carries an error of ours through yt-dlp, which lets only its own kinds pass unchanged."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -53,7 +53,7 @@ class AudioSource:
 
     media_url: str = DEFAULT_MEDIA_URL
     cookies: Path | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     js_runtime: str | None = None
     rate_limit: int | None = None
     sleep_s: float = 0.0
@@ -120,7 +120,7 @@ class AudioSource:
                 is_whole = limits.transfer(downloader, info, loaded)
             _check(loaded)
             return self._fetched(video_id, info, loaded.replace(into / loaded.name), is_whole)
-        except (failures.YoutubeDLError, OSError) as error:
+        except (ytdlp.YoutubeDLError, OSError) as error:
             # Without its cause, which repeats addresses and may repeat a proxy's password.
             raise failures.classify(
                 error, now=self.clock(), transferring=loaded is not None

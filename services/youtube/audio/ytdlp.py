@@ -7,7 +7,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,7 +39,7 @@ class Options:
     """What is passed through to yt-dlp; see ``AudioSource``."""
 
     cookies: Path | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     js_runtimes: Mapping[str, Mapping[str, str]] | None = None
     rate_limit: int | None = None
     sleep_s: float = 0.0
@@ -130,15 +130,14 @@ def downloader(address: str, options: Options) -> Iterator[Downloader]:
     """Open a yt-dlp that is fit for ``address`` and may ask no private address but its host."""
     with tempfile.TemporaryDirectory(prefix="tubegrader-ytdlp-") as folder:
         params = _params(options, scratch=Path(folder))
-        # Without its hundreds of extractors: the page of one site is never taken for another's.
-        dl = _GuardedDL(params, auto_init=False)
+        dl = _GuardedDL(params)
         dl.guard = _Guard(address, resolves=not options.proxy)
         dl.add_info_extractor(get_info_extractor("Youtube" if is_youtube(address) else "Generic")())
         try:
             yield Downloader(dl)
         finally:
             # Not dl.close(): that would write the cookies, which are a copy, once more.
-            dl._request_director.close()  # noqa: SLF001
+            dl.hang_up()
 
 
 def is_youtube(address: str) -> bool:
@@ -254,12 +253,29 @@ class _GuardedDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
     guard: _Guard
     failure: Exception | None = None
 
+    def __init__(self, params: Info) -> None:
+        # Without its hundreds of extractors: the page of one site is never taken for another's.
+        super().__init__(params, auto_init=False)
+        self._responses: list[Any] = []
+
     def urlopen(self, req: Any) -> Any:
+        response = None
         try:
-            return super().urlopen(req)
+            response = super().urlopen(req)
         except YoutubeDLError as error:
             self.failure = error
+            response = getattr(error, "response", None)
             raise
+        finally:
+            if response is not None:
+                self._responses.append(response)
+        return response
+
+    def hang_up(self) -> None:
+        """End what is still open: yt-dlp leaves a transfer that is broken off to chance."""
+        for response in self._responses:
+            response.close()
+        self._request_director.close()
 
     def build_request_director(self, _handlers: object, _preferences: object = None) -> Any:
         director = super().build_request_director([_GuardedRH])
