@@ -35,8 +35,8 @@ def wrapped(cause: BaseException) -> DownloadError:
         (f"Sign in to confirm you're not a bot.{LOGIN}", BlockedError, "botCheck"),
         (
             (
-                "This content isn't available. The current session has been rate-limited by YouTube "
-                "for up to an hour."
+                "This content isn't available. The current session has been rate-limited by "
+                "YouTube for up to an hour."
             ),
             BlockedError,
             "rateLimited",
@@ -48,8 +48,8 @@ def wrapped(cause: BaseException) -> DownloadError:
         ),
         (
             (
-                "Join this channel to get access to members-only content like this video, and other "
-                "exclusive perks."
+                "Join this channel to get access to members-only content like this video, and "
+                "other exclusive perks."
             ),
             PermanentError,
             "membersOnly",
