@@ -1,0 +1,108 @@
+"""Embeddings on disk: two append-only files a recipe, one of names and one of half floats.
+
+Computing an embedding takes a thousand times as long as reading it, and the same pictures come back
+every night. Names are content hashes, so nothing in here ever goes stale.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import LearningError
+
+HalfArray: TypeAlias = npt.NDArray[np.float16]
+
+_NAME_BYTES = 65
+"""A SHA-256 in hexadecimal and a line feed."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class EmbeddingCache:
+    """Vectors of ``width`` half floats by the SHA-256 of their picture.
+
+    Safe among processes: whoever adds holds a lock, and a name is written after its vector, so a
+    killed process leaves at most a vector without a name, which the next one overwrites.
+    """
+
+    def __init__(self, directory: Path, *, recipe: str, width: int) -> None:
+        """Open or begin a cache.
+
+        Args:
+            directory: Where caches are; each recipe has its own folder in it.
+            recipe: Names everything that the numbers depend on: weights and preprocessing.
+            width: Numbers a picture.
+        """
+        folder = directory / recipe
+        folder.mkdir(parents=True, exist_ok=True)
+        self._names = folder / "names.txt"
+        self._vectors = folder / f"vectors.{width}.f16"
+        self._width = width
+        self._names.touch()
+        self._vectors.touch()
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Return which pictures are not there yet, each once, in order."""
+        known = self._positions()
+        return [name for name in dict.fromkeys(names) if name not in known]
+
+    def read(self, names: Sequence[str]) -> HalfArray:
+        """Return the vectors of pictures, (N, width).
+
+        Raises:
+            LearningError: One is not there.
+        """
+        known = self._positions()
+        absent = [name for name in names if name not in known]
+        if absent:
+            raise LearningError(
+                f"{len(absent)} embeddings are not in {self._vectors.parent}, the first of"
+                f" {absent[0]}; compute them first",
+                reason="embedding_missing",
+            )
+        if not names:
+            return np.zeros((0, self._width), dtype=np.float16)
+        stored = np.memmap(self._vectors, dtype=np.float16, mode="r")
+        rows = stored[: len(stored) // self._width * self._width].reshape(-1, self._width)
+        return np.asarray(rows[[known[name] for name in names]])
+
+    def add(self, names: Sequence[str], vectors: npt.NDArray[np.floating]) -> None:
+        """Keep the vectors of pictures, (N, width); those known already stay as they are.
+
+        Raises:
+            LearningError: A name is no SHA-256, or a number is not finite in half precision.
+        """
+        wrong = [name for name in names if not _SHA256.fullmatch(name)]
+        if wrong:
+            raise LearningError(f"{wrong[0]!r} is no SHA-256", reason="name_invalid")
+        with np.errstate(over="ignore"):  # looked at below
+            halves = np.asarray(vectors).reshape(len(names), self._width).astype(np.float16)
+        if not np.isfinite(halves).all():
+            raise LearningError(
+                "an embedding is not finite in half precision; the weights are damaged",
+                reason="embedding_not_finite",
+            )
+        with self._names.open("r+b") as index, self._vectors.open("r+b") as store:
+            fcntl.flock(index, fcntl.LOCK_EX)
+            known = self._positions()
+            row_bytes = self._width * halves.itemsize
+            store.seek(len(known) * row_bytes)
+            index.seek(len(known) * _NAME_BYTES)
+            fresh = {name: row for row, name in enumerate(names) if name not in known}
+            store.write(halves[list(fresh.values())].tobytes())
+            store.truncate()
+            store.flush()
+            os.fsync(store.fileno())
+            index.write("".join(f"{name}\n" for name in fresh).encode())
+            index.truncate()
+
+    def _positions(self) -> dict[str, int]:
+        """Return each known picture's row; a name cut short at the end does not count."""
+        data = self._names.read_bytes()
+        whole = data[: len(data) // _NAME_BYTES * _NAME_BYTES].decode()
+        return {name: row for row, name in enumerate(whole.split("\n")[:-1])}
