@@ -55,6 +55,7 @@ class Decoding(Iterator[SampleArray]):
         self.packets = 0
         self.lost_packets = 0
         self._samples = 0
+        self._reached_s = 0.0
         self._blocks = self._cut(
             first=round(start_s * sample_rate),
             wanted=None if seconds is None else round(seconds * sample_rate),
@@ -65,6 +66,11 @@ class Decoding(Iterator[SampleArray]):
     def decoded_s(self) -> float:
         """Seconds decoded so far, skipped ones included."""
         return self._samples / self._rate
+
+    @property
+    def missing_s(self) -> float:
+        """Seconds that were damaged or left out before the place that reading has come to."""
+        return max(0.0, self._reached_s - self.decoded_s)
 
     def __iter__(self) -> Self:
         return self
@@ -141,6 +147,8 @@ class Decoding(Iterator[SampleArray]):
                 self.packets += 1
                 return
             self.packets += packet.size > 0
+            if packet.pts is not None:
+                self._reached_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             try:
                 yield from self._stream.decode(packet)
             except av.FFmpegError:
@@ -163,16 +171,24 @@ class Decoding(Iterator[SampleArray]):
                     reason="notAudio",
                 )
             raise AudioError(self._path, "its audio lasts 0 seconds", reason="zeroSeconds")
-        if self.lost_packets > MOST_LOST * self.packets:
+        if (
+            max(
+                self.lost_packets / self.packets, self.missing_s / (self.decoded_s + self.missing_s)
+            )
+            > MOST_LOST
+        ):
             raise AudioError(
                 self._path,
-                f"{self.lost_packets} of {self.packets} packets do not decode",
+                f"{self.lost_packets} of {self.packets} packets do not decode, "
+                f"{self.missing_s:.1f} s are missing",
                 reason="corrupt",
             )
         declared = self.facts.duration_s
         estimate = self.facts.duration_is_estimate
         least = TRUNCATED_ESTIMATE_BELOW if estimate else TRUNCATED_BELOW
-        if declared is not None and self.decoded_s < least * declared:
+        # What is missing in the middle was not cut off at the end.
+        reached = max(self.decoded_s, self._reached_s)
+        if declared is not None and reached < least * declared:
             raise AudioError(
                 self._path,
                 f"{self.decoded_s:.1f} s of the {declared:.1f} s that it should have",

@@ -89,8 +89,9 @@ def opened(path: Path) -> tuple[InputContainer, AudioStream]:
     except av.FFmpegError as error:
         raise _not_opened(path, head, error) from error
     if not container.streams.audio:
+        has_video = bool(container.streams.video)
         container.close()
-        if container.streams.video:
+        if has_video:
             raise AudioError(path, "a video without sound", reason="noAudio")
         raise AudioError(path, "it holds no audio", reason="notAudio")
     chosen = container.streams.audio[0]

@@ -14,7 +14,7 @@ from ml.audio import (
     speech_probabilities,
     speech_regions,
 )
-from tests.support import audio
+from tests.support import sound
 
 
 def samples(*parts):
@@ -22,8 +22,8 @@ def samples(*parts):
 
 
 SPOKEN = samples(
-    audio.silence(2), audio.voiced(3), audio.noise(1.5, level=0.01), audio.voiced(4, seed=1),
-    audio.silence(1),
+    sound.silence(2), sound.voiced(3), sound.noise(1.5, level=0.01), sound.voiced(4, seed=1),
+    sound.silence(1),
 )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_regions_are_in_order_apart_and_long_enough(probabilities, enter, least)
 
 @pytest.mark.parametrize(
     "made",
-    [audio.silence(20), audio.noise(20), audio.noise(20, level=0.001), audio.chords(20)],
+    [sound.silence(20), sound.noise(20), sound.noise(20, level=0.001), sound.chords(20)],
     ids=["silence", "loud noise", "quiet noise", "chords"],
 )
 def test_what_is_no_speech_is_not_taken_for_it(made):

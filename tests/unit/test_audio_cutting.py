@@ -19,13 +19,13 @@ from ml.audio import (
     sliced,
 )
 from ml.errors import LearningError
-from tests.support import audio
+from tests.support import sound
 
 SHORT = CutPolicy(shortest_s=1, longest_s=4, seconds_wanted=None)
 
 
 def recording(folder, *parts):
-    return audio.write_wav(folder / "recording.wav", np.concatenate(parts))
+    return sound.write_wav(folder / "recording.wav", np.concatenate(parts))
 
 
 def spoken(folder, seed=0, turns=6, floor=0.002):
@@ -34,11 +34,11 @@ def spoken(folder, seed=0, turns=6, floor=0.002):
     parts = []
     for turn in range(turns):
         parts += [
-            audio.silence(generator.uniform(0.2, 3)),
-            audio.voiced(generator.uniform(0.5, 9), seed=seed * 100 + turn),
+            sound.silence(generator.uniform(0.2, 3)),
+            sound.voiced(generator.uniform(0.5, 9), seed=seed * 100 + turn),
         ]
-    samples = np.concatenate([*parts, audio.silence(1)])
-    return recording(folder, samples + audio.noise(len(samples) / 16_000, level=floor))
+    samples = np.concatenate([*parts, sound.silence(1)])
+    return recording(folder, samples + sound.noise(len(samples) / 16_000, level=floor))
 
 
 @given(
@@ -85,14 +85,14 @@ def test_the_same_file_gives_the_same_segments_and_bytes(tmp_path):
 
 
 def test_long_speech_is_split_within_the_policy(tmp_path):
-    path = recording(tmp_path, audio.silence(1), audio.voiced(40), audio.silence(1))
+    path = recording(tmp_path, sound.silence(1), sound.voiced(40), sound.silence(1))
     lengths = [c.segment.length_s for c in cut(path, CutPolicy())]
     assert sum(lengths) > 37
     assert max(lengths) <= 15
 
 
 def test_few_seconds_wanted_come_from_all_over_the_file(tmp_path):
-    turns = [part for n in range(12) for part in (audio.voiced(4, seed=n), audio.silence(6))]
+    turns = [part for n in range(12) for part in (sound.voiced(4, seed=n), sound.silence(6))]
     path = recording(tmp_path, *turns)
     found = [c.segment for c in cut(path, CutPolicy(seconds_wanted=17))]
     assert 3 <= len(found) <= 5
@@ -102,7 +102,7 @@ def test_few_seconds_wanted_come_from_all_over_the_file(tmp_path):
 
 
 def test_a_long_file_is_examined_in_stretches_all_over_it(tmp_path):
-    path = recording(tmp_path, *[audio.voiced(4), audio.silence(1)] * 60)
+    path = recording(tmp_path, *[sound.voiced(4), sound.silence(1)] * 60)
     policy = CutPolicy(examined_s=60, stretch_s=15, seconds_wanted=None)
     activity = examine(path, policy)
     assert activity.examined.sum() == pytest.approx(60 / 0.032, rel=0.05)
@@ -114,7 +114,7 @@ def test_a_long_file_is_examined_in_stretches_all_over_it(tmp_path):
 
 @pytest.mark.parametrize(
     "made",
-    [audio.silence(30), audio.noise(30), audio.chords(30)],
+    [sound.silence(30), sound.noise(30), sound.chords(30)],
     ids=["silence", "noise", "music"],
 )
 def test_without_speech_there_is_nothing_to_cut(made, tmp_path):
@@ -125,29 +125,29 @@ def test_without_speech_there_is_nothing_to_cut(made, tmp_path):
 
 @pytest.mark.parametrize("snr_db", [0, 5, 10, 20, 30])
 def test_the_estimated_snr_is_near_the_one_mixed(snr_db, tmp_path):
-    speech = audio.voiced(8)
+    speech = sound.voiced(8)
     level = np.sqrt(np.mean(speech**2)) / 10 ** (snr_db / 20)
-    whole = np.concatenate([audio.silence(3), speech, audio.silence(3)])
-    path = recording(tmp_path, whole + audio.noise(14, level=level))
+    whole = np.concatenate([sound.silence(3), speech, sound.silence(3)])
+    path = recording(tmp_path, whole + sound.noise(14, level=level))
     found = [c.segment.snr_db for c in cut(path, CutPolicy(least_speech_share=0.3))]
     assert found
     assert np.mean(found) == pytest.approx(snr_db, abs=2.5)
 
 
 def test_without_any_pause_the_snr_is_unknown(tmp_path):
-    path = recording(tmp_path, audio.voiced(6, seed=1))
+    path = recording(tmp_path, sound.voiced(6, seed=1))
     assert [c.segment.snr_db for c in cut(path)] == [None]
 
 
 def test_clipping_is_counted(tmp_path):
-    clean = recording(tmp_path, 0.9 * audio.voiced(5))
+    clean = recording(tmp_path, 0.9 * sound.voiced(5))
     assert {c.segment.clipped_share for c in cut(clean)} == {0.0}
-    clipped = recording(tmp_path, np.clip(6 * audio.voiced(5), -1, 1))
+    clipped = recording(tmp_path, np.clip(6 * sound.voiced(5), -1, 1))
     assert all(c.segment.clipped_share > 0.02 for c in cut(clipped))
 
 
 def test_what_is_too_quiet_is_left_out(tmp_path):
-    path = recording(tmp_path, 0.02 * audio.voiced(6))
+    path = recording(tmp_path, 0.02 * sound.voiced(6))
     assert list(cut(path, CutPolicy(least_level_dbfs=-35))) == []
 
 
@@ -162,13 +162,13 @@ def test_flac_is_lossless_and_the_same_each_time(seed, count, peak):
 
 
 def test_flac_carries_no_date_and_no_version_of_the_encoder():
-    encoded = flac(pcm(audio.voiced(1).astype(np.float32)))
+    encoded = flac(pcm(sound.voiced(1).astype(np.float32)))
     assert b"Lav" not in encoded[:200]
     assert len(encoded) < 24_000
 
 
 def test_damaged_flac_is_refused():
-    encoded = flac(pcm(audio.voiced(3).astype(np.float32)))
+    encoded = flac(pcm(sound.voiced(3).astype(np.float32)))
     wrong_rate = b"RIFF" + encoded
     for data in (b"", encoded[:50], encoded[: len(encoded) // 2], wrong_rate, b"x" * 1_000):
         with pytest.raises(LearningError) as raised:

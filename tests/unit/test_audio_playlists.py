@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from ml.audio import AudioError, decoded
-from tests.support import audio
+from tests.support import sound
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def playlists(other, port):
 @pytest.mark.parametrize("suffix", ["m3u8", "ffconcat", "mpd", "sdp", "mp3", "mp4", "wav"])
 def test_a_file_that_points_elsewhere_is_no_audio_and_nobody_is_asked(suffix, tmp_path, listener):
     port, seen = listener
-    other = audio.write_wav(tmp_path / "other.wav", audio.voiced(2))
+    other = sound.write_wav(tmp_path / "other.wav", sound.voiced(2))
     for kind, text in playlists(other, port):
         path = tmp_path / f"list.{suffix}"
         path.write_text(text)
@@ -66,5 +66,5 @@ def test_a_file_that_points_elsewhere_is_no_audio_and_nobody_is_asked(suffix, tm
 
 @pytest.mark.parametrize("name", ["http:x.wav", "concat:a.wav|b.wav", "-i.wav", "%03d.wav"])
 def test_a_name_that_looks_like_an_address_is_a_name(name, tmp_path):
-    path = audio.write_wav(tmp_path / "x.wav", audio.voiced(1)).rename(tmp_path / name)
+    path = sound.write_wav(tmp_path / "x.wav", sound.voiced(1)).rename(tmp_path / name)
     assert sum(map(len, decoded(path))) == 16_000
