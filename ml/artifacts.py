@@ -32,8 +32,8 @@ class ModelCard:
     Attributes:
         dataset: The dataset's id.
         seed: Decides the folds, the first weights and the order of the training rows.
-        folds: How many folds of channels.
-        threshold: Views per day that ``p_over`` speaks of.
+        folds: How many folds of channels; 1 where nothing is cross-fitted.
+        threshold: Views per day that ``p_over`` speaks of; 0 for models of something else.
         config: Hyperparameters.
         preprocessing: What was done to thumbnails before they reached the model.
         metrics: The evaluation, filled in after training.
@@ -43,8 +43,8 @@ class ModelCard:
 
     dataset: str
     seed: int
-    folds: int
-    threshold: float
+    folds: int = 1
+    threshold: float = 0.0
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)

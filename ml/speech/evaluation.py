@@ -1,0 +1,308 @@
+"""How well a model tells languages apart for speakers, microphones and codecs it never heard.
+
+Arrays in, dataclasses out. Accuracy is balanced over the languages throughout, because how many
+clips there are of each says nothing of the model. Intervals resample speakers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ml import metrics
+from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.bootstrap import Interval, cluster_bootstrap
+from ml.errors import LearningError
+from ml.metrics import CalibrationBin
+from ml.speech.manifest import LANGUAGES
+
+CALIBRATION_BINS = 10
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Scored:
+    """N scored clips of unheard sources, one row for each time a clip was tested.
+
+    Attributes:
+        clip_ids: The clips.
+        labels: Index into ``LANGUAGES``, shape (N,).
+        p_zh: Probability of Chinese given speech, shape (N,).
+        speakers: Their speakers.
+        sources: Their sources.
+        codecs: How they were encoded.
+        seconds: Their lengths, shape (N,).
+        snr: Signal-to-noise ratio in decibels, shape (N,); NaN where unknown.
+    """
+
+    clip_ids: Sequence[str]
+    labels: IntArray
+    p_zh: FloatArray
+    speakers: Sequence[str]
+    sources: Sequence[str]
+    codecs: Sequence[str]
+    seconds: FloatArray
+    snr: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    def take(self, rows: BoolArray | IntArray) -> "Scored":
+        """Return some rows."""
+        chosen = (np.flatnonzero(rows) if rows.dtype == np.bool_ else rows).tolist()
+
+        def some(values: Sequence[str]) -> list[str]:
+            return [values[row] for row in chosen]
+
+        return Scored(
+            some(self.clip_ids),
+            self.labels[chosen],
+            self.p_zh[chosen],
+            some(self.speakers),
+            some(self.sources),
+            some(self.codecs),
+            self.seconds[chosen],
+            self.snr[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the clips.
+
+    Attributes:
+        name: Such as ``fsdd (en)``, ``3–5 s`` or ``mp3``.
+        n: Clips.
+        accuracy: Share of clips told right; balanced where both languages occur.
+        recall: By language, None where it does not occur.
+    """
+
+    name: str
+    n: int
+    accuracy: float
+    recall: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class SpeechEvaluation:
+    """One model's result.
+
+    Attributes:
+        balanced_accuracy: Mean over languages of the mean over sources of the share told right,
+            with an interval by speaker.
+        worst_source: The source told worst, and how well: the headline.
+        auc: That a Chinese clip gets the higher probability.
+        equal_error_rate: Where both languages are mistaken equally often.
+        ece: Expected calibration error of the probability of the chosen language.
+        brier: Of the probability of Chinese.
+        confusion: Clips by [truth][answer], languages in the order of ``LANGUAGES``.
+        reliability: Predicted against observed share of Chinese.
+        by_source: One slice a source and language.
+        by_length: By seconds.
+        by_codec: By encoding.
+        by_snr: By decibels, where known.
+        n: Clips scored.
+        n_speakers: Their speakers.
+    """
+
+    balanced_accuracy: Interval
+    worst_source: Slice
+    auc: float
+    equal_error_rate: float
+    ece: float
+    brier: float
+    confusion: list[list[int]]
+    reliability: list[CalibrationBin]
+    by_source: list[Slice]
+    by_length: list[Slice]
+    by_codec: list[Slice]
+    by_snr: list[Slice]
+    n: int
+    n_speakers: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        content = asdict(self)
+        content["balanced_accuracy"] = self.balanced_accuracy.as_json()
+        return content
+
+
+def evaluate_scored(scored: Scored, *, resamples: int = 1000, seed: int = 0) -> SpeechEvaluation:
+    """Measure a model on clips of unheard sources.
+
+    Args:
+        scored: The clips; both languages.
+        resamples: Bootstrap resamples of the speakers.
+        seed: Makes them repeatable.
+
+    Raises:
+        LearningError: One language only (``oneLanguage``) or fewer than two speakers.
+    """
+    if len(set(scored.labels.tolist())) < len(LANGUAGES):
+        raise LearningError("the test clips are all in one language", reason="oneLanguage")
+    right = (scored.p_zh > HALF) == (scored.labels == 1)
+    importance = _source_weights(scored)
+    interval = cluster_bootstrap(
+        {"accuracy": lambda weights: _balanced(weights, importance, right, scored.labels)},
+        scored.speakers,
+        resamples=resamples,
+        seed=seed,
+    )["accuracy"]
+    chinese = scored.labels == 1
+    by_source = _slices(
+        scored,
+        [f"{s} ({LANGUAGES[y]})" for s, y in zip(scored.sources, scored.labels, strict=True)],
+    )
+    known = np.isfinite(scored.snr)
+    return SpeechEvaluation(
+        balanced_accuracy=interval,
+        worst_source=min(by_source, key=lambda part: part.accuracy),
+        auc=float(metrics.auc(chinese, scored.p_zh, weights=importance)),
+        equal_error_rate=equal_error_rate(chinese, scored.p_zh, importance),
+        ece=calibration_error(right, np.maximum(scored.p_zh, 1 - scored.p_zh)),
+        brier=float(metrics.brier(chinese, scored.p_zh)),
+        confusion=[
+            [int(((scored.labels == t) & ((scored.p_zh > HALF) == (a == 1))).sum()) for a in (0, 1)]
+            for t in (0, 1)
+        ],
+        reliability=metrics.calibration_bins(chinese, scored.p_zh, bins=CALIBRATION_BINS),
+        by_source=by_source,
+        by_length=_slices(scored, _ranges(scored.seconds, (3, 4, 5, 7), "s")),
+        by_codec=_slices(scored, scored.codecs),
+        by_snr=_slices(scored.take(known), _ranges(scored.snr[known], (10, 20, 30, 40), "dB")),
+        n=len(scored),
+        n_speakers=len(set(scored.speakers)),
+    )
+
+
+def equal_error_rate(
+    positive: BoolArray, scores: FloatArray, weights: FloatArray | None = None
+) -> float:
+    """Return the error where missing and false alarm are equally frequent, between 0 and 1."""
+    weight = np.ones(len(scores)) if weights is None else weights
+    order = np.argsort(scores, kind="stable")
+    ordered, truth, weight = scores[order], positive[order], weight[order]
+    last = np.r_[ordered[1:] != ordered[:-1], True]
+    missed = np.r_[0, np.cumsum(weight * truth)[last]] / (weight * truth).sum()
+    alarms = 1 - np.r_[0, np.cumsum(weight * ~truth)[last]] / (weight * ~truth).sum()
+    after = int(np.argmax(missed >= alarms))
+    gap_before = alarms[after - 1] - missed[after - 1]
+    gap_after = missed[after] - alarms[after]
+    share = gap_before / (gap_before + gap_after)
+    return float(missed[after - 1] + share * (missed[after] - missed[after - 1]))
+
+
+def calibration_error(right: BoolArray, confidence: FloatArray, *, bins: int = 10) -> float:
+    """Return the mean gap between confidence and the share told right, over even bins."""
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(right[index == b].mean() - confidence[index == b].mean()) * (index == b).mean()
+        for b in np.unique(index)
+    ]
+    return float(sum(gaps))
+
+
+def source_probe(
+    embedding: FloatArray, sources: Sequence[str], speakers: Sequence[str], *, seed: int = 0
+) -> dict[str, float]:
+    """Ask whether an embedding knows the source, beyond the language.
+
+    A ridge classifier is trained on half of the speakers of each source to name the source of the
+    others. Call it with clips of one language, or the language gives the source away.
+
+    Args:
+        embedding: Shape (N, E).
+        sources: Of each clip; those with one speaker are split by clip.
+        speakers: Of each clip.
+        seed: Splits the speakers.
+
+    Returns:
+        ``accuracy``, balanced over sources, and ``chance``, one by the number of sources.
+    """
+    names, index = np.unique(np.asarray(sources), return_inverse=True)
+    learned = _half(sources, speakers, np.random.default_rng(seed))
+    standard = (embedding - embedding[learned].mean(axis=0)) / (
+        embedding[learned].std(axis=0) + 1e-6
+    )
+    columns = np.column_stack([standard, np.ones(len(standard))])
+    share = 1 / np.bincount(index[learned], minlength=len(names))[index[learned]]
+    gram = (columns[learned].T * share) @ columns[learned] / len(names)
+    ridge = 1e-2 * np.eye(len(gram))
+    target = (columns[learned].T * share) @ np.eye(len(names))[index[learned]] / len(names)
+    answers = (columns[~learned] @ np.linalg.solve(gram + ridge, target)).argmax(axis=1)
+    truth = index[~learned]
+    recalls = [float((answers[truth == name] == name).mean()) for name in np.unique(truth)]
+    return {"accuracy": float(np.mean(recalls)), "chance": 1 / len(names)}
+
+
+def spread(values: Mapping[int, float]) -> dict[str, float]:
+    """Summarise one figure over seeds: mean, deviation, lowest and highest."""
+    numbers = np.array([values[seed] for seed in sorted(values)])
+    return {
+        "mean": float(numbers.mean()),
+        "deviation": float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0,
+        "lowest": float(numbers.min()),
+        "highest": float(numbers.max()),
+    }
+
+
+def _source_weights(scored: Scored) -> FloatArray:
+    """Let each source weigh the same within its language, and each language the same."""
+    cells = [f"{s}\0{y}" for s, y in zip(scored.sources, scored.labels, strict=True)]
+    names, index, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    sources = np.bincount([int(name[-1]) for name in names], minlength=2)
+    weights: FloatArray = 1 / counts[index] / sources[scored.labels]
+    return weights
+
+
+def _balanced(
+    weights: FloatArray, importance: FloatArray, right: BoolArray, labels: IntArray
+) -> FloatArray:
+    recalls = []
+    for label in range(len(LANGUAGES)):
+        share = weights * importance * (labels == label)
+        total = share.sum(axis=-1)
+        recalls.append(
+            np.divide(share @ right, total, out=np.full_like(total, np.nan), where=total > 0)
+        )
+    return np.asarray(np.mean(recalls, axis=0))
+
+
+def _slices(scored: Scored, names: Sequence[str]) -> list[Slice]:
+    right = (scored.p_zh > HALF) == (scored.labels == 1)
+    found = []
+    for name in dict.fromkeys(sorted(names)):
+        rows = np.array([other == name for other in names])
+        recall = {
+            language: float(right[rows & (scored.labels == label)].mean())
+            if (rows & (scored.labels == label)).any()
+            else None
+            for label, language in enumerate(LANGUAGES)
+        }
+        known = [value for value in recall.values() if value is not None]
+        found.append(Slice(name, int(rows.sum()), float(np.mean(known)), recall))
+    return found
+
+
+def _ranges(values: FloatArray, edges: Sequence[int], unit: str) -> list[str]:
+    names = [f"under {edges[0]} {unit}"]
+    names += [f"{low}–{high} {unit}" for low, high in pairwise(edges)]
+    names.append(f"{edges[-1]} {unit} or more")
+    return [names[place] for place in np.searchsorted(edges, values, side="right")]
+
+
+def _half(
+    sources: Sequence[str], speakers: Sequence[str], generator: np.random.Generator
+) -> BoolArray:
+    """Choose half of each source's speakers, or half of its clips where it has one speaker."""
+    learned = np.zeros(len(sources), dtype=np.bool_)
+    for source in sorted(set(sources)):
+        rows = np.flatnonzero(np.asarray(sources) == source)
+        own = [speakers[row] for row in rows.tolist()]
+        groups = own if len(set(own)) > 1 else [str(row) for row in rows.tolist()]
+        names = sorted(set(groups))
+        chosen = set(generator.permutation(names)[: max(1, len(names) // 2)].tolist())
+        learned[rows] = [group in chosen for group in groups]
+    return learned

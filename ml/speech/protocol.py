@@ -1,0 +1,249 @@
+"""Train with sources left out, test on them, and keep what is finished.
+
+Every split is made here and checked: no speaker, recording or source on both sides. One source
+whose speakers speak both languages is the exception that is held out by speaker: its channel is
+heard in training, but in both languages, so it tells nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.errors import LearningCancelledError, LearningError
+from ml.speech.cache import CLEAN, Cancelled, FeatureCache, Progress, codec_variants
+from ml.speech.evaluation import Scored
+from ml.speech.manifest import Manifest, assert_disjoint
+from ml.speech.pairs import Pair, all_pairs, covering_pairs, pair_split, speaker_bilingual
+from ml.speech.registry import speech_rung_class
+
+SPEAKER_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Clips to learn from, and clips of unheard speakers to test on.
+
+    Attributes:
+        name: Such as ``fsdd+gcin-voice`` or ``dspspeech20 by speaker 1``.
+        training: What to learn from.
+        test: What to test on.
+    """
+
+    name: str
+    training: Manifest
+    test: Manifest
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """What one training gave on its test clips.
+
+    Attributes:
+        rung: The model's name.
+        split: The split's name.
+        seed: Of the training.
+        clip_ids: The test clips.
+        p_zh: Probability of Chinese by variant (``clean``, ``codec-mp3`` …), each of N numbers.
+        speech: Probability of speech in the clean clips.
+        training_clips: How many it learned from.
+        key: Names manifest, split and seed; decides what is resumed.
+    """
+
+    rung: str
+    split: str
+    seed: int
+    clip_ids: tuple[str, ...]
+    p_zh: dict[str, tuple[float, ...]]
+    speech: tuple[float, ...]
+    training_clips: int
+    key: str
+
+
+def source_splits(manifest: Manifest, *, quick: bool = False, turn: int = 0) -> list[Split]:
+    """Leave out one English and one Chinese source together.
+
+    Args:
+        manifest: All clips.
+        quick: A few pairs that name every source, instead of all.
+        turn: With ``quick``, another choice of pairs.
+
+    Raises:
+        LearningError: No pair to leave out (``tooFewSources``), or a leak (``leak…``).
+    """
+    pairs: Iterable[Pair] = covering_pairs(manifest, turn=turn) if quick else all_pairs(manifest)
+    splits = [Split(pair.name, *pair_split(manifest, pair)) for pair in pairs]
+    if not splits:
+        raise LearningError(
+            "leaving sources out needs a source of each language", reason="tooFewSources"
+        )
+    return splits
+
+
+def speaker_splits(manifest: Manifest, *, folds: int = SPEAKER_FOLDS) -> list[Split]:
+    """Hold out the speakers of the sources where the same people speak both languages, in folds.
+
+    Raises:
+        LearningError: A leak (``leak…``).
+    """
+    splits = []
+    for source in speaker_bilingual(manifest):
+        speakers = sorted({clip.speaker for clip in manifest if clip.source == source})
+        for fold in range(folds):
+            unheard = set(speakers[fold::folds])
+            test = manifest.where(lambda clip, unheard=unheard: clip.speaker in unheard)  # type: ignore[misc]
+            training = manifest.where(lambda clip, unheard=unheard: clip.speaker not in unheard)  # type: ignore[misc]
+            assert_disjoint(training, test)
+            splits.append(Split(f"{source} by speaker {fold + 1}", training, test))
+    return splits
+
+
+def thinned(manifest: Manifest, *, share: float, seed: int = 0) -> Manifest:
+    """Keep a share of the clips of each source and language, at least two: for learning curves."""
+    generator = np.random.default_rng(seed)
+    kept: list[int] = []
+    cells: dict[tuple[str, str], list[int]] = {}
+    for row, clip in enumerate(manifest):
+        cells.setdefault((clip.source, clip.language), []).append(row)
+    for _, rows in sorted(cells.items()):
+        count = max(2, round(share * len(rows)))
+        kept += generator.permutation(rows)[:count].tolist()
+    return manifest.take(sorted(kept))
+
+
+def fewer_sources(manifest: Manifest, *, count: int, seed: int = 0) -> Manifest:
+    """Keep ``count`` sources of each language drawn at random: for learning curves."""
+    generator = np.random.default_rng(seed)
+    kept = set()
+    for language in ("en", "zh"):
+        names = sorted({clip.source for clip in manifest if clip.language == language})
+        kept |= {(language, name) for name in generator.permutation(names)[:count].tolist()}
+    return manifest.where(lambda clip: (clip.language, clip.source) in kept)
+
+
+def run_splits(
+    splits: Sequence[Split],
+    cache: FeatureCache,
+    *,
+    rungs: Sequence[str],
+    seeds: Sequence[int],
+    results: Path,
+    codecs: bool = False,
+    progress: Progress = lambda _step, _total, _message: None,
+    cancelled: Cancelled = lambda: False,
+) -> list[SplitResult]:
+    """Train and test every rung on every split with every seed.
+
+    What is finished is a line in ``results``, and is not done again.
+
+    Args:
+        splits: From :func:`source_splits` or :func:`speaker_splits`.
+        cache: Gives features.
+        rungs: Names in the registry.
+        seeds: One training each.
+        results: A file of JSON lines, created if needed.
+        codecs: Whether the test clips go through every codec too.
+        progress: Told after every training.
+        cancelled: Asked before every step.
+
+    Raises:
+        LearningError: From training.
+        LearningCancelledError: ``cancelled`` said so; finished lines stay.
+    """
+    finished = read_results(results)
+    variants = [CLEAN, *(codec_variants() if codecs else [])]
+    work = [(split, seed, rung) for split in splits for seed in seeds for rung in rungs]
+    found = []
+    for number, (split, seed, rung) in enumerate(work, start=1):
+        if cancelled():
+            raise LearningCancelledError
+        key = _key(split, rung, seed)
+        result = finished.get(key)
+        if result is None or not set(variants) <= set(result.p_zh):
+            result = _trained(split, rung, seed, key, cache, variants, cancelled)
+            results.parent.mkdir(parents=True, exist_ok=True)
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+        found.append(result)
+        progress(number, len(work), f"{rung} without {split.name}, seed {seed}")
+    return found
+
+
+def read_results(results: Path) -> dict[str, SplitResult]:
+    """Read finished trainings by key; a line cut short by a crash is left out."""
+    if not results.exists():
+        return {}
+    found = {}
+    for line in results.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("}\n"):
+            result = _result(json.loads(line))
+            found[result.key] = result
+    return found
+
+
+def scored(manifest: Manifest, results: Sequence[SplitResult], *, variant: str = CLEAN) -> Scored:
+    """Put the test clips of several trainings together, one row for each time one was tested.
+
+    Raises:
+        LearningError: A result speaks of a clip that the manifest lacks (``resultsMismatch``).
+    """
+    by_id = {clip.clip_id: clip for clip in manifest}
+    names = [clip_id for result in results for clip_id in result.clip_ids]
+    if not set(names) <= set(by_id):
+        raise LearningError("the results are of another manifest", reason="resultsMismatch")
+    clips = [by_id[name] for name in names]
+    p_zh = [value for result in results for value in result.p_zh[variant]]
+    return Scored(
+        clip_ids=names,
+        labels=np.array([int(clip.language == "zh") for clip in clips], dtype=np.int64),
+        p_zh=np.array(p_zh, dtype=np.float64),
+        speakers=[clip.speaker for clip in clips],
+        sources=[clip.source for clip in clips],
+        codecs=[clip.codec for clip in clips],
+        seconds=np.array([clip.seconds for clip in clips], dtype=np.float64),
+        snr=np.array([clip.snr for clip in clips], dtype=np.float64),
+    )
+
+
+def _trained(
+    split: Split,
+    rung: str,
+    seed: int,
+    key: str,
+    cache: FeatureCache,
+    variants: Sequence[str],
+    cancelled: Cancelled,
+) -> SplitResult:
+    model = speech_rung_class(rung).fit(split.training, cache, seed=seed, cancelled=cancelled)
+    p_zh, speech = {}, np.zeros(0)
+    for variant in variants:
+        predicted = model.predict_features(cache.read(split.test, variant))
+        p_zh[variant] = tuple(predicted.probabilities[:, 1].round(6).tolist())
+        if variant == CLEAN:
+            speech = predicted.speech
+    return SplitResult(
+        rung=rung,
+        split=split.name,
+        seed=seed,
+        clip_ids=tuple(clip.clip_id for clip in split.test),
+        p_zh=p_zh,
+        speech=tuple(speech.round(6).tolist()),
+        training_clips=len(split.training),
+        key=key,
+    )
+
+
+def _result(content: dict[str, Any]) -> SplitResult:
+    content["clip_ids"] = tuple(content["clip_ids"])
+    content["speech"] = tuple(content["speech"])
+    content["p_zh"] = {name: tuple(values) for name, values in content["p_zh"].items()}
+    return SplitResult(**content)
+
+
+def _key(split: Split, rung: str, seed: int) -> str:
+    parts = [rung, split.name, str(seed), split.training.sha256, split.test.sha256]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
