@@ -17,6 +17,7 @@ BENCHMARKS = {
     "memory": "how much memory a crawl worker takes",
     "claiming": "claiming work among more and more rows",
     "ingest": "snapshots from parsed answers into the database",
+    "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",
     "thumbnails": "thumbnails fetched, checked, stored and recorded",
 }
 """Each is a module of this package with ``measure(*, full)``, which returns its figures."""
