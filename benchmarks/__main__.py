@@ -15,6 +15,7 @@ BENCHMARKS = {
     "refresh": "units that a refresh of 1,000 videos costs",
     "start_up": "how fast `tubegrader --help` answers",
     "memory": "how much memory a crawl worker takes",
+    "workers": "two crawl workers against one",
     "claiming": "claiming work among more and more rows",
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",

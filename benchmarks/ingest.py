@@ -97,7 +97,8 @@ def _ingest(context: Context, answers: Sequence[Answer], slot: datetime) -> floa
         for token, slots in leases:
             with unit_of_work(context.sessions) as session:
                 counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in slots}
-                added = statistics.ingest(session, token, slots, counts=counts, facts={}, now=slot)
+                found = statistics.Found(counts, dict.fromkeys(slots, slot))
+                added = statistics.ingest(session, token, slots, found, now=slot)
             assert added == len(slots)
 
     assert len(leases) == len(answers)

@@ -56,15 +56,20 @@ class ObjectStore:
 
     def put_many(self, contents: Sequence[bytes]) -> list[str]:
         """Store many objects, IN_FLIGHT at a time; return their hashes in the same order."""
+        return [sha256 for sha256, _ in self._put_all(contents)]
 
-        async def put_all() -> list[str]:
+    def put_new(self, contents: Sequence[bytes]) -> set[str]:
+        """Store many objects; return the hashes of those that were there before."""
+        return {sha256 for sha256, is_new in self._put_all(contents) if not is_new}
+
+    def _put_all(self, contents: Sequence[bytes]) -> list[tuple[str, bool]]:
+        async def put_all() -> list[tuple[str, bool]]:
             gate = asyncio.Semaphore(IN_FLIGHT)
 
-            async def put_one(content: bytes) -> str:
+            async def put_one(content: bytes) -> tuple[str, bool]:
                 sha256 = hashlib.sha256(content).hexdigest()
                 async with gate:
-                    await self._put(sha256, content)
-                return sha256
+                    return sha256, await self._put(sha256, content)
 
             return await asyncio.gather(*(put_one(c) for c in contents))
 
@@ -164,7 +169,8 @@ class ObjectStore:
                 "the object store does not return what was put", reason="objectCorrupt"
             )
 
-    async def _put(self, sha256: str, content: bytes) -> None:
+    async def _put(self, sha256: str, content: bytes) -> bool:
+        """Store an object unless it is there; tell whether it was not."""
         name = object_name(sha256)
         with _clear_errors(sha256):
             try:
@@ -174,8 +180,9 @@ class ObjectStore:
             else:
                 # One of another size is damaged: put it right.
                 if meta["size"] == len(content):
-                    return
+                    return False
             await obstore.put_async(self._backend, name, content)
+            return True
 
     def _has(self, sha256: str, size: int) -> bool:
         with _clear_errors(sha256):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from db.models import Thumbnail, VideoThumbnail
@@ -57,14 +57,14 @@ class RecordedThumbnails:
 
     versions: int
     """How many new versions were opened."""
-    revived: list[str]
-    """Pictures that are shown again after their bytes were removed: store these once more."""
+    unspoken: set[str]
+    """Pictures that no row spoke of before, or whose bytes were removed: nothing kept them."""
 
 
 def current_thumbnails(session: Session, video_ids: Collection[str]) -> dict[str, CurrentThumbnail]:
     """Return the current thumbnail of each video that has one."""
     rows = session.execute(
-        select(VideoThumbnail, Thumbnail.perceptual_hash)
+        select(VideoThumbnail, Thumbnail.perceptual_hash, Thumbnail.purged_at)
         .join(Thumbnail, Thumbnail.thumbnail_sha256 == VideoThumbnail.thumbnail_sha256)
         .where(among(VideoThumbnail.video_id, video_ids), VideoThumbnail.is_current)
     )
@@ -74,11 +74,12 @@ def current_thumbnails(session: Session, video_ids: Collection[str]) -> dict[str
             version=r.version,
             thumbnail_sha256=r.thumbnail_sha256,
             variant=r.variant,
-            etag=r.etag,
+            # One whose bytes were removed is asked for without: it has to come whole.
+            etag=r.etag if purged_at is None else None,
             perceptual_hash=perceptual_hash,
             seen_sha256=r.seen_sha256 or r.thumbnail_sha256,
         )
-        for r, perceptual_hash in rows
+        for r, perceptual_hash, purged_at in rows
     }
 
 
@@ -96,7 +97,7 @@ def record_thumbnails(
 ) -> RecordedThumbnails:
     """Record fetched thumbnails: the same picture is seen again, another opens a new version."""
     if not fetched:
-        return RecordedThumbnails(versions=0, revived=[])
+        return RecordedThumbnails(versions=0, unspoken=set())
     current = current_thumbnails(session, [f.video_id for f in fetched])
     changed = [
         f
@@ -104,7 +105,7 @@ def record_thumbnails(
         if f.video_id not in current or current[f.video_id].thumbnail_sha256 != f.thumbnail_sha256
     ]
     changed_ids = {f.video_id for f in changed}
-    revived = _add_pictures(session, fetched, now=now)
+    unspoken = _add_pictures(session, fetched, now=now)
     encoded_again = {
         f.video_id: SeenThumbnail(f.video_id, f.thumbnail_sha256, f.etag)
         for f in fetched
@@ -133,14 +134,20 @@ def record_thumbnails(
             for f in changed
         ],
     )
-    return RecordedThumbnails(versions=len(changed), revived=revived)
+    return RecordedThumbnails(versions=len(changed), unspoken=unspoken)
 
 
 def _add_pictures(
     session: Session, fetched: Sequence[StoredThumbnail], *, now: datetime
-) -> list[str]:
-    """Add rows of pictures; return the hashes of those whose bytes had been removed before."""
+) -> set[str]:
+    """Add rows of pictures; return the hashes of those that no row kept from being removed."""
     hashes = {f.thumbnail_sha256: f for f in fetched}
+    kept = select(Thumbnail.thumbnail_sha256).where(
+        among(Thumbnail.thumbnail_sha256, hashes), Thumbnail.purged_at.is_(None)
+    )
+    # Not while objects are removed: what is looked up here has to stay true until the commit.
+    session.execute(text("LOCK TABLE thumbnails IN ROW EXCLUSIVE MODE"))
+    unspoken = hashes.keys() - set(session.scalars(kept))
     bulk.append(
         session,
         Thumbnail,
@@ -157,14 +164,21 @@ def _add_pictures(
             for f in hashes.values()
         ],
     )
-    return list(
-        session.scalars(
-            update(Thumbnail)
-            .where(among(Thumbnail.thumbnail_sha256, hashes), Thumbnail.purged_at.is_not(None))
-            .values(purged_at=None, stored_at=now)
-            .returning(Thumbnail.thumbnail_sha256)
-        )
+    session.execute(
+        update(Thumbnail)
+        .where(among(Thumbnail.thumbnail_sha256, unspoken), Thumbnail.purged_at.is_not(None))
+        .values(purged_at=None, stored_at=now)
     )
+    return set(unspoken)
+
+
+def hold(session: Session) -> None:
+    """Keep pictures from being recorded until the unit of work ends.
+
+    Who removes objects holds this from before it looks which of them are spoken of until they are
+    gone: a worker that found a picture in the store cannot speak of it in between.
+    """
+    session.execute(text("LOCK TABLE thumbnails IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def seen_again(session: Session, video_ids: Collection[str], *, now: datetime) -> None:

@@ -134,21 +134,38 @@ def claim(
     """Lease up to ``limit`` ready items to one new token; None if nothing is ready.
 
     Concurrent claims skip each other's rows, and what belongs to a paused channel. Items whose
-    lease ran out are ready again; after MAX_ATTEMPTS beginnings they fail instead.
+    lease ran out are ready again; after MAX_ATTEMPTS beginnings they fail instead. Those lost more
+    than once are claimed in ever smaller batches: the one that its workers die of ends up alone,
+    and what was claimed with it is done.
     """
     token = uuid.uuid4()
     picked = (
-        select(WorkItem.kind, WorkItem.entity_id)
+        select(
+            WorkItem.kind,
+            WorkItem.entity_id,
+            WorkItem.ready_at,
+            _largest_batch(limit).label("largest"),
+        )
         .where(WorkItem.kind == kind, WorkItem.ready_at <= now, _not_paused())
         .order_by(WorkItem.ready_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("picked")
     )
+    in_turn = (picked.c.ready_at, picked.c.entity_id)
+    ranked = select(
+        picked,
+        func.row_number().over(order_by=in_turn).label("nth"),
+        func.min(picked.c.largest).over(order_by=in_turn, rows=(None, 0)).label("room"),
+    ).cte("ranked")
     worn_out = (WorkItem.state == "leased") & (WorkItem.attempts >= MAX_ATTEMPTS)
     claimed = session.execute(
         update(WorkItem)
-        .where(WorkItem.kind == picked.c.kind, WorkItem.entity_id == picked.c.entity_id)
+        .where(
+            WorkItem.kind == ranked.c.kind,
+            WorkItem.entity_id == ranked.c.entity_id,
+            ranked.c.nth <= ranked.c.room,
+        )
         .values(
             state=_if(worn_out, "failed", "leased"),
             ready_at=_if(worn_out, None, now + lease),
@@ -207,6 +224,7 @@ def complete(
     *,
     now: datetime,
     intervals: Mapping[str, timedelta] | None = None,
+    captured_at: Mapping[str, datetime] | None = None,
 ) -> int:
     """End items of a lease well; each becomes due at its next slot, or idle where that is None.
 
@@ -217,13 +235,16 @@ def complete(
         now: The present moment.
         intervals: From one slot to the next, by entity. Given, the slots that were missed are
             noted, and from when on the next one is missed can be told.
+        captured_at: Up to when slots count as missed, by entity: when it was answered for. None
+            is ``now`` for all.
 
     Returns:
         How many items the lease still held and are now done.
     """
     intervals = intervals or {}
     if intervals:
-        completeness.note_missed(session, token, intervals, now=now)
+        at = dict.fromkeys(intervals, now) | dict(captured_at or {})
+        completeness.note_missed(session, token, intervals, captured_at=at, now=now)
     # One statement, because the next slots of a batch differ: an update for each would look
     # through the whole lease as many times.
     statement = text(
@@ -331,6 +352,19 @@ def count_leased(session: Session, kind: str, *, now: datetime) -> int:
             WorkItem.kind == kind, WorkItem.state == "leased", WorkItem.ready_at > now
         )
     ).scalar_one()
+
+
+def _largest_batch(limit: int) -> ColumnElement[int]:
+    """Return the largest batch that an item may be in: a quarter for each loss after the first.
+
+    One loss is a restart, and batches must not cost more calls for that.
+    """
+    lost = WorkItem.state == "leased"
+    sizes = [
+        (lost & (WorkItem.attempts >= losses), max(limit >> 2 * (losses - 1), 1))
+        for losses in range(MAX_ATTEMPTS, 1, -1)
+    ]
+    return case(*sizes, else_=limit)
 
 
 def _not_paused() -> ColumnElement[bool]:

@@ -94,7 +94,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
                     {
                         "channel_id": facts.channel_id,
                         "slot": items[facts.channel_id].slot,
-                        "captured_at": now,
+                        "captured_at": answer.answered_at[facts.channel_id],
                         "subscriber_count": facts.subscriber_count,
                         "view_count": facts.view_count,
                         "video_count": facts.video_count,
@@ -110,9 +110,10 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
                 session, answer.missing, "gone", ask_again_at=now + ASK_AGAIN_EVERY
             )
             every = context.cadence.channel_every
-            next_slots = {c: cadence.next_slot(items[c].slot, every, now=now) for c in answer.items}
+            at = answer.answered_at
+            next_slots = {c: cadence.next_slot(items[c].slot, every, now=at[c]) for c in at}
             intervals = dict.fromkeys(next_slots, every)
-            work.complete(session, token, next_slots, now=now, intervals=intervals)
+            work.complete(session, token, next_slots, now=now, intervals=intervals, captured_at=at)
     return added
 
 

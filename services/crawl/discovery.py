@@ -42,9 +42,6 @@ TRUST_FEED_FOR = timedelta(days=3)
 MOST_TRANSIENT = 2
 """After so many channels in a row that failed in passing, the others of the batch would too: each
 takes a minute to time out, and the lease runs."""
-MOST_TRANSIENT = 2
-"""After so many channels in a row that failed in passing, the others of the batch would too: each
-takes a minute to time out, and the lease runs."""
 CHANNEL_STATE_OF_REASON = {"channelClosed": "closed", "channelSuspended": "suspended"}
 GONE_REASONS = ("videoGone", "thumbnailMissing")
 

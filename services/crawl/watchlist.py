@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.models.channels import CHANNEL_STATES
-from db.queries import channels, policy, speech, watchlist
+from db.queries import channels, policy, speech, thumbnails, watchlist
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl.channels import watch
@@ -323,6 +323,8 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
     """
     [channel_id] = find(context, [typed])
     with unit_of_work(context.sessions) as session:
+        if not dry_run:
+            thumbnails.hold(session)  # nobody shows one of its pictures anew meanwhile
         rows = watchlist.belongings(session, channel_id)
         own = watchlist.own_thumbnails(session, channel_id)
         sounds = speech.objects_of(session, speech.clips_of_channel(session, channel_id))
@@ -335,10 +337,11 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
             watchlist.delete_channel(session, channel_id, own)
     if not dry_run:
         with unit_of_work(context.sessions) as session:
-            # Another channel may have shown one of them in the meantime.
+            # Another channel may have shown one of them in the meantime, but none does now.
+            thumbnails.hold(session)
             needed = listed | watchlist.with_rows(session, own)
             heard = listed_sounds | policy.referenced_objects(session, sounds)
-        context.store.delete_many((set(own) - needed) | (set(sounds) - heard))
+            context.store.delete_many((set(own) - needed) | (set(sounds) - heard))
     return Forgotten(
         channel_id,
         title,

@@ -11,6 +11,8 @@ from PIL import Image
 
 _SIDE = 32
 _FREQUENCIES = 8
+DRAFT = (2 * _SIDE, 2 * _SIDE)
+"""A JPEG is decoded at the smallest size that is at least this large, for a part of the time."""
 SAME_PICTURE_BITS = 10
 """Up to so many different bits of 63 are the same picture in other bytes.
 
@@ -41,8 +43,13 @@ def perceptual_hash(content: bytes) -> int:
         OSError: It cannot be decoded.
     """
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
-        image.draft("L", (2 * _SIDE, 2 * _SIDE))
-        grey = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        image.draft("L", DRAFT)
+        return hash_of(image)
+
+
+def hash_of(image: Image.Image) -> int:
+    """Return the hash of a picture that was opened as a draft of ``DRAFT`` or larger."""
+    grey = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     spectrum = (_DCT @ np.asarray(grey, dtype=np.float64) @ _DCT.T).ravel()[1:]
     bits = spectrum > np.median(spectrum) + _FLAT
     return int("".join("1" if bit else "0" for bit in bits), 2)

@@ -37,13 +37,13 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
             current = thumbnails.current_thumbnails(session, items)
         fetched, unchanged = _fetch(context, items, current, failures)
         other, same = _told_apart(context, fetched, current)
-        context.store.put_many([f.content for f, _ in other])
+        there = context.store.put_new([f.content for f in other])
         now = context.clock()
         with unit_of_work(context.sessions) as session:
             # A picture that comes late, after another worker's, would look like a swap.
             held = work.lock_held(session, token)
             recorded = thumbnails.record_thumbnails(
-                session, [_row(f, h) for f, h in other if f.video_id in held], now=now
+                session, [_row(f) for f in other if f.video_id in held], now=now
             )
             versions = recorded.versions
             seen = [thumbnails.SeenThumbnail(f.video_id, f.sha256, f.etag) for f in same]
@@ -56,9 +56,11 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
                 for v in [*(f.video_id for f in fetched), *unchanged]
             }
             work.complete(session, token, next_slots, now=now)
-        # Removed by a purge since they were put above: a purge deletes before it lets go of the
-        # rows, so they are gone by now and come back for good.
-        context.store.put_many([f.content for f, _ in other if f.sha256 in recorded.revived])
+        # What lay there already without a row of its own may have been removed since it was looked
+        # for above. Whoever removes objects keeps these rows from being written until it is done,
+        # so by now they are gone or stay, and come back for good.
+        doubtful = there & recorded.unspoken
+        context.store.put_many([f.content for f in other if f.sha256 in doubtful])
     return versions
 
 
@@ -96,23 +98,21 @@ def _told_apart(
     context: Context,
     fetched: Sequence[FetchedThumbnail],
     current: Mapping[str, thumbnails.CurrentThumbnail],
-) -> tuple[list[tuple[FetchedThumbnail, int]], list[FetchedThumbnail]]:
-    """Split what came into pictures to record, with their hashes, and known ones in other bytes."""
-    other: list[tuple[FetchedThumbnail, int]] = []
+) -> tuple[list[FetchedThumbnail], list[FetchedThumbnail]]:
+    """Split what came into pictures to record, and known ones in other bytes."""
+    other: list[FetchedThumbnail] = []
     same: list[FetchedThumbnail] = []
     for f in fetched:
         now_shown = current.get(f.video_id)
-        found = None
         if now_shown is not None and f.sha256 != now_shown.thumbnail_sha256:
             if f.sha256 == now_shown.seen_sha256:
                 same.append(f)
                 continue
-            found = perceptual_hash(f.content)
             known = _known_hash(context, now_shown)
-            if known is not None and is_same_picture(found, known):
+            if known is not None and is_same_picture(f.perceptual_hash, known):
                 same.append(f)
                 continue
-        other.append((f, perceptual_hash(f.content) if found is None else found))
+        other.append(f)
     return other, same
 
 
@@ -129,7 +129,7 @@ def _known_hash(context: Context, shown: thumbnails.CurrentThumbnail) -> int | N
     return found
 
 
-def _row(f: FetchedThumbnail, found: int) -> thumbnails.StoredThumbnail:
+def _row(f: FetchedThumbnail) -> thumbnails.StoredThumbnail:
     return thumbnails.StoredThumbnail(
         video_id=f.video_id,
         thumbnail_sha256=f.sha256,
@@ -139,5 +139,5 @@ def _row(f: FetchedThumbnail, found: int) -> thumbnails.StoredThumbnail:
         byte_size=len(f.content),
         variant=f.variant,
         etag=f.etag,
-        perceptual_hash=found,
+        perceptual_hash=f.perceptual_hash,
     )

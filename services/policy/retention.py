@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from db.models import Export
 from db.queries import policy as rows
-from db.queries import speech
+from db.queries import speech, thumbnails
 from db.queries.policy import Limit
 from db.session import unit_of_work
 from services.context import Context
@@ -204,8 +204,9 @@ def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
             if run.dry_run:
                 _hold(found, "scores of it stay", rows.scored_pictures(session, free))
             else:
-                # Deleted before the commit: whoever sees such a picture anew waits for the row,
-                # and stores the bytes once more.
+                # Deleted before the commit: whoever sees such a picture anew waits for that, and
+                # stores the bytes once more.
+                thumbnails.hold(session)
                 free = rows.purge_pictures(session, limit, free, now=run.context.clock())
                 _hold(found, "scores of it stay", rows.scored_pictures(session, free))
                 run.context.store.delete_many(free)
@@ -262,10 +263,11 @@ def _orphans(run: _Run, found: KindReport) -> None:
     # Objects carry the store's own time.
     for names in store.names_before(run.context.clock() - ORPHAN_AGE):
         with unit_of_work(run.context.sessions) as session:
-            used = rows.referenced_objects(session, names)
-        orphans = [name for name in names if name not in used]
-        if not run.dry_run:
-            store.delete_many(orphans)
+            orphans = set(names) - rows.referenced_objects(session, names)
+            if orphans and not run.dry_run:
+                thumbnails.hold(session)
+                orphans -= rows.referenced_objects(session, orphans)
+                store.delete_many(orphans)
         run.told(found, len(orphans))
 
 

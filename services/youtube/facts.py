@@ -118,6 +118,7 @@ class Answer(Generic[FactsT]):
         unasked: Ids not asked for because ``failure`` came first. Only a list longer than one
             call can have any: what the earlier calls paid for is kept.
         failure: Why the rest was not asked, or None.
+        answered_at: When the call that an item came with was answered, in UTC, by id.
     """
 
     items: dict[str, FactsT] = field(default_factory=dict)
@@ -125,3 +126,4 @@ class Answer(Generic[FactsT]):
     refused: tuple[Refusal, ...] = ()
     unasked: tuple[str, ...] = ()
     failure: TubeGraderError | None = None
+    answered_at: dict[str, datetime] = field(default_factory=dict)

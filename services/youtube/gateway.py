@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from services.clock import Clock
 from services.errors import (
@@ -39,6 +39,9 @@ from services.youtube.parsing import (
 )
 from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose, QuotaLedger
 from services.youtube.transport import Transport
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 IDS_PER_CALL = 50
 """YouTube's limit, for ids and for entries of a page alike."""
@@ -118,7 +121,7 @@ class YouTubeGateway:
         def ask(batch: list[str]) -> Body:
             return self._list_channels(id=",".join(batch))
 
-        return _by_ids(ids, is_channel_id, ask, parse_channel)
+        return _by_ids(ids, is_channel_id, ask, parse_channel, self._clock)
 
     def channel_by_handle(self, handle: str) -> ChannelFacts:
         """Ask for the channel with a handle (with or without ``@``): 1 unit.
@@ -181,7 +184,7 @@ class YouTubeGateway:
         def ask(batch: list[str]) -> Body:
             return self._list_videos(batch, _VIDEO_PARTS, _VIDEO_FIELDS)
 
-        return _by_ids(ids, is_video_id, ask, parse_video)
+        return _by_ids(ids, is_video_id, ask, parse_video, self._clock)
 
     def statistics(self, ids: Iterable[str]) -> Answer[VideoStatistics]:
         """Ask for the counts of videos by id: 1 unit for each 50, of a bucket of its own.
@@ -189,7 +192,7 @@ class YouTubeGateway:
         Where that bucket is empty or the endpoint lacks ``videos.batchGetStats``, the shared
         bucket pays for ``videos.list`` instead.
         """
-        return _by_ids(ids, is_video_id, self._ask_statistics, parse_statistics)
+        return _by_ids(ids, is_video_id, self._ask_statistics, parse_statistics, self._clock)
 
     def _ask_statistics(self, batch: list[str]) -> Body:
         if BATCH_STATS not in self._missing_methods:
@@ -255,6 +258,7 @@ def _by_ids(
     is_valid: Callable[[str], bool],
     ask: Callable[[list[str]], Body],
     parse: Callable[[Body], FactsT],
+    clock: Clock,
 ) -> Answer[FactsT]:
     """Ask for any number of ids, 50 a call, and account for each of them."""
     wanted = list(dict.fromkeys(ids))
@@ -265,6 +269,7 @@ def _by_ids(
         if not is_valid(item_id)
     }
     found: dict[str, FactsT] = {}
+    answered_at: dict[str, datetime] = {}
     failure: TubeGraderError | None = None
     asked = 0
     while asked < len(valid):
@@ -277,6 +282,7 @@ def _by_ids(
             failure = error
             break
         asked += len(batch)
+        answered_at |= dict.fromkeys(taken, clock())
         found |= taken
         refused |= not_taken
     return Answer(
@@ -285,6 +291,7 @@ def _by_ids(
         refused=tuple(refused.values()),
         unasked=tuple(valid[asked:]),
         failure=failure,
+        answered_at=answered_at,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from services.errors import PermanentError
+from services.media.perceptual import DRAFT, hash_of
 
 PLACEHOLDER_SIZE = (120, 90)
 """YouTube's grey picture in place of a missing one; also the true size of ``default``."""
@@ -19,18 +20,26 @@ _START_OF_SCAN = b"\xff\xda"
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Width and height in pixels, and ``jpeg``, ``png`` or ``webp`` by the bytes themselves."""
+    """What a picture is.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        format: ``jpeg``, ``png`` or ``webp``, by the bytes themselves.
+        perceptual_hash: What it looks like, in 63 bits.
+    """
 
     width: int
     height: int
     format: str
+    perceptual_hash: int
 
 
 def inspect_thumbnail(content: bytes, variant: str) -> ImageFacts:
     """Decode a thumbnail and return what it is. Bytes after the picture's end are tolerated.
 
-    A JPEG is decoded at an eighth of its size: every compressed byte is read, as for the whole
-    picture, for a fraction of the time.
+    It is decoded once, for the check and for its perceptual hash. A JPEG is decoded at a part of
+    its size: every compressed byte is read, as for the whole picture, for a fraction of the time.
 
     Raises:
         PermanentError: ``notAnImage``, ``brokenImage``, ``imageTooLarge``, ``imageTooSmall``,
@@ -38,10 +47,10 @@ def inspect_thumbnail(content: bytes, variant: str) -> ImageFacts:
     """
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            facts = ImageFacts(image.width, image.height, str(image.format).lower())
-            _check_size(facts, content, variant)
-            image.draft("L", (max(1, image.width // 8), max(1, image.height // 8)))
-            image.load()
+            (width, height), format_ = image.size, str(image.format).lower()
+            _check_size(width, height, format_, content, variant)
+            image.draft("L", DRAFT)
+            facts = ImageFacts(width, height, format_, hash_of(image))
     except PermanentError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -57,14 +66,14 @@ def inspect_thumbnail(content: bytes, variant: str) -> ImageFacts:
     return facts
 
 
-def _check_size(facts: ImageFacts, content: bytes, variant: str) -> None:
-    if facts.width * facts.height > MOST_PIXELS or (
-        facts.format == "jpeg" and content.count(_START_OF_SCAN) > MOST_SCANS
+def _check_size(width: int, height: int, format_: str, content: bytes, variant: str) -> None:
+    if width * height > MOST_PIXELS or (
+        format_ == "jpeg" and content.count(_START_OF_SCAN) > MOST_SCANS
     ):
         raise PermanentError("The picture is too large.", reason="imageTooLarge")
     if variant == "default":
         return
-    if (facts.width, facts.height) == PLACEHOLDER_SIZE:
+    if (width, height) == PLACEHOLDER_SIZE:
         raise PermanentError("There is no such thumbnail.", reason="thumbnailMissing")
-    if facts.width <= PLACEHOLDER_SIZE[0] or facts.height <= PLACEHOLDER_SIZE[1]:
+    if width <= PLACEHOLDER_SIZE[0] or height <= PLACEHOLDER_SIZE[1]:
         raise PermanentError("The picture is too small.", reason="imageTooSmall")

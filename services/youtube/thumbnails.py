@@ -47,6 +47,7 @@ class FetchedThumbnail:
     video_id: str
     content: bytes
     sha256: str
+    perceptual_hash: int
     width: int
     height: int
     format: str
@@ -212,6 +213,7 @@ class _Fetcher:
             video_id=video_id,
             content=answer.content,
             sha256=hashlib.sha256(answer.content).hexdigest(),
+            perceptual_hash=facts.perceptual_hash,
             width=facts.width,
             height=facts.height,
             format=facts.format,

@@ -148,3 +148,20 @@ def test_the_intervals_of_neighbouring_counts_meet_and_do_not_overlap(context: C
     )
     for (_, high), (low, _) in pairwise(found):
         assert high + 1 == low
+
+
+def test_each_snapshot_carries_the_moment_its_own_call_was_answered(
+    context: Context, catalog: Catalog
+):
+    class Ticking(TurnableClock):
+        def __call__(self) -> datetime:
+            self.advance(timedelta(milliseconds=1))
+            return self.now
+
+    with offline_crawl(context, catalog, clock=Ticking()) as crawl:
+        crawl.run()
+        crawl.turn(hours=2)
+        crawl.run()
+    # The second time all are due at once: 120 videos are three calls.
+    newest = "SELECT count(*) FROM video_snapshots GROUP BY captured_at ORDER BY captured_at DESC"
+    assert rows(context, f"{newest} LIMIT 3") == [(20,), (50,), (50,)]

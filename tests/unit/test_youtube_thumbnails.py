@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from services.errors import BlockedError, PermanentError, TransientError, UsageError
+from services.media.perceptual import perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,
@@ -36,6 +37,7 @@ def test_a_thumbnail_comes_byte_for_byte_with_hash_and_size():
         video_id="D-lhorsDlUQ",
         content=IMAGE,
         sha256=hashlib.sha256(IMAGE).hexdigest(),
+        perceptual_hash=perceptual_hash(IMAGE),
         width=320,
         height=180,
         format="jpeg",
