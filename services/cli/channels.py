@@ -157,7 +157,8 @@ def forget(
             typer.echo(
                 f"{going.title or going.channel_id} ({going.channel_id}): {going.videos:,} videos, "
                 f"{going.video_snapshots:,} + {going.channel_snapshots:,} snapshots, "
-                f"{going.scores:,} scores, {going.thumbnails:,} thumbnails of nobody else"
+                f"{going.scores:,} scores, {going.thumbnails:,} thumbnails of nobody else, "
+                f"{going.audio_clips:,} clips of audio"
             )
             if going.datasets:
                 typer.echo(

@@ -17,6 +17,9 @@ def crawl(
         Path | None,
         typer.Option("--from", help="Read channels from this file, one a line; - is stdin."),
     ] = None,
+    audio: Annotated[
+        bool, typer.Option("--audio", help="Also speech, of the videos that `audio` selects.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until the crawl is done.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -34,7 +37,11 @@ def crawl(
             added = watched.add(context, named)
             ids = added.channel_ids
             typer.echo(f"{len(ids)} channels, {added.new} of them new", err=True)
-        job_id = runs.start(context, ids)
+        if audio:
+            from services.media.audio.selection import refuse_unless_allowed
+
+            refuse_unless_allowed(context, ids)
+        job_id = runs.start(context, ids, with_audio=audio)
         if not wait:
             typer.echo(str(job_id))
             return

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from services.cli import (
+    audio,
     channels,
     completeness,
     control,
@@ -69,6 +70,8 @@ app.command("import", rich_help_panel=WATCH)(transfer.import_data)
 app.command("export", rich_help_panel=WATCH)(transfer.export_data)
 app.command(rich_help_panel=WATCH)(policy.purge)
 app.add_typer(policy.approvals, name="approvals", rich_help_panel=WATCH)
+app.add_typer(audio.app, name="audio", rich_help_panel=WATCH)
+app.command(rich_help_panel=WATCH)(audio.label)
 app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)

@@ -15,7 +15,7 @@ from services.context import Context
 from services.crawl import channels, discovery, runs, statistics
 from services.crawl.dispatch import dispatch
 from services.emulator.catalog import Catalog
-from services.media import thumbnails
+from services.media import audio, thumbnails
 from tests.support.emulator import fetch, running_emulator
 
 NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
@@ -26,6 +26,7 @@ SERVICES: dict[str, Callable[[Context, uuid.UUID], int]] = {
     "crawl.snapshot_channels": channels.snapshot_channels,
     "crawl.snapshot_videos": statistics.snapshot_videos,
     "media.fetch_thumbnails": thumbnails.fetch_batch,
+    "media.fetch_audio": audio.fetch_batch,
 }
 TABLES = (
     "channels",

@@ -1,0 +1,259 @@
+"""``tubegrader audio`` and ``label``: of whom speech is collected, and what it is said to be."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from services.media.audio.labels import NamedLabel
+
+app = typer.Typer(help="Of which channels speech is collected.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Channels = Annotated[
+    list[str] | None,
+    typer.Argument(help="Watched channels: ids (UC…), @handles or URLs.", metavar="CHANNEL..."),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="All channels with this tag. May be given again.", metavar="TAG"),
+]
+
+
+@app.command()
+def add(
+    channel: Channels = None,
+    tags: Tags = None,
+    seconds: Annotated[int, typer.Option(min=1, help="Of speech, of each video.")] = 120,
+    shortest: Annotated[int, typer.Option(min=1, help="Leave out shorter videos (s).")] = 30,
+    longest: Annotated[int, typer.Option(min=1, help="Leave out longer videos (s).")] = 10_800,
+    videos: Annotated[int, typer.Option(min=1, help="So many of the newest that fit.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Collect speech of channels from now on. Adding the same again changes nothing."""
+    from services.cli.common import open_context, print_json
+    from services.media.audio import selection
+    from services.policy.permission import not_allowed
+
+    policy = selection.AudioPolicy(seconds, shortest, longest, videos)
+    with open_context() as context:
+        done = selection.add(context, channel or [], tags=tags or [], policy=policy)
+    if as_json:
+        print_json(done.as_json())
+    else:
+        outcomes = list(done.channels.values())
+        counts = [f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes)]
+        typer.echo(f"{', '.join(counts)}; audio of {done.due} videos is due")
+    if done.not_allowed:
+        error = not_allowed(len(done.not_allowed))
+        typer.echo(f"it waits: {error}\n  {error.hint}", err=True)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the channels of which speech is collected."""
+    from services.cli.common import open_context, print_json, print_table
+    from services.media.audio import selection
+
+    with open_context() as context:
+        found = selection.listed(context)
+    if as_json:
+        print_json(found)
+        return
+    right = ["seconds", "videos", "waiting", "failed", "clips", "segments", "minutes"]
+    print_table(
+        ["channel", "title", "state", "allowed by", "seconds", "lengths (s)", *right[1:]],
+        [
+            [
+                s["channel_id"],
+                s["title"],
+                "on" if s["enabled"] else "off",
+                s["allowed_by"] or "nothing",
+                s["seconds_wanted"],
+                f"{s['shortest_s']}–{s['longest_s']}",
+                s["newest_videos"],
+                s["waiting"],
+                s["failed"],
+                s["clips"],
+                s["segments"],
+                f"{s['kept_s'] / 60:.1f}",
+            ]
+            for s in found
+        ],
+        right=right,
+    )
+
+
+@app.command()
+def remove(
+    channel: Channels = None,
+    tags: Tags = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Collect speech of channels no longer. What was collected stays until its retention ends."""
+    from services.cli.common import open_context, print_json
+    from services.media.audio import selection
+
+    with open_context() as context:
+        ended = selection.remove(context, channel or [], tags=tags or [], dry_run=dry_run)
+    if as_json:
+        print_json({"removed": ended, "dry_run": dry_run})
+    elif dry_run:
+        typer.echo(f"{len(ended)} channels would be removed")
+    else:
+        typer.echo(f"{len(ended)} channels removed")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Tell what allows audio to be taken, what waits or failed and why, and what is held."""
+    from services.cli.common import open_context, print_json, print_table
+    from services.media.audio import selection
+
+    with open_context() as context:
+        found = selection.status(context)
+    if as_json:
+        print_json(found)
+        return
+    allowed = ["the setting TUBEGRADER_AUDIO_ALLOWED"] if found["allowed_by_setting"] else []
+    typer.echo(f"allowed by: {', '.join(allowed + found['approvals']) or 'nothing'}")
+    held = found["held"]
+    typer.echo(
+        f"held: {held['clips']:,} clips, {held['segments']:,} segments, "
+        f"{held['kept_s'] / 3600:.1f} hours of speech, {held['byte_size'] / 1e6:.1f} MB of "
+        f"originals; {held['purged']:,} clips purged"
+    )
+    print_table(
+        ["state", "reason", "videos"],
+        [[w["state"], w["reason"], f"{w['count']:,}"] for w in found["work"]],
+        right=["videos"],
+    )
+
+
+def label(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Videos (ids or addresses) and, last, the language: en, zh, …; none withdraws.",
+            metavar="VIDEO... [LANGUAGE]",
+        ),
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns video_id,language; - is stdin.", metavar="FILE"),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who says so; your user name by default.", metavar="NAME")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show all that is claimed.")] = False,
+    conflicts: Annotated[
+        bool, typer.Option("--conflicts", help="List videos whose claims contradict.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """See which language videos are said to speak, and correct it by hand."""
+    from services.cli.common import open_context, print_json
+    from services.errors import UsageError
+    from services.media.audio import labels
+
+    if conflicts + show + (from_file is not None) > 1 or (conflicts and words):
+        raise UsageError("give videos, or --from-file, or --show VIDEO…, or --conflicts")
+    if conflicts or show:
+        with open_context() as context:
+            found = labels.conflicts(context) if conflicts else labels.show(context, words or [])
+        if as_json:
+            print_json(found)
+        elif conflicts:
+            _print_conflicts(found)
+        else:
+            _print_claims(found)
+        return
+    named = _named(words or [], from_file)
+    with open_context() as context:
+        done = labels.label(context, named, by=by or _user())
+    if as_json:
+        print_json({"named": done.named, "changed": done.changed})
+    else:
+        typer.echo(f"{len(done.changed)} of {done.named} labels changed")
+
+
+def _named(words: list[str], file: Path | None) -> "list[NamedLabel]":
+    from services.errors import UsageError
+    from services.media.audio.labels import LARGEST_FILE, NamedLabel, read_csv
+
+    if file is None:
+        if len(words) < 2:  # noqa: PLR2004
+            raise UsageError(
+                "name videos and their language",
+                hint="tubegrader label VIDEO… en; or --show VIDEO…",
+            )
+        return [NamedLabel(video, words[-1]) for video in words[:-1]]
+    if words:
+        raise UsageError("give videos or --from-file, not both")
+    if str(file) == "-":
+        return read_csv(typer.get_binary_stream("stdin").read(LARGEST_FILE + 1), "stdin")
+    try:
+        with file.open("rb") as opened:
+            return read_csv(opened.read(LARGEST_FILE + 1), str(file))
+    except OSError as error:
+        raise UsageError(f"cannot read labels from {file}: {error.strerror}") from error
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's number without a name
+        import os
+
+        return f"uid {os.getuid()}"
+
+
+def _print_claims(found: list[dict[str, Any]]) -> None:
+    from services.cli.common import print_table
+
+    print_table(
+        ["video", "language", "source", "by", "at (UTC)", ""],
+        [
+            [
+                video["video_id"],
+                claim["language"],
+                claim["source"],
+                claim["claimed_by"],
+                f"{claim['claimed_at']:%Y-%m-%d %H:%M}" if claim["claimed_at"] else "",
+                "in force" if claim["in_force"] else "",
+            ]
+            for video in found
+            for claim in video["claims"]
+        ],
+    )
+    ended = [(v["video_id"], h) for v in found for h in v["by_hand"] if h["ended_at"] is not None]
+    for video_id, entry in ended:
+        typer.echo(
+            f"{video_id} was {entry['language']} by {entry['labelled_by']} from "
+            f"{entry['labelled_at']:%Y-%m-%d %H:%M} to {entry['ended_at']:%Y-%m-%d %H:%M}"
+        )
+    for video in found:
+        if not video["claims"]:
+            typer.echo(f"{video['video_id']}: nobody says")
+
+
+def _print_conflicts(found: list[dict[str, Any]]) -> None:
+    from services.cli.common import print_table
+
+    print_table(
+        ["video", "channel", "title", "in force", "by hand", "metadata", "channel's"],
+        [
+            [
+                row["video_id"],
+                row["channel_title"],
+                row["title"],
+                f"{row['language']} ({row['source']})",
+                *(row["claims"].get(source) for source in ("hand", "metadata", "channel")),
+            ]
+            for row in found
+        ],
+    )
