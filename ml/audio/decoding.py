@@ -208,8 +208,8 @@ def decoded(
     """Decode the first audio stream of any audio or video file.
 
     Channels are mixed down and the rate is changed by libswresample. A later start decodes what
-    lies before it and throws it away: seeking is inexact in most formats, and decoding is a
-    thousand times faster than the audio.
+    lies before it and throws it away: seeking is inexact in most formats, and decoding is
+    hundreds of times faster than the audio.
 
     Args:
         path: The file. Formats that refer to other files or addresses are refused.
