@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 RETRY_FIRST = timedelta(seconds=15)
 RETRY_LONGEST = timedelta(hours=1)
-ANSWERS_TO_BELIEVE = 4
+ANSWERS_TO_BELIEVE = 8
 DOUBTFUL_REASONS = frozenset(
     {
         "malformedItem",
@@ -44,7 +44,8 @@ DOUBTFUL_REASONS = frozenset(
     }
 )
 """What a proxy or a bad day of YouTube's can say of a sound item: one answer must not end its
-series. It is believed when it comes so often in a row."""
+series. It is believed once so many attempts have failed, half an hour after the first; with four,
+a month of 10,000 videos under 20 % faults gave up nine sound thumbnails."""
 REFUSED_PAUSE = timedelta(minutes=10)
 """For work on hosts without a breaker."""
 

@@ -197,7 +197,7 @@ def test_a_month_of_disasters_is_collected_as_it_was(tmp_path: Path):
             )
             context.close()
     print(found.checked, dict(month.disasters), "skipped", found.skipped, "late", found.late[:3])
-    print("given up though shown again:", len(found.forgotten))
+    print("given up though shown again:", len(found.forgotten), "jump", month.longest_jump)
     for check, findings in found.findings.items():
         print(check, len(findings), *findings[:20], sep="\n  ")
     assert found.findings == {}
