@@ -1,5 +1,6 @@
 """Encoding sound as YouTube does: Opus in WebM, AAC in M4A."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -8,8 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-
-_BLOCK = 1 << 16  # samples handed to the encoder at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +44,11 @@ _CODECS = {
 }
 
 
-def encode(samples: np.ndarray, rate: int, path: Path, encoding: Encoding) -> None:
-    """Write mono samples to a file; the same samples give the same bytes.
+def encode(blocks: Iterable[np.ndarray], rate: int, path: Path, encoding: Encoding) -> None:
+    """Write mono sound to a file, block by block; the same blocks give the same bytes.
 
     Args:
-        samples: int16, shape (n,).
+        blocks: int16, each of shape (n,).
         rate: Samples a second, in Hz.
         path: Where; a file that is there is replaced once all is written.
         encoding: One of ``ENCODINGS``.
@@ -67,11 +66,13 @@ def encode(samples: np.ndarray, rate: int, path: Path, encoding: Encoding) -> No
         resampler = av.AudioResampler(
             format=stream.format, layout="mono", rate=encoded_rate, frame_size=stream.frame_size
         )
-        for start in range(0, len(samples), _BLOCK):
-            block = np.ascontiguousarray(samples[start : start + _BLOCK]).reshape(1, -1)
+        start = 0
+        for samples in blocks:
+            block = np.ascontiguousarray(samples).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
             frame.sample_rate = rate
             frame.pts = start
+            start += len(samples)
             for piece in resampler.resample(frame):
                 container.mux(stream.encode(piece))
         for piece in resampler.resample(None):

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 from services.emulator.catalog import Video
 from services.emulator.encoding import ENCODINGS, encode
 from services.emulator.labels import language_of
-from services.emulator.voices import speak, voice_of
+from services.emulator.voices import SAMPLE_RATE, speak, voice_of
 
 _FILES_KEPT = 2_000
 
@@ -88,14 +89,11 @@ class SpokenSound:
             self._folder = Path(tempfile.mkdtemp(prefix="tubegrader-sound-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         language = spoken_language(video)
-        samples, rate = speak(
-            video.video_id,
-            voice_of(video.channel_id, language),
-            language=language,
-            seconds=self.seconds(video),
-        )
         path = self._folder / name
-        encode(samples, rate, path, _ENCODINGS[offered.format_id])
+        voice = voice_of(video.channel_id, language)
+        seconds = self.seconds(video)
+        with closing(speak(video.video_id, voice, language=language, seconds=seconds)) as speech:
+            encode(speech, SAMPLE_RATE, path, _ENCODINGS[offered.format_id])
         return path
 
 

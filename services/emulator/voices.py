@@ -7,7 +7,7 @@ import _ctypes
 import ctypes
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,9 @@ import numpy as np
 
 from services.emulator.sentences import SENTENCES
 from services.errors import UsageError
+
+SAMPLE_RATE = 22_050
+"""Samples a second, in Hz, of all its voices."""
 
 _ACCENTS = {"en": ("en-us", "en-gb-scotland", "en-gb-x-rp"), "zh": ("cmn-latn-pinyin",)}
 _VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5")
@@ -55,8 +58,8 @@ def voice_of(speaker: str, language: str) -> Voice:
     )
 
 
-def speak(what: str, voice: Voice, *, language: str, seconds: float) -> tuple[np.ndarray, int]:
-    """Return speech of exactly ``seconds`` and its sample rate.
+def speak(what: str, voice: Voice, *, language: str, seconds: float) -> Generator[np.ndarray]:
+    """Yield speech of exactly ``seconds``, sentence by sentence.
 
     Args:
         what: Any text; decides which sentences are said, and in which order.
@@ -64,22 +67,20 @@ def speak(what: str, voice: Voice, *, language: str, seconds: float) -> tuple[np
         language: ``en`` or ``zh``.
         seconds: Length, > 0.
 
-    Returns:
-        Mono samples (int16, shape (round(seconds · rate),)) and the rate in Hz.
+    Yields:
+        Mono samples (int16, shape (n,)) at ``SAMPLE_RATE``, which together last ``seconds``.
 
     Raises:
         UsageError: espeak-ng is not installed.
     """
     with _espeak() as engine:
-        wanted = round(seconds * engine.rate)
-        pieces: list[np.ndarray] = []
-        have = 0
+        missing = round(seconds * SAMPLE_RATE)
         for sentence in _sentences(what, language):
-            pieces.append(engine.say(sentence, voice))
-            have += len(pieces[-1])
-            if have >= wanted:
-                break
-        return np.concatenate(pieces)[:wanted], engine.rate
+            if missing <= 0:
+                return
+            said = engine.say(sentence, voice)[:missing]
+            missing -= len(said)
+            yield said
 
 
 def _sentences(what: str, language: str) -> Iterator[str]:
@@ -123,11 +124,11 @@ class _Engine:
         self._heard: list[np.ndarray] = []
         self._library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
         data = str(espeakng_loader.get_data_path()).encode()
-        self.rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _NEVER_EXIT))
-        if self.rate <= 0:
+        rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _NEVER_EXIT)
+        if rate != SAMPLE_RATE:
             self.unload()
             raise UsageError(
-                "espeak-ng does not start: its data is missing.",
+                f"espeak-ng does not start as it should ({rate}).",
                 hint="pip install --force-reinstall espeakng-loader",
             )
         # Kept: the library calls it for as long as it is loaded.

@@ -17,7 +17,8 @@ from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
 from services.errors import BlockedError, PermanentError, TransientError, UsageError
 from services.settings import Settings
-from services.youtube.audio import AudioSource, NotYetError, Progress
+from services.youtube.audio import AudioSource, NotYetError, Progress, ytdlp
+from services.youtube.audio.choice import smallest_good
 from tests.support.audio import endless_server, forwarding_proxy, spoken_webm
 from tests.support.emulator import fetch, running_emulator
 from tests.support.youtube import Reply, scripted_server
@@ -212,6 +213,21 @@ def test_a_file_that_is_larger_than_announced_ends_at_the_limit(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_ranges_is_the_same_file(emulator, world, source, tmp_path):
+    """YouTube's own formats are loaded in ranges of ten megabytes; here they are smaller."""
+    address = source.address(some_video(world).video_id)
+    got: list[int] = []
+    with ytdlp.downloader(address, ytdlp.Options()) as downloader:
+        info = downloader.describe(address, smallest_good)
+        info["downloader_options"] = {"http_chunk_size": 10_000}
+        path = tmp_path / "ranges"
+        assert downloader.transfer(
+            info, path, lambda done, _: got.append(done) or False, max_bytes=None
+        )
+    assert len(got) > 3
+    assert path.read_bytes() == fetch(info["url"]).body
+
+
 def test_enough_for_the_seconds_wanted_is_enough(world, tmp_path):
     video = some_video(world)
     with running_emulator(world, clock=lambda: EPOCH, media_seconds=60.0) as long:
@@ -259,6 +275,9 @@ def test_cookies_are_sent_and_the_file_stays_as_it_was(tmp_path):
     assert file.read_bytes() == before
     with pytest.raises(UsageError, match="no cookies file"):
         source_of(server.url, cookies=tmp_path / "none").fetch(VIDEO, into=tmp_path)
+    file.write_text("these are no cookies\n")
+    with pytest.raises(UsageError, match="cannot be used"):
+        source_of(server.url, cookies=file).fetch(VIDEO, into=tmp_path)
 
 
 def test_all_goes_through_the_proxy(emulator, world, source, tmp_path):

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from services.emulator.encoding import ENCODINGS, encode
-from services.emulator.voices import speak, voice_of
+from services.emulator.voices import SAMPLE_RATE, speak, voice_of
 
 BLOCK = bytes(65_536)
 
@@ -20,10 +20,10 @@ BLOCK = bytes(65_536)
 @cache
 def spoken_webm(seconds: float = 2.0) -> bytes:
     """Return a small file of real Opus."""
-    samples, rate = speak("a test", voice_of("a", "en"), language="en", seconds=seconds)
+    speech = speak("a test", voice_of("a", "en"), language="en", seconds=seconds)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.webm"
-        encode(samples, rate, path, ENCODINGS[0])
+        encode(speech, SAMPLE_RATE, path, ENCODINGS[0])
         return path.read_bytes()
 
 

@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from yt_dlp.cookies import CookieLoadError
 from yt_dlp.networking import exceptions as network
 from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError
 
-from services.errors import BlockedError, PermanentError, TransientError, TubeGraderError
+from services.errors import (
+    BlockedError,
+    PermanentError,
+    TransientError,
+    TubeGraderError,
+    UsageError,
+)
 from services.youtube.audio.facts import NotYetError
 from services.youtube.download import refused_status
 
@@ -61,6 +68,12 @@ def classify(error: BaseException, *, now: datetime, transferring: bool = False)
         )
     if any(isinstance(one, GeoRestrictedError) for one in chain):
         return _geo_blocked()
+    if any(isinstance(one, CookieLoadError) for one in chain):
+        return UsageError(
+            "The cookies file cannot be used.",
+            hint="TUBEGRADER_YTDLP_COOKIES names a file in Netscape's format.",
+            reason="badCookiesFile",
+        )
     if any(isinstance(one, UnsupportedError) for one in chain):
         return TransientError("The page shows no video.", reason="malformedAnswer", hint=_NETWORK)
     return _from_network(chain, text, transferring=transferring)

@@ -2,10 +2,12 @@
 
 import hashlib
 import math
+import os
 import re
 import shutil
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,9 +146,9 @@ class AudioSource:
 
     def _options(self, video_id: str) -> "Options":
         ytdlp, _ = _modules()
-        if self.cookies is not None and not self.cookies.is_file():
+        if self.cookies is not None and not os.access(self.cookies, os.R_OK):
             raise UsageError(
-                f"There is no cookies file {self.cookies}.",
+                f"There is no cookies file {self.cookies}, or it cannot be read.",
                 hint="TUBEGRADER_YTDLP_COOKIES names a file in Netscape's format.",
                 reason="badCookiesFile",
             )
@@ -260,7 +262,8 @@ def _check(path: Path) -> None:
 
     try:
         if probe(path).duration_s is None:
-            next(decoded(path, seconds=1.0), None)
+            with closing(decoded(path, seconds=1.0)) as blocks:
+                next(blocks, None)
     except AudioError as error:
         what = str(error).partition(": ")[2]
         match error.reason:
