@@ -98,9 +98,10 @@ def _sample(dataset: Dataset) -> IntArray:
 
 def _ratio(values: FloatArray, views: FloatArray) -> str | None:
     """Tell whether values are some whole number over the views, or the views over one."""
-    usable = np.isfinite(values) & (values != 0) & (views > 0)
+    # Of a whole number the product is one too, and says nothing.
+    usable = np.isfinite(values) & (values != np.round(values)) & (views > 0)
     x, v = values[usable], views[usable]
-    if len(x) < _FEWEST or (x == np.round(x)).mean() > 1 - WHOLE:
+    if len(x) < _FEWEST:
         return None
     for product, shape in ((x * v, "a whole number over the views"), (v / x, "views over one")):
         # What single precision can tell apart, and never so wide that chance gets there.
@@ -119,15 +120,20 @@ def _base(dataset: Dataset, rows: IntArray) -> FloatArray:
 
 
 def _basis(values: FloatArray) -> FloatArray:
-    """Return (N, 5): the value, two logarithms of it, its rank, and whether it is missing."""
+    """Return (N, 4): two logarithms of the value, its rank, and whether it is missing."""
     missing = ~np.isfinite(values)
     filled = np.where(missing, np.median(values[~missing]) if (~missing).any() else 0.0, values)
+    sizes = np.abs(filled)
+    logarithm = np.sign(filled) * np.log10(1 + sizes)
+    # For ratios, which live below 1, where the one before is a straight line.
+    small = np.log10(np.maximum(sizes, sizes[sizes > 0].min(initial=1.0)))
     ranks = np.argsort(np.argsort(filled, kind="stable"), kind="stable") / len(filled)
-    logarithm = np.sign(filled) * np.log10(1 + np.abs(filled))
-    small = np.log10(np.maximum(np.abs(filled), 1e-12))  # ratios live below 1
-    columns = np.column_stack([filled, logarithm, small, ranks, missing])
+    columns = np.column_stack([logarithm, small, ranks, missing])
     scale = columns.std(axis=0)
-    standard: FloatArray = (columns - columns.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    # A few far-off values must not decide what is predicted for another channel.
+    standard: FloatArray = np.clip(
+        (columns - columns.mean(axis=0)) / np.where(scale > 0, scale, 1.0), -5.0, 5.0
+    )
     return standard
 
 

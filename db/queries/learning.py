@@ -29,6 +29,17 @@ def newest_dataset(session: Session) -> Dataset | None:
     ).one_or_none()
 
 
+def datasets(session: Session, *, prefix: str = "") -> list[Dataset]:
+    """Return the datasets whose id begins with ``prefix``, the newest first."""
+    return list(
+        session.scalars(
+            select(Dataset)
+            .where(Dataset.dataset_id.startswith(prefix, autoescape=True))
+            .order_by(Dataset.as_of.desc(), Dataset.dataset_id)
+        )
+    )
+
+
 def add_model_version(
     session: Session,
     *,

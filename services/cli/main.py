@@ -16,6 +16,7 @@ from services.cli import (
     completeness,
     control,
     data,
+    datasets,
     demo,
     emulator,
     jobs,
@@ -76,6 +77,7 @@ app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)
 app.command(rich_help_panel=LEARN)(learning.report)
+app.add_typer(datasets.app, name="datasets", rich_help_panel=LEARN)
 app.command(rich_help_panel=LEARN)(data.sql)
 app.command(rich_help_panel=RUN)(stack.up)
 app.command(rich_help_panel=RUN)(stack.down)

@@ -11,13 +11,23 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import structlog
 
 from db.models import Dataset as DatasetRow
 from db.queries import asof, learning
 from db.session import unit_of_work
-from ml.dataset_schema import ROW_SCHEMA, SCHEMA_VERSION
-from ml.datasets import DEFAULT_THRESHOLD, Dataset, DatasetDescription, read_dataset, write_dataset
+from ml.dataset_schema import MANIFEST_SCHEMA, ROW_SCHEMA, SCHEMA_VERSION
+from ml.datasets import (
+    DEFAULT_THRESHOLD,
+    DESCRIPTION,
+    MANIFEST,
+    Dataset,
+    DatasetDescription,
+    check_version,
+    read_dataset,
+    write_dataset,
+)
 from ml.errors import LearningError
 from ml.leakage import Finding, require_clean
 from services.context import Context
@@ -78,7 +88,9 @@ class FrozenDataset:
 
 
 @dataclass(frozen=True)
-class _Selected:
+class Selected:
+    """The rows that have a label of one kind, and how many videos have not, by reason."""
+
     rows: pa.Table
     excluded: dict[str, int]
     kind: LabelKind
@@ -152,11 +164,29 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
         raise PermanentError(str(error), reason=error.reason) from error
 
 
-def _select(context: Context, request: Request, now: datetime) -> _Selected:
+def fetch_rows(context: Context, row: DatasetRow, folder: Path) -> Dataset:
+    """Read a dataset's rows; its pictures, which may be gigabytes, stay in the store.
+
+    The store verifies each file against its hash, so nothing is left to check here.
+
+    Raises:
+        PermanentError: Its files are missing or damaged, or of another schema version.
+    """
+    wanted = {name: row.files[name] for name in (MANIFEST, DESCRIPTION)}
+    get_folder(context.store, wanted, folder)
+    description = DatasetDescription.from_json((folder / DESCRIPTION).read_text())
+    try:
+        check_version(description)
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+    return Dataset(description, pq.read_table(folder / MANIFEST, schema=MANIFEST_SCHEMA), folder)
+
+
+def _select(context: Context, request: Request, now: datetime) -> Selected:
     """Choose the kind of label and the rows that have it."""
     names = AUTOMATIC if request.label == AUTO else (request.label,)
     for name in names:
-        selected = _labelled(context, LABELS[name], request, now)
+        selected = select_labelled(context, LABELS[name], request, now)
         unlabelled = sum(selected.excluded.get(r, 0) for r in _OF_THE_LABEL)
         enough = min(ENOUGH_VIDEOS, ENOUGH_SHARE * (selected.rows.num_rows + unlabelled))
         if selected.rows.num_rows and (name == names[-1] or selected.rows.num_rows >= enough):
@@ -175,7 +205,8 @@ _OF_THE_LABEL: Final = ("noCountAtAge", "noCountBefore", "seenTooLate", "metricB
 """The reasons that another kind of label might not have."""
 
 
-def _labelled(context: Context, kind: LabelKind, request: Request, now: datetime) -> _Selected:
+def select_labelled(context: Context, kind: LabelKind, request: Request, now: datetime) -> Selected:
+    """Return the videos that have a label of one kind, as of ``now``."""
     excluded: Counter[str] = Counter()
     batches: list[pa.RecordBatch] = []
     with unit_of_work(context.sessions) as session:
@@ -189,7 +220,7 @@ def _labelled(context: Context, kind: LabelKind, request: Request, now: datetime
                     rows.append(row)
             batches.append(pa.RecordBatch.from_pylist(rows, schema=ROW_SCHEMA))
     table = pa.Table.from_batches(batches, schema=ROW_SCHEMA)
-    return _Selected(*_one_size(table, excluded), kind)
+    return Selected(*_one_size(table, excluded), kind)
 
 
 def _why_not(video: Mapping[str, Any], request: Request) -> str | None:
@@ -262,7 +293,7 @@ def _one_size(rows: pa.Table, excluded: Counter[str]) -> tuple[pa.Table, dict[st
     return rows, dict(excluded)
 
 
-def _videos_sha256(selected: _Selected) -> str:
+def _videos_sha256(selected: Selected) -> str:
     columns = (selected.rows[name].to_pylist() for name in ("video_id", "thumbnail_sha256"))
     digest = hashlib.sha256(f"{SCHEMA_VERSION} {selected.kind.name}\n".encode())
     digest.update("".join(f"{v} {t}\n" for v, t in zip(*columns, strict=True)).encode())

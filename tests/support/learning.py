@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,6 +80,17 @@ def draw(
                 )
             )
     return Drawn(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), images)
+
+
+def with_images(drawn: Drawn, changed: Callable[[np.ndarray, int], np.ndarray]) -> Drawn:
+    """Return the rows with other pictures: what ``changed`` makes of the pixels of each row's."""
+    hashes, images = [], {}
+    for row, sha256 in enumerate(drawn.rows["thumbnail_sha256"].to_pylist()):
+        pixels = np.array(Image.open(io.BytesIO(drawn.images[sha256])))
+        image = jpeg(changed(pixels, row))
+        hashes.append(hashlib.sha256(image).hexdigest())
+        images[hashes[-1]] = image
+    return Drawn(drawn.replace("thumbnail_sha256", hashes).rows, images)
 
 
 def lifetime_row(

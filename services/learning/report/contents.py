@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from db.models import Dataset as DatasetRow
 from db.models import Evaluation, ModelVersion
 from db.queries import learning
 from db.queries import report as queries
 from db.session import unit_of_work
 from ml.arrays import BoolArray, FloatArray
 from ml.bootstrap import Interval
-from ml.dataset_schema import MANIFEST_SCHEMA
-from ml.datasets import DESCRIPTION, MANIFEST, Dataset, DatasetDescription, check_version
+from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.metrics import CalibrationBin
 from ml.registry import load_rung, rung_names
@@ -26,6 +23,7 @@ from ml.views.evaluation import BASELINE, FULL
 from ml.views.subscribers import SubscribersRung
 from services.context import Context
 from services.errors import PermanentError
+from services.learning.datasets import fetch_rows
 from services.learning.files import get_folder
 from services.learning.report.extremes import Extremes, furthest_off
 
@@ -140,7 +138,7 @@ def gather(context: Context) -> Report:
             )
         }
     with tempfile.TemporaryDirectory(prefix="tubegrader-report-") as name:
-        dataset = _manifest(context, dataset_row, Path(name) / "dataset")
+        dataset = fetch_rows(context, dataset_row, Path(name) / "dataset")
         line = (
             _line(context, models[BASELINE], Path(name) / "model") if BASELINE in models else None
         )
@@ -206,21 +204,6 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
 def _interval(values: Mapping[str, float | None]) -> Interval:
     numbers = (values[name] for name in ("value", "low", "high"))
     return Interval(*(float("nan") if n is None else n for n in numbers))
-
-
-def _manifest(context: Context, row: DatasetRow, folder: Path) -> Dataset:
-    """Read a dataset's rows; its pictures, which may be gigabytes, stay in the store.
-
-    The store verifies each file against its hash, so nothing is left to check here.
-    """
-    wanted = {name: row.files[name] for name in (MANIFEST, DESCRIPTION)}
-    get_folder(context.store, wanted, folder)
-    description = DatasetDescription.from_json((folder / DESCRIPTION).read_text())
-    try:
-        check_version(description)
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
-    return Dataset(description, pq.read_table(folder / MANIFEST, schema=MANIFEST_SCHEMA), folder)
 
 
 def _line(context: Context, model: ModelVersion, folder: Path) -> Line:
