@@ -20,6 +20,7 @@ from ml.errors import LearningCancelledError, LearningError
 from ml.speech.augmentation import augmented
 from ml.speech.codecs import CODECS, SAMPLE_RATE, Waveform, round_trip
 from ml.speech.frontend import COLUMNS, FrontEnd, features
+from ml.speech.lines import append_line, read_lines
 from ml.speech.manifest import Clip, Manifest
 
 CLEAN = "clean"
@@ -80,7 +81,6 @@ class FeatureCache:
             with (
                 ThreadPoolExecutor(workers) as pool,
                 self._data(variant).open("ab") as data,
-                self._index(variant).open("a") as index,
             ):
                 for start in range(0, len(clips), 4 * workers):
                     if cancelled():
@@ -93,8 +93,7 @@ class FeatureCache:
                         data.flush()
                         # The line comes after its bytes, so a line is a promise.
                         entry = {"clip": clip.clip_id, "at": offset, "frames": len(values)}
-                        index.write(json.dumps(entry) + "\n")
-                        index.flush()
+                        append_line(self._index(variant), entry)
                         done += 1
                         progress(done, total, f"computing features: {variant}")
 
@@ -116,16 +115,8 @@ class FeatureCache:
         return [clip for clip in manifest if clip.clip_id not in entries]
 
     def _entries(self, variant: str) -> dict[str, tuple[int, int]]:
-        path = self._index(variant)
-        if not path.exists():
-            return {}
-        found = {}
-        for line in path.read_text().splitlines(keepends=True):
-            # A line that a crash cut short is no promise.
-            if line.endswith("}\n"):
-                entry = json.loads(line)
-                found[entry["clip"]] = (entry["at"], entry["frames"])
-        return found
+        entries = read_lines(self._index(variant))
+        return {entry["clip"]: (entry["at"], entry["frames"]) for entry in entries}
 
     def _compute(self, clip: Clip, variant: str) -> CachedFeatures:
         waveform = self._decode(clip)

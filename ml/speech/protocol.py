@@ -6,7 +6,6 @@ heard in training, but in both languages, so it tells nothing.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech.cache import CLEAN, Cancelled, FeatureCache, Progress, codec_variants
 from ml.speech.evaluation import Scored
+from ml.speech.lines import append_line, read_lines
 from ml.speech.manifest import Manifest, assert_disjoint
 from ml.speech.pairs import Pair, all_pairs, covering_pairs, pair_split, speaker_bilingual
 from ml.speech.registry import speech_rung_class
@@ -165,9 +165,7 @@ def run_splits(
         result = finished.get(key)
         if result is None or not set(variants) <= set(result.p_zh):
             result = _trained(split, rung, seed, key, cache, variants, cancelled)
-            results.parent.mkdir(parents=True, exist_ok=True)
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(result)) + "\n")
+            append_line(results, asdict(result))
         found.append(result)
         progress(number, len(work), f"{rung} without {split.name}, seed {seed}")
     return found
@@ -175,14 +173,8 @@ def run_splits(
 
 def read_results(results: Path) -> dict[str, SplitResult]:
     """Read finished trainings by key; a line cut short by a crash is left out."""
-    if not results.exists():
-        return {}
-    found = {}
-    for line in results.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("}\n"):
-            result = _result(json.loads(line))
-            found[result.key] = result
-    return found
+    found = [_result(content) for content in read_lines(results)]
+    return {result.key: result for result in found}
 
 
 def scored(manifest: Manifest, results: Sequence[SplitResult], *, variant: str = CLEAN) -> Scored:

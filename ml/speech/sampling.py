@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ml.arrays import FloatArray, IntArray
 from ml.speech.cache import CachedFeatures
-from ml.speech.frontend import BANDS, Features
+from ml.speech.frontend import BANDS, HIGHEST_BAND, LOWEST_BAND, Features
 from ml.speech.manifest import LANGUAGES, Manifest
 from ml.speech.windows import WindowConfig, filled, kept_frames, normalised
 
@@ -26,6 +27,8 @@ class SamplingConfig:
         mixed: Share of windows with somebody else talking in the background.
         spliced: Share of windows put together from two sources of one language, so that what is
             common to both halves is the language.
+        warped: Share of windows whose frequency axis is stretched or squeezed by up to 12 %, as a
+            longer or shorter vocal tract would (Jaitly & Hinton 2013).
         time_masks: Stretches of time set to the mean (Park et al. 2019).
         band_masks: Stretches of bands set to the mean.
     """
@@ -35,6 +38,7 @@ class SamplingConfig:
     bilingual_weight: float = 1.0
     mixed: float = 0.0
     spliced: float = 0.0
+    warped: float = 0.0
     time_masks: int = 2
     band_masks: int = 2
 
@@ -113,6 +117,8 @@ class Sampler:
             near, far = window[:, :BANDS], behind[:, :BANDS]
             gain = np.quantile(near, 0.9) - np.quantile(far, 0.9) - gap
             window[:, :BANDS] = np.logaddexp(near, far + gain)
+        if self._generator.random() < self._config.warped:
+            window[:, :BANDS] = _warped(window[:, :BANDS], self._generator.uniform(0.88, 1.12))
         return window
 
     def _stretch(self, row: int, frames: int) -> Features:
@@ -161,6 +167,21 @@ def _restricted(chances: FloatArray, rows: np.typing.NDArray[np.bool_]) -> Float
     kept = np.where(rows, chances, 0.0)
     result: FloatArray = kept / kept.sum()
     return result
+
+
+def _warped(bands: Features, factor: float) -> Features:
+    """Read each band where the frequency times the factor lies; beyond the top the top is read."""
+    mel = np.linspace(_mel(LOWEST_BAND), _mel(HIGHEST_BAND), BANDS + 2)[1:-1]
+    moved = _mel((10 ** (mel / 2595) - 1) * 700 * factor)
+    place = np.clip((moved - mel[0]) / (mel[1] - mel[0]), 0, BANDS - 1.001)
+    lower = place.astype(np.int64)
+    part = (place - lower).astype(np.float32)
+    result: Features = bands[:, lower] * (1 - part) + bands[:, lower + 1] * part
+    return result
+
+
+def _mel(frequency: npt.ArrayLike) -> FloatArray:
+    return 2595 * np.log10(1 + np.asarray(frequency, dtype=np.float64) / 700)
 
 
 def _centred(part: Features) -> Features:

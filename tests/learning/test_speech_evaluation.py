@@ -1,0 +1,180 @@
+"""What the figures say on predictions whose quality is known."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.errors import LearningCancelledError, LearningError
+from ml.speech import rungs
+from ml.speech.cache import FeatureCache
+from ml.speech.calibration import fit_temperature, probabilities
+from ml.speech.evaluation import (
+    Scored,
+    calibration_error,
+    equal_error_rate,
+    evaluate_scored,
+    source_probe,
+    spread,
+)
+from ml.speech.protocol import read_results, run_splits, scored, source_splits
+from tests.support.speech import TINY, write_clips
+
+
+def drawn(*, skill=1.5, bad_source=None, seed=0, rows=400):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, rows)
+    sources = [
+        f"{'zh' if label else 'en'}{n}"
+        for label, n in zip(labels, generator.integers(0, 3, rows), strict=True)
+    ]
+    logits = generator.normal(0, 1, rows) + skill * (2 * labels - 1)
+    logits = np.where(np.array(sources) == bad_source, -logits, logits)
+    return Scored(
+        clip_ids=[str(n) for n in range(rows)],
+        labels=labels,
+        p_zh=1 / (1 + np.exp(-logits)),
+        speakers=[
+            f"{source}-{n}"
+            for source, n in zip(sources, generator.integers(0, 9, rows), strict=True)
+        ],
+        sources=sources,
+        codecs=generator.choice(["mp3", "opus"], rows).tolist(),
+        seconds=generator.uniform(2, 9, rows),
+        snr=np.where(generator.random(rows) < 0.2, np.nan, generator.uniform(0, 50, rows)),
+    )
+
+
+def test_the_worst_source_is_the_headline():
+    found = evaluate_scored(drawn(bad_source="en1"), resamples=200)
+    assert found.worst_source.name == "en1 (en)"
+    assert found.worst_source.accuracy < 0.2
+    # Sources weigh the same: one of six told wrong costs about a sixth.
+    assert found.balanced_accuracy.value == pytest.approx(0.93 - 0.86 / 6, abs=0.05)
+
+
+def test_the_interval_by_speaker_holds_the_value_and_slices_cover_all_rows():
+    rows = drawn()
+    found = evaluate_scored(rows, resamples=200)
+    assert found.balanced_accuracy.low < found.balanced_accuracy.value
+    assert found.balanced_accuracy.value < found.balanced_accuracy.high
+    for slices in (found.by_source, found.by_length, found.by_codec):
+        assert sum(part.n for part in slices) == len(rows)
+    assert sum(part.n for part in found.by_snr) == np.isfinite(rows.snr).sum()
+    assert np.sum(found.confusion) == len(rows)
+    content = found.as_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_a_perfect_and_a_turned_model():
+    rows = drawn()
+    perfect = evaluate_scored(replace(rows, p_zh=rows.labels.astype(float)), resamples=50)
+    assert perfect.balanced_accuracy.value == perfect.auc == 1
+    assert perfect.ece == perfect.brier == 0
+    assert perfect.equal_error_rate == pytest.approx(0)
+    turned = evaluate_scored(replace(rows, p_zh=1.0 - rows.labels), resamples=50)
+    assert turned.balanced_accuracy.value == turned.auc == 0
+    assert turned.equal_error_rate == pytest.approx(1)
+
+
+def test_one_language_cannot_be_judged():
+    rows = drawn()
+    with pytest.raises(LearningError) as refused:
+        evaluate_scored(rows.take(rows.labels == 0))
+    assert refused.value.reason == "oneLanguage"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60))
+def test_the_equal_error_rate_turns_with_the_scores(pairs):
+    positive = np.array([positive for positive, _ in pairs])
+    scores = np.array([score for _, score in pairs], dtype=float)
+    if positive.all() or not positive.any():
+        return
+    rate = equal_error_rate(positive, scores)
+    assert 0 <= rate <= 1
+    assert equal_error_rate(~positive, -scores) == pytest.approx(rate)
+    assert equal_error_rate(positive, -scores) == pytest.approx(1 - rate)
+
+
+def test_calibration_error_is_the_gap_between_sure_and_right():
+    right = np.arange(100) < 70
+    assert calibration_error(right, np.full(100, 0.95)) == pytest.approx(0.25)
+    assert calibration_error(right, np.full(100, 0.7)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("truth", [1.0, 4.0])
+def test_the_temperature_undoes_overconfidence(truth):
+    generator = np.random.default_rng(1)
+    margin = generator.normal(0, 2, 20_000)
+    labels = (generator.random(20_000) < 1 / (1 + np.exp(-margin))).astype(np.int64)
+    logits = np.column_stack([-margin / 2, margin / 2]) * truth
+    temperature = fit_temperature(logits, labels)
+    assert temperature == pytest.approx(truth, rel=0.15)
+    assert (probabilities(logits, temperature).argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+def test_the_probe_finds_a_source_that_is_there_and_none_that_is_not():
+    generator = np.random.default_rng(2)
+    sources = [f"s{n}" for n in generator.integers(0, 4, 600)]
+    speakers = [
+        f"{source}-{n}" for source, n in zip(sources, generator.integers(0, 6, 600), strict=True)
+    ]
+    noise = generator.normal(size=(600, 8))
+    told = noise + 3 * np.eye(8)[[int(source[1]) for source in sources]]
+    assert source_probe(told, sources, speakers)["accuracy"] > 0.9
+    assert source_probe(noise, sources, speakers)["accuracy"] == pytest.approx(0.25, abs=0.1)
+
+
+def test_the_spread_over_seeds():
+    assert spread({0: 0.5, 1: 0.7}) == pytest.approx(
+        {"mean": 0.6, "deviation": 0.1414, "lowest": 0.5, "highest": 0.7}, abs=1e-3
+    )
+    assert spread({4: 0.5})["deviation"] == 0
+
+
+def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(rungs.SpectrogramCnnRung, "default", replace(TINY, epochs=1))
+    (tmp_path / "clips").mkdir()
+    manifest = write_clips(tmp_path / "clips", clips=2)
+    cache = FeatureCache(tmp_path / "features")
+    splits = source_splits(manifest, quick=True)
+    told = []
+
+    def run(wanted, cancelled=lambda: False):
+        return run_splits(
+            wanted,
+            cache,
+            rungs=["spectrogram_cnn"],
+            seeds=[0],
+            results=tmp_path / "results.jsonl",
+            codecs=True,
+            progress=lambda *step: told.append(step),
+            cancelled=cancelled,
+        )
+
+    first = run(splits[:1])
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"cut short')
+    with pytest.raises(LearningCancelledError):
+        run(splits, cancelled=lambda: len(told) > 1)
+    assert len(read_results(tmp_path / "results.jsonl")) == 1
+    run(splits[:2])
+    assert len(read_results(tmp_path / "results.jsonl")) == 2
+    assert run(splits[:1]) == first
+    rows = scored(manifest, first)
+    assert len(rows) == len(splits[0].test)
+    assert set(first[0].p_zh) == {
+        "clean",
+        "codec-mp3",
+        "codec-opus",
+        "codec-aac",
+        "codec-g711",
+        "codec-amr",
+    }
+    assert evaluate_scored(rows, resamples=20).n == len(rows)
+    with pytest.raises(LearningError) as refused:
+        scored(manifest.take([0]), first)
+    assert refused.value.reason == "resultsMismatch"
