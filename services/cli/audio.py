@@ -25,7 +25,7 @@ Tags = Annotated[
 def add(
     channel: Channels = None,
     tags: Tags = None,
-    seconds: Annotated[int, typer.Option(min=1, help="Of speech, of each video.")] = 120,
+    seconds: Annotated[int, typer.Option(min=10, help="Of speech, of each video.")] = 120,
     shortest: Annotated[int, typer.Option(min=1, help="Leave out shorter videos (s).")] = 30,
     longest: Annotated[int, typer.Option(min=1, help="Leave out longer videos (s).")] = 10_800,
     videos: Annotated[int, typer.Option(min=1, help="So many of the newest that fit.")] = 20,

@@ -6,11 +6,14 @@ import pytest
 
 from db.queries import items, work
 from db.session import unit_of_work
+from services.context import Context
 from services.crawl import runs, watchlist
+from services.emulator.synthetic import synthetic_catalog
 from services.errors import PermanentError, UsageError
 from services.media.audio import collecting, selection
 from services.policy import approvals
 from tests.support.audio_host import CHANNELS, OTHER, VIDEO, Speech, speech, spoken
+from tests.support.crawl import NOW, offline_crawl, rows
 
 __all__ = ["speech", "spoken"]
 
@@ -70,13 +73,13 @@ def test_of_a_long_video_a_beginning_is_kept_and_is_the_same_each_time(
     speech: Speech, spoken: dict[str, bytes]
 ):
     speech.host.serve(VIDEO, spoken["long"])
-    speech.select(seconds_wanted=5)
+    speech.select(seconds_wanted=10)
     speech.collect()
     before = state(speech)
     [(container, duration, kept)] = speech.sql(
         "SELECT container, duration_s, kept_s FROM audio_clips WHERE video_id = :v", v=VIDEO
     )
-    assert (container, duration) == ("matroska,webm", pytest.approx(10, abs=0.1))
+    assert (container, duration) == ("matroska,webm", pytest.approx(20, abs=0.1))
     assert 0 < kept <= 10
     speech.again()
     speech.collect()
@@ -285,3 +288,31 @@ def test_selections_and_status_tell_how_it_stands(speech: Speech):
     assert status["allowed_by_setting"] is True
     assert status["held"]["clips"] == 2
     assert [(w["state"], w["count"]) for w in status["work"]] == [("idle", 2)]
+
+
+def test_a_crawl_of_the_offline_youtube_ends_with_segments_and_labels(context: Context):
+    catalog = synthetic_catalog(seed=3, epoch=NOW, channels=2, videos=6)
+    with offline_crawl(context, catalog, media_seconds=12.0) as crawl:
+        crawl.context.settings = crawl.context.settings.model_copy(
+            update={"media_url": crawl.url + "/watch?v={video_id}", "audio_allowed": True}
+        )
+        policy = selection.AudioPolicy(10, shortest_s=1, longest_s=100_000, newest_videos=1)
+        ids = sorted(catalog.channels)
+        assert selection.add(crawl.context, ids, policy=policy).due == 0  # no video is known yet
+        runs.start(crawl.context, with_audio=True)
+        crawl.settle()
+        [(state, done, total)] = rows(
+            context, "SELECT state, progress_done, progress_total FROM jobs"
+        )
+        assert (state, done) == ("succeeded", total)
+        found = rows(
+            context,
+            "SELECT v.channel_id, a.codec, a.kept_s > 0 FROM audio_clips a "
+            "JOIN videos v USING (video_id) ORDER BY 1",
+        )
+        assert found == [(channel, "opus", True) for channel in ids]
+        said = {v.video_id: v.language for v in catalog.videos.values()}
+        for video, claims in rows(
+            context, "SELECT video_id, label_claims FROM language_results ORDER BY 1"
+        ):
+            assert (claims or {}).get("metadata") == (said[video] and said[video][:2])

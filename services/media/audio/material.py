@@ -115,7 +115,10 @@ def _cut(
 
     segments: list[StoredSegment] = []
     flacs: list[Path] = []
-    for found in audio.cut(path, audio.CutPolicy(seconds_wanted=float(seconds_wanted))):
+    # A segment that is longer than all that is wanted would be left out.
+    longest_s = min(audio.CutPolicy.longest_s, float(seconds_wanted))
+    policy = audio.CutPolicy(seconds_wanted=float(seconds_wanted), longest_s=longest_s)
+    for found in audio.cut(path, policy):
         content = audio.flac(found.samples)
         file = folder / f"{len(flacs)}.flac"
         file.write_bytes(content)

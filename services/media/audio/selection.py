@@ -12,7 +12,8 @@ from services.crawl.watchlist import find
 from services.errors import UsageError
 from services.policy.permission import not_allowed, permissions
 
-LONGEST_WANTED_S = 4 * 3600
+LEAST_WANTED_S, MOST_WANTED_S = 10, 4 * 3600
+"""Segments have 3 to 15 seconds: less than some of them is not worth a download."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ def _named(context: Context, typed: Sequence[str], tags: Collection[str]) -> lis
 
 
 def _check(policy: AudioPolicy) -> None:
-    if not 1 <= policy.seconds_wanted <= LONGEST_WANTED_S:
-        raise UsageError(f"of a video 1 to {LONGEST_WANTED_S} seconds can be wanted")
+    if not LEAST_WANTED_S <= policy.seconds_wanted <= MOST_WANTED_S:
+        raise UsageError(f"of a video {LEAST_WANTED_S} to {MOST_WANTED_S} seconds can be wanted")
     if not 1 <= policy.shortest_s <= policy.longest_s:
         raise UsageError("the shortest video must have at least a second and fit the longest")
     if policy.newest_videos < 1:
