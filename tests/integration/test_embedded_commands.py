@@ -160,6 +160,9 @@ def test_doctor_checks_each_part_and_leaves_nothing_running(home: Path) -> None:
         assert levels[name] == "ok", answer
     assert levels["object store"] == "ok"
     assert levels["YouTube key"] == "warn"
+    audio = next(check for check in answer["checks"] if check["name"] == "audio")
+    assert "off: none is downloaded without an approval" in audio["found"]
+    assert levels["ffmpeg"] == "ok"
     assert all(check["remedy"] for check in answer["checks"] if check["level"] != "ok")
     assert leftovers(home) == []
 
