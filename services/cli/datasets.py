@@ -57,7 +57,7 @@ def show(name: Name = "newest", as_json: AsJson = False) -> None:
             ["as of", f"{found['as_of']:%Y-%m-%d %H:%M} UTC, schema {found['schema_version']}"],
             ["videos", f"{found['n_videos']} of {found['n_channels']} channels"],
             ["pictures", found["n_thumbnails"]],
-            ["kept together", f"{found['n_split_groups']} groups of channels that share pictures"],
+            ["for the folds", f"{found['n_split_groups']} groups; who shares a picture is in one"],
             ["label", f"{_listed(found['label_kinds'])} (asked for: {asked})"],
             ["over", f"{found['base_rate']:.1%} reach {found['threshold']:g} views a day"],
             [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from db.partitions import ensure_partitions
-from db.queries import channels, thumbnails, videos
+from db.queries import channels, learning, thumbnails, videos
 from db.session import unit_of_work
 from services.emulator.living import Life, living_catalog
 from services.errors import PermanentError, UsageError
@@ -210,6 +210,23 @@ def test_labels_of_a_living_world_are_its_true_views(context, tmp_path, label, a
         truth = catalog.videos[video_id].views.total(age * DAY)
         # A count is rounded down by less than one view; the curve bends a little between two.
         assert -1 - 2e-3 * truth <= views_per_day * age - truth <= 2e-3 * truth
+
+
+def test_freezing_refuses_a_dataset_that_gives_its_views_away(world):
+    rng = np.random.default_rng(0)
+    ids = [f"UC{n:022d}" for n in range(15)]
+    with unit_of_work(world.context.sessions) as session:
+        channels.add(session, ids, now=EPOCH)
+    for n in range(60):
+        total = int(10 ** rng.uniform(1, 6))
+        world.video(vid(n), 5, channel=ids[n % 15], pictured=False, duration_s=total)
+        world.views(vid(n), {11: total, 13: total + total // 4})
+    with pytest.raises(PermanentError, match="duration_s holds the views") as caught:
+        datasets.freeze(world.context, datasets.Request(label="day7", pictures=False))
+    assert caught.value.reason == "leakViewsInFeature"
+    with unit_of_work(world.context.sessions) as session:
+        assert learning.newest_dataset(session) is None
+    assert not world.context.store.names()
 
 
 def test_the_same_videos_are_not_frozen_twice_and_other_labels_are(world, tmp_path):

@@ -74,6 +74,15 @@ def test_a_damaged_file_is_named(tmp_path, name, damage):
     assert caught.value.reason == "dataset_unusable"
 
 
+def test_a_dataset_of_another_schema_says_what_to_do(tmp_path):
+    DRAWN.write(tmp_path)
+    path = tmp_path / "dataset.json"
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 1'))
+    with pytest.raises(LearningError, match=r"schema version 1.*train --force") as caught:
+        read_dataset(tmp_path)
+    assert caught.value.reason == "datasetVersion"
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"as_of": 3}'])
 def test_a_broken_description_is_refused(tmp_path, text):
     DRAWN.write(tmp_path)
