@@ -19,6 +19,7 @@ BENCHMARKS = {
     "claiming": "claiming work among more and more rows",
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",
+    "speech_comparator": "speech told apart, against a Whisper that you bring",
     "thumbnails": "thumbnails fetched, checked, stored and recorded",
 }
 """Each is a module of this package with ``measure(*, full)``, which returns its figures."""
@@ -54,7 +55,7 @@ def print_table(figures: Sequence[Figure]) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    listed = "\n".join(f"  {name:12}{what}" for name, what in BENCHMARKS.items())
+    listed = "\n".join(f"  {name:18}{what}" for name, what in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=f"Measure the budgets as ratios within one run.\n\n{listed}",

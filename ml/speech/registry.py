@@ -13,6 +13,10 @@ _RUNGS = {
     "crnn": ("ml.speech.rungs", "CrnnRung"),
     "tdnn": ("ml.speech.rungs", "TdnnRung"),
 }
+_PRETRAINED = {
+    "pretrained_encoder": ("ml.speech.pretrained.rung", "PretrainedEncoderRung"),
+}
+"""On weights that others trained, where they are installed; not among the names, but loadable."""
 REFERENCE = "spectrogram_cnn"
 """What every other model is held against."""
 
@@ -28,12 +32,13 @@ def speech_rung_class(name: str) -> type[SpeechRung]:
     Raises:
         LearningError: No such model (``unknownRung``).
     """
-    if name not in _RUNGS:
+    known = _RUNGS | _PRETRAINED
+    if name not in known:
         raise LearningError(
-            f"there is no speech model {name!r}; there are {', '.join(_RUNGS)}",
+            f"there is no speech model {name!r}; there are {', '.join(known)}",
             reason="unknownRung",
         )
-    module, attribute = _RUNGS[name]
+    module, attribute = known[name]
     return cast("type[SpeechRung]", getattr(import_module(module), attribute))
 
 
