@@ -34,6 +34,10 @@ SHRUNKEN = 1.6
 """Cores are grown by this times their area over their perimeter."""
 SMALLEST_CORE = 3
 """Pixels across."""
+LARGEST_LINE = 0.6
+"""Of the picture's height: before a blur the network takes all of it for one letter."""
+DRAWN = 0.03
+"""Letters have edges: on at least this share of a line's pixels."""
 STRIDE = 32
 """The network takes multiples of this."""
 
@@ -91,7 +95,7 @@ def find_text(canvas: Canvas) -> Text:
         (probable > IN_TEXT).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
-    found = [line for core in cores if (line := _line(core, probable, canvas.grey)) is not None]
+    found = [line for core in cores if (line := _line(core, probable, canvas)) is not None]
     found.sort(key=lambda line: (line.box[1], line.box[0], line.box))
     for line in found:
         cv2.fillPoly(mask, [line.corners], 1)
@@ -113,7 +117,7 @@ class _Line:
     contrast: float
 
 
-def _line(core: Any, probable: npt.NDArray[np.float32], grey: ImageArray) -> _Line | None:
+def _line(core: Any, probable: npt.NDArray[np.float32], canvas: Canvas) -> _Line | None:
     """Grow a core to the line of text it stands for; None when it is none."""
     cv2 = opencv()
     inside = np.zeros(probable.shape, dtype=np.uint8)
@@ -126,12 +130,15 @@ def _line(core: Any, probable: npt.NDArray[np.float32], grey: ImageArray) -> _Li
     corners = np.rint(cv2.boxPoints((middle, (width, height), angle))).astype(np.int32)
     left, top = np.maximum(corners.min(axis=0), 0)
     right, bottom = np.minimum(corners.max(axis=0), (WIDTH, HEIGHT))
+    drawn = canvas.edges[top:bottom, left:right].mean()
+    if min(width, height) > LARGEST_LINE * HEIGHT or drawn < DRAWN:
+        return None
     return _Line(
         corners,
         (int(left), int(top), int(right - left), int(bottom - top)),
-        min(float(min(width, height)), float(HEIGHT)),
+        float(min(width, height)),
         float(width * height / (WIDTH * HEIGHT)),
-        _contrast(grey[top:bottom, left:right]),
+        _contrast(canvas.grey[top:bottom, left:right]),
     )
 
 
