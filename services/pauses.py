@@ -46,7 +46,7 @@ def resume(context: Context, scope: str = EVERYTHING) -> bool:
         UsageError: There is no such queue.
     """
     with unit_of_work(context.sessions) as session:
-        return rows.lift(session, _checked(scope))
+        return rows.lift(session, _checked(scope), now=context.clock())
 
 
 def listed(context: Context) -> list[PauseView]:

@@ -4,21 +4,22 @@ from datetime import timedelta
 from typing import Any
 
 from db.partitions import ensure_partitions
-from db.queries import notifications, schedules
+from db.queries import jobs, notifications, pauses, quota, schedules
 from db.session import unit_of_work
 from services.context import Context
 from services.jobs import JobHandle
 from services.policy import retention
 
 KEPT = timedelta(days=366)
-"""How long it is remembered what schedules did and what was notified: a year and a day."""
+"""How long it is remembered what was asked for, done, booked and notified: a year and a day."""
 
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a job of upkeep: partitions made ahead, what is past its retention removed, old notes too.
 
     Returns:
-        The partitions made, what was purged, and how many slots and notifications were deleted.
+        The partitions made, what was purged, and how many slots, notifications, jobs and notes of
+        missed slots were deleted.
     """
     now = context.clock()
     job.progress(0, 3, "making partitions")
@@ -33,10 +34,16 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     with unit_of_work(context.sessions) as session:
         slots = schedules.forget_slots(session, before=now - KEPT)
         told = notifications.forget(session, before=now - KEPT)
+        ended = jobs.forget(session, before=now - KEPT)
+        quota.forget(session, before=(now - KEPT).date())
+        pauses.forget_ended(session, before=now - KEPT)
+    missed = retention.forget_missed(context)
     job.progress(3, 3, "done")
     return {
         "partitions": made,
         "purged": purged.as_json(),
         "slots_deleted": slots,
         "notifications_deleted": told,
+        "jobs_deleted": ended,
+        "missed_slots_deleted": missed,
     }

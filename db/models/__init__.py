@@ -3,7 +3,7 @@
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.learning import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
 from db.models.policy import Approval, Export
-from db.models.schedules import Breaker, Notification, Pause, Schedule, ScheduleSlot
+from db.models.schedules import Breaker, EndedPause, Notification, Pause, Schedule, ScheduleSlot
 from db.models.speech import (
     AudioClip,
     AudioSelection,
@@ -23,6 +23,7 @@ __all__ = [
     "ChannelSnapshot",
     "ChannelTag",
     "Dataset",
+    "EndedPause",
     "Evaluation",
     "EvaluationMetric",
     "Export",

@@ -96,6 +96,20 @@ class Pause(Base):
     reason: Mapped[str | None]
 
 
+class EndedPause(Base):
+    """A pause that was lifted: why nothing was collected then."""
+
+    __tablename__ = "ended_pauses"
+    __table_args__ = (
+        CheckConstraint(f"scope IN {PAUSE_SCOPES}", name="scope_known"),
+        CheckConstraint("lifted_at >= paused_at", name="in_order"),
+    )
+
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    paused_at: Mapped[datetime] = mapped_column(primary_key=True)
+    lifted_at: Mapped[datetime]
+
+
 class Breaker(Base):
     """Whether a host is asked at the moment; shared by all workers. No row: closed."""
 

@@ -20,8 +20,8 @@ def note_missed(
     """Note the slots that a lease's items missed: those after their slot, when it was collected.
 
     Called when the items are about to go on. Reads once a batch, and writes only where something
-    was missed. The reason is the item's last failure; else a pause of its channel, or a quota
-    that ended since; else nobody worked on it.
+    was missed. The reason is the item's last failure; else a pause of its channel or of
+    the queue, or a quota that ended since; else nobody worked on it.
 
     Args:
         session: The unit of work.
@@ -119,6 +119,11 @@ _REASON = """
     CASE
         WHEN w.error_reason IS NOT NULL THEN w.error_reason
         WHEN c.paused_at IS NOT NULL OR c.resumed_at > w.slot THEN 'paused'
+        WHEN EXISTS (
+            SELECT FROM ended_pauses p
+            WHERE p.scope IN ('everything', 'crawl')
+              AND p.lifted_at > w.slot AND p.lifted_at <= :now
+        ) THEN 'paused'
         WHEN EXISTS (
             SELECT FROM quota_usage q WHERE q.exhausted_at BETWEEN w.slot AND :now
         ) THEN 'quotaExceeded'

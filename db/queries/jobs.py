@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Job
@@ -254,6 +254,12 @@ def request_cancel(session: Session, job_id: uuid.UUID, *, now: datetime) -> str
         job.cancel_requested = True
     session.flush()
     return job.state
+
+
+def forget(session: Session, *, before: datetime) -> int:
+    """Delete the jobs that ended before a moment; return how many there were."""
+    statement = delete(Job).where(Job.finished_at < before).returning(Job.job_id)
+    return len(session.execute(statement).all())
 
 
 def end(

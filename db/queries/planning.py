@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -39,6 +39,7 @@ class DueChannels:
         count: How many.
         first_pages: Pages of the uploads of those that were never looked through.
         known: How many were looked through before.
+        whole_pages: Pages after the first of those that are due to be looked through to the end.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class DueChannels:
     count: int
     first_pages: int
     known: int
+    whole_pages: int
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,29 @@ def due_videos(session: Session, *, now: datetime, end: datetime) -> Sequence[Du
     return [DueVideos(*row) for row in rows]
 
 
-def due_channels(session: Session, *, now: datetime, end: datetime) -> Sequence[DueChannels]:
-    """Count the channels that are due before ``end``; one row an hour and kind of work."""
+def due_channels(
+    session: Session, *, now: datetime, end: datetime, whole_every: timedelta
+) -> Sequence[DueChannels]:
+    """Count the channels that are due before ``end``; one row an hour and kind of work.
+
+    Args:
+        session: The unit of work.
+        now: The present moment.
+        end: Of the time that is planned.
+        whole_every: How often a channel's uploads are looked through to the end.
+    """
     rows = session.execute(
         text(
             f"""
             SELECT w.kind, {_DUE}, count(*),
                 coalesce(sum(pages.n) FILTER (WHERE w.done_at IS NULL), 0)::bigint,
-                count(w.done_at)
+                count(w.done_at),
+                coalesce(sum(pages.n - 1) FILTER (
+                    WHERE w.done_at IS NOT NULL
+                      AND coalesce(k.walked_at, '-infinity') + :whole <= greatest(w.slot, :now)
+                ), 0)::bigint
             FROM work_items w
+            JOIN channels k ON k.channel_id = w.channel_id
             LEFT JOIN LATERAL (
                 SELECT greatest(ceil(s.video_count / 50.0), 1) AS n FROM channel_snapshots s
                 WHERE s.channel_id = w.channel_id ORDER BY s.slot DESC LIMIT 1
@@ -98,7 +114,7 @@ def due_channels(session: Session, *, now: datetime, end: datetime) -> Sequence[
             GROUP BY 1, 2 ORDER BY 1, 2
             """
         ),
-        {"now": now, "end": end},
+        {"now": now, "end": end, "whole": whole_every},
     )
     return [DueChannels(*row) for row in rows]
 

@@ -146,6 +146,80 @@ def delete_channel_snapshots(session: Session, limit: Limit, *, batch: int) -> i
     return _delete(session, "channel_snapshots", "channel_id", _CHANNEL_ROWS, limit, batch)
 
 
+def delete_missed_slots(session: Session, limit: Limit, *, kind: str, batch: int) -> int:
+    """Delete notes of missed slots of a kind, where the counts of then are due; return how many."""
+    statement = text(
+        """
+        DELETE FROM missed_slots m USING (
+            SELECT kind, entity_id, first_slot FROM missed_slots
+            WHERE kind = :kind AND (
+                last_slot < :general AND NOT channel_id = ANY(:channels) OR last_slot < :approved
+            ) LIMIT :batch
+        ) due
+        WHERE (m.kind, m.entity_id, m.first_slot) = (due.kind, due.entity_id, due.first_slot)
+        RETURNING 1
+        """
+    )
+    return len(session.execute(statement, {**limit.values, "kind": kind, "batch": batch}).all())
+
+
+_FACTS = """
+    FROM videos v JOIN channels c USING (channel_id)
+    WHERE num_nonnulls(
+        v.title, v.duration_s, v.category_id, v.default_language, v.default_audio_language
+    ) > 0
+      AND v.source = 'crawl' AND NOT v.channel_id = ANY(:channels)
+      AND coalesce(v.refreshed_at, v.first_seen_at) < :general
+      AND (v.gone_at < :general OR c.paused_at < :general)
+"""
+
+
+_CHANNEL_FACTS = """
+    FROM channels k
+    WHERE k.state IN ('closed', 'suspended', 'gone') AND k.refreshed_at < :general
+      AND num_nonnulls(k.title, k.country, k.default_language) > 0
+      AND NOT k.channel_id = ANY(:channels)
+"""
+
+
+def count_lasting_facts(session: Session, limit: Limit) -> int:
+    """Count the videos and channels whose facts are due and cannot be read anew."""
+    statement = f"SELECT (SELECT count(*) {_FACTS}) + (SELECT count(*) {_CHANNEL_FACTS})"
+    return int(session.execute(text(statement), limit.values).scalar_one())
+
+
+def blank_facts(session: Session, limit: Limit, *, batch: int) -> int:
+    """Remove the facts of up to ``batch`` videos that are gone or long paused; return how many.
+
+    What stays says what the row is: ids, the moment of publication, the format. They are asked
+    for in full if YouTube shows them again.
+    """
+    statement = text(
+        f"""
+        UPDATE videos SET title = NULL, duration_s = NULL, category_id = NULL,
+            default_language = NULL, default_audio_language = NULL, refreshed_at = NULL
+        WHERE video_id IN (SELECT v.video_id {_FACTS} LIMIT :batch)
+        RETURNING video_id
+        """
+    )
+    return len(session.execute(statement, {**limit.values, "batch": batch}).all())
+
+
+def blank_channels(session: Session, limit: Limit) -> int:
+    """Remove the facts of channels that YouTube shows no longer; return of how many.
+
+    Their handle stays: it is what people call them by.
+    """
+    statement = text(
+        f"""
+        UPDATE channels SET title = NULL, country = NULL, default_language = NULL
+        WHERE channel_id IN (SELECT k.channel_id {_CHANNEL_FACTS})
+        RETURNING channel_id
+        """
+    )
+    return len(session.execute(statement, limit.values).all())
+
+
 def _delete(session: Session, table: str, key: str, rows: str, limit: Limit, batch: int) -> int:
     statement = text(
         f"""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -144,6 +144,14 @@ def spent(session: Session, *, key_fingerprint: str, pacific_day: date) -> dict[
         .group_by(QuotaUsage.bucket)
     )
     return {bucket: Spent(int(units), exhausted) for bucket, units, exhausted in rows}
+
+
+def forget(session: Session, *, before: date) -> int:
+    """Delete what was booked on days before one; return how many rows there were."""
+    statement = (
+        delete(QuotaUsage).where(QuotaUsage.pacific_day < before).returning(QuotaUsage.bucket)
+    )
+    return len(session.execute(statement).all())
 
 
 def booked_between(

@@ -1,5 +1,6 @@
 """Reading and writing videos, their snapshots and their thumbnails."""
 
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import Video, VideoSnapshot
+from db.models import Video, VideoSnapshot, WorkItem
 from db.queries import bulk
 from db.queries.arrays import among
 
@@ -156,6 +157,30 @@ def expected_in_list(
 def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     """Append video snapshots; one that exists for its slot is left alone. Return how many."""
     return bulk.append(session, VideoSnapshot, rows)
+
+
+def put_off_unread(
+    session: Session, token: uuid.UUID, *, until: datetime, reason: str, message: str, now: datetime
+) -> int:
+    """Put off those videos of a lease that would be asked for in full, for want of quota.
+
+    Returns:
+        How many items the lease still holds.
+    """
+    statement = text(
+        """
+        UPDATE work_items w SET
+            state = 'due', ready_at = :until, lease_token = NULL, attempts = 0,
+            error_kind = 'quota', error_reason = :reason, error_message = :message, error_at = :now
+        FROM videos v
+        WHERE w.lease_token = :token AND v.video_id = w.entity_id
+          AND (v.refreshed_at IS NULL OR v.live_broadcast_content <> 'none')
+        """
+    )
+    values = {"token": token, "until": until, "reason": reason, "message": message, "now": now}
+    session.execute(statement, values)
+    left = select(func.count()).where(WorkItem.lease_token == token)
+    return session.execute(left).scalar_one()
 
 
 def count_to_score(

@@ -5,7 +5,7 @@ from importlib import resources
 CURRENT = {
     "scored_videos": 1,
     "model_comparison": 1,
-    "completeness_gaps": 1,
+    "completeness_gaps": 2,
     "completeness": 1,
     "thumbnail_changes": 1,
     "language_claims": 1,

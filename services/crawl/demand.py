@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import planning
 from services.crawl.cadence import Policy, next_slot
+from services.crawl.discovery import FEED_EVERY, TRUST_FEED_FOR, WHOLE_WALK_EVERY
 from services.youtube.gateway import IDS_PER_CALL
 from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose
 
@@ -29,11 +30,13 @@ class Demand:
         start: The first moment; each hour that follows has its own entry.
         hours: How many hours.
         units: Expected calls; each costs one unit.
+        fixed: Those of them, for discovery, that no other cadence would spare: walks to the end.
     """
 
     start: datetime
     hours: int
     units: dict[Account, list[float]] = field(default_factory=dict)
+    fixed: float = 0.0
 
     def add(self, account: Account, hour: int, units: float) -> None:
         """Add calls of one hour."""
@@ -45,7 +48,14 @@ class Demand:
 
 
 def assumed(
-    policy: Policy, start: datetime, hours: int, *, channels: int, videos: int, uploads: float
+    policy: Policy,
+    start: datetime,
+    hours: int,
+    *,
+    channels: int,
+    videos: int,
+    uploads: float,
+    feed_hints: bool = False,
 ) -> Demand:
     """Return the demand of a steady state whose slots are spread over the day.
 
@@ -56,21 +66,38 @@ def assumed(
         channels: How many are watched.
         videos: How many they have.
         uploads: New videos a day, of all channels together.
+        feed_hints: Whether feeds, which cost nothing, tell where there is something new.
     """
     demand = Demand(start, hours)
-    discoveries = channels * (HOUR / policy.discovery_every)
+    every = min(policy.discovery_every, FEED_EVERY) if feed_hints else policy.discovery_every
+    looks = channels * (HOUR / every)
+    whole = channels * (HOUR / WHOLE_WALK_EVERY)
+    all_pages = math.ceil(videos / channels / IDS_PER_CALL) if channels else 0
     found = uploads * (HOUR / DAY)
     refreshes = sum(n * (HOUR / every) for n, every in by_step(policy, videos, uploads))
     for hour in range(hours):
-        pages = 1.0
         if channels:
-            news = 1 - math.exp(-uploads / channels * (policy.discovery_every / DAY))
-            pages += news * (videos > channels * IDS_PER_CALL)
-        demand.add(DISCOVERY, hour, discoveries * pages)
+            new = uploads * (every / DAY) / channels * looks
+            pages = _pages(looks, new, has_more=all_pages > 1, feed_hints=feed_hints)
+            demand.add(DISCOVERY, hour, pages + whole * max(all_pages - 1, 0))
+            demand.fixed += whole * max(all_pages - 1, 0)
         demand.add(IN_FULL, hour, _calls(channels * (HOUR / policy.channel_every)))
         demand.add(IN_FULL, hour, _calls(found))
         demand.add(COUNTS, hour, _calls(max(refreshes - found, 0)))
     return demand
+
+
+def _pages(looks: float, new: float, *, has_more: bool, feed_hints: bool) -> float:
+    """Return the pages that looking into channels costs, with so many new videos in all of them.
+
+    A page with something new on it is followed by a second one. A feed without anything new spares
+    the first, but is trusted for a while only.
+    """
+    if not looks:
+        return 0.0
+    news = looks * (1 - math.exp(-new / looks))
+    first = min(news + looks * (FEED_EVERY / TRUST_FEED_FOR), looks) if feed_hints else looks
+    return first + news * has_more
 
 
 def by_step(policy: Policy, videos: int, uploads: float) -> list[tuple[float, timedelta]]:
@@ -88,7 +115,13 @@ def by_step(policy: Policy, videos: int, uploads: float) -> list[tuple[float, ti
 
 
 def watched(
-    session: Session, policy: Policy, start: datetime, hours: int, *, uploads: float
+    session: Session,
+    policy: Policy,
+    start: datetime,
+    hours: int,
+    *,
+    uploads: float,
+    feed_hints: bool = False,
 ) -> Demand:
     """Return the demand of what is in the database: each item goes from slot to slot.
 
@@ -98,17 +131,24 @@ def watched(
         start: The present moment.
         hours: How far to look.
         uploads: New videos a day to expect; they are found when channels are looked through.
+        feed_hints: Whether feeds, which cost nothing, tell where there is something new.
     """
     demand = Demand(start, hours)
     end = start + hours * HOUR
-    found = _channels(demand, policy, planning.due_channels(session, now=start, end=end), uploads)
+    due = planning.due_channels(session, now=start, end=end, whole_every=WHOLE_WALK_EVERY)
+    found = _channels(demand, policy, due, uploads, feed_hints=feed_hints)
     videos = [*planning.due_videos(session, now=start, end=end), *found]
     _videos(demand, policy, videos)
     return demand
 
 
 def _channels(
-    demand: Demand, policy: Policy, due: Iterable[planning.DueChannels], uploads: float
+    demand: Demand,
+    policy: Policy,
+    due: Iterable[planning.DueChannels],
+    uploads: float,
+    *,
+    feed_hints: bool,
 ) -> list[planning.DueVideos]:
     """Add what the channels ask for; return the new videos that this brings."""
     counters: dict[int, int] = defaultdict(int)
@@ -116,19 +156,21 @@ def _channels(
     for row in due:
         is_walk = row.kind == "channel.discover"
         every = policy.discovery_every if is_walk else policy.channel_every
+        if is_walk and feed_hints:
+            every = min(every, FEED_EVERY)
         for hour in _hours(demand, row.due_at, every):
             (walks if is_walk else counters)[hour] += row.count
-        if is_walk and row.count > row.known:
-            more = row.first_pages - (row.count - row.known)
-            demand.add(DISCOVERY, _hour(demand, row.due_at), max(more, 0))
+        if is_walk:
+            more = max(row.first_pages - (row.count - row.known), 0)
+            demand.add(DISCOVERY, _hour(demand, row.due_at), more + row.whole_pages)
+            demand.fixed += row.whole_pages
     for hour, n in counters.items():
         demand.add(IN_FULL, hour, _calls(n))
     n_walks = sum(walks.values())
     found = []
     for hour, n in walks.items():
         new = uploads * (demand.hours / 24) * n / n_walks
-        # A page with something new on it is followed by a second one.
-        demand.add(DISCOVERY, hour, n * (2 - math.exp(-new / n)))
+        demand.add(DISCOVERY, hour, _pages(n, new, has_more=True, feed_hints=feed_hints))
         at = demand.start + hour * HOUR
         if round(new):
             found.append(planning.DueVideos(at, at, None, True, False, round(new)))

@@ -5,8 +5,11 @@ comes again by itself.
 """
 
 import uuid
+from datetime import datetime
 
-from db.queries import jobs, work
+from sqlalchemy.orm import Session
+
+from db.queries import jobs, videos, work
 from db.session import unit_of_work
 from services import breakers, notify
 from services.context import Context
@@ -25,6 +28,8 @@ BATCH_SIZE = {
     # Each takes seconds to minutes; a refusal on the way costs the others of the batch a start.
     "video.audio": 4,
 }
+READ_IN_FULL = "video.snapshot"
+"""The work that needs the shared bucket for what was never read, and its own for the rest."""
 MOST_LEASED_BATCHES = 20
 """Batches of a kind under lease at once: enough for many workers, few enough that a lease does
 not run out while its message waits in the queue."""
@@ -63,6 +68,15 @@ def _claim_jobs(context: Context) -> list[tuple[str, tuple[str, ...]]]:
         ]
 
 
+def _without_unread(session: Session, token: uuid.UUID, gate: gates.Gate, *, now: datetime) -> bool:
+    """Put off what a batch cannot be asked now; tell whether anything is left of it."""
+    until, reason = gate.until or now, gate.reason
+    left = videos.put_off_unread(
+        session, token, until=until, reason=reason, message=gate.message, now=now
+    )
+    return left > 0
+
+
 def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
     now = context.clock()
     size = BATCH_SIZE[kind]
@@ -76,11 +90,15 @@ def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
             breakers.Admission.PROBE: 1,
             breakers.Admission.NOTHING: 0,
         }[admitted]
-        while len(tokens) < room:
+        unread = gates.only_counts(context, session, now=now) if kind == READ_IN_FULL else None
+        for _ in range(2 * room):
+            if len(tokens) == room:
+                break
             token = work.claim(session, kind, limit=size, now=now, lease=context.lease)
             if token is None:
                 break
-            tokens.append(token)
+            if unread is None or _without_unread(session, token, unread, now=now):
+                tokens.append(token)
         if tokens and admitted is breakers.Admission.PROBE:
             breakers.begin_probe(session, kind, until=now + context.lease, now=now)
     return tokens

@@ -90,6 +90,17 @@ def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Ga
     return found
 
 
+def only_counts(context: Context, session: Session, *, now: datetime) -> Gate | None:
+    """Return what keeps videos from being read in full while their counts can be; None if nothing.
+
+    The counts have a bucket of their own, which lasts when the shared one is used up.
+    """
+    used_up = {gate.what: gate for gate in _used_up(context, session, now=now)}
+    if BATCH_STATS in used_up:
+        return None
+    return used_up.get(SHARED) or _shares_used(context, session, now=now).get("video.snapshot")
+
+
 def holdups(context: Context) -> list[Gate]:
     """Return everything that is held back now, for front doors."""
     now = context.clock()

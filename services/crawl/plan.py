@@ -11,6 +11,7 @@ from services.context import Context
 from services.crawl import demand as demands
 from services.crawl.cadence import Policy, words
 from services.crawl.demand import DAY, HOUR, Account, Demand
+from services.crawl.discovery import WHOLE_WALK_EVERY
 from services.youtube.quota import (
     BATCH_STATS,
     PURPOSES,
@@ -59,7 +60,7 @@ class Plan:
         waits_from: When something has to wait for quota first; None if nothing has to.
         unmet: Units of the day that the quota does not cover.
         stretch: All intervals times this number fit into the quota; 1 where they do as they are.
-            None: the quota is zero.
+            None: no number does, as without any quota.
     """
 
     start: datetime
@@ -108,7 +109,13 @@ def plan_assumed(
     start = reset_at(context.clock())
     hours = round((reset_at(start) - start) / HOUR)
     demand = demands.assumed(
-        policy, start, hours, channels=channels, videos=videos, uploads=uploads_per_day
+        policy,
+        start,
+        hours,
+        channels=channels,
+        videos=videos,
+        uploads=uploads_per_day,
+        feed_hints=context.settings.feed_hints,
     )
     return _plan(context, policy, demand, {}, channels, videos, uploads_per_day, units)
 
@@ -128,7 +135,8 @@ def plan_watched(
     with unit_of_work(context.sessions) as session:
         watched = planning.watched(session, now=now)
         uploads = watched.uploads_30_days / 30 if uploads_per_day is None else uploads_per_day
-        demand = demands.watched(session, policy, now, 24, uploads=uploads)
+        hints = context.settings.feed_hints
+        demand = demands.watched(session, policy, now, 24, uploads=uploads, feed_hints=hints)
         if key is not None:
             day = pacific_day(now)
             for row in booked_between(
@@ -178,6 +186,7 @@ def _refreshes(policy: Policy, channels: int, videos: int, uploads: float) -> tu
     steps = zip(policy.steps(), demands.by_step(policy, videos, uploads), strict=True)
     return (
         row("channels: uploads", channels, policy.discovery_every),
+        row("channels: uploads to the end", channels, WHOLE_WALK_EVERY),
         row("channels: counters", channels, policy.channel_every),
         *(
             row(
@@ -255,9 +264,10 @@ def _book(
 
 def _stretch(demand: Demand, limits: dict[Bucket, int]) -> float | None:
     """Return the number that all intervals times it fit the quota of a day."""
-    shared = demand.total(demands.DISCOVERY) + demand.total(demands.IN_FULL)
+    shared = demand.total(demands.DISCOVERY) + demand.total(demands.IN_FULL) - demand.fixed
     everything = shared + demand.total(demands.COUNTS)
-    if limits[SHARED] == 0:
+    room = limits[SHARED] - demand.fixed
+    if room <= 0:
         return None
-    both = everything / (limits[SHARED] + limits[BATCH_STATS])
-    return round(max(shared / limits[SHARED], both, 1.0), 2)
+    both = everything / (room + limits[BATCH_STATS])
+    return round(max(shared / room, both, 1.0), 2)

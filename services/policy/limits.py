@@ -61,6 +61,15 @@ def in_force(session: Session, settings: Settings, kind: str, *, now: datetime) 
     return Retention(kind, limit, TERMS, wanted, references)
 
 
+def of_facts(session: Session, *, now: datetime) -> Limit | None:
+    """Return the limit of titles and other facts; None where an approval lets all of them stay."""
+    found = rows.approvals_in_force(session, "statistics", now=now)
+    if any(row.channel_id is None for row in found):
+        return None
+    channels = tuple(sorted({row.channel_id for row in found if row.channel_id is not None}))
+    return Limit(now - TERMS, now - TERMS, channels)
+
+
 def _wanted(settings: Settings, kind: str) -> timedelta:
     days = {
         "video-statistics": settings.retention_video_statistics_days,

@@ -37,7 +37,7 @@ CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
 ORPHAN_AGE = timedelta(days=7)
 """An object that no row speaks of may be about to be: one that has lain so long is not."""
-PURGED = (*limits.KINDS, "orphans")
+PURGED = (*limits.KINDS, "facts", "orphans")
 MANIFEST = "manifest.json"
 
 
@@ -109,6 +109,9 @@ def purge(
         if kind == "orphans":
             _orphans(run, found)
             continue
+        if kind == "facts":
+            _facts(run, found)
+            continue
         with unit_of_work(context.sessions) as session:
             held = limits.in_force(session, context.settings, kind, now=context.clock())
         found.kept_days, found.approvals, found.note = held.kept.days, held.approvals, held.note
@@ -179,6 +182,41 @@ def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
             found.rows = rows.count_channel_snapshots(session, limit)
         return
     _in_batches(run, limit, found, rows.delete_channel_snapshots)
+
+
+def _facts(run: _Run, found: KindReport) -> None:
+    """Blank what the terms want refreshed and nobody can: facts of what is not shown any more."""
+    with unit_of_work(run.context.sessions) as session:
+        limit = limits.of_facts(session, now=run.context.clock())
+        found.kept_days = limits.TERMS.days
+        if limit is None:
+            found.note = "an approval of the scope statistics is in force"
+            return
+        if run.dry_run:
+            found.rows = rows.count_lasting_facts(session, limit)
+            return
+    _in_batches(run, limit, found, rows.blank_facts)
+    with unit_of_work(run.context.sessions) as session:
+        run.told(found, rows.blank_channels(session, limit))
+
+
+def forget_missed(context: Context) -> int:
+    """Forget which slots were missed where the counts of then are past their retention."""
+    kinds = {
+        "video.snapshot": "video-statistics",
+        "channel.discover": "video-statistics",
+        "channel.snapshot": "channel-statistics",
+    }
+    gone = 0
+    for work, kept_as in kinds.items():
+        deleted = BATCH
+        while deleted == BATCH:
+            with unit_of_work(context.sessions) as session:
+                now = context.clock()
+                held = limits.in_force(session, context.settings, kept_as, now=now)
+                deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
+            gone += deleted
+    return gone
 
 
 def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[..., int]) -> None:

@@ -120,6 +120,23 @@ def test_a_used_up_quota_and_a_paused_queue_are_named(context: Context, catalog:
         assert {reason for day in today for reason in day["reasons"]} == {"paused"}
 
 
+@pytest.mark.parametrize("scope", ["crawl", "everything"])
+def test_a_pause_that_was_lifted_is_the_reason_of_its_gap(
+    context: Context, catalog: Catalog, scope: str
+):
+    with offline_crawl(context, catalog) as crawl:
+        days(crawl, 2)
+        pauses.pause(crawl.context, scope)
+        days(crawl, 3)
+        assert set(report(crawl).reasons) == {"paused"}
+        pauses.resume(crawl.context, scope)
+        days(crawl, 2)
+        found = report(crawl)
+        assert set(found.reasons) == {"paused"}
+        assert found.share is not None
+        assert 0.5 < found.share < 1
+
+
 def test_a_failure_is_the_reason_until_it_is_over(context: Context, catalog: Catalog):
     with offline_crawl(context, catalog) as crawl:
         days(crawl, 1)

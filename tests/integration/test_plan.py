@@ -140,3 +140,28 @@ def charged(crawl: Crawl) -> dict[str, int]:
     for (_, bucket), n in crawl.charged().items():
         total[bucket] = total.get(bucket, 0) + n
     return total
+
+
+def test_walks_to_the_end_and_feeds_count(idle: Context):
+    size = {"channels": 200, "videos": 200 * 1_000, "uploads_per_day": 60}
+    found = uses(plan_assumed(idle, **size))["units", "discovery"]
+    # A look at each channel a day, a second page where there is news, 19 more of each once a month.
+    assert found == pytest.approx(200 + 200 * (1 - 2.718**-0.3) + 200 * 19 / 30, abs=3)
+    idle.settings = idle.settings.model_copy(update={"feed_hints": True})
+    hinted = uses(plan_assumed(idle, **size))["units", "discovery"]
+    # Two pages for each of the 60 uploads, one every three days without any.
+    assert hinted == pytest.approx(2 * 60 + 200 / 3 + 200 * 19 / 30, abs=5)
+
+
+def test_a_walk_to_the_end_is_foretold_when_its_month_is_over(context: Context):
+    catalog = synthetic_catalog(seed=4, epoch=NOW, channels=2, videos=300)
+    with offline_crawl(context, catalog) as crawl:
+        crawl.run()
+        crawl.turn(days=1)
+        before = uses(plan_watched(crawl.context, uploads_per_day=0))["units", "discovery"]
+        with context.engine.begin() as connection:
+            month_ago = "UPDATE channels SET walked_at = walked_at - interval '30 days'"
+            connection.execute(text(month_ago))
+        after = uses(plan_watched(crawl.context, uploads_per_day=0))["units", "discovery"]
+    pages = sum(-(-len(catalog.uploads(c, NOW)) // 50) for c in catalog.channels)
+    assert after - before == pages - 2

@@ -204,7 +204,7 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
         known = {r["video_id"]: r["thumbnail_sha256"] for page in pages for r in page}
         assert known[VIDEOS[0]] is None  # and not the later picture in its place
         back = thumbnails.record_thumbnails(session, [replace(old_row)], now=NOW)
-    assert back.revived == [old]
+    assert back.unspoken == {old}
 
 
 def test_objects_that_no_row_speaks_of_go_after_a_week(aged: Context):
@@ -234,3 +234,63 @@ def test_stale_facts_are_read_again_in_full(aged: Context):
 def test_an_unknown_kind_is_refused(aged: Context):
     with pytest.raises(UsageError, match="nothing is kept as"):
         retention.purge(aged, dry_run=True, kinds=["everything"])
+
+
+def forget_shown(aged: Context, *, since: datetime) -> None:
+    """The first video went, and its channel closed; what was known of both stays."""
+    with aged.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE videos SET title = 'a title', duration_s = 9, refreshed_at = :t, "
+                "gone_at = CASE video_id WHEN :v THEN CAST(:t AS timestamptz) END, "
+                "state = CASE video_id WHEN :v THEN 'gone' ELSE 'public' END"
+            ),
+            {"t": since, "v": VIDEOS[0]},
+        )
+        connection.execute(
+            text(
+                "UPDATE channels SET title = 'a name', handle = '@x', refreshed_at = :t, "
+                "state = CASE channel_id WHEN :c THEN 'closed' ELSE 'active' END"
+            ),
+            {"t": since, "c": CHANNELS[0]},
+        )
+
+
+def titles(aged: Context) -> tuple[list[str], list[str]]:
+    """The videos and channels that have a title."""
+    shown = "SELECT {0}_id FROM {0}s WHERE title IS NOT NULL ORDER BY 1"
+    found = [[only for (only,) in rows(aged, shown.format(k))] for k in ("video", "channel")]
+    return found[0], found[1]
+
+
+def test_facts_of_what_is_gone_go_when_nobody_can_read_them_anew(aged: Context):
+    forget_shown(aged, since=NOW - timedelta(days=29))
+    assert by_kind(retention.purge(aged, dry_run=False))["facts"].rows == 0
+    forget_shown(aged, since=NOW - timedelta(days=31))
+    assert by_kind(retention.purge(aged, dry_run=True))["facts"].rows == 2
+    assert by_kind(retention.purge(aged, dry_run=False))["facts"].rows == 2
+    assert titles(aged) == (VIDEOS[1:], CHANNELS[1:])
+    assert rows(aged, "SELECT count(*) FROM channels WHERE handle = '@x'") == [(2,)]
+
+
+def test_an_approval_lets_the_facts_of_what_is_gone_stay(aged: Context):
+    forget_shown(aged, since=NOW - timedelta(days=31))
+    approvals.add(aged, "letter 12", scope="statistics", channel_id=CHANNELS[0])
+    assert by_kind(retention.purge(aged, dry_run=False))["facts"].rows == 0
+    assert approvals.revoke(aged, "letter 12") == 1
+    approvals.add(aged, "letter 13", scope="statistics")
+    assert by_kind(retention.purge(aged, dry_run=False))["facts"].rows == 0
+    assert titles(aged) == (VIDEOS, CHANNELS)
+
+
+def test_what_was_missed_is_forgotten_with_the_counts_of_then(aged: Context):
+    missed = text(
+        "INSERT INTO missed_slots (kind, entity_id, first_slot, channel_id, last_slot, "
+        "interval_s, reason, noted_at) VALUES ('video.snapshot', :v, :t, :c, :t, 60, 'x', :t)"
+    )
+    with aged.engine.begin() as connection:
+        for days in (5, 29, 31, 300):
+            values = {"v": VIDEOS[0], "c": CHANNELS[0], "t": NOW - timedelta(days=days)}
+            connection.execute(missed, values)
+    assert retention.forget_missed(aged) == 2
+    assert left(aged, "missed_slots") == 2

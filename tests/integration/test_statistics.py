@@ -6,6 +6,8 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import text
 
+from db.queries import work
+from db.session import unit_of_work
 from services.context import Context
 from services.emulator.catalog import Catalog
 from services.emulator.quota import Quotas
@@ -165,3 +167,36 @@ def test_each_snapshot_carries_the_moment_its_own_call_was_answered(
     # The second time all are due at once: 120 videos are three calls.
     newest = "SELECT count(*) FROM video_snapshots GROUP BY captured_at ORDER BY captured_at DESC"
     assert rows(context, f"{newest} LIMIT 3") == [(20,), (50,), (50,)]
+
+
+def test_what_was_never_read_is_put_off_when_only_counts_can_be_paid(
+    context: Context, catalog: Catalog
+):
+    with offline_crawl(context, catalog) as crawl:
+        crawl.run()
+        with crawl.context.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "UPDATE videos SET refreshed_at = NULL "
+                    "WHERE video_id IN (SELECT video_id FROM videos ORDER BY 1 LIMIT 70)"
+                )
+            )
+        crawl.turn(hours=2)
+        start = by_account(context)
+        used_up = {"youtube_daily_units": sum(n for (b, _), n in start.items() if b == "units")}
+        crawl.context.settings = crawl.context.settings.model_copy(update=used_up)
+        with unit_of_work(context.sessions) as session:
+            kinds = ["video.snapshot"]
+            work.make_due(session, kinds=kinds, channel_ids=None, now=crawl.clock())
+        before = len(crawl.queue.sent)
+        crawl.settle()
+        waiting = rows(
+            context,
+            "SELECT error_reason, count(*), min(ready_at) FROM work_items "
+            "WHERE kind = 'video.snapshot' AND slot <= :now GROUP BY 1",
+            now=crawl.clock(),
+        )
+        # Until midnight in Los Angeles.
+        assert waiting == [("quotaExceeded", 70, datetime(2026, 7, 16, 7, tzinfo=UTC))]
+        assert [name for name, _ in crawl.queue.sent[before:]].count("crawl.snapshot_videos") == 1
+    assert by_account(context) == start | {("batchGetStats", "statistics"): 1}
