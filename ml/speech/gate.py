@@ -8,6 +8,7 @@ synthesised music, noise, tones and silence.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -15,9 +16,21 @@ import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray
 from ml.speech.frontend import BANDS, FRAMES_PER_SECOND, AnyFeatures, Features, features
-from ml.speech.nonspeech import KINDS, synthesised
+from ml.speech.nonspeech import synthesised
 
-SOUNDS_A_KIND = 25
+SOUNDS = {
+    "silence": 8,
+    "noise": 24,
+    "wavering noise": 24,
+    "clicks": 24,
+    "tone": 48,
+    "music": 72,
+}
+"""How many of each kind; the more a kind resembles speech, the more."""
+SOUNDS_SEED = 77
+DEPTH = np.log(10 ** (60 / 10))
+"""What is 60 dB below a clip's loudest counts as that: digital silence is no deeper than a quiet
+room."""
 RIDGE = 1e-2
 STEPS = 60
 SILENT = np.log(1e-7)
@@ -43,13 +56,10 @@ class SpeechGate:
     weights: FloatArray
 
     @classmethod
-    def fit(cls, speech: Sequence[AnyFeatures], *, seed: int) -> Self:
+    def fit(cls, speech: Sequence[AnyFeatures]) -> Self:
         """Learn from speech clips, each (frames, COLUMNS), and drawn sounds without speech."""
-        generator = np.random.default_rng([seed, 77])
-        sounds = [
-            features(synthesised(kind, generator)) for kind in KINDS for _ in range(SOUNDS_A_KIND)
-        ]
-        statistics = np.stack([_statistics(np.asarray(c, np.float32)) for c in [*speech, *sounds]])
+        spoken_statistics = [_statistics(np.asarray(clip, np.float32)) for clip in speech]
+        statistics = np.concatenate([spoken_statistics, _sounds()])
         spoken = np.arange(len(statistics)) < len(speech)
         centre, scale = statistics.mean(axis=0), statistics.std(axis=0) + 1e-6
         columns = _columns(statistics, centre, scale)
@@ -78,9 +88,23 @@ class SpeechGate:
         return cls(tensors["gate.centre"], tensors["gate.scale"], tensors["gate.weights"])
 
 
+@lru_cache(maxsize=1)
+def _sounds() -> FloatArray:
+    """Statistics of the sounds without speech; the same for every gate, so drawn once."""
+    generator = np.random.default_rng(SOUNDS_SEED)
+    return np.stack(
+        [
+            _statistics(features(synthesised(kind, generator)))
+            for kind, count in SOUNDS.items()
+            for _ in range(count)
+        ]
+    )
+
+
 def _statistics(clip: Features) -> FloatArray:
     """Summarise a clip: (S,)."""
-    bands, voicing = clip[:, :BANDS], clip[:, BANDS]
+    voicing = clip[:, BANDS]
+    bands = np.maximum(clip[:, :BANDS], clip[:, :BANDS].max() - DEPTH)
     level = bands.mean(axis=1)
     shape = bands - level[:, None]
     slow = _smoothed(level, 20)

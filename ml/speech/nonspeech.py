@@ -11,7 +11,7 @@ import numpy as np
 from ml.speech.augmentation import coloured_noise
 from ml.speech.codecs import SAMPLE_RATE, Waveform
 
-SECONDS = 4.0
+SECONDS = 3.0
 HALF = 0.5
 BEEPING = 0.4
 

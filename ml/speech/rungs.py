@@ -108,7 +108,7 @@ class NetworkRung:
             preprocessing=asdict(FrontEnd()),
             device=trainer.device.description,
         )
-        gate = _gate(clips, seed)
+        gate = _gate(clips)
         return cls(card, config, networks, temperature, gate)
 
     def predict(self, waveforms: Sequence[Waveform]) -> SpeechPredictions:
@@ -279,11 +279,9 @@ class _Trainer:
         return self._checkpoint / f"{name}.safetensors"
 
 
-def _gate(clips: Mapping[str, Sequence[npt.NDArray[np.float16]]], seed: int) -> SpeechGate:
+def _gate(clips: Mapping[str, Sequence[npt.NDArray[np.float16]]]) -> SpeechGate:
     """Fit the gate on an even share of the clips, over all variants in turn."""
     variants = list(clips.values())
     count = len(variants[0])
     chosen = np.unique(np.linspace(0, count - 1, min(count, GATE_CLIPS)).astype(int))
-    return SpeechGate.fit(
-        [variants[turn % len(variants)][row] for turn, row in enumerate(chosen)], seed=seed
-    )
+    return SpeechGate.fit([variants[turn % len(variants)][row] for turn, row in enumerate(chosen)])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.speech.frontend import features
 from ml.speech.manifest import Clip, Manifest
 from ml.speech.sampling import SamplingConfig
 from ml.speech.training import SpeechConfig
@@ -13,7 +12,7 @@ from ml.speech.windows import WindowConfig
 
 RATE = 16_000
 TINY = SpeechConfig(
-    epochs=3,
+    epochs=2,
     batch_size=16,
     learning_rate=5e-3,
     windows=WindowConfig(seconds=1.0, hop_seconds=0.5),
@@ -92,7 +91,3 @@ def write_wav(path: Path, sound: np.ndarray) -> None:
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
-
-
-def known(language: str, seed: int = 0) -> np.ndarray:
-    return features(spoken(language, np.random.default_rng(seed)))
