@@ -1,7 +1,8 @@
 """Where there is speech: Silero's network over frames of 32 ms, and the regions it makes.
 
 The weights are those of the wheel ``silero-vad`` (MIT). They are run by onnxruntime directly: the
-package itself imports torch, which a process that only cuts does not need.
+package itself imports torch, which a process that only cuts does not need. Nor is onnxruntime
+loaded before the first detector is made.
 """
 
 from collections.abc import Iterable
@@ -9,12 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
 from ml.audio.arrays import ProbabilityArray, SampleArray
 from ml.errors import LearningError
+from ml.runtime.onnx import one_thread_session
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 FRAME = 512
 """Samples a frame at 16 kHz: 32 ms."""
@@ -147,13 +152,8 @@ def speech_regions(
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.inter_op_num_threads = options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # it warns of initializers that the exporter left over
-    return onnxruntime.InferenceSession(
-        _weights(), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+def _session() -> "onnxruntime.InferenceSession":
+    return one_thread_session(_weights())
 
 
 def _weights() -> Path:
