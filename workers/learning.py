@@ -1,27 +1,26 @@
 """Tasks of the learning queue. Torch is imported when the first of them runs, not before."""
 
-import importlib
 import uuid
 
 from services import jobs
+from services.learning.tasks import work_of
 from workers.app import context
 from workers.base import task
 
 
-def _run(job_id: str, token: str, module: str) -> str:
-    work = importlib.import_module(f"services.learning.{module}").work
-    return jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), work)
+def _run(job_id: str, token: str, step: str) -> str:
+    return jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), work_of(step))
 
 
 @task("learning.train")
 def train(job_id: str, token: str) -> str:
-    """Freeze a dataset and train the ladder on it."""
+    """Freeze a dataset and train every rung on it."""
     return _run(job_id, token, "training")
 
 
 @task("learning.score")
 def score(job_id: str, token: str) -> str:
-    """Score every video with the newest models."""
+    """Score everything with the newest models."""
     return _run(job_id, token, "scoring")
 
 

@@ -30,11 +30,11 @@ def newest_dataset(session: Session) -> Dataset | None:
 
 
 def datasets(session: Session, *, prefix: str = "") -> list[Dataset]:
-    """Return the datasets whose id begins with ``prefix``, the newest first."""
+    """Return the datasets of views whose id begins with ``prefix``, the newest first."""
     return list(
         session.scalars(
             select(Dataset)
-            .where(Dataset.dataset_id.startswith(prefix, autoescape=True))
+            .where(Dataset.task == "views", Dataset.dataset_id.startswith(prefix, autoescape=True))
             .order_by(Dataset.as_of.desc(), Dataset.dataset_id)
         )
     )
@@ -185,8 +185,12 @@ def add_evaluation(
     return row.evaluation_id
 
 
-def newest_evaluation(session: Session) -> Evaluation | None:
-    """Return the newest comparison, or None."""
+def newest_evaluation(session: Session, *, task: str = "views") -> Evaluation | None:
+    """Return the newest comparison of a task, or None."""
     return session.scalars(
-        select(Evaluation).order_by(Evaluation.evaluation_id.desc()).limit(1)
+        select(Evaluation)
+        .join(Dataset, Dataset.dataset_id == Evaluation.dataset_id)
+        .where(Dataset.task == task)
+        .order_by(Evaluation.evaluation_id.desc())
+        .limit(1)
     ).one_or_none()

@@ -4,7 +4,7 @@ from importlib import resources
 
 CURRENT = {
     "scored_videos": 1,
-    "model_comparison": 1,
+    "model_comparison": 2,
     "completeness_gaps": 2,
     "completeness": 1,
     "thumbnail_changes": 1,

@@ -143,9 +143,9 @@ def evaluate_scored(scored: Scored, *, resamples: int = 1000, seed: int = 0) -> 
     if len(set(scored.labels.tolist())) < len(LANGUAGES):
         raise LearningError("the test clips are all in one language", reason="oneLanguage")
     right = (scored.p_zh > HALF) == (scored.labels == 1)
-    importance = _source_weights(scored)
+    importance = source_weights(scored)
     interval = cluster_bootstrap(
-        {"accuracy": lambda weights: _balanced(weights, importance, right, scored.labels)},
+        {"accuracy": lambda weights: balanced_accuracy(weights, importance, right, scored.labels)},
         scored.speakers,
         resamples=resamples,
         seed=seed,
@@ -248,7 +248,7 @@ def spread(values: Mapping[int, float]) -> dict[str, float]:
     }
 
 
-def _source_weights(scored: Scored) -> FloatArray:
+def source_weights(scored: Scored) -> FloatArray:
     """Let each source weigh the same within its language, and each language the same."""
     cells = [f"{s}\0{y}" for s, y in zip(scored.sources, scored.labels, strict=True)]
     names, index, counts = np.unique(cells, return_inverse=True, return_counts=True)
@@ -257,9 +257,20 @@ def _source_weights(scored: Scored) -> FloatArray:
     return weights
 
 
-def _balanced(
+def balanced_accuracy(
     weights: FloatArray, importance: FloatArray, right: BoolArray, labels: IntArray
 ) -> FloatArray:
+    """Return the mean over languages of the share told right, for resamples at once.
+
+    Args:
+        weights: How often each row was drawn, shape (N,) or (B, N).
+        importance: Of each row, from :func:`source_weights`.
+        right: Whether it was told right, shape (N,).
+        labels: Index into ``LANGUAGES``, shape (N,).
+
+    Returns:
+        Shape () or (B,); NaN where a language was not drawn.
+    """
     recalls = []
     for label in range(len(LANGUAGES)):
         share = weights * importance * (labels == label)

@@ -4,6 +4,7 @@ The result of each step is kept with the job as it ends. A job whose worker died
 retried after a failure, goes on with the step it was at.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.context import Context
@@ -26,7 +27,14 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: A step cannot be done; the steps before it stay done.
     """
-    for name, step in STEPS:
+    return follow(context, job, STEPS)
+
+
+def follow(
+    context: Context, job: JobHandle, steps: Sequence[tuple[str, JobWork]]
+) -> dict[str, Any]:
+    """Do the steps of a job that are not done yet, one after the other; return all results."""
+    for name, step in steps:
         if name not in job.steps:
             job.end_step(name, step(context, job))
     return dict(job.steps)

@@ -46,9 +46,8 @@ def fire_now(session: Session, schedule: Schedule, *, now: datetime) -> str:
         )
     params = requests.job_params(session, schedule)
     if params is None:
-        raise UsageError(
-            f"{schedule.name} has no channel to work on", hint="`tubegrader crawl @handle` adds one"
-        )
+        _, lacks, hint = requests.nothing(schedule)
+        raise UsageError(f"{schedule.name} has {lacks}", hint=hint)
     if not rows.take_slot(
         session, schedule.schedule_id, now, now=now, outcome="fired", reason="by hand"
     ):
@@ -95,7 +94,7 @@ def _decide(
         reason = "stillRunning"
     else:
         params = requests.job_params(session, schedule)
-        reason = "noChannels" if params is None else None
+        reason = requests.nothing(schedule)[0] if params is None else None
     taken = rows.take_slot(
         session,
         schedule.schedule_id,

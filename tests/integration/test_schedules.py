@@ -54,11 +54,12 @@ def test_retraining_and_upkeep_are_there_from_the_start_and_stay_removed(context
     listed = {s.name: (s.kind, s.cron, s.time_zone) for s in schedules.listed(context)}
     assert listed == {
         "nightly-retraining": ("retrain", "30 3 * * *", "UTC"),
+        "nightly-speech": ("retrain", "30 4 * * *", "UTC"),
         "weekly-upkeep": ("upkeep", "15 4 * * SUN", "UTC"),
     }
     assert schedules.remove(context, ["nightly-retraining"]) == ["nightly-retraining"]
     fire_due(context)
-    assert [s.name for s in schedules.listed(context)] == ["weekly-upkeep"]
+    assert [s.name for s in schedules.listed(context)] == ["nightly-speech", "weekly-upkeep"]
     with pytest.raises(UsageError, match="no schedule nightly-retraining"):
         schedules.remove(context, ["nightly-retraining"])
 

@@ -1,0 +1,163 @@
+"""What speech models learn from, what they have yet to score, and what they said."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+SOURCE_TAG = "source:"
+"""A channel with the tag ``source:NAME`` belongs to the source NAME; another is one by itself."""
+
+
+@dataclass(frozen=True)
+class UnscoredSegment:
+    """A segment that lacks a score of a model, with whose voice and recording it is."""
+
+    segment_id: int
+    clip_id: int
+    flac_sha256: str
+    channel_id: str
+    audio_sha256: str
+
+
+@dataclass(frozen=True)
+class ScoredSegment:
+    """What a model said of a segment."""
+
+    model_version_id: int
+    segment_id: int
+    clip_id: int
+    p_en: float
+    p_zh: float
+    language: str
+
+
+def has_clips(session: Session) -> bool:
+    """Tell whether any audio was ever collected."""
+    return bool(session.execute(text("SELECT EXISTS (SELECT FROM audio_clips)")).scalar_one())
+
+
+def unlearnable(session: Session) -> dict[str, int]:
+    """Count the segments of current clips that nobody can learn from, by reason.
+
+    Returns:
+        ``purged`` (the sound was removed) and ``noLabel`` (nothing claims a language), where there
+        are any.
+    """
+    rows = session.execute(
+        text(
+            """
+            SELECT CASE WHEN a.purged_at IS NOT NULL THEN 'purged' ELSE 'noLabel' END AS reason,
+                count(*) AS n
+            FROM audio_clips a
+            JOIN speech_segments s
+                ON s.clip_id = a.clip_id AND s.cutting_version = a.cutting_version
+            WHERE a.is_current AND (a.purged_at IS NOT NULL OR NOT EXISTS (
+                SELECT FROM language_labels_in_force l WHERE l.video_id = a.video_id
+            ))
+            GROUP BY 1
+            """
+        )
+    )
+    return {row.reason: row.n for row in rows}
+
+
+def source_groups(session: Session) -> dict[str, str]:
+    """Return the source that a channel was given by its tag, by channel."""
+    rows = session.execute(
+        text(
+            "SELECT channel_id, min(substr(tag, :skip)) AS name FROM channel_tags "
+            "WHERE starts_with(tag, :prefix) GROUP BY 1"
+        ),
+        {"prefix": SOURCE_TAG, "skip": len(SOURCE_TAG) + 1},
+    )
+    return {row.channel_id: row.name for row in rows}
+
+
+_LACKS = """
+    EXISTS (
+        SELECT FROM unnest(CAST(:models AS bigint[])) AS asked (model) WHERE NOT EXISTS (
+            SELECT FROM language_scores d
+            WHERE d.model_version_id = asked.model AND {same}
+        )
+    )
+"""
+_SEGMENT_LACKS = _LACKS.format(same="d.segment_id = s.segment_id")
+_CLIPS = f"""
+    FROM audio_clips a
+    WHERE a.is_current AND a.purged_at IS NULL AND (
+        {_LACKS.format(same="d.clip_id = a.clip_id AND d.segment_id IS NULL")}
+        OR EXISTS (
+            SELECT FROM speech_segments s
+            WHERE s.clip_id = a.clip_id AND s.cutting_version = a.cutting_version
+              AND {_SEGMENT_LACKS}
+        )
+    )
+"""
+
+
+def count_clips_to_score(session: Session, *, model_version_ids: Collection[int]) -> int:
+    """Count the current clips that lack a score, of themselves or a segment, of a model."""
+    statement = text(f"SELECT count(*) {_CLIPS}")
+    return int(session.execute(statement, {"models": list(model_version_ids)}).scalar_one())
+
+
+def clips_to_score(
+    session: Session, *, model_version_ids: Collection[int], after: int, limit: int
+) -> list[int]:
+    """Return the next clips that lack a score of one of the models, by id."""
+    statement = text(f"SELECT a.clip_id {_CLIPS} AND a.clip_id > :after ORDER BY 1 LIMIT :limit")
+    values = {"models": list(model_version_ids), "after": after, "limit": limit}
+    return list(session.scalars(statement, values))
+
+
+def segments_to_score(
+    session: Session, clip_ids: Collection[int], *, model_version_ids: Collection[int]
+) -> list[UnscoredSegment]:
+    """Return the segments of clips that lack a score of one of the models, clip by clip."""
+    rows = session.execute(
+        text(
+            f"""
+            SELECT s.segment_id, a.clip_id, s.flac_sha256, v.channel_id, a.audio_sha256
+            FROM audio_clips a
+            JOIN videos v USING (video_id)
+            JOIN speech_segments s
+                ON s.clip_id = a.clip_id AND s.cutting_version = a.cutting_version
+            WHERE a.clip_id = ANY(:clips) AND {_SEGMENT_LACKS}
+            ORDER BY a.clip_id, s.segment_id
+            """
+        ),
+        {"clips": list(clip_ids), "models": list(model_version_ids)},
+    )
+    return [UnscoredSegment(*row) for row in rows]
+
+
+def scored_segments(
+    session: Session, segment_ids: Sequence[int], *, model_version_ids: Collection[int]
+) -> list[ScoredSegment]:
+    """Return what models said of segments."""
+    rows = session.execute(
+        text(
+            "SELECT model_version_id, segment_id, clip_id, p_en, p_zh, language "
+            "FROM language_scores "
+            "WHERE segment_id = ANY(:segments) AND model_version_id = ANY(:models)"
+        ),
+        {"segments": list(segment_ids), "models": list(model_version_ids)},
+    )
+    return [ScoredSegment(*row) for row in rows]
+
+
+def clip_languages(
+    session: Session, clip_ids: Collection[int], *, model_version_ids: Collection[int]
+) -> list[tuple[int, int, str]]:
+    """Return (model_version_id, clip_id, language) of what models said of clips as a whole."""
+    rows = session.execute(
+        text(
+            "SELECT model_version_id, clip_id, language FROM language_scores "
+            "WHERE segment_id IS NULL AND clip_id = ANY(:clips) "
+            "AND model_version_id = ANY(:models)"
+        ),
+        {"clips": list(clip_ids), "models": list(model_version_ids)},
+    )
+    return [(model, clip, language) for model, clip, language in rows]

@@ -1,0 +1,288 @@
+"""Comparison: what the newest models said of speech that they never heard, against its labels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from db.models import ModelVersion
+from db.queries import learning, speech_learning
+from db.queries.speech_learning import ScoredSegment
+from db.session import unit_of_work
+from ml.arrays import BoolArray, FloatArray
+from ml.bootstrap import Interval, Metric, cluster_bootstrap
+from ml.errors import LearningError
+from ml.speech.evaluation import (
+    Scored,
+    SpeechEvaluation,
+    balanced_accuracy,
+    calibration_error,
+    equal_error_rate,
+    evaluate_scored,
+    source_weights,
+)
+from ml.speech.manifest import LANGUAGES
+from ml.speech.registry import REFERENCE
+from ml.speech.rung import UNKNOWN
+from services.context import Context
+from services.errors import PermanentError
+from services.jobs import JobHandle
+from services.learning.speech import dataset
+from services.learning.speech.results import judges, newest_models_and_evaluation
+
+RESAMPLES = 1000
+_HALF = 0.5
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a comparison job: judge the newest models' scores of their own dataset.
+
+    No training heard the source, the speaker or the recording of what it is judged by (see
+    :mod:`services.learning.speech.models`).
+
+    Returns:
+        The evaluation's id and its sentence; ``is_new`` is False when the same models were
+        compared before.
+
+    Raises:
+        PermanentError: There is no model, or segments of the dataset have no score.
+    """
+    models, newest = newest_models_and_evaluation(context)
+    if not models:
+        raise PermanentError(
+            "there is no speech model to compare",
+            reason="noModel",
+            hint="`tubegrader train speech` first",
+        )
+    if newest is not None and judges(newest, models):
+        return {
+            "evaluation_id": newest.evaluation_id,
+            "sentence": newest.sentence,
+            "is_new": False,
+        }
+    job.progress(0, 0, "resampling speakers")
+    rows = dataset.fetch(context, models[0].dataset_id).rows
+    try:
+        detail = _detail(context, models, rows, job)
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+    ids = {model.rung: model.model_version_id for model in models}
+    job.check()
+    with unit_of_work(context.sessions) as session:
+        evaluation_id = learning.add_evaluation(
+            session,
+            dataset_id=models[0].dataset_id,
+            job_id=job.job_id,
+            created_at=context.clock(),
+            n_videos=rows.num_rows,
+            n_channels=detail["n_speakers"],
+            sentence=detail["sentence"],
+            detail=detail | {"model_version_ids": ids},
+            metrics=_metric_rows(detail, ids),
+        )
+    return {"evaluation_id": evaluation_id, "sentence": detail["sentence"], "is_new": True}
+
+
+def _detail(
+    context: Context, models: Sequence[ModelVersion], rows: pa.Table, job: JobHandle
+) -> dict[str, Any]:
+    scored, said = _scored(context, models, rows)
+    found: dict[str, dict[str, Any]] = {}
+    for model in models:
+        job.check()
+        evaluation = evaluate_scored(scored[model.rung], resamples=RESAMPLES, seed=model.seed)
+        found[model.rung] = (
+            evaluation.as_json()
+            | _with_intervals(scored[model.rung], evaluation, seed=model.seed)
+            | {
+                "calibration_by_source": _calibration(scored[model.rung]),
+                "unknown": np.mean([name == UNKNOWN for name in said[model.rung]]).item(),
+            }
+        )
+    _add_votes(context, models, rows, found)
+    return {
+        "task": "speech",
+        "n_segments": rows.num_rows,
+        "n_speakers": len(set(rows["speaker"].to_pylist())),
+        "n_sources": len(set(rows["source"].to_pylist())),
+        "rungs": found,
+        "beyond_reference": _differences(scored, seed=models[0].seed),
+        "sentence": _sentence(found),
+    }
+
+
+def _scored(
+    context: Context, models: Sequence[ModelVersion], rows: pa.Table
+) -> tuple[dict[str, Scored], dict[str, list[str]]]:
+    """Return the scores of the dataset's rows by rung, and the language that was decided on."""
+    ids = [model.model_version_id for model in models]
+    segments = rows["segment_id"].to_pylist()
+    with unit_of_work(context.sessions) as session:
+        known = {
+            (score.model_version_id, score.segment_id): score
+            for score in speech_learning.scored_segments(session, segments, model_version_ids=ids)
+        }
+    missing = [s for s in segments for model in ids if (model, s) not in known]
+    if missing:
+        raise PermanentError(
+            f"{len(set(missing))} segments of the dataset have no score of the newest models",
+            reason="notScored",
+            hint="`tubegrader score speech`; if their sound was removed meanwhile, "
+            "`tubegrader train speech` first",
+        )
+    scored, said = {}, {}
+    for model in models:
+        own = [known[model.model_version_id, segment] for segment in segments]
+        scored[model.rung] = _as_scored(rows, own)
+        said[model.rung] = [score.language for score in own]
+    return scored, said
+
+
+def _as_scored(rows: pa.Table, scores: Sequence[ScoredSegment]) -> Scored:
+    labels = np.array([LANGUAGES.index(name) for name in rows["language"].to_pylist()])
+    english, chinese = np.array([(s.p_en, s.p_zh) for s in scores], dtype=np.float64).T
+    spoken = english + chinese
+    return Scored(
+        clip_ids=[str(segment) for segment in rows["segment_id"].to_pylist()],
+        labels=labels,
+        # Given that it is one of the two; nothing told at all counts as half and half.
+        p_zh=np.divide(chinese, spoken, out=np.full(len(spoken), _HALF), where=spoken > 0),
+        speakers=rows["speaker"].to_pylist(),
+        sources=rows["source"].to_pylist(),
+        codecs=rows["codec"].to_pylist(),
+        seconds=rows["seconds"].to_numpy(),
+        snr=np.array([np.nan if v is None else v for v in rows["snr_db"].to_pylist()]),
+    )
+
+
+def _with_intervals(
+    scored: Scored, evaluation: SpeechEvaluation, *, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """Return the figures that have an interval by speaker besides the balanced accuracy."""
+    importance, chinese = source_weights(scored), scored.labels == 1
+
+    def error_rate(weights: FloatArray) -> FloatArray:
+        drawn = np.atleast_2d(weights * importance)
+        both = [row @ chinese > 0 and row @ ~chinese > 0 for row in drawn]
+        rates = [
+            equal_error_rate(chinese, scored.p_zh, row) if known else np.nan
+            for row, known in zip(drawn, both, strict=True)
+        ]
+        return np.asarray(rates if weights.ndim > 1 else rates[0])
+
+    interval = cluster_bootstrap(
+        {"equal_error_rate": error_rate}, scored.speakers, resamples=RESAMPLES, seed=seed
+    )["equal_error_rate"]
+    return {
+        "equal_error_rate": Interval(
+            evaluation.equal_error_rate, interval.low, interval.high
+        ).as_json()
+    }
+
+
+def _calibration(scored: Scored) -> list[dict[str, Any]]:
+    """Return how sure and how right a model is of each source, the least right first."""
+    right = (scored.p_zh > _HALF) == (scored.labels == 1)
+    confidence = np.maximum(scored.p_zh, 1 - scored.p_zh)
+    sources = np.asarray(scored.sources)
+    found = []
+    for source in sorted(set(scored.sources)):
+        rows = sources == source
+        found.append(
+            {
+                "source": source,
+                "n": int(rows.sum()),
+                "accuracy": float(right[rows].mean()),
+                "confidence": float(confidence[rows].mean()),
+                "ece": calibration_error(right[rows], confidence[rows]),
+            }
+        )
+    return sorted(found, key=lambda line: (line["accuracy"], line["source"]))
+
+
+def _differences(scored: Mapping[str, Scored], *, seed: int) -> dict[str, Any]:
+    """Return how much better than the reference each other rung is, segment by segment."""
+    if REFERENCE not in scored:
+        return {}
+    reference = scored[REFERENCE]
+    importance, labels = source_weights(reference), reference.labels
+    right = {rung: (own.p_zh > _HALF) == (labels == 1) for rung, own in scored.items()}
+
+    def beyond(own: BoolArray) -> Metric:
+        return lambda weights: (
+            balanced_accuracy(weights, importance, own, labels)
+            - balanced_accuracy(weights, importance, right[REFERENCE], labels)
+        )
+
+    intervals = cluster_bootstrap(
+        {rung: beyond(own) for rung, own in right.items() if rung != REFERENCE},
+        reference.speakers,
+        resamples=RESAMPLES,
+        seed=seed,
+    )
+    return {rung: interval.as_json() for rung, interval in intervals.items()}
+
+
+def _add_votes(
+    context: Context,
+    models: Sequence[ModelVersion],
+    rows: pa.Table,
+    found: Mapping[str, dict[str, Any]],
+) -> None:
+    """Add how the votes of whole clips fare: right, wrong and unknown by language."""
+    label_of = dict(zip(rows["clip_id"].to_pylist(), rows["language"].to_pylist(), strict=True))
+    ids = {model.model_version_id: model.rung for model in models}
+    counts = {
+        rung: {label: dict.fromkeys((*LANGUAGES, UNKNOWN), 0) for label in LANGUAGES}
+        for rung in ids.values()
+    }
+    with unit_of_work(context.sessions) as session:
+        for model, clip, language in speech_learning.clip_languages(
+            session, list(label_of), model_version_ids=list(ids)
+        ):
+            counts[ids[model]][label_of[clip]][language] += 1
+    for rung, votes in counts.items():
+        found[rung]["clips"] = votes
+
+
+def _sentence(found: Mapping[str, dict[str, Any]]) -> str:
+    """Say in one sentence how good the best model is, its worst source first."""
+    best = max(found, key=lambda rung: found[rung]["balanced_accuracy"]["value"])
+    worst = found[best]["worst_source"]
+    accuracy = found[best]["balanced_accuracy"]
+    between = "" if accuracy["low"] is None else f" [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
+    sentence = (
+        f"Of the source told worst, {worst['name']}, {best} tells {worst['accuracy']:.0%} right; "
+        f"over all speakers and sources that it never heard its balanced accuracy is "
+        f"{accuracy['value']:.3f}{between}"
+    )
+    if best == REFERENCE or REFERENCE not in found:
+        return f"{sentence}."
+    return f"{sentence}, that of {REFERENCE} {found[REFERENCE]['balanced_accuracy']['value']:.3f}."
+
+
+def _metric_rows(detail: dict[str, Any], ids: dict[str, int]) -> list[dict[str, Any]]:
+    rows = [
+        _metric_row(rung, metric, "", ids[rung], values[metric])
+        for rung, values in detail["rungs"].items()
+        for metric in ("balanced_accuracy", "equal_error_rate")
+    ]
+    rows += [
+        _metric_row(rung, "delta_balanced_accuracy", REFERENCE, ids[rung], interval)
+        for rung, interval in detail["beyond_reference"].items()
+    ]
+    # A figure without an interval has no row; it is in the detail.
+    return [row for row in rows if None not in (row["value"], row["low"], row["high"])]
+
+
+def _metric_row(
+    rung: str, metric: str, baseline: str, model_version_id: int, interval: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "rung": rung,
+        "metric": metric,
+        "baseline": baseline,
+        "model_version_id": model_version_id,
+        **interval,
+    }

@@ -1,0 +1,157 @@
+"""A rung as it is kept: trained on everything, and once more without each fold of sources.
+
+What is scored goes to the training that never heard its source, speaker or recording; what none
+of them heard goes to the one that learned from everything. So every score in the database is of
+something unheard, and a comparison needs no other ones.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.errors import LearningError
+from ml.speech.frontend import AnyFeatures
+from ml.speech.manifest import Manifest
+from ml.speech.registry import load_speech_rung
+from ml.speech.rung import SpeechPredictions, SpeechRung
+from services.errors import PermanentError
+from services.learning.files import get_folder, put_folder
+from services.learning.speech.folds import Fold
+from services.storage import ObjectStore
+
+FULL = "full"
+HEARD = "heard.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a segment comes from, as the manifest tells it."""
+
+    source: str
+    speaker: str
+    recording: str
+
+
+@dataclass(frozen=True)
+class SpeechModel:
+    """One rung's trainings.
+
+    Attributes:
+        full: Learned from every clip.
+        without: Each learned from every clip but those of its fold.
+        fold_of: In which fold a recording, speaker or source is: ``recording:…``, ``speaker:…``,
+            ``source:…``.
+    """
+
+    full: SpeechRung
+    without: Sequence[SpeechRung]
+    fold_of: Mapping[str, int]
+
+    def predict(self, clips: Sequence[AnyFeatures], origins: Sequence[Origin]) -> SpeechPredictions:
+        """Score clips, each (frames, COLUMNS), by the training that never heard where it is from.
+
+        The embeddings are of different trainings and so are not to be compared with each other.
+        """
+        folds = np.array([self.fold(origin) for origin in origins], dtype=np.int64)
+        probabilities, speech = np.zeros((len(clips), 2)), np.zeros(len(clips))
+        for fold in np.unique(folds).tolist():
+            rows = np.flatnonzero(folds == fold)
+            model = self.full if fold < 0 else self.without[fold]
+            found = model.predict_features([clips[row] for row in rows.tolist()])
+            probabilities[rows], speech[rows] = found.probabilities, found.speech
+        return SpeechPredictions(probabilities, speech, np.zeros((len(clips), 0)))
+
+    def fold(self, origin: Origin) -> int:
+        """Return the fold that an origin is in; -1 where no training heard it."""
+        for key in (
+            f"recording:{origin.recording}",
+            f"speaker:{origin.speaker}",
+            f"source:{origin.source}",
+        ):
+            if key in self.fold_of:
+                return self.fold_of[key]
+        return -1
+
+
+def folds_by_origin(folds: Sequence[Fold]) -> dict[str, int]:
+    """Return the fold of each recording, speaker and source."""
+    found: dict[str, int] = {}
+    for number, fold in enumerate(folds):
+        for clip in fold.unheard:
+            for key in (
+                f"recording:{clip.recording}",
+                f"speaker:{clip.speaker}",
+                f"source:{clip.source}",
+            ):
+                found[key] = number
+    return found
+
+
+def put_model(store: ObjectStore, model: SpeechModel, folder: Path) -> dict[str, str]:
+    """Put a model into the store; return name → SHA-256.
+
+    Args:
+        store: Where to.
+        model: What to put.
+        folder: To write in; created.
+    """
+    files: dict[str, str] = {}
+    for part, rung in _parts(model).items():
+        rung.save(folder / part)
+        stored = put_folder(store, folder / part)
+        files |= {f"{part}.{name}": sha256 for name, sha256 in stored.items()}
+    heard = json.dumps(model.fold_of, sort_keys=True, indent=0).encode()
+    return files | {HEARD: store.put(heard)}
+
+
+def get_model(store: ObjectStore, files: Mapping[str, str], folder: Path) -> SpeechModel:
+    """Read a model back.
+
+    Raises:
+        PermanentError: A file is missing or damaged.
+    """
+    parts: dict[str, dict[str, str]] = {}
+    for name, sha256 in files.items():
+        if name != HEARD:
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = sha256
+    try:
+        loaded = {
+            part: load_speech_rung(get_folder(store, names, folder / part))
+            for part, names in parts.items()
+        }
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+    without = [loaded[_without(number)] for number in range(len(loaded) - 1)]
+    fold_of: dict[str, int] = json.loads(store.get(files[HEARD]))
+    return SpeechModel(loaded[FULL], without, fold_of)
+
+
+def assert_unheard(model: SpeechModel, manifest: Manifest) -> None:
+    """Hold the trainings to their promise: none judges a source that it learned from.
+
+    Raises:
+        LearningError: ``leakSource``, naming one.
+    """
+    learned: list[set[Any]] = [set(rung.card.config["sources"]) for rung in model.without]
+    for clip in manifest:
+        fold = model.fold(Origin(clip.source, clip.speaker, clip.recording))
+        if fold < 0 or clip.source in learned[fold]:
+            raise LearningError(
+                f"the source {clip.source!r} is judged by a training that heard it: what is "
+                "measured would be memory",
+                reason="leakSource",
+            )
+
+
+def _parts(model: SpeechModel) -> dict[str, SpeechRung]:
+    without = {_without(number): rung for number, rung in enumerate(model.without)}
+    return {FULL: model.full} | without
+
+
+def _without(number: int) -> str:
+    return f"without{number + 1}"

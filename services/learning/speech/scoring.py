@@ -1,0 +1,200 @@
+"""Batch scoring of speech: store → decode → features → models → Postgres, reading ahead.
+
+A clip's score is the vote of its segments, each by its length. A clip without any speech is
+``unknown``; so is what the models take for music, noise or another language.
+"""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from db.models import ModelVersion
+from db.queries import languages, learning, speech_learning
+from db.queries.speech_learning import UnscoredSegment
+from db.session import unit_of_work
+from ml.audio import floats, read_flac
+from ml.errors import LearningError
+from ml.speech.frontend import Features, features
+from ml.speech.rung import UNKNOWN, SpeechPredictions
+from services.context import Context
+from services.errors import PermanentError
+from services.jobs import JobHandle
+from services.learning.speech import TASK
+from services.learning.speech.models import Origin, SpeechModel, get_model
+
+log = structlog.get_logger()
+
+CLIPS = 32
+SEGMENTS = 64
+"""At a time: a segment of ten seconds is 640 kB, its features less."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    segments: Sequence[UnscoredSegment]
+    features: Sequence[Features]
+    unreadable: int
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a scoring job: every current clip without a score of the newest models gets one of each.
+
+    Returns:
+        How many clips and segments were scored now, by which models, and how many segments were
+        unreadable.
+
+    Raises:
+        PermanentError: There is no model yet, or an artefact is damaged.
+    """
+    with unit_of_work(context.sessions) as session:
+        versions = learning.newest_model_versions(session, task=TASK)
+        ids = [version.model_version_id for version in versions]
+        total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
+        groups = speech_learning.source_groups(session)
+    if not versions:
+        raise PermanentError(
+            "there is no speech model to score with",
+            reason="noModel",
+            hint="`tubegrader train speech` first",
+        )
+    scored = clips = unreadable = after = 0
+    with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as folder:
+        models = [
+            get_model(context.store, v.files, Path(folder) / str(v.model_version_id))
+            for v in versions
+        ]
+        job.progress(0, total, "scoring clips")
+        while page := _page(context, ids, after):
+            with unit_of_work(context.sessions) as session:
+                segments = speech_learning.segments_to_score(session, page, model_version_ids=ids)
+            for batch in _read_ahead(context, segments):
+                _score(context, versions, models, batch, groups)
+                scored += len(batch.segments)
+                unreadable += batch.unreadable
+                job.progress(clips, max(total, clips), "scoring clips")
+            _vote(context, versions, page)
+            clips, after = clips + len(page), page[-1]
+            job.progress(clips, max(total, clips), "scoring clips")
+    return {
+        "clips": clips,
+        "segments": scored,
+        "unreadable": unreadable,
+        "models": {version.rung: version.version for version in versions},
+    }
+
+
+def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
+    with unit_of_work(context.sessions) as session:
+        return speech_learning.clips_to_score(
+            session, model_version_ids=ids, after=after, limit=CLIPS
+        )
+
+
+def _read_ahead(context: Context, segments: Sequence[UnscoredSegment]) -> Iterator[_Batch]:
+    """Fetch and decode the next batch while the caller works on this one."""
+    batches = [segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+        coming = [pool.submit(_read, context, batch) for batch in batches[:1]]
+        for following in [*batches[1:], None]:
+            if not coming:
+                return
+            batch = coming.pop().result()
+            if following is not None:
+                coming.append(pool.submit(_read, context, following))
+            yield batch
+
+
+def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
+    kept, found = [], []
+    contents = context.store.get_many([segment.flac_sha256 for segment in segments])
+    for segment, content in zip(segments, contents, strict=True):
+        try:
+            found.append(features(floats(read_flac(content))))
+            kept.append(segment)
+        except LearningError as error:
+            log.warning("scoring.unreadable", segment_id=segment.segment_id, problem=str(error))
+    return _Batch(kept, found, len(segments) - len(kept))
+
+
+def _score(
+    context: Context,
+    versions: Sequence[ModelVersion],
+    models: Sequence[SpeechModel],
+    batch: _Batch,
+    groups: dict[str, str],
+) -> None:
+    if not batch.segments:
+        return
+    origins = [
+        Origin(groups.get(s.channel_id, s.channel_id), s.channel_id, s.audio_sha256)
+        for s in batch.segments
+    ]
+    predictions = [model.predict(batch.features, origins) for model in models]
+    now = context.clock()
+    rows = [
+        {
+            "clip_id": segment.clip_id,
+            "segment_id": segment.segment_id,
+            "model_version_id": version.model_version_id,
+            "scored_at": now,
+            **told,
+        }
+        for version, predicted in zip(versions, predictions, strict=True)
+        for segment, told in zip(batch.segments, _told(predicted), strict=True)
+    ]
+    with unit_of_work(context.sessions) as session:
+        languages.append_segment_scores(session, rows)
+
+
+def _told(predicted: SpeechPredictions) -> list[dict[str, Any]]:
+    """Return three probabilities that add up to 1, and the language decided on."""
+    spoken = predicted.probabilities * predicted.speech[:, None]
+    return [
+        {"p_en": en, "p_zh": zh, "p_unknown": max(0.0, 1 - en - zh), "language": name}
+        for (en, zh), name in zip(
+            np.clip(spoken, 0, 1).tolist(), predicted.languages(), strict=True
+        )
+    ]
+
+
+def _vote(context: Context, versions: Sequence[ModelVersion], clip_ids: Sequence[int]) -> None:
+    """Score clips as a whole from the scores of their segments."""
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        for version in versions:
+            model_id = version.model_version_id
+            votes: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
+            for clip, seconds, en, zh, _ in languages.segment_scores(
+                session, model_version_id=model_id, clip_ids=clip_ids
+            ):
+                votes[clip].append((seconds, en, zh))
+            languages.put_clip_scores(
+                session,
+                [
+                    {
+                        "clip_id": clip,
+                        "model_version_id": model_id,
+                        "scored_at": now,
+                        **voted(votes[clip]),
+                    }
+                    for clip in clip_ids
+                ],
+            )
+
+
+def voted(segments: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
+    """Return what (seconds, p_en, p_zh) of its segments say of a clip; longer ones say more."""
+    if not segments:
+        return {"p_en": 0.0, "p_zh": 0.0, "p_unknown": 1.0, "language": UNKNOWN}
+    seconds, en, zh = np.array(segments, dtype=np.float64).T
+    both = np.array([seconds @ en, seconds @ zh]) / seconds.sum()
+    speech = both.sum()
+    given = both / speech if speech > 0 else np.full(2, 0.5)
+    return _told(SpeechPredictions(given[None], np.array([speech]), np.zeros((1, 0))))[0]

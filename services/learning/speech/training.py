@@ -1,0 +1,194 @@
+"""Training: freeze a dataset of speech, train every rung on it with sources left out in turn."""
+
+import importlib.metadata
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from db.queries import learning
+from db.session import unit_of_work
+from ml.audio import floats, read_flac
+from ml.errors import LearningError
+from ml.speech.cache import FeatureCache
+from ml.speech.codecs import Waveform
+from ml.speech.manifest import Clip, Manifest
+from ml.speech.registry import speech_rung_class, speech_rung_names
+from ml.speech.rung import SpeechRung
+from ml.speech.rungs import NetworkRung
+from services.context import Context
+from services.errors import PermanentError
+from services.jobs import JobHandle
+from services.learning.speech import TASK, dataset, folds
+from services.learning.speech.models import (
+    SpeechModel,
+    assert_unheard,
+    folds_by_origin,
+    put_model,
+)
+
+log = structlog.get_logger()
+
+FOLDS = 3
+KEPT_S = 2 * 86_400
+"""What a training left that died and was never resumed is removed after two days: features of
+sound must not outlive it for long."""
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a training job.
+
+    The job's params: ``conflicts`` (see :class:`services.learning.speech.dataset.Request`),
+    ``rungs`` (names; all of the registry), ``folds``, ``epochs`` (fewer make a trial quick; None
+    is each rung's own number), ``seed``, ``force`` (train although the same models exist).
+
+    Returns:
+        The dataset's id, what is in it and was left out, and the version of each rung; ``trained``
+        is False when they existed already.
+
+    Raises:
+        PermanentError: Nothing honest can be learned from what was collected; says why.
+    """
+    request = dataset.Request(conflicts=str(job.params.get("conflicts", "drop")))
+    seed = int(job.params.get("seed", 0))
+    rungs = list(job.params.get("rungs") or speech_rung_names())
+    epochs = job.params.get("epochs")
+    job.progress(0, 0, "freezing the dataset")
+    frozen = dataset.freeze(context, request)
+    config = {"rungs": rungs, "folds": int(job.params.get("folds", FOLDS)), "epochs": epochs}
+    code_version = importlib.metadata.version("tubegrader")
+    with unit_of_work(context.sessions) as session:
+        existing = learning.model_versions_like(
+            session,
+            dataset_id=frozen.dataset_id,
+            seed=seed,
+            code_version=code_version,
+            config=config,
+        )
+    if existing and not job.params.get("force", False):
+        return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
+    with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as made:
+        models = _trained(context, job, frozen.manifest, config, seed)
+        files = {
+            rung: put_model(context.store, model, Path(made) / rung)
+            for rung, model in models.items()
+        }
+    job.check()
+    with unit_of_work(context.sessions) as session:
+        versions = {
+            rung: learning.add_model_version(
+                session,
+                rung=rung,
+                dataset_id=frozen.dataset_id,
+                job_id=job.job_id,
+                trained_at=context.clock(),
+                code_version=code_version,
+                seed=seed,
+                config=config,
+                files=rung_files,
+                task=TASK,
+            ).version
+            for rung, rung_files in files.items()
+        }
+    shutil.rmtree(_folder(context, job), ignore_errors=True)
+    return _result(frozen, versions, trained=True)
+
+
+def _trained(
+    context: Context, job: JobHandle, manifest: Manifest, config: dict[str, Any], seed: int
+) -> dict[str, SpeechModel]:
+    """Train each rung on everything, and without each fold; finished networks are not redone."""
+    folder = _folder(context, job)
+    _sweep(folder.parent)
+    cache = FeatureCache(folder / "features", decode=lambda clip: _sound(context, clip))
+
+    def stop() -> bool:
+        job.check()
+        return False
+
+    try:
+        parts = folds.split(manifest, folds=config["folds"], seed=seed)
+        trainings = [manifest, *(part.training for part in parts)]
+        models = {}
+        total = len(config["rungs"]) * len(trainings)
+        for place, name in enumerate(config["rungs"]):
+            fitted = [
+                _fitted(
+                    name,
+                    training,
+                    cache,
+                    seed=seed,
+                    epochs=config["epochs"],
+                    progress=_told(job, place * len(trainings) + number, total, name),
+                    cancelled=stop,
+                    checkpoint=folder / "networks",
+                )
+                for number, training in enumerate(trainings)
+            ]
+            models[name] = SpeechModel(fitted[0], fitted[1:], folds_by_origin(parts))
+            assert_unheard(models[name], manifest)
+    except LearningError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise PermanentError(str(error), reason=error.reason) from error
+    return models
+
+
+def _fitted(
+    name: str, training: Manifest, cache: FeatureCache, *, epochs: int | None, **fit: Any
+) -> SpeechRung:
+    kind: type[Any] = speech_rung_class(name)
+    if epochs is not None and issubclass(kind, NetworkRung):
+        fit["config"] = replace(kind.default, epochs=epochs)
+    model: SpeechRung = kind.fit(training, cache, **fit)
+    return model
+
+
+def _told(job: JobHandle, before: int, total: int, rung: str) -> Callable[[int, int, str], None]:
+    """Tell the job how far all trainings are, in hundredths of one."""
+
+    def progress(step: int, steps: int, message: str) -> None:
+        done = 100 * before + round(100 * step / max(steps, 1))
+        job.progress(done, 100 * total, f"{rung} ({before + 1} of {total}): {message}")
+
+    return progress
+
+
+def _sound(context: Context, clip: Clip) -> Waveform:
+    try:
+        return floats(read_flac(context.store.get(clip.clip_id)))
+    except PermanentError as error:
+        raise PermanentError(
+            f"the sound of a segment is gone: {error}",
+            reason="soundGone",
+            hint="its retention or approval ended meanwhile; `tubegrader train speech` again",
+        ) from error
+
+
+def _folder(context: Context, job: JobHandle) -> Path:
+    """Return where a job keeps what it need not do twice; whoever goes on with it finds it."""
+    return context.settings.home / "cache" / "speech-training" / str(job.job_id)
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob("*"):
+        if time.time() - left.stat().st_mtime > KEPT_S:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _result(
+    frozen: dataset.SpeechDataset, versions: dict[str, int], *, trained: bool
+) -> dict[str, Any]:
+    return {
+        "dataset_id": frozen.dataset_id,
+        "dataset_is_new": frozen.is_new,
+        "segments": frozen.rows.num_rows,
+        "speakers": len(set(frozen.rows["speaker"].to_pylist())),
+        "excluded": frozen.excluded,
+        "versions": versions,
+        "trained": trained,
+    }
