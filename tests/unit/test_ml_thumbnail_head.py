@@ -8,7 +8,8 @@ import pytest
 from ml import metrics
 from ml.errors import LearningError
 from ml.views.backbones.embeddings import WIDTH
-from ml.views.backbones.head import RECIPES, Looks, ThumbnailHead
+from ml.views.backbones.head import ThumbnailHead
+from ml.views.backbones.looks import RECIPES, Looks
 from ml.views.features.catalogue import FEATURES
 
 ROWS, CHANNELS = 240, 60

@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
-from ml.views.backbones.embeddings import WIDTH, stage_columns
-from ml.views.features.catalogue import columns
+from ml.views.backbones.looks import RECIPES, Looks, Recipe
 from ml.views.regression import fit_logistic, linear_predictor, sigmoid
 
 LANDMARKS = 1200
@@ -28,76 +27,6 @@ RIDGES = tuple(float(ridge) for ridge in 10.0 ** np.arange(-3, 4.01, 0.5))
 TARGETS = ("log_views", "over", "residual")
 _SMALLEST_EIGENVALUE = 1e-8
 """Of the landmarks' kernel, over the largest: below is rounding."""
-
-Float32Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One kernel to choose from: how much each block weighs, and how wide the bells are.
-
-    Attributes:
-        name: For the record of what was chosen.
-        weights: By block; they sum to 1.
-        bandwidth: The kernel falls to 1/e where the mean squared difference of standardised
-            columns is this.
-    """
-
-    name: str
-    weights: Mapping[str, float]
-    bandwidth: float
-
-
-_BLENDS: Mapping[str, Mapping[str, float]] = {
-    "middle": {"middle": 1.0},
-    "early+middle": {"early": 0.4, "middle": 0.6},
-    "all stages": {"early": 0.25, "middle": 0.5, "last": 0.25},
-    "early+middle+measured": {"early": 0.25, "middle": 0.5, "measured": 0.25},
-}
-RECIPES = tuple(
-    Recipe(f"{name}, {bandwidth:g}", weights, bandwidth)
-    for name, weights in _BLENDS.items()
-    for bandwidth in (1.0, 3.0)
-)
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What is known of N thumbnails.
-
-    Attributes:
-        embeddings: From :func:`ml.views.backbones.embeddings.embed_thumbnails`, (N, ``WIDTH``).
-        measurements: From :func:`ml.views.features.catalogue.measure_all`, (N, F), or None to do
-            without.
-    """
-
-    embeddings: Float32Array
-    measurements: FloatArray | None = None
-
-    def __len__(self) -> int:
-        return len(self.embeddings)
-
-    def take(self, rows: IntArray) -> "Looks":
-        """Return the given rows."""
-        measured = None if self.measurements is None else self.measurements[rows]
-        return Looks(self.embeddings[rows], measured)
-
-    def blocks(self) -> dict[str, FloatArray]:
-        """Return the columns of each block, (N, C) each."""
-        if self.embeddings.shape[1] != WIDTH:
-            raise LearningError(
-                f"embeddings have {self.embeddings.shape[1]} columns, not {WIDTH}",
-                reason="embedding_width",
-            )
-
-        def stages(first: int, last: int) -> FloatArray:
-            views = [stage_columns(view, first, last) for view in ("plain", "enlarged")]
-            return np.hstack([self.embeddings[:, view] for view in views]).astype(np.float64)
-
-        result = {"early": stages(0, 3), "middle": stages(3, 6), "last": stages(7, 7)}
-        if self.measurements is not None:
-            result["measured"] = columns(self.measurements)
-        return result
 
 
 @dataclass(frozen=True)

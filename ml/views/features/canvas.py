@@ -16,6 +16,9 @@ Box = tuple[int, int, int, int]
 """Left, upper, width, height in pixels."""
 
 SALIENCY_SIZE: Size = (64, 36)
+HUE_BINS = 36
+COLOURLESS = 0.01
+"""Mean saturation times value below which a picture is grey: its hues are of rounding only."""
 
 
 def opencv() -> Any:
@@ -82,6 +85,15 @@ class Canvas:
         whole = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2HSV_FULL)
         result: FloatArray = whole * np.array([360 / 256, 1 / 255, 1 / 255])
         return result
+
+    @cached_property
+    def hues(self) -> FloatArray:
+        """How much colour (saturation times value) has each of 36 hues, (36,); zeros if grey."""
+        hue, saturated, value = np.moveaxis(self.hsv, 2, 0)
+        bins = np.minimum((hue * HUE_BINS / 360).astype(np.int64), HUE_BINS - 1)
+        weight = saturated * value
+        counted = np.bincount(bins.ravel(), weights=weight.ravel(), minlength=HUE_BINS)
+        return np.asarray(counted) if weight.mean() > COLOURLESS else np.zeros(HUE_BINS)
 
     @cached_property
     def edges(self) -> BoolArray:

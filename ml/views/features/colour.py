@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from ml.arrays import FloatArray
-from ml.views.features.canvas import Canvas
-
-HUE_BINS = 36
+from ml.views.features.canvas import HUE_BINS, Canvas
 
 
 def brightness(canvas: Canvas) -> float:
@@ -39,13 +36,13 @@ def colourfulness(canvas: Canvas) -> float:
 
 def dominant_hue(canvas: Canvas) -> float:
     """The fullest of 36 bins of hue, each pixel weighing its saturation times its value."""
-    histogram = _hues(canvas)
+    histogram = canvas.hues
     return float((np.argmax(histogram) + 0.5) * 360 / HUE_BINS) if histogram.any() else 0.0
 
 
 def warmth(canvas: Canvas) -> float:
     """Share of the colour (saturation times value) with a hue from magenta-red to yellow."""
-    histogram = _hues(canvas)
+    histogram = canvas.hues
     total = histogram.sum()
     # 330 to 360 and 0 to 70 degrees.
     warm = histogram[:7].sum() + histogram[33:].sum()
@@ -55,12 +52,3 @@ def warmth(canvas: Canvas) -> float:
 def dark_share(canvas: Canvas) -> float:
     """Share of pixels with L* below 20."""
     return float((canvas.lab[..., 0] < 20).mean())  # noqa: PLR2004
-
-
-def _hues(canvas: Canvas) -> FloatArray:
-    hue, saturated, value = np.moveaxis(canvas.hsv, 2, 0)
-    bins = np.minimum((hue * HUE_BINS / 360).astype(np.int64), HUE_BINS - 1)
-    weight = saturated * value
-    counted = np.bincount(bins.ravel(), weights=weight.ravel(), minlength=HUE_BINS)
-    # Grey pictures have hues too, of rounding only.
-    return np.asarray(counted) if weight.mean() > 0.01 else np.zeros(HUE_BINS)  # noqa: PLR2004

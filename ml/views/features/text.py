@@ -120,10 +120,13 @@ class _Line:
 def _line(core: Any, probable: npt.NDArray[np.float32], canvas: Canvas) -> _Line | None:
     """Grow a core to the line of text it stands for; None when it is none."""
     cv2 = opencv()
-    inside = np.zeros(probable.shape, dtype=np.uint8)
-    cv2.drawContours(inside, [core], -1, 1, thickness=-1)
     middle, (width, height), angle = cv2.minAreaRect(core)
-    if min(width, height) < SMALLEST_CORE or probable[inside > 0].mean() < IS_TEXT:
+    if min(width, height) < SMALLEST_CORE:
+        return None
+    left, top, across, down = cv2.boundingRect(core)
+    inside = np.zeros((down, across), dtype=np.uint8)
+    cv2.drawContours(inside, [core], -1, 1, thickness=-1, offset=(-left, -top))
+    if probable[top : top + down, left : left + across][inside > 0].mean() < IS_TEXT:
         return None
     grown = SHRUNKEN * width * height / (2 * (width + height))
     width, height = width + 2 * grown, height + 2 * grown
