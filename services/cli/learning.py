@@ -1,15 +1,32 @@
-"""``tubegrader train``, ``score``, ``compare`` and ``report``."""
+"""``tubegrader train``, ``score``, ``compare``, ``retrain`` and ``report``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+
+class Task(StrEnum):
+    """What is learned from."""
+
+    thumbnails = "thumbnails"
+    speech = "speech"
+
+
+What = Annotated[Task, typer.Argument(help="What to learn from.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
+Conflicts = Annotated[
+    str,
+    typer.Option(
+        help="Speech whose labels contradict each other: drop it, or keep the label in force."
+    ),
+]
 
 
 def train(
+    what: What = Task.thumbnails,
     threshold: Annotated[
         float, typer.Option(min=0.001, help="Views per day that split over from under.")
     ] = 100.0,
@@ -23,15 +40,23 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Train although nothing new was collected.")
     ] = False,
+    conflicts: Conflicts = "drop",
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Freeze a dataset of what was collected and train every rung of the ladder on it."""
+    """Freeze a dataset of what was collected and train every rung of the ladder on it.
+
+    Threshold and label are for thumbnails, conflicts for speech.
+    """
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
 
+    params: dict[str, Any] = {"task": what.value, "seed": seed, "force": force}
+    if what is Task.speech:
+        params["conflicts"] = conflicts
+    else:
+        params |= {"threshold": threshold, "label": label}
     with open_context(workers=wait) as context:
-        params = {"threshold": threshold, "label": label, "seed": seed, "force": force}
         job_id = jobs.submit(context, "train", params)
         if not wait:
             typer.echo(str(job_id))
@@ -43,13 +68,13 @@ def train(
     typer.echo(describe_training(job.result or {}))
 
 
-def score(wait: Wait = True, as_json: AsJson = False) -> None:
-    """Score every video that has no score of the newest models yet."""
+def score(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = False) -> None:
+    """Score every video, or clip of speech, that has no score of the newest models yet."""
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
 
     with open_context(workers=wait) as context:
-        job_id = jobs.submit(context, "score", {})
+        job_id = jobs.submit(context, "score", {"task": what.value})
         if not wait:
             typer.echo(str(job_id))
             return
@@ -61,26 +86,85 @@ def score(wait: Wait = True, as_json: AsJson = False) -> None:
 
 
 def compare(
+    what: What = Task.thumbnails,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="speech: compare on this folder's clips.csv instead; no database."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="With --folder: where to keep what is finished.")
+    ] = Path("speech-comparison"),
+    pairs: Annotated[
+        str,
+        typer.Option(help="With --folder: quick leaves each source out once; all, every pair."),
+    ] = "quick",
+    seeds: Annotated[int, typer.Option(min=1, help="With --folder: trainings of each kind.")] = 1,
+    rungs: Annotated[
+        str, typer.Option(help="With --folder: names, with commas; all by default.")
+    ] = "",
+    codecs: Annotated[
+        bool, typer.Option("--codecs", help="With --folder: also through every codec.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the thumbnail tells beyond the channel's subscribers, with intervals.
+    """Say how well the newest models do, with intervals; of thumbnails, beyond subscribers.
 
     Compares the newest models if that was not done yet.
     """
+    from services.cli import speech
+    from services.cli.common import print_json
+
+    if folder is not None:
+        if what is not Task.speech:
+            raise typer.BadParameter("--folder is for `compare speech`")
+        comparison = speech.compare_folder(
+            folder, out, pairs=pairs, seeds=seeds, rungs=rungs, codecs=codecs, quiet=as_json
+        )
+    else:
+        comparison = _newest_comparison(what, quiet=as_json)
+    if as_json:
+        print_json(comparison)
+    elif what is Task.speech:
+        speech.print_comparison(comparison)
+    else:
+        print_comparison(comparison)
+
+
+def retrain(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = False) -> None:
+    """Train, score and compare as one job, which goes on where it stopped."""
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
-    from services.learning.results import needs_comparison, newest_comparison
+
+    with open_context(workers=wait) as context:
+        job_id = jobs.submit(context, "retrain", {"task": what.value})
+        if not wait:
+            typer.echo(str(job_id))
+            return
+        job = wait_for(context, job_id, "retraining", quiet=as_json)
+    if as_json:
+        print_json(job.as_json())
+        return
+    done = job.result or {}
+    typer.echo(describe_training(done["train"]))
+    typer.echo(describe_scoring(done["score"]))
+    typer.echo(done["compare"]["sentence"])
+
+
+def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:
+    from services import jobs
+    from services.cli.common import open_context, wait_for
+
+    if what is Task.speech:
+        from services.learning.speech.results import needs_comparison, newest_comparison
+    else:
+        from services.learning.results import needs_comparison, newest_comparison
 
     with open_context() as context:
         if needs_comparison(context):
             with open_context(workers=True):
-                job_id = jobs.submit(context, "compare", {})
-                wait_for(context, job_id, "comparing", quiet=as_json)
-        comparison = newest_comparison(context)
-    if as_json:
-        print_json(comparison)
-        return
-    print_comparison(comparison)
+                job_id = jobs.submit(context, "compare", {"task": what.value})
+                wait_for(context, job_id, "comparing", quiet=quiet)
+        return newest_comparison(context)
 
 
 def report(
@@ -101,14 +185,22 @@ def describe_training(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{rung} v{version}" for rung, version in result["versions"].items())
     did = "trained" if result["trained"] else "nothing new to learn from; there are already"
     excluded = sum(result["excluded"].values())
-    left_out = f" ({excluded} videos left out)" if excluded else ""
+    what = "segments of speech" if "segments" in result else "videos"
+    left_out = f" ({excluded} {what} left out)" if excluded else ""
     return f"{did} {versions} on dataset {result['dataset_id'][:12]}{left_out}"
 
 
 def describe_scoring(result: dict[str, Any]) -> str:
     """Return a line on what a scoring job did."""
+    n_models = len(result["models"])
+    if "clips" in result:
+        unreadable = f", {result['unreadable']} unreadable" if result["unreadable"] else ""
+        return (
+            f"scored {result['clips']} clips in {result['segments']} segments with "
+            f"{n_models} models{unreadable}"
+        )
     unreadable = f", {result['unreadable']} pictures unreadable" if result["unreadable"] else ""
-    return f"scored {result['scored']} videos with {len(result['models'])} models{unreadable}"
+    return f"scored {result['scored']} videos with {n_models} models{unreadable}"
 
 
 def print_comparison(comparison: dict[str, Any]) -> None:
