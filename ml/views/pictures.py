@@ -91,7 +91,8 @@ def without_bars(image: ImageArray) -> ImageArray:
 
 def find_bars(image: ImageArray) -> Bars:
     """Find black bars on opposite sides of an image (H, W, 3)."""
-    dark = image.max(axis=2) <= BLACK
+    # Channel by channel: reducing over three values a pixel takes five times as long.
+    dark = (image[..., 0] <= BLACK) & (image[..., 1] <= BLACK) & (image[..., 2] <= BLACK)
     # Nearly all of a row rather than all: a channel's watermark may stick into the bar.
     top, bottom = _pair(dark.mean(axis=1) > 0.98)  # noqa: PLR2004
     left, right = _pair(dark[top : len(dark) - bottom].mean(axis=0) > 0.98)  # noqa: PLR2004

@@ -31,7 +31,7 @@ def subband_entropy(canvas: Canvas) -> float:
     for _ in range(LEVELS):
         smaller = cv2.pyrDown(current)
         band = current - cv2.pyrUp(smaller, dstsize=current.shape[1::-1])
-        counts, _ = np.histogram(band, bins=BINS, range=(-50, 50))
+        counts = cv2.calcHist([band], [0], None, [BINS], [-50, 50]).astype(np.float64)
         shares = counts[counts > 0] / counts.sum()
         entropies.append(-(shares * np.log2(shares)).sum())
         current = smaller
