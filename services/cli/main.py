@@ -20,6 +20,7 @@ from services.cli import (
     demo,
     emulator,
     jobs,
+    language,
     learning,
     policy,
     quota,
@@ -76,7 +77,9 @@ app.command(rich_help_panel=WATCH)(audio.label)
 app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)
+app.command(rich_help_panel=LEARN)(learning.retrain)
 app.command(rich_help_panel=LEARN)(learning.report)
+app.command(rich_help_panel=LEARN)(language.language)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=LEARN)
 app.command(rich_help_panel=LEARN)(data.sql)
 app.command(rich_help_panel=RUN)(stack.up)

@@ -1,0 +1,265 @@
+"""``tubegrader language``: which language is spoken in files."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from services.learning.language import Heard, NotHeard
+    from services.learning.language_model import ChosenModel
+
+BAR = 30
+"""Cells of a timeline."""
+SHOWN = {"en": ("█", "blue"), "zh": ("▒", "red"), "unknown": ("░", "yellow")}
+"""Letters as well as colours: who sees no colour, or reads a log, sees the same."""
+QUIET = "·"
+MANY_FILES = "-"
+
+
+def language(
+    files: Annotated[
+        list[str], typer.Argument(help="Audio or video files; - reads a list from stdin.")
+    ],
+    rung: Annotated[
+        str | None,
+        typer.Option(help="Which kind of model; the one that was judged best if left out."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A folder with a saved model, or a version in the registry, such as 3."),
+    ] = None,
+    segments: Annotated[
+        bool, typer.Option("--segments", help="Print each stretch of speech, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell English from Chinese speech in audio and video files.
+
+    A file that cannot be used is named with the reason, and the others go on; the exit code is
+    then 1.
+    """
+    from services.cli.common import print_json
+
+    paths = _paths(files)
+    with _needed_packages():
+        from services.learning.language import Heard, NotHeard, listen_to
+
+    chosen = _model(rung, model)
+    with _progress(len(paths), quiet=as_json) as begin:
+        heard = [listen_to(path, chosen.rung, progress=begin(path)) for path in paths]
+    failed = sum(isinstance(one, NotHeard) for one in heard)
+    if as_json:
+        described = {"rung": chosen.name, "version": chosen.version}
+        print_json({"model": described, "failed": failed, "files": [h.as_json() for h in heard]})
+    else:
+        _print_files(heard)
+        if segments:
+            _print_segments([one for one in heard if isinstance(one, Heard)])
+        _print_legend(chosen, failed, len(heard))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _paths(files: list[str]) -> list[Path]:
+    """Return the files asked for, those on stdin in the place of ``-``."""
+    import sys
+
+    from services.errors import UsageError
+
+    found: list[str] = []
+    for name in files:
+        if name == MANY_FILES:
+            found += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        else:
+            found.append(name)
+    if not found:
+        raise UsageError("no file was named", hint="ls *.mp3 | tubegrader language -")
+    return [Path(name) for name in found]
+
+
+@contextmanager
+def _needed_packages() -> Iterator[None]:
+    from services.errors import UsageError
+
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"listening needs a package that is not there: {error.name or error}",
+            hint="pip install 'tubegrader[speech,learning]'",
+            reason="packageMissing",
+        ) from error
+
+
+def _model(rung: str | None, model: str | None) -> "ChosenModel":
+    from services.cli.common import open_context
+    from services.errors import UsageError
+    from services.learning.language_model import from_folder, from_registry
+
+    version = None
+    if model is not None:
+        number = model.removeprefix("v")
+        # A folder may be called 3; ./3 names it.
+        if not (number.isascii() and number.isdecimal()):
+            return from_folder(Path(model), rung=rung)
+        version = int(number)
+        if not 0 < version < 2**31:
+            raise UsageError(f"there is no version {model}")
+    with open_context() as context:
+        return from_registry(context, rung=rung, version=version)
+
+
+@contextmanager
+def _progress(files: int, *, quiet: bool) -> "Iterator[Callable[[Path], Callable[..., None]]]":
+    """Show which file is listened to and how far; only where somebody watches."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from services.learning.language import readable
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=BAR),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        turn = 0
+
+        def begin(path: Path) -> Callable[[float, float], None]:
+            nonlocal turn
+            turn += 1
+            what = escape(readable(Path(path.name)))
+            progress.reset(task, total=None, description=f"{turn} of {files}: {what}")
+
+            def heard(heard_s: float, all_s: float) -> None:
+                progress.update(task, completed=heard_s, total=all_s)
+
+            return heard
+
+        yield begin
+
+
+def _print_files(heard: "list[Heard | NotHeard]") -> None:
+    from rich.text import Text
+
+    from services.learning.language import NotHeard, readable
+
+    rows: list[list[Any]] = []
+    for one in heard:
+        name = Text(readable(one.path))
+        if isinstance(one, NotHeard):
+            rows.append([name, Text("–"), "", "", "", Text(f"{one.problem} ({one.reason})", "red")])
+        else:
+            rows.append(
+                [
+                    name,
+                    Text(one.told.language, style=f"bold {SHOWN[one.told.language][1]}"),
+                    _sure(one),
+                    f"{one.speech_share:.0%}",
+                    _clock(one.seconds),
+                    _timeline(one),
+                ]
+            )
+    _print(["file", "language", "probability", "speech", "length", "timeline"], rows)
+
+
+def _print_segments(heard: "list[Heard]") -> None:
+    from rich.text import Text
+
+    from services.learning.language import readable
+
+    rows: list[list[Any]] = [
+        [
+            Text(readable(one.path)),
+            f"{_clock(segment.start_s, tenths=True)}–{_clock(segment.end_s, tenths=True)}",
+            Text(segment.told.language, style=SHOWN[segment.told.language][1]),
+            f"{segment.told.p_en:.0%}",
+            f"{segment.told.p_zh:.0%}",
+        ]
+        for one in heard
+        for segment in one.segments
+    ]
+    if rows:
+        typer.echo()
+        _print(["file", "from–to", "language", "English", "Chinese"], rows)
+
+
+def _print_legend(chosen: "ChosenModel", failed: int, files: int) -> None:
+    typer.echo(
+        f"\nTimeline: {SHOWN['en'][0]} English  {SHOWN['zh'][0]} Chinese  "
+        f"{SHOWN['unknown'][0]} speech of which neither is sure  {QUIET} no speech.  "
+        f"Model: {chosen}."
+    )
+    if failed:
+        typer.secho(f"{failed} of {files} files could not be used", fg="red", err=True)
+
+
+def _sure(heard: "Heard") -> str:
+    told = heard.told
+    if told.probability is not None:
+        return f"{told.probability:.0%}"
+    if not heard.segments:
+        return "no speech"
+    likely, name = max((told.p_en, "en"), (told.p_zh, "zh"))
+    return f"{name} only {likely:.0%}"
+
+
+def _timeline(heard: "Heard") -> "Text":
+    """Return one cell for each equal part of the file, by the language that fills most of it."""
+    from rich.text import Text
+
+    width = heard.seconds / BAR
+    seconds: list[dict[str, float]] = [{} for _ in range(BAR)]
+    for segment in heard.segments:
+        last = min(BAR - 1, int(segment.end_s / width))
+        for cell in range(int(segment.start_s / width), last + 1):
+            within = min(segment.end_s, (cell + 1) * width) - max(segment.start_s, cell * width)
+            name = segment.told.language
+            seconds[cell][name] = seconds[cell].get(name, 0.0) + max(0.0, within)
+    bar = Text()
+    for spoken in seconds:
+        name = max(spoken, key=lambda language: spoken[language], default="")
+        if name and spoken[name] > 0:
+            bar.append(*SHOWN[name])
+        else:
+            bar.append(QUIET, "dim")
+    return bar
+
+
+def _clock(seconds: float, *, tenths: bool = False) -> str:
+    """Return 0:07, 12:05 or 1:02:05."""
+    whole, fraction = divmod(round(seconds * 10), 10)
+    if not tenths:
+        whole, fraction = round(seconds), 0
+    minutes, left = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+    return f"{text}.{fraction}" if tenths else text
+
+
+def _print(columns: list[str], rows: list[list[Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "timeline")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # in a file or a pipe nothing is folded
+    console.print(table)

@@ -1,0 +1,211 @@
+"""Which language is spoken in a file: decoded, cut into speech, each segment scored, then a vote.
+
+Segments of one file share speaker, microphone and topic, so they are no independent witnesses:
+their calibrated probabilities are averaged by length instead of multiplied, which would turn many
+alike mistakes into false certainty.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ml.audio import AudioError, Cut, CutPolicy, cut, decoded, floats
+from ml.errors import LearningError
+from ml.speech.rung import SpeechRung
+from services.errors import PermanentError
+from services.learning.speech.scoring import voted
+
+LISTENING = CutPolicy(
+    seconds_wanted=None,
+    shortest_s=0.4,
+    longest_s=10.0,
+    least_speech_share=0.0,
+    least_level_dbfs=-120.0,
+    examined_s=None,
+)
+"""All speech of a file, however short, quiet or broken: it is asked about, not learned from."""
+BATCH = 16
+"""Segments that are scored together: 10 MB of samples at most, whatever the file's length."""
+
+Progress = Callable[[float, float], None]
+"""Called with (seconds heard, seconds in all)."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model says; the three probabilities add up to 1.
+
+    Attributes:
+        language: ``en``, ``zh`` or ``unknown``: music, noise, another language, or not sure.
+        p_en: Probability of English.
+        p_zh: Probability of Chinese.
+        p_unknown: Probability that nobody speaks.
+    """
+
+    language: str
+    p_en: float
+    p_zh: float
+    p_unknown: float
+
+    @property
+    def probability(self) -> float | None:
+        """Of the language; None for ``unknown``, which is what is said for want of one."""
+        return {"en": self.p_en, "zh": self.p_zh}.get(self.language)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        rounded = {
+            name: value if isinstance(value, str) else round(value, 4)
+            for name, value in asdict(self).items()
+        }
+        probability = self.probability
+        return rounded | {"probability": None if probability is None else round(probability, 4)}
+
+
+@dataclass(frozen=True)
+class HeardSegment:
+    """A stretch of speech.
+
+    Attributes:
+        start_s: Seconds from the file's beginning.
+        end_s: Likewise.
+        speech_share: Share of it that is speech and no pause.
+        told: What the model says of it.
+    """
+
+    start_s: float
+    end_s: float
+    speech_share: float
+    told: Told
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3)} | (
+            self.told.as_json()
+        )
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard in a file.
+
+    Attributes:
+        path: The file.
+        told: The vote of its segments, each by its length.
+        seconds: Its length.
+        speech_share: Share of it that is speech, 0 to 1.
+        segments: In the order of time; none where nobody speaks.
+    """
+
+    path: Path
+    told: Told
+    seconds: float
+    speech_share: float
+    segments: Sequence[HeardSegment]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return (
+            {"file": readable(self.path)}
+            | self.told.as_json()
+            | {
+                "seconds": round(self.seconds, 3),
+                "speech_share": round(self.speech_share, 4),
+                "segments": [segment.as_json() for segment in self.segments],
+            }
+        )
+
+
+@dataclass(frozen=True)
+class NotHeard:
+    """A file that could not be listened to.
+
+    Attributes:
+        path: The file.
+        reason: As :class:`ml.audio.AudioError`; a word to count by.
+        problem: For people.
+    """
+
+    path: Path
+    reason: str
+    problem: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "file": readable(self.path),
+            "error": {"reason": self.reason, "message": self.problem},
+        }
+
+
+def listen_to(
+    path: Path, model: SpeechRung, *, progress: Progress = lambda _heard_s, _all_s: None
+) -> Heard | NotHeard:
+    """Tell the language of a file; a file that cannot be used is an answer, not an error.
+
+    Memory stays the same whatever the file's length, but for 0.3 kB a second and its segments.
+
+    Args:
+        path: Any audio or video file.
+        model: Who decides.
+        progress: Told where in the file it is.
+
+    Raises:
+        PermanentError: A part of the installation is missing: no other file would fare better.
+    """
+    try:
+        return _heard(path, model, progress)
+    except AudioError as error:
+        problem = str(error).removeprefix(f"{path.name}: ")
+        return NotHeard(path, error.reason, problem)
+    except OSError as error:
+        return NotHeard(path, "notReadable", f"cannot be read: {error.strerror}")
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+
+
+def readable(path: Path) -> str:
+    """Return a name that can be printed: names may hold control characters and stray bytes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
+
+
+def _heard(path: Path, model: SpeechRung, progress: Progress) -> Heard:
+    if path.exists() and not path.is_file():
+        raise AudioError(path, "it is no file", reason="notReadable")
+    seconds = _seconds(path)
+    progress(0.0, seconds)
+    segments: list[HeardSegment] = []
+    for batch in _batches(cut(path, LISTENING)):
+        segments += _scored(batch, model)
+        progress(segments[-1].end_s, seconds)
+    vote = voted([(s.end_s - s.start_s, s.told.p_en, s.told.p_zh) for s in segments])
+    spoken = sum((s.end_s - s.start_s) * s.speech_share for s in segments)
+    return Heard(path, Told(**vote), seconds, min(1.0, spoken / seconds), segments)
+
+
+def _seconds(path: Path) -> float:
+    """Decode a file to its end: only that tells how long it is, and whether it is whole."""
+    decoding = decoded(path)
+    deque(decoding, maxlen=0)
+    return decoding.decoded_s
+
+
+def _batches(cuts: Iterator[Cut]) -> Iterator[list[Cut]]:
+    while batch := list(islice(cuts, BATCH)):
+        yield batch
+
+
+def _scored(batch: Sequence[Cut], model: SpeechRung) -> Iterator[HeardSegment]:
+    predicted = model.predict([floats(part.samples) for part in batch])
+    spoken = predicted.probabilities * predicted.speech[:, None]
+    for part, (en, zh) in zip(batch, spoken.tolist(), strict=True):
+        where = part.segment
+        yield HeardSegment(
+            where.start_s,
+            where.start_s + where.length_s,
+            where.speech_share,
+            Told(**voted([(1.0, en, zh)])),
+        )
