@@ -183,18 +183,29 @@ class CrnnRung(NetworkRung):
 
 
 class TdnnRung(NetworkRung):
-    """Several small TDNNs on bands and pitch, trained against what recordings have in common."""
+    """A small TDNN on bands and pitch, with clips drawn in balance and augmented."""
 
     name: ClassVar[str] = "tdnn"
     default: ClassVar[SpeechConfig] = SpeechConfig(
         network="tdnn",
         windows=WindowConfig(normalise_variance=True, pitch=True, shorten_pauses=True),
-        sampling=SamplingConfig(
-            variants=2, balanced=True, bilingual_weight=2.0, mixed=0.2, spliced=0.2
-        ),
-        smoothing=0.05,
+        sampling=SamplingConfig(variants=2, balanced=True, bilingual_weight=2.0),
         averaged=0.3,
     )
+
+
+def rung_config(name: str) -> SpeechConfig:
+    """Return the hyperparameters that a rung of this module has by default.
+
+    Raises:
+        KeyError: It is not one of them.
+    """
+    return _BY_NAME[name].default
+
+
+_BY_NAME: dict[str, type[NetworkRung]] = {
+    rung.name: rung for rung in (SpectrogramCnnRung, CrnnRung, TdnnRung)
+}
 
 
 def config_json(config: SpeechConfig) -> dict[str, Any]:

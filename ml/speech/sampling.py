@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from ml.speech.cache import CachedFeatures
 from ml.speech.frontend import BANDS, HIGHEST_BAND, LOWEST_BAND, Features
 from ml.speech.manifest import LANGUAGES, Manifest
 from ml.speech.windows import WindowConfig, filled, kept_frames, normalised
+
+WARP, WARPS = 0.12, 25
+MOST_PIECES = 5
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class SamplingConfig:
         bilingual_weight: A source in both languages is drawn this many times as often: there
             alone language does not go with speaker and channel.
         mixed: Share of windows with somebody else talking in the background.
-        spliced: Share of windows put together from two sources of one language, so that what is
-            common to both halves is the language.
+        spliced: Share of windows put together from two to five clips of one language, so that what
+            is common to the pieces is the language, not a speaker, a channel or the way in which
+            a corpus was read.
         warped: Share of windows whose frequency axis is stretched or squeezed by up to 12 %, as a
             longer or shorter vocal tract would (Jaitly & Hinton 2013).
         time_masks: Stretches of time set to the mean (Park et al. 2019).
@@ -104,21 +109,27 @@ class Sampler:
         frames = self._windows.frames
         window = self._stretch(row, frames)
         if self._generator.random() < self._config.spliced:
-            chance = self._of_language[self._labels[row]]
-            other = int(self._generator.choice(len(chance), p=chance))
-            cut = int(self._generator.integers(frames // 3, 2 * frames // 3))
-            # Each half about its own mean: the seam must not show the channels.
-            first, second = window[:cut], self._stretch(other, frames - cut)
-            window = np.concatenate([_centred(first), _centred(second)])
+            window = self._spliced(window, self._of_language[self._labels[row]])
         elif self._generator.random() < self._config.mixed:
             chance = self._of_language[self._generator.integers(len(LANGUAGES))]
             behind = self._stretch(int(self._generator.choice(len(chance), p=chance)), frames)
             gap = self._generator.uniform(8, 25) * np.log(10) / 10
             near, far = window[:, :BANDS], behind[:, :BANDS]
-            gain = np.quantile(near, 0.9) - np.quantile(far, 0.9) - gap
+            gain = near.max() - far.max() - np.float32(gap)
             window[:, :BANDS] = np.logaddexp(near, far + gain)
         if self._generator.random() < self._config.warped:
-            window[:, :BANDS] = _warped(window[:, :BANDS], self._generator.uniform(0.88, 1.12))
+            window[:, :BANDS] = _warped(window[:, :BANDS], int(self._generator.integers(WARPS)))
+        return window
+
+    def _spliced(self, window: Features, chance: FloatArray) -> Features:
+        frames = len(window)
+        pieces = int(self._generator.integers(2, MOST_PIECES + 1))
+        others = self._generator.choice(len(chance), size=pieces - 1, p=chance)
+        # Each about its own mean, or the seams would show the channels.
+        window = _centred(window)
+        edges = np.linspace(0, frames, pieces + 1).astype(int)
+        for other, start, end in zip(others.tolist(), edges[1:-1], edges[2:], strict=True):
+            window[start:end] = _centred(self._stretch(other, frames))[: end - start]
         return window
 
     def _stretch(self, row: int, frames: int) -> Features:
@@ -169,15 +180,28 @@ def _restricted(chances: FloatArray, rows: np.typing.NDArray[np.bool_]) -> Float
     return result
 
 
-def _warped(bands: Features, factor: float) -> Features:
-    """Read each band where the frequency times the factor lies; beyond the top the top is read."""
-    mel = np.linspace(_mel(LOWEST_BAND), _mel(HIGHEST_BAND), BANDS + 2)[1:-1]
-    moved = _mel((10 ** (mel / 2595) - 1) * 700 * factor)
-    place = np.clip((moved - mel[0]) / (mel[1] - mel[0]), 0, BANDS - 1.001)
-    lower = place.astype(np.int64)
-    part = (place - lower).astype(np.float32)
-    result: Features = bands[:, lower] * (1 - part) + bands[:, lower + 1] * part
+def _warped(bands: Features, number: int) -> Features:
+    """Read each band where its frequency times a factor lies."""
+    result: Features = bands @ _warps()[number]
     return result
+
+
+@lru_cache(maxsize=1)
+def _warps() -> npt.NDArray[np.float32]:
+    """One matrix of interpolation for each factor, (WARPS, BANDS, BANDS).
+
+    Beyond the top band the top band is read.
+    """
+    mel = np.linspace(_mel(LOWEST_BAND), _mel(HIGHEST_BAND), BANDS + 2)[1:-1]
+    columns = np.arange(BANDS)
+    matrices = np.zeros((WARPS, BANDS, BANDS), np.float32)
+    for matrix, factor in zip(matrices, np.linspace(1 - WARP, 1 + WARP, WARPS), strict=True):
+        moved = _mel((10 ** (mel / 2595) - 1) * 700 * factor)
+        place = np.clip((moved - mel[0]) / (mel[1] - mel[0]), 0, BANDS - 1.001)
+        lower = place.astype(np.int64)
+        matrix[lower, columns] = 1 - (place - lower)
+        matrix[lower + 1, columns] = place - lower
+    return matrices
 
 
 def _mel(frequency: npt.ArrayLike) -> FloatArray:

@@ -1,6 +1,7 @@
 """Train one network on windows of speech."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ from ml.speech.cache import CachedFeatures, Cancelled
 from ml.speech.frontend import COLUMNS, AnyFeatures, Features
 from ml.speech.manifest import LANGUAGES, Manifest
 from ml.speech.networks import NETWORKS, SpeechNet
-from ml.speech.sampling import Sampler, SamplingConfig
+from ml.speech.sampling import Batch, Sampler, SamplingConfig
 from ml.speech.windows import WindowConfig, laid_out
 
 PREDICTION_BATCH = 64
@@ -106,12 +107,12 @@ def train_network(
         optimizer, max_lr=config.learning_rate, total_steps=steps
     )
     average = _Average(network, start=round(steps * (1 - config.averaged)))
-    for number in range(steps):
+    dropout = np.random.default_rng([seed, 1])
+    for number, batch in enumerate(_ahead(sampler, steps, config.batch_size)):
         if cancelled():
             raise LearningCancelledError
-        batch = sampler.draw(config.batch_size)
         labels = torch.from_numpy(batch.labels).to(device.torch_device)
-        kept = _kept(generator, (len(labels), network.embedding), config.dropout)
+        kept = _kept(dropout, (len(labels), network.embedding), config.dropout)
         with device.autocast():
             windows = torch.from_numpy(batch.windows).to(device.torch_device)
             logits, embedding = network(windows, kept.to(device.torch_device))
@@ -180,6 +181,17 @@ def check_trainable(manifest: Manifest) -> None:
             f"all {len(manifest)} clips are in one language; label clips in both",
             reason="oneLanguage",
         )
+
+
+def _ahead(sampler: Sampler, batches: int, size: int) -> Iterator[Batch]:
+    """Draw each batch while the one before it is learned from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(sampler.draw, size)
+        for number in range(batches):
+            batch = coming.result()
+            if number + 1 < batches:
+                coming = pool.submit(sampler.draw, size)
+            yield batch
 
 
 class _Reversed(torch.autograd.Function):

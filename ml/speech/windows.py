@@ -59,15 +59,18 @@ def kept_frames(clip: AnyFeatures, config: WindowConfig) -> IntArray:
 
 def normalised(windows: Features, config: WindowConfig) -> Features:
     """Normalise windows, (N, T, COLUMNS), band by band and window by window."""
-    bands = windows[..., :BANDS]
-    bands = bands - bands.mean(axis=-2, keepdims=True)
+    result = windows.astype(np.float32)
+    bands = result[..., :BANDS]
+    bands -= bands.mean(axis=-2, keepdims=True)
     if config.normalise_variance:
-        bands = bands / (bands.std(axis=-2, keepdims=True) + 0.5)
+        deviation = np.sqrt(np.einsum("...tb,...tb->...b", bands, bands) / bands.shape[-2])
+        bands /= deviation[..., None, :] + np.float32(0.5)
     else:
-        bands = bands / 4
+        bands /= 4
     bands[..., config.bands :] = 0.0
-    pitch = windows[..., BANDS:] if config.pitch else np.zeros_like(windows[..., BANDS:])
-    return np.concatenate([bands, pitch], axis=-1, dtype=np.float32)
+    if not config.pitch:
+        result[..., BANDS:] = 0.0
+    return result
 
 
 def laid_out(clips: Sequence[AnyFeatures], config: WindowConfig) -> tuple[Features, IntArray]:

@@ -1,0 +1,110 @@
+"""Speech models: training against its bare loop, and decode → features → model against decode."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks import place
+from benchmarks.measure import Figure, interleaved, timed
+from ml.audio import decoded
+from ml.runtime.device import choose_device
+from ml.speech.frontend import COLUMNS, features
+from ml.speech.manifest import Clip, Manifest
+from ml.speech.networks import NETWORKS
+from ml.speech.registry import speech_rung_names
+from ml.speech.rungs import rung_config
+from ml.speech.training import clip_logits, train_network
+from tests.support import sound
+
+SECONDS, CLIPS, ROUNDS = 60, 64, 3
+BEST = "tdnn"
+
+
+def measure(*, full: bool) -> list[Figure]:
+    """Use one thread throughout: the ratios are those of one core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with place.folder() as folder:
+            path = sound.encode(
+                folder / "x.webm", sound.voiced(SECONDS, rate=48_000), "libopus", rate=48_000
+            )
+            return [_training(full=full), *_telling(path)]
+    finally:
+        torch.set_num_threads(before)
+
+
+def _training(*, full: bool) -> Figure:
+    config = rung_config(BEST)
+    manifest = Manifest(tuple(_clip(number) for number in range(CLIPS)))
+    generator = np.random.default_rng(0)
+    clips = [generator.normal(size=(500, COLUMNS)).astype(np.float16) for _ in range(CLIPS)]
+    device = choose_device()
+    steps = config.epochs * (CLIPS // config.batch_size)
+
+    def ours() -> object:
+        return train_network(
+            manifest,
+            [clips],
+            config,
+            seed=0,
+            device=device,
+            step=lambda: None,
+            cancelled=lambda: False,
+        )
+
+    network = NETWORKS[config.network](COLUMNS).train()
+    optimizer = torch.optim.AdamW(network.parameters())
+    windows = torch.randn(config.batch_size, config.windows.frames, COLUMNS)
+    labels = torch.arange(config.batch_size) % 2
+
+    def bare() -> None:
+        for _ in range(steps):
+            with device.autocast():
+                logits, _ = network(windows)
+            loss = functional.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    sides = (partial(timed, ours), partial(timed, bare))
+    mine, theirs = interleaved(sides, rounds=2 * ROUNDS if full else ROUNDS)
+    windows_drawn = steps * config.batch_size
+    return Figure(
+        f"training a {BEST} on cached features",
+        f"{windows_drawn / mine:,.0f} windows/s",
+        f"forward and backward on one ready batch, {windows_drawn / theirs:,.0f} windows/s",
+        theirs / mine,
+        at_least=0.85,
+    )
+
+
+def _telling(path: Path) -> list[Figure]:
+    sides = [partial(timed, lambda: list(decoded(path)))]
+    sides += [partial(timed, partial(_told, path, name)) for name in speech_rung_names()]
+    decoding, *telling = interleaved(sides, rounds=ROUNDS)
+    return [
+        Figure(
+            f"opus → decode → features → {name}",
+            f"{SECONDS / seconds:,.0f} × realtime",
+            f"decode alone, {SECONDS / decoding:,.0f} × realtime",
+            decoding / seconds,
+            at_least=0.3,
+        )
+        for name, seconds in zip(speech_rung_names(), telling, strict=True)
+    ]
+
+
+def _told(path: Path, name: str) -> object:
+    config = rung_config(name)
+    network = NETWORKS[config.network](COLUMNS).eval()
+    blocks = [features(block) for block in decoded(path)]
+    return clip_logits(network, blocks, config.windows, choose_device())
+
+
+def _clip(number: int) -> Clip:
+    language = ("en", "zh")[number % 2]
+    return Clip(str(number), "", language, str(number), language, str(number), "", 5.0)
