@@ -147,13 +147,29 @@ def _print(found: "Plan") -> None:
         typer.echo(f"From {_both(found.waits_from)} on, something has to wait for quota.")
     if found.fits:
         typer.echo("The quota suffices.")
-    elif found.stretch is None:
-        typer.echo("There is no quota at all.")
     else:
-        typer.echo(
-            f"{found.unmet:,} units are missing. With all intervals {found.stretch:g} times as "
-            "long it would fit; `tubegrader plan --show-policy` prints them."
+        typer.echo(f"{found.unmet:,} units are missing. {_remedy(found)}")
+
+
+def _remedy(found: "Plan") -> str:
+    from services.youtube.quota import SHARED
+
+    if found.stretch is None and not found.limits[SHARED]:
+        return "There is no quota at all."
+    if found.stretch is None:
+        return (
+            "No longer interval would spare them: looking through all uploads once a month alone "
+            "takes the quota. Watch fewer channels, or ask YouTube for more."
         )
+    if found.stretch == 1:
+        return (
+            "A whole day's quota would do: part of it is used already, or kept for another "
+            "purpose. What waits is read later."
+        )
+    return (
+        f"With all intervals {found.stretch:g} times as long it would fit; "
+        "`tubegrader plan --show-policy` prints them."
+    )
 
 
 def _both(moment: "datetime") -> str:

@@ -15,8 +15,6 @@ from typing import Any
 
 from services.errors import UsageError
 
-CHANNEL_INTERVAL = timedelta(days=1)
-THUMBNAIL_INTERVAL = timedelta(days=7)
 GRID = timedelta(hours=1)
 """Slots lie on full hours: videos found minutes apart then share a call, fifty for one unit."""
 LONGEST = timedelta(days=3650)
@@ -62,9 +60,9 @@ class Policy:
 
 
 DEFAULT = Policy(
-    discovery_every=CHANNEL_INTERVAL,
-    channel_every=CHANNEL_INTERVAL,
-    thumbnail_every=THUMBNAIL_INTERVAL,
+    discovery_every=timedelta(days=1),
+    channel_every=timedelta(days=1),
+    thumbnail_every=timedelta(days=7),
     videos=(
         Step(timedelta(days=2), timedelta(hours=6)),
         Step(timedelta(days=14), timedelta(days=1)),
@@ -72,11 +70,6 @@ DEFAULT = Policy(
         Step(None, timedelta(days=30)),
     ),
 )
-
-
-def video_interval(age: timedelta) -> timedelta:
-    """Return how often the counts of a video of this age are read by default."""
-    return DEFAULT.video_interval(age)
 
 
 def next_slot(slot: datetime, interval: timedelta, *, now: datetime) -> datetime:

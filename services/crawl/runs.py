@@ -19,7 +19,6 @@ from db.session import unit_of_work
 from services import breakers
 from services.context import Context
 from services.crawl import gates
-from services.crawl.cadence import CHANNEL_INTERVAL
 from services.errors import UsageError
 from services.jobs import submit
 from services.queue import CRAWL, QUEUE_OF_TASK, TASK_OF_WORK
@@ -69,7 +68,7 @@ def advance(context: Context) -> None:
             if job.state == "queued":
                 _begin(session, job, closed, now=now)
             elif job.cancel_requested:
-                _cancel(session, job, active, now=now)
+                _cancel(session, job, active, later=now + context.cadence.discovery_every, now=now)
             else:
                 _follow(session, job, closed, now=now)
 
@@ -89,13 +88,15 @@ def _begin(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now:
     jobs.begin(job, now=now)
 
 
-def _cancel(session: Session, job: Job, active: Sequence[Job], *, now: datetime) -> None:
+def _cancel(
+    session: Session, job: Job, active: Sequence[Job], *, later: datetime, now: datetime
+) -> None:
     """Take back what the job asked for and no other crawl that goes on asks for as well."""
     chosen = set(job.params["channel_ids"])
     for other in active:
         if not other.cancel_requested:
             chosen.difference_update(other.params["channel_ids"])
-    work.stand_down(session, channel_ids=chosen, later=now + CHANNEL_INTERVAL, now=now)
+    work.stand_down(session, channel_ids=chosen, later=later, now=now)
     jobs.end(job, "cancelled", now=now)
 
 

@@ -1,6 +1,7 @@
 """Export and import: round trips that change nothing, and hostile folders."""
 
 import csv
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -128,6 +130,56 @@ def test_an_export_comes_back_identical(context: Context, tmp_path: Path, file_f
         assert {p.name for p in tmp_path.iterdir() if ".partial" in p.name} == set()
         assert import_folder(other, tmp_path / "one", watch=True).watched == 1
         assert counts(other)["work_items"] == 4
+
+
+def test_an_export_brings_along_what_was_counted_as_a_view(context: Context, tmp_path: Path):
+    fill(context)
+    with context.engine.begin() as connection:
+        for definition, parity in (("watched", 0), ("started", 1)):  # and every third unknown
+            connection.execute(
+                text(
+                    "UPDATE video_snapshots SET view_definition = :definition "
+                    "WHERE extract(day FROM slot)::int % 3 = :parity"
+                ),
+                {"definition": definition, "parity": parity},
+            )
+    read = "SELECT slot, view_definition FROM video_snapshots ORDER BY slot"
+    written = rows(context, read)
+    assert {definition for _, definition in written} == {"watched", "started", None}
+    export(context, tmp_path / "one", what=["videos", "channels", "snapshots"])
+    with beside(context, tmp_path) as other:
+        assert import_folder(other, tmp_path / "one").refused == {}
+        assert rows(other, read) == written
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_an_export_without_the_meaning_of_its_counts_is_refused(
+    context: Context, tmp_path: Path, file_format: str
+):
+    fill(context)
+    folder = tmp_path / "one"
+    export(context, folder, what=["videos", "channels", "snapshots"], file_format=file_format)
+    path = folder / f"snapshots.{file_format}"
+    if file_format == "csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        write_csv(path, tuple(c for c in lines[0] if c != "view_definition"), [
+            {name: cell for name, cell in line.items() if name != "view_definition"}
+            for line in lines
+        ])  # fmt: skip
+    else:
+        pq.write_table(pq.read_table(path).drop_columns(["view_definition"]), path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    content = path.read_bytes()
+    manifest["files"][path.name] |= {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with beside(context, tmp_path) as other:
+        with pytest.raises(UsageError, match="view_definition"):
+            import_folder(other, folder)
+        assert counts_of_tables(other) == 0
 
 
 @given(
@@ -318,6 +370,22 @@ def test_hostile_rows_are_refused_one_by_one(context: Context, folder: Path, tmp
     assert value(context, "SELECT subscriber_count FROM channel_snapshots") is None
     assert counts(context)["objects"] == counts(context)["video_thumbnails"] == 1
     assert counts(context)["work_items"] == 0
+
+
+def test_recorded_counts_carry_what_was_a_view_when_they_were_read(context: Context, folder: Path):
+    read = {
+        "2025-03-30T23:59:59Z": "watched",  # by all formats alike
+        "2025-04-01T00:00:00Z": None,  # a Short counted starts by then, the others did not
+        "2026-08-25T00:00:00Z": None,  # while YouTube changed over
+        "2026-08-28T00:00:00Z": "started",
+    }
+    context.clock = lambda: datetime(2026, 9, 15, tzinfo=UTC)
+    lines = [{**GOOD, "collected_at": moment} for moment in read]
+    write_csv(folder / "snapshots.csv", COLUMNS, lines)
+    assert import_folder(context, folder).refused == {}
+    assert rows(context, "SELECT view_definition FROM video_snapshots ORDER BY captured_at") == [
+        (definition,) for definition in read.values()
+    ]
 
 
 @pytest.mark.parametrize(

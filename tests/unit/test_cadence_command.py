@@ -33,6 +33,13 @@ def test_people_are_told_in_a_table_and_a_sentence():
     assert "no quota at all" in runner.invoke(app, [*ASSUMED, "--units", "0"]).stdout
 
 
+def test_where_no_longer_interval_helps_the_reason_is_told():
+    long_lists = ["plan", "--channels", "20", "--videos", "400000"]
+    told = runner.invoke(app, [*long_lists, "--units", "200"]).stdout
+    assert "looking through all uploads once a month alone takes the quota" in told
+    assert "no quota at all" not in told
+
+
 def test_the_cadence_printed_is_the_one_in_force(tmp_path, monkeypatch):
     assert parse(runner.invoke(app, ["plan", "--show-policy"]).stdout) == DEFAULT
     file = tmp_path / "cadence.toml"
