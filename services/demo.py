@@ -7,10 +7,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from services.clock import system_clock
 from services.embedded.home import Home
@@ -18,6 +20,8 @@ from services.errors import TransientError, UsageError
 
 KEY = "offline"
 START_S = 60.0
+SPOKEN_CHANNELS, FEWEST_SPOKEN, SPOKEN_VIDEOS = 3, 2, 2
+"""Channels of each language that are listened to (at most, at least), and videos of each."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class OfflineYouTube:
 
     url: str
     channel_ids: list[str]
+    spoken_ids: list[str]
+    """A few channels that speak English, and as many that speak Chinese, by their labels."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,6 +52,8 @@ class OfflineYouTube:
             "TUBEGRADER_YOUTUBE_ENDPOINT": self.url,
             "TUBEGRADER_THUMBNAIL_URL": self.url,
             "TUBEGRADER_FEED_URL": self.url,
+            "TUBEGRADER_MEDIA_URL": self.url + "/watch?v={video_id}",
+            "TUBEGRADER_AUDIO_ALLOWED": "true",
             "TUBEGRADER_YOUTUBE_API_KEY": KEY,
         }
 
@@ -76,7 +84,9 @@ def offline_youtube(world: World) -> Iterator[OfflineYouTube]:
             )
         try:
             url = _wait_until_ready(server, ready, log)
-            yield OfflineYouTube(url, _channel_ids(url))
+            truth = _truth(url)
+            ids = [channel["channel_id"] for channel in truth["channels"]]
+            yield OfflineYouTube(url, ids, _spoken(truth["videos"]))
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
@@ -130,7 +140,27 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", ready: Path, log: Path)
     )
 
 
-def _channel_ids(url: str) -> list[str]:
+def _truth(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"{url}/emulator/truth") as answer:  # noqa: S310  (our own server)
-        truth = json.load(answer)
-    return [channel["channel_id"] for channel in truth["channels"]]
+        truth: dict[str, Any] = json.load(answer)
+    return truth
+
+
+def _spoken(videos: list[dict[str, Any]]) -> list[str]:
+    """Choose channels whose newest videos are all labelled with one language, English or Chinese.
+
+    Labels are missing or wrong now and then; a demo of few videos goes by those that are there.
+    """
+    newest: dict[str, list[str]] = defaultdict(list)
+    for video in sorted(videos, key=lambda v: (v["published_at"], v["video_id"]), reverse=True):
+        if len(newest[video["channel_id"]]) < SPOKEN_VIDEOS:
+            newest[video["channel_id"]].append((video["language"] or "")[:2])
+    chosen: list[str] = []
+    for language in ("en", "zh"):
+        fitting = [
+            c for c, labels in sorted(newest.items()) if labels == [language] * SPOKEN_VIDEOS
+        ]
+        if len(fitting) < FEWEST_SPOKEN:
+            return []
+        chosen += fitting[:SPOKEN_CHANNELS]
+    return chosen

@@ -23,6 +23,9 @@ def demo(
         typer.Option(help="What an invented thumbnail adds to log10(views/day); 0 plants none."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Which invented world.")] = 0,
+    speech: Annotated[
+        bool, typer.Option(help="Also listen to a few channels: English or Chinese?")
+    ] = True,
 ) -> None:
     """Crawl, train, score and compare against an offline YouTube, then stop.
 
@@ -46,13 +49,18 @@ def demo(
         os.environ.update(youtube.environment)
         typer.echo(f"the offline YouTube serves {len(youtube.channel_ids)} channels", err=True)
         with open_context(workers=True) as context:
-            page = _whole_job(context, youtube.channel_ids, world)
+            spoken_ids = youtube.spoken_ids if speech else []
+            if speech and not spoken_ids:
+                typer.echo("no two channels of each language are labelled: no speech", err=True)
+            page = _whole_job(context, youtube.channel_ids, spoken_ids, world)
     shown = os.path.relpath(world.home)
     typer.echo(f"\nreport    {page}")
     typer.echo(f"ask it    .venv/bin/tubegrader --home {shown} sql -c 'TABLE model_comparison'")
 
 
-def _whole_job(context: "Context", channel_ids: list[str], world: "World") -> Path:
+def _whole_job(
+    context: "Context", channel_ids: list[str], spoken_ids: list[str], world: "World"
+) -> Path:
     from services import jobs
     from services.cli.common import wait_for
     from services.cli.data import describe_crawl
@@ -61,7 +69,10 @@ def _whole_job(context: "Context", channel_ids: list[str], world: "World") -> Pa
     from services.learning.results import newest_comparison
 
     channels.add(context, channel_ids)
-    job = wait_for(context, runs.start(context, channel_ids), "crawling", quiet=False)
+    if spoken_ids:
+        _select(context, spoken_ids)
+    crawl = runs.start(context, channel_ids, with_audio=bool(spoken_ids))
+    job = wait_for(context, crawl, "crawling", quiet=False)
     typer.echo(describe_crawl(job.result or {}))
     job = wait_for(context, jobs.submit(context, "train", {}), "training", quiet=False)
     typer.echo(describe_training(job.result or {}))
@@ -69,6 +80,58 @@ def _whole_job(context: "Context", channel_ids: list[str], world: "World") -> Pa
     typer.echo(describe_scoring(job.result or {}))
     wait_for(context, jobs.submit(context, "compare", {}), "comparing", quiet=False)
     print_comparison(newest_comparison(context))
+    if spoken_ids:
+        _listen(context)
     from services.learning.report import write_report
 
     return write_report(context, world.home / "report.html")
+
+
+def _select(context: "Context", channel_ids: list[str]) -> None:
+    from services.demo import SPOKEN_VIDEOS
+    from services.media.audio import selection
+
+    policy = selection.AudioPolicy(
+        seconds_wanted=20, shortest_s=1, longest_s=12 * 3600, newest_videos=SPOKEN_VIDEOS
+    )
+    selection.add(context, channel_ids, policy=policy)
+
+
+def _listen(context: "Context") -> None:
+    """Learn which language is spoken from the segments that came, and ask the database."""
+    from services import jobs, querying
+    from services.cli.common import print_table, wait_for
+    from services.cli.learning import describe_scoring, describe_training
+    from services.errors import PermanentError
+
+    # So little is spoken that two short trainings tell all there is to tell.
+    params = {
+        "task": "speech",
+        "rungs": ["spectrogram_cnn", "crnn"],
+        "folds": 2,
+        "epochs": 6,
+    }
+    typer.echo("\nspeech")
+    try:
+        job = wait_for(context, jobs.submit(context, "retrain", params), "listening", quiet=False)
+    except PermanentError as error:
+        # Labels of an invented world may contradict each other on the few videos that are heard.
+        typer.echo(f"nothing was learned of speech: {error}")
+        return
+    done = job.result or {}
+    typer.echo(describe_training(done["train"]))
+    typer.echo(describe_scoring(done["score"]))
+    columns, rows = querying.run_query(
+        context,
+        "SELECT rung, label, count(*) AS clips, count(*) FILTER (WHERE language = 'en') AS said_en,"
+        " count(*) FILTER (WHERE language = 'zh') AS said_zh,"
+        " count(*) FILTER (WHERE language = 'unknown') AS said_unknown"
+        " FROM language_results GROUP BY 1, 2 ORDER BY 1 DESC, 2",
+    )
+    print_table(columns, rows, right=columns[2:])
+    typer.echo(done["compare"]["sentence"])
+    typer.secho(
+        "These voices are synthetic: the figures prove that the parts work together, and nothing "
+        "about accuracy. `tubegrader compare speech --folder DIR` measures on real speech.",
+        bold=True,
+    )
