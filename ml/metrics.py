@@ -8,7 +8,7 @@ without a row's fold is *low* where the row's fold is high and gets an AUC below
 (Parker et al. 2007, "Stratification bias in low signal microarray studies").
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +103,39 @@ def r_squared(
     # A spread that is only rounding error is no spread.
     spread = np.where(spread > total * 1e-12, spread, 0.0)
     return 1.0 - _ratio(weight @ (truth - predicted) ** 2, spread)
+
+
+def mean_absolute_error(
+    truth: FloatArray, predicted: FloatArray, *, weights: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Mean distance between prediction and truth, in the truth's unit; lower is better."""
+    weight = _weights(weights, len(truth))
+    return _ratio(weight @ np.abs(truth - predicted), weight.sum(axis=-1))
+
+
+def within_cluster_auc(
+    labels: BoolArray,
+    scores: FloatArray,
+    clusters: Sequence[str],
+    *,
+    weights: npt.ArrayLike | None = None,
+) -> FloatArray:
+    """AUC over the pairs of videos of one channel: what is left when the channel is known.
+
+    A weight stands for how often the whole cluster was drawn, so all rows of a cluster have the
+    same one; a channel drawn twice is two channels with their own pairs. NaN without any pair.
+    """
+    _, first, cluster_of = np.unique(clusters, return_index=True, return_inverse=True)
+    wins, pairs = np.zeros(len(first)), np.zeros(len(first))
+    both = np.bincount(cluster_of[labels], minlength=len(first)) * np.bincount(
+        cluster_of[~labels], minlength=len(first)
+    )
+    for cluster in np.flatnonzero(both):
+        rows = np.flatnonzero(cluster_of == cluster)
+        pairs[cluster] = both[cluster]
+        wins[cluster] = both[cluster] * auc(labels[rows], scores[rows])
+    drawn = _weights(weights, len(labels))[..., first]
+    return _ratio(drawn @ wins, drawn @ pairs)
 
 
 def brier(

@@ -10,9 +10,14 @@ from ml.views.rung import Rung
 
 _RUNGS = {
     "constant": ("ml.views.constant", "ConstantRung"),
-    "subscribers": ("ml.views.subscribers", "SubscribersRung"),
+    "age+format": ("ml.views.tabular", "AgeFormatRung"),
+    "subscribers": ("ml.views.tabular", "SubscribersRung"),
+    "subscribers+age": ("ml.views.tabular", "SubscribersAgeRung"),
+    "+history": ("ml.views.tabular", "HistoryRung"),
     "thumbnail": ("ml.views.thumbnail", "ThumbnailRung"),
     "subscribers+thumbnail": ("ml.views.thumbnail", "SubscribersThumbnailRung"),
+    "subscribers+age+thumbnail": ("ml.views.thumbnail", "SubscribersAgeThumbnailRung"),
+    "+thumbnail": ("ml.views.thumbnail", "HistoryThumbnailRung"),
 }
 
 

@@ -40,7 +40,7 @@ def rows(
             it, give or take a third. ``lifetime``: the newest snapshot.
         days: The age, or the time between the two; of no matter for ``lifetime``.
     """
-    statement = text(_STATEMENT.format(**_SPANS[span]))
+    statement = text(_STATEMENT.format(**_SPANS[span], history=USUAL_VIEWS))
     length = timedelta(days=days)
     bounds = {
         "as_of": as_of,
@@ -107,6 +107,33 @@ _SPANS: dict[Span, dict[str, str]] = {
     },
 }
 
+USUAL_VIEWS = """
+    LEFT JOIN LATERAL (
+        SELECT percentile_cont(0.5) WITHIN GROUP (
+                   ORDER BY log((1 + s.view_count / e.age_days)::float8)
+               ) AS log_views_per_day,
+               max(s.captured_at) AS captured_at
+        FROM (
+            SELECT w.video_id, coalesce(w.actual_start_at, w.published_at) AS began_at
+            FROM videos w
+            WHERE w.channel_id = v.channel_id AND w.live_broadcast_content = 'none'
+              AND (w.published_at, w.video_id) < (v.published_at, v.video_id)
+            ORDER BY w.published_at DESC, w.video_id DESC LIMIT :history
+        ) w
+        CROSS JOIN LATERAL (
+            SELECT s.view_count, s.captured_at FROM video_snapshots s
+            WHERE s.video_id = w.video_id AND s.view_count IS NOT NULL
+              AND s.slot <= m.predicted_at AND s.captured_at <= m.predicted_at
+            ORDER BY s.slot DESC LIMIT 1
+        ) s
+        CROSS JOIN LATERAL (
+            SELECT extract(epoch FROM s.captured_at - w.began_at)::float8 / 86400 AS age_days
+        ) e
+        WHERE e.age_days >= 1
+    ) h ON true
+"""
+"""What earlier videos of the channel of ``v`` got, as known at ``m.predicted_at``: ``h``."""
+
 # The thumbnail is the version in force when the label begins; one first seen later, for want of
 # an earlier: the first. Of the channel's earlier videos the views are taken as known at the moment
 # of prediction, from a day of age on; a gone one counts, it was there then.
@@ -164,28 +191,6 @@ _STATEMENT = """
         WHERE b.captured_at IS NULL AND s.channel_id = v.channel_id AND s.captured_at <= :as_of
         ORDER BY s.slot LIMIT 1
     ) a ON true
-    LEFT JOIN LATERAL (
-        SELECT percentile_cont(0.5) WITHIN GROUP (
-                   ORDER BY log((1 + s.view_count / e.age_days)::float8)
-               ) AS log_views_per_day,
-               max(s.captured_at) AS captured_at
-        FROM (
-            SELECT w.video_id, coalesce(w.actual_start_at, w.published_at) AS began_at
-            FROM videos w
-            WHERE w.channel_id = v.channel_id AND w.live_broadcast_content = 'none'
-              AND (w.published_at, w.video_id) < (v.published_at, v.video_id)
-            ORDER BY w.published_at DESC, w.video_id DESC LIMIT :history
-        ) w
-        CROSS JOIN LATERAL (
-            SELECT s.view_count, s.captured_at FROM video_snapshots s
-            WHERE s.video_id = w.video_id AND s.view_count IS NOT NULL
-              AND s.slot <= m.predicted_at AND s.captured_at <= m.predicted_at
-            ORDER BY s.slot DESC LIMIT 1
-        ) s
-        CROSS JOIN LATERAL (
-            SELECT extract(epoch FROM s.captured_at - w.began_at)::float8 / 86400 AS age_days
-        ) e
-        WHERE e.age_days >= 1
-    ) h ON true
+    {history}
     ORDER BY v.video_id
 """

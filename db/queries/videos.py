@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Video, VideoSnapshot, WorkItem
-from db.queries import bulk
+from db.queries import asof, bulk
 from db.queries.arrays import among
 
 
@@ -25,12 +25,23 @@ class Traits:
 
 @dataclass(frozen=True)
 class ToScore:
-    """What a model is asked about one video; subscribers None = hidden."""
+    """What a model is asked about one video, named as in datasets; None = not known.
+
+    Subscribers that were read and are None are hidden.
+    """
 
     video_id: str
     channel_id: str
     thumbnail_sha256: str
     subscriber_count: int | None
+    subscriber_count_high: int | None
+    age_days: float
+    format: str | None
+    duration_s: int | None
+    channel_age_days: float | None
+    n_earlier_videos: int
+    earlier_log_views_per_day: float | None
+    days_since_last_upload: float | None
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> list[str]:
@@ -201,25 +212,52 @@ def count_to_score(
 
 
 def to_score(
-    session: Session, *, model_version_ids: Collection[int], after: str, limit: int
+    session: Session,
+    *,
+    model_version_ids: Collection[int],
+    now: datetime,
+    after: str,
+    limit: int,
 ) -> list[ToScore]:
     """Return videos whose current thumbnail lacks a score of any of the model versions.
 
     Args:
         session: The unit of work.
         model_version_ids: The models.
+        now: Ages are counted up to this moment.
         after: Only videos with a greater id: where the last page ended.
         limit: The most to return, by video id.
     """
     statement = text(
         f"""
-        SELECT v.video_id, v.channel_id, t.thumbnail_sha256, (
-            SELECT subscriber_count FROM channel_snapshots
+        WITH asked AS (
+            SELECT v.*, t.thumbnail_sha256
+            {_TO_SCORE}
+            ORDER BY v.video_id
+            LIMIT :limit
+        )
+        SELECT v.video_id, v.channel_id, v.thumbnail_sha256,
+               b.subscriber_count, b.subscriber_count_high,
+               {_days("CAST(:now AS timestamptz)", "began.at")} AS age_days,
+               v.format, v.duration_s,
+               {_days("CAST(:now AS timestamptz)", "c.published_at")} AS channel_age_days,
+               e.n_earlier AS n_earlier_videos, h.log_views_per_day AS earlier_log_views_per_day,
+               {_days("began.at", "e.last_upload_at")} AS days_since_last_upload
+        FROM asked v
+        JOIN channels c ON c.channel_id = v.channel_id
+        CROSS JOIN LATERAL (SELECT coalesce(v.actual_start_at, v.published_at) AS at) began
+        CROSS JOIN LATERAL (SELECT CAST(:now AS timestamptz) AS predicted_at) m
+        LEFT JOIN LATERAL (
+            SELECT subscriber_count, subscriber_count_high FROM channel_snapshots
             WHERE channel_id = v.channel_id ORDER BY slot DESC LIMIT 1
-        ) AS subscriber_count
-        {_TO_SCORE}
+        ) b ON true
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS n_earlier, max(w.published_at) AS last_upload_at FROM videos w
+            WHERE w.channel_id = v.channel_id AND w.live_broadcast_content = 'none'
+              AND (w.published_at, w.video_id) < (v.published_at, v.video_id)
+        ) e
+        {asof.USUAL_VIEWS}
         ORDER BY v.video_id
-        LIMIT :limit
         """
     )
     rows = session.execute(
@@ -229,9 +267,15 @@ def to_score(
             "models": list(model_version_ids),
             "n_models": len(model_version_ids),
             "limit": limit,
+            "now": now,
+            "history": asof.HISTORY,
         },
     )
-    return [ToScore(*row) for row in rows]
+    return [ToScore(**row) for row in rows.mappings()]
+
+
+def _days(end: str, start: str) -> str:
+    return f"greatest(extract(epoch FROM {end} - {start})::float8 / 86400, 0)"
 
 
 _TO_SCORE = """

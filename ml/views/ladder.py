@@ -4,23 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from ml.arrays import ImageArray
+from ml.arrays import ImageArray, IntArray
 from ml.artifacts import ModelCard
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.images import PREPROCESSING, decode_thumbnails
-from ml.registry import rung_names
+from ml.registry import rung_class, rung_names
 from ml.runtime.device import choose_device
 from ml.splits import assign_folds
 from ml.views.cnn import Cancelled, CnnConfig, Progress
 from ml.views.constant import ConstantRung
 from ml.views.ensemble import Ensemble, train_ensemble
-from ml.views.rung import Features, Rung, Targets
-from ml.views.subscribers import SubscribersRung
-from ml.views.thumbnail import SubscribersThumbnailRung, ThumbnailRung, config_json
+from ml.views.rung import Features, Predictions, Rung, Targets
+from ml.views.tabular import TabularRung
+from ml.views.thumbnail import ThumbnailRung, config_json, predict_all
 
 OUT_OF_FOLD_SCHEMA = pa.schema(
     [
@@ -110,7 +109,7 @@ def train_ladder(
         LearningError: Too few channels or videos, labels of one class only, a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
     """
-    features = Features(dataset.strings("split_group"), dataset.subscriber_count, images)
+    features = Features.of_table(dataset.table, images)
     targets = Targets(dataset.log_views_per_day, dataset.is_over)
     folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
@@ -138,16 +137,21 @@ def train_ladder(
         cancelled=cancelled,
         device=device,
     )
-    fitted: list[Rung] = [
-        ConstantRung.fit(targets, folds_by_row, card),
-        SubscribersRung.fit(features, targets, folds_by_row, card),
-        ThumbnailRung.fit(features, targets, folds_by_row, seeing, ensemble),
-        SubscribersThumbnailRung.fit(features, targets, folds_by_row, seeing, ensemble),
-    ]
-    rungs = {rung.name: rung for rung in fitted}
-    assert tuple(rungs) == rung_names(), "the registry and the ladder name the same rungs"
+    by_pair = ensemble.member_outputs(images, folds_by_row)
+    rungs: dict[str, Rung] = {}
+    for name in rung_names():
+        kind = rung_class(name)
+        if issubclass(kind, ThumbnailRung):
+            rungs[name] = kind.fit(features, targets, folds_by_row, seeing, ensemble, by_pair)
+        elif issubclass(kind, TabularRung):
+            rungs[name] = kind.fit(features, targets, folds_by_row, card)
+        else:
+            rungs[name] = ConstantRung.fit(targets, folds_by_row, card)
+    # Every rung scores a row with the model that never saw its channel: this is out of fold.
+    predictions = predict_all(list(rungs.values()), features)
     tables = [
-        _out_of_fold(rung, features, dataset.strings("video_id"), folds_by_row) for rung in fitted
+        _out_of_fold(name, predicted, dataset.strings("video_id"), folds_by_row)
+        for name, predicted in zip(rungs, predictions, strict=True)
     ]
     return TrainedLadder(rungs, pa.concat_tables(tables), ensemble)
 
@@ -169,12 +173,10 @@ def _check(dataset: Dataset, features: Features, targets: Targets) -> None:
 
 
 def _out_of_fold(
-    rung: Rung, features: Features, video_ids: list[str], folds_by_row: np.typing.NDArray[np.int64]
+    name: str, predictions: Predictions, video_ids: list[str], folds_by_row: IntArray
 ) -> pa.Table:
-    # Every rung scores a row with the model that never saw its channel, so this is out of fold.
-    predictions = rung.predict(features)
     columns = [
-        pa.array([rung.name] * len(video_ids)),
+        pa.array([name] * len(video_ids)),
         pa.array(video_ids),
         pa.array(folds_by_row),
         pa.array(predictions.p_over),

@@ -1,6 +1,4 @@
-"""Linear and logistic regression in closed form and by Newton's method, and subscriber features."""
-
-from dataclasses import dataclass
+"""Linear and logistic regression in closed form and by Newton's method."""
 
 import numpy as np
 
@@ -10,37 +8,6 @@ RIDGE = 1e-3
 """Penalty on standardised slopes, in rows: negligible beside data, decisive for idle columns."""
 NEWTON_STEPS = 50
 TOLERANCE = 1e-10
-
-
-def log_subscribers(subscriber_count: FloatArray) -> FloatArray:
-    """Return log10(subscribers + 1), NaN where hidden."""
-    counts: FloatArray = np.log10(subscriber_count + 1)
-    return counts
-
-
-@dataclass(frozen=True)
-class SubscriberFeatures:
-    """Turns subscriber counts into columns; hidden counts take the training rows' median.
-
-    Attributes:
-        median: Of log10(subscribers + 1) over the training rows that show it.
-    """
-
-    median: float
-
-    @classmethod
-    def fit(cls, subscriber_count: FloatArray) -> "SubscriberFeatures":
-        """Learn the median; 0 where every count is hidden (the indicator then carries all)."""
-        known = subscriber_count[~np.isnan(subscriber_count)]
-        return cls(float(np.median(log_subscribers(known))) if len(known) else 0.0)
-
-    def columns(self, subscriber_count: FloatArray) -> FloatArray:
-        """Return (N, 2): log10(subscribers + 1) with hidden counts replaced, and hidden as 0/1."""
-        hidden = np.isnan(subscriber_count)
-        shown = np.where(hidden, 0.0, subscriber_count)
-        return np.column_stack(
-            [np.where(hidden, self.median, log_subscribers(shown)), hidden.astype(np.float64)]
-        )
 
 
 def fit_linear(columns: FloatArray, target: FloatArray) -> FloatArray:

@@ -1,14 +1,31 @@
 """The interface that every rung of the ladder has, so that scoring need not know which it is."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ml.arrays import BoolArray, FloatArray, ImageArray, IntArray
 from ml.artifacts import ModelCard
+from ml.errors import LearningError
+
+NUMBERS = (
+    "subscriber_count_high",
+    "age_days",
+    "duration_s",
+    "channel_age_days",
+    "n_earlier_videos",
+    "earlier_log_views_per_day",
+    "days_since_last_upload",
+)
+"""Columns of a dataset that rungs read as they are. Age is that of the label: how old the video is
+when its views are counted."""
+SHORT, LIVE = "is_short", "is_live"
+"""The formats as columns of 0 and 1; what is neither is a long video. A premiere counts as live."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +37,60 @@ class Features:
             decide which fold's model scores a row.
         subscriber_count: Shape (N,), NaN where hidden.
         thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that do not look.
+        numbers: Whatever else is known, by name, each of shape (N,), NaN where unknown. A name
+            that is missing is unknown for all.
     """
 
     split_groups: Sequence[str]
     subscriber_count: FloatArray
     thumbnails: ImageArray | None = None
+    numbers: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.split_groups)
+
+    @classmethod
+    def of_table(
+        cls,
+        table: pa.Table,
+        thumbnails: ImageArray | None = None,
+        *,
+        split_groups: Sequence[str] | None = None,
+    ) -> "Features":
+        """Read the columns of a dataset, or of rows that have the same ones.
+
+        Args:
+            table: With ``subscriber_count``, ``format`` and :data:`NUMBERS`.
+            thumbnails: Of the same rows.
+            split_groups: Of the same rows; None: the table's own column.
+        """
+        formats = table["format"].to_pylist()
+        numbers = {name: _floats(table[name]) for name in NUMBERS}
+        for name, kinds in ((SHORT, {"short"}), (LIVE, {"live", "premiere"})):
+            numbers[name] = np.array(
+                [np.nan if f is None else float(f in kinds) for f in formats], dtype=np.float64
+            )
+        return cls(
+            table["split_group"].to_pylist() if split_groups is None else split_groups,
+            _floats(table["subscriber_count"]),
+            thumbnails,
+            numbers,
+        )
+
+    def number(self, name: str) -> FloatArray:
+        """Return a column of ``numbers``, shape (N,); NaN where it is unknown."""
+        unknown: FloatArray = np.full(len(self), np.nan)
+        return self.numbers.get(name, unknown)
+
+    def pictures(self) -> ImageArray:
+        """Return the thumbnails.
+
+        Raises:
+            LearningError: There are none.
+        """
+        if self.thumbnails is None:
+            raise LearningError("the thumbnail rungs need thumbnails", reason="no_thumbnails")
+        return self.thumbnails
 
     def take(self, rows: IntArray) -> "Features":
         """Return the given rows."""
@@ -35,6 +98,7 @@ class Features:
             [self.split_groups[row] for row in rows],
             self.subscriber_count[rows],
             None if self.thumbnails is None else self.thumbnails[rows],
+            {name: values[rows] for name, values in self.numbers.items()},
         )
 
 
@@ -96,3 +160,8 @@ class Rung(Protocol):
     def load(cls, directory: Path) -> Self:
         """Read an artefact back."""
         ...
+
+
+def _floats(column: pa.ChunkedArray) -> FloatArray:
+    values = pc.fill_null(column.cast(pa.float64()), float("nan"))
+    return np.asarray(values.to_numpy(), dtype=np.float64)

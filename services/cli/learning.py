@@ -204,9 +204,10 @@ def describe_scoring(result: dict[str, Any]) -> str:
 
 
 def print_comparison(comparison: dict[str, Any]) -> None:
-    """Print the ladder as a table, and the sentence."""
+    """Print the sentence, the ladder as a table, and what each rung has over its neighbour."""
     from services.cli.common import print_table
 
+    typer.secho(f"{comparison['sentence']}\n", bold=True)
     metrics = ("auc", "r2", "spearman")
     print_table(
         ["rung", "AUC", "R²", "Spearman"],
@@ -221,10 +222,44 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         f"{comparison['base_rate']:.0%} reach {comparison['threshold']:g} views a day. "
         "[ ] is the 95 % interval by channel."
     )
-    typer.secho(f"\n{comparison['sentence']}", bold=True)
+    _print_differences(comparison)
 
 
-def _interval(value: dict[str, float | None]) -> str:
-    if value["value"] is None:
-        return "–"
-    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+def _print_differences(comparison: dict[str, Any]) -> None:
+    """Print differences, the permutation and the later half; an old comparison has none."""
+    from services.cli.common import print_table
+
+    if "differences" not in comparison:
+        return
+    typer.echo()
+    print_table(
+        ["what is added", "to", "ΔAUC", "ΔR²"],
+        [
+            [
+                each["rung"],
+                each["baseline"],
+                _interval(each["delta_auc"], "+"),
+                _interval(each["delta_r2"], "+"),
+            ]
+            for each in comparison["differences"]
+        ],
+    )
+    dealt, forward = comparison["permutation"], comparison["forward"]
+    typer.echo(
+        f"With thumbnails dealt out anew within channels the thumbnail adds "
+        f"{dealt['null_mean']:+.3f} on average, and less than {dealt['null_high']:+.3f} in 95 of "
+        f"100 dealings (p = {dealt['p_value']:.3f})."
+    )
+    if forward is not None:
+        strong = forward["rungs"].get("subscribers+age", {}).get("r2")
+        shown = "not defined" if strong is None else f"{strong:.3f}"
+        typer.echo(
+            f"Forward in time, from {forward['n_earlier']} videos before {forward['cut'][:10]} to "
+            f"the {forward['n_later']} since: R² of subscribers+age is {shown}."
+        )
+
+
+def _interval(value: dict[str, float | None], sign: str = "") -> str:
+    numbers = [value[name] for name in ("value", "low", "high")]
+    middle, low, high = ("–" if n is None else f"{n:{sign}.3f}" for n in numbers)
+    return middle if value["low"] is None else f"{middle} [{low}, {high}]"

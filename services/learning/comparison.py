@@ -13,7 +13,7 @@ from db.session import unit_of_work
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.splits import folds_of
-from ml.views.evaluation import BASELINE, FULL, evaluate
+from ml.views.evaluation import evaluate
 from ml.views.ladder import OUT_OF_FOLD_SCHEMA
 from services.context import Context
 from services.errors import PermanentError
@@ -98,16 +98,23 @@ def _predictions(context: Context, dataset: Dataset, models: Sequence[ModelVersi
 
 
 def _metric_rows(detail: dict[str, Any], ids: dict[str, int]) -> list[dict[str, Any]]:
-    rows = []
-    for rung, metrics in detail["rungs"].items():
-        for metric, interval in metrics.items():
-            # A metric that is undefined here (and so null) has no row.
-            if isinstance(interval, dict) and interval["value"] is not None:
-                rows.append(_metric_row(rung, metric, "", ids.get(rung), interval))
-    for metric, interval in detail["beyond_subscribers"].items():
-        if interval["value"] is not None:
-            rows.append(_metric_row(FULL, metric, BASELINE, ids.get(FULL), interval))
-    return rows
+    plain = [
+        (rung, metric, "", interval)
+        for rung, metrics in detail["rungs"].items()
+        for metric, interval in metrics.items()
+        if isinstance(interval, dict)
+    ]
+    paired = [
+        (each["rung"], metric, each["baseline"], each[metric])
+        for each in detail["differences"]
+        for metric in ("delta_r2", "delta_auc")
+    ]
+    return [
+        _metric_row(rung, metric, baseline, ids.get(rung), interval)
+        for rung, metric, baseline, interval in plain + paired
+        # What is undefined here, or has no interval, has no row.
+        if None not in interval.values()
+    ]
 
 
 def _metric_row(

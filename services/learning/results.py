@@ -9,7 +9,17 @@ from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
 
-LADDER = ("constant", "subscribers", "thumbnail", "subscribers+thumbnail")
+LADDER = (
+    "constant",
+    "age+format",
+    "subscribers",
+    "subscribers+age",
+    "+history",
+    "thumbnail",
+    "subscribers+thumbnail",
+    "subscribers+age+thumbnail",
+    "+thumbnail",
+)
 """The order in which rungs are shown; the database keeps none."""
 
 

@@ -8,22 +8,25 @@ from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fi
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
 from db.queries import learning, videos
 from db.session import unit_of_work
 from ml.arrays import ImageArray
+from ml.dataset_schema import ROW_SCHEMA
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.images import decode_thumbnails
 from ml.registry import load_rung
 from ml.views.rung import Features, Rung
+from ml.views.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
@@ -34,6 +37,7 @@ log = structlog.get_logger()
 
 CHUNK = 512
 """Videos at a time: their decoded pictures take 22 MB."""
+_ASKED = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         total = len(asked) + rest
         job.progress(0, total, "scoring videos")
         groups = dataset.split_group_by_channel()
-        for chunk in _read_ahead(context, _chunks(context, asked, ids)):
+        fixed_age = _age_of_label(dataset)
+        for chunk in _read_ahead(context, _chunks(context, asked, ids, fixed_age)):
             _score(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
@@ -97,10 +102,8 @@ def _load(context: Context, models: Sequence[ModelVersion], folder: Path) -> lis
 def _of_dataset(
     context: Context, dataset: Dataset, model_ids: Sequence[int]
 ) -> list[videos.ToScore]:
-    """Return the dataset's rows that lack a score, with the subscribers of that time."""
-    rows = dataset.table.select(
-        ["video_id", "channel_id", "thumbnail_sha256", "subscriber_count"]
-    ).to_pylist()
+    """Return the dataset's rows that lack a score, with what was known at that time."""
+    rows = dataset.table.select([field.name for field in fields(videos.ToScore)]).to_pylist()
     with unit_of_work(context.sessions) as session:
         scored = learning.fully_scored(session, model_version_ids=model_ids)
         present = videos.known_ids(session, [row["video_id"] for row in rows])
@@ -111,21 +114,35 @@ def _of_dataset(
     ]
 
 
+def _age_of_label(dataset: Dataset) -> float | None:
+    """Return the age at which the models' views were counted, None where it is that of the day."""
+    kinds = set(dataset.strings("label_kind"))
+    return float(dataset.numbers("age_days")[0]) if kinds <= {"day7", "day30"} else None
+
+
 def _chunks(
-    context: Context, asked: Sequence[videos.ToScore], model_ids: Sequence[int]
+    context: Context,
+    asked: Sequence[videos.ToScore],
+    model_ids: Sequence[int],
+    fixed_age: float | None,
 ) -> Iterator[Sequence[videos.ToScore]]:
     """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
+    now = context.clock()
     for start in range(0, len(asked), CHUNK):
         yield asked[start : start + CHUNK]
     already = {(v.video_id, v.thumbnail_sha256) for v in asked}
     after = ""
     while True:
         with unit_of_work(context.sessions) as session:
-            page = videos.to_score(session, model_version_ids=model_ids, after=after, limit=CHUNK)
+            page = videos.to_score(
+                session, model_version_ids=model_ids, now=now, after=after, limit=CHUNK
+            )
         if not page:
             return
         after = page[-1].video_id
         rest = [v for v in page if (v.video_id, v.thumbnail_sha256) not in already]
+        if fixed_age is not None:
+            rest = [replace(v, age_days=fixed_age) for v in rest]
         if rest:
             yield rest
 
@@ -175,14 +192,13 @@ def _score(
     chunk: _Chunk,
     groups: Mapping[str, str],
 ) -> None:
-    subscribers = [v.subscriber_count for v in chunk.videos]
-    features = Features(
+    features = Features.of_table(
+        pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_ASKED),
+        chunk.images,
         # A channel that no model saw is a group of its own.
         split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],
-        subscriber_count=np.array([np.nan if s is None else s for s in subscribers], np.float64),
-        thumbnails=chunk.images,
     )
-    predictions = [rung.predict(features) for rung in rungs]
+    predictions = predict_all(rungs, features)
     now = context.clock()
     with unit_of_work(context.sessions) as session:
         for model, predicted in zip(models, predictions, strict=True):

@@ -12,6 +12,7 @@ from db.queries import learning
 from db.session import unit_of_work
 from ml.datasets import DEFAULT_THRESHOLD
 from ml.errors import LearningError
+from ml.registry import rung_names
 from ml.views.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
 from services.context import Context
 from services.errors import PermanentError
@@ -52,7 +53,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             code_version=importlib.metadata.version("tubegrader"),
             config=asdict(config),
         )
-    if existing and not request.force:
+    # An earlier release may have trained fewer rungs in otherwise the same way.
+    if {m.rung for m in existing} >= set(rung_names()) and not request.force:
         return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
     with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")

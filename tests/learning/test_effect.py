@@ -19,13 +19,17 @@ def evaluation(directory, *, seed, effect):
 
 def test_a_planted_effect_is_found(tmp_path):
     found = evaluation(tmp_path, seed=5, effect=0.5)
-    assert found.delta_r2.low > 0
-    assert found.delta_auc.value > 0
+    assert found.headline.delta_r2.low > 0
+    assert found.headline.delta_auc.value > 0
     assert found.sentence.startswith("The thumbnail adds ΔR² 0.")
+    assert found.permutation.p_value < 0.01
+    assert found.permutation.null_high < found.headline.delta_r2.value
 
 
 @pytest.mark.parametrize("seed", [6, pytest.param(7, marks=pytest.mark.slow)])
 def test_an_absent_effect_is_not_found(tmp_path, seed):
     found = evaluation(tmp_path, seed=seed, effect=0.0)
-    assert found.delta_r2.low <= 0
-    assert found.sentence.startswith("No effect of the thumbnail beyond subscribers can be shown")
+    assert found.headline.delta_r2.low <= 0
+    assert found.sentence.startswith(
+        "No effect of the thumbnail beyond subscribers, age and format"
+    )

@@ -22,9 +22,7 @@ def outputs(directory):
     import torch
 
     dataset = draw(seed=4, channels=12, videos=6, effect=0.5).write(directory)
-    features = Features(
-        dataset.strings("split_group"), dataset.subscriber_count, dataset_images(dataset)
-    )
+    features = Features.of_table(dataset.table, dataset_images(dataset))
     folds = np.arange(len(features)) % 3
     ensemble = train_ensemble(
         features,

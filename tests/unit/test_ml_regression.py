@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from ml.views.regression import (
-    SubscriberFeatures,
     fit_linear,
     fit_logistic,
     linear_predictor,
@@ -56,19 +55,6 @@ def test_an_idle_column_changes_nothing():
     idle = np.column_stack([columns, np.zeros(400)])
     assert fit_linear(idle, target)[-1] == 0
     np.testing.assert_allclose(fit_logistic(idle, labels)[:-1], fit_logistic(columns, labels))
-
-
-def test_hidden_counts_take_the_median_and_are_marked():
-    counts = np.array([9.0, 99.0, 999.0, np.nan])
-    features = SubscriberFeatures.fit(counts)
-    assert features.median == 2
-    np.testing.assert_allclose(features.columns(counts), [[1, 0], [2, 0], [3, 0], [2, 1]])
-
-
-def test_all_hidden_is_a_constant():
-    counts = np.full(5, np.nan)
-    columns = SubscriberFeatures.fit(counts).columns(counts)
-    np.testing.assert_allclose(fit_linear(columns, np.arange(5.0)), [2, 0, 0], atol=1e-12)
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1))

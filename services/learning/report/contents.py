@@ -20,7 +20,7 @@ from ml.errors import LearningError
 from ml.metrics import CalibrationBin
 from ml.registry import load_rung, rung_names
 from ml.views.evaluation import BASELINE, FULL
-from ml.views.subscribers import SubscribersRung
+from ml.views.tabular import SubscribersRung
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.datasets import fetch_rows
@@ -177,7 +177,8 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
     # JSON in PostgreSQL forgets the order; the registry has it.
     order = {name: i for i, name in enumerate(rung_names())}
     rungs = sorted(detail["rungs"].items(), key=lambda item: order.get(item[0], len(order)))
-    beyond = detail["beyond_subscribers"]
+    # A comparison of an earlier release has no headline: it was about subscribers alone.
+    beyond = detail.get("headline", detail["beyond_subscribers"])
     return {
         "sentence": evaluation.sentence,
         "evaluation_id": evaluation.evaluation_id,
