@@ -7,12 +7,13 @@ from pathlib import Path
 from services.context import Context
 from services.errors import UsageError
 from services.learning.report.contents import gather
+from services.learning.report.speech import gather_speech
 
 __all__ = ["write_report"]
 
 
 def write_report(context: Context, path: Path) -> Path:
-    """Write the newest comparison as one HTML file that needs nothing else; return its path.
+    """Write the newest comparisons as one HTML file that needs nothing else; return its path.
 
     Nothing is written unless all of it can be; a file that is there is replaced as a whole.
 
@@ -24,7 +25,7 @@ def write_report(context: Context, path: Path) -> Path:
     # Matplotlib takes most of a second to import; only this needs it.
     from services.learning.report.page import render  # noqa: PLC0415
 
-    page = render(gather(context))
+    page = render(gather(context), gather_speech(context))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,8 @@ from services.learning.report.figures.views import (
     predicted_against_measured,
     views_against_subscribers,
 )
+from services.learning.report.speech import NOTHING_COLLECTED, Missing, SpeechReport
+from services.learning.report.speech_section import render_speech
 
 WIDE, NARROW = (1000.0, 520.0), (360.0, 420.0)
 PICTURE_ALONE = "thumbnail"
@@ -50,10 +52,14 @@ class Panel:
     figure: Markup
 
 
-def render(report: Report) -> str:
+def render(report: Report, speech: SpeechReport | Missing = NOTHING_COLLECTED) -> str:
     """Return the report as one HTML page without scripts, fonts or addresses to fetch.
 
     Everything that comes from YouTube is escaped by the template; pictures are ``data:`` addresses.
+
+    Args:
+        report: What was learned of thumbnails.
+        speech: What was learned of speech, or what is missing for that.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -63,7 +69,14 @@ def render(report: Report) -> str:
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     # Ours, and inside <style>, where escaping would break it.
     style = Markup((folder / "page.css").read_text(encoding="utf-8"))  # noqa: S704
-    return template.render(style=style, report=report, **_figures(report), **_texts(report))
+    section = (folder / "speech.html").read_text(encoding="utf-8")
+    return template.render(
+        style=style,
+        report=report,
+        speech=render_speech(environment, section, speech),
+        **_figures(report),
+        **_texts(report),
+    )
 
 
 def _figures(report: Report) -> dict[str, Any]:
@@ -85,7 +98,11 @@ def _figures(report: Report) -> dict[str, Any]:
             for name, size in (("wide", WIDE), ("narrow", NARROW))
         ],
         "calibration": [
-            Panel(rung.name, _brier(rung), calibration_panel(rung, is_best=rung.name == FULL))
+            Panel(
+                rung.name,
+                _brier(rung),
+                calibration_panel(rung.name, rung.calibration, is_best=rung.name == FULL),
+            )
             for rung in rungs
         ],
         "predicted": [

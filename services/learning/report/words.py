@@ -28,7 +28,9 @@ def amount(number: float) -> str:
 
 
 def share(fraction: float) -> str:
-    """Return a fraction as a percentage without needless decimals: 48 %, 0.4 %."""
+    """Return a fraction as a percentage without needless decimals: 48 %, 0.4 %; or a dash."""
+    if not math.isfinite(fraction):
+        return _UNDEFINED
     percent = 100 * fraction
     digits = 1 if 0 < percent < 1 or 99 < percent < 100 else 0  # noqa: PLR2004 - near the ends
     return f"{percent:.{digits}f}{_SPACE}%"
@@ -68,7 +70,7 @@ def minute(moment: datetime) -> str:
     return f"{day(moment)}, {moment:%H:%M} UTC"
 
 
-def one_line(text: str | None, missing: str) -> str:
+def one_line(text: str | None, missing: str, *, longest: int = _LONGEST_TITLE) -> str:
     """Return somebody else's title as one bounded line without control characters.
 
     Bidirectional overrides go too: ``<bdi>`` isolates them, but inside it they would still show
@@ -78,12 +80,12 @@ def one_line(text: str | None, missing: str) -> str:
         return missing
     kept = "".join(
         " " if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} else c
-        for c in text[: 4 * _LONGEST_TITLE]
+        for c in text[: 4 * longest]
         if c not in _BIDIRECTIONAL
     )
     line = " ".join(kept.split())
-    if len(line) > _LONGEST_TITLE:
-        line = line[: _LONGEST_TITLE - 1].rstrip() + "…"
+    if len(line) > longest:
+        line = line[: longest - 1].rstrip() + "…"
     return line or missing
 
 

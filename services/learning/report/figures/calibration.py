@@ -1,11 +1,13 @@
 """Whether a probability of 70 % comes true seven times in ten."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from ml.metrics import CalibrationBin
 from services.learning.report import words
-from services.learning.report.contents import RungResult
 from services.learning.report.figures.drawing import (
     ACCENT,
     INK,
@@ -19,11 +21,26 @@ SIZE = (260.0, 322.0)
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def calibration_panel(rung: RungResult, *, is_best: bool) -> Markup:
-    """Draw observed against predicted shares by bin, with the bins' counts below."""
-    predicted = np.array([bin_.predicted for bin_ in rung.calibration])
-    observed = np.array([bin_.observed for bin_ in rung.calibration])
-    counts = np.array([bin_.n for bin_ in rung.calibration])
+def calibration_panel(
+    rung: str,
+    bins: Sequence[CalibrationBin],
+    *,
+    is_best: bool,
+    what: str = "videos",
+    prefix: str = "calibration",
+) -> Markup:
+    """Draw observed against predicted shares by bin, with the bins' counts below.
+
+    Args:
+        rung: Name of the model.
+        bins: At least one.
+        is_best: Draw it in the accent colour.
+        what: What is counted.
+        prefix: Of the figure's name on the page.
+    """
+    predicted = np.array([bin_.predicted for bin_ in bins])
+    observed = np.array([bin_.observed for bin_ in bins])
+    counts = np.array([bin_.n for bin_ in bins])
     colour = ACCENT if is_best else INK
 
     def paint(figure: Figure) -> None:
@@ -45,13 +62,13 @@ def calibration_panel(rung: RungResult, *, is_best: bool) -> Markup:
         below.set_yticks([])
         below.spines["left"].set_visible(False)
         below.set_xlabel(
-            f"predicted, %  (bars: up to {words.whole(int(counts.max()))} videos)", labelpad=6
+            f"predicted, %  (bars: up to {words.whole(int(counts.max()))} {what})", labelpad=6
         )
 
     description = "; ".join(
-        f"{words.whole(b.n)} videos predicted {words.share(b.predicted)}, came true"
+        f"{words.whole(b.n)} {what} predicted {words.share(b.predicted)}, came true"
         f" {words.share(b.observed)}"
-        for b in rung.calibration
+        for b in bins
     )
-    name = "calibration-" + "".join(c if c.isalnum() else "-" for c in rung.name)
-    return draw(name, SIZE, f"Calibration of {rung.name}", description, paint)
+    name = f"{prefix}-" + "".join(c if c.isalnum() else "-" for c in rung)
+    return draw(name, SIZE, f"Calibration of {rung}", description, paint)

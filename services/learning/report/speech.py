@@ -1,0 +1,181 @@
+"""What the report shows of speech: the newest comparison of models that tell languages apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from db.models import Evaluation, ModelVersion
+from db.queries import speech_learning, speech_report
+from db.queries.speech_report import ClipCounts
+from db.session import unit_of_work
+from ml.bootstrap import Interval
+from ml.metrics import CalibrationBin
+from ml.speech.registry import REFERENCE, speech_rung_names
+from services.context import Context
+from services.learning.report.spectrograms import Examples, examples
+from services.learning.speech.results import newest_models_and_evaluation
+
+SLICES = {"by_length": "length", "by_codec": "codec", "by_snr": "signal to noise"}
+RECURRENT = "crnn"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why there is nothing to show, and the commands that change it."""
+
+    what: str
+    commands: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A slice of the judged segments, such as a source and language, a length or a codec."""
+
+    name: str
+    n: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class SpeechRungResult:
+    """One model.
+
+    Attributes:
+        name: Such as ``crnn``.
+        version: Of the model that was judged; None if its row is gone.
+        balanced_accuracy: With its interval by speaker.
+        difference: To the reference, with its interval; None for the reference.
+        equal_error_rate: With its interval.
+        ece: Expected calibration error.
+        unknown: Share of segments that it calls unknown.
+        worst_source: The source told worst.
+        by_source: One part for a source and language.
+        slices: Parts by kind, the keys of ``SLICES``.
+        confusion: Segments by [truth][answer], in the order of ``LANGUAGES``.
+        reliability: Predicted and observed shares of Chinese by bin.
+    """
+
+    name: str
+    version: int | None
+    balanced_accuracy: Interval
+    difference: Interval | None
+    equal_error_rate: Interval
+    ece: float
+    unknown: float
+    worst_source: Part
+    by_source: Sequence[Part]
+    slices: Mapping[str, Sequence[Part]]
+    confusion: Sequence[Sequence[int]]
+    reliability: Sequence[CalibrationBin]
+
+
+@dataclass(frozen=True)
+class SpeechReport:
+    """Everything in the section."""
+
+    sentence: str
+    evaluation_id: int
+    evaluated_at: datetime
+    n_segments: int
+    n_speakers: int
+    n_sources: int
+    rungs: Sequence[SpeechRungResult]
+    best: str
+    clips: ClipCounts
+    examples: Examples
+
+    @property
+    def compared(self) -> list[SpeechRungResult]:
+        """The spectrogram CNN, the CRNN and the best: those shown in detail."""
+        shown = {REFERENCE, RECURRENT, self.best}
+        return [rung for rung in self.rungs if rung.name in shown]
+
+    def rung(self, name: str) -> SpeechRungResult:
+        """Return a model's result by name."""
+        return next(rung for rung in self.rungs if rung.name == name)
+
+
+NOTHING_COLLECTED = Missing(
+    "No speech was collected yet.",
+    ("tubegrader audio add CHANNEL…", "tubegrader crawl --audio", "tubegrader retrain speech"),
+)
+NOTHING_TRAINED = Missing(
+    "Speech was collected, but no model has learned from it yet.", ("tubegrader retrain speech",)
+)
+NOTHING_COMPARED = Missing(
+    "There are speech models, but they were not compared yet.",
+    ("tubegrader score speech", "tubegrader compare speech"),
+)
+
+
+def gather_speech(context: Context) -> SpeechReport | Missing:
+    """Read the newest comparison of speech models, or say what is missing for one."""
+    models, evaluation = newest_models_and_evaluation(context)
+    if evaluation is None:
+        if models:
+            return NOTHING_COMPARED
+        with unit_of_work(context.sessions) as session:
+            collected = speech_learning.has_clips(session)
+        return NOTHING_TRAINED if collected else NOTHING_COLLECTED
+    versions = {model.model_version_id: model for model in models}
+    rungs = _rungs(evaluation, versions)
+    best = max(rungs, key=lambda rung: rung.balanced_accuracy.value).name
+    with unit_of_work(context.sessions) as session:
+        clips = speech_report.clip_counts(session, rung=best)
+    return SpeechReport(
+        sentence=evaluation.sentence,
+        evaluation_id=evaluation.evaluation_id,
+        evaluated_at=evaluation.created_at,
+        n_segments=evaluation.detail["n_segments"],
+        n_speakers=evaluation.detail["n_speakers"],
+        n_sources=evaluation.detail["n_sources"],
+        rungs=rungs,
+        best=best,
+        clips=clips,
+        examples=examples(
+            context, evaluation.dataset_id, evaluation.detail["model_version_ids"][best]
+        ),
+    )
+
+
+def _rungs(evaluation: Evaluation, versions: Mapping[int, ModelVersion]) -> list[SpeechRungResult]:
+    """Return the models in the order of the ladder; JSON in PostgreSQL forgets it."""
+    detail = evaluation.detail
+    order = {name: place for place, name in enumerate(speech_rung_names())}
+    ids = detail["model_version_ids"]
+    return [
+        _rung(name, detail["rungs"][name], detail["beyond_reference"], versions.get(ids[name]))
+        for name in sorted(detail["rungs"], key=lambda name: (order.get(name, len(order)), name))
+    ]
+
+
+def _rung(
+    name: str,
+    judged: Mapping[str, Any],
+    differences: Mapping[str, Any],
+    model: ModelVersion | None,
+) -> SpeechRungResult:
+    return SpeechRungResult(
+        name=name,
+        version=None if model is None else model.version,
+        balanced_accuracy=_interval(judged["balanced_accuracy"]),
+        difference=_interval(differences[name]) if name in differences else None,
+        equal_error_rate=_interval(judged["equal_error_rate"]),
+        ece=judged["ece"],
+        unknown=judged["unknown"],
+        worst_source=_part(judged["worst_source"]),
+        by_source=[_part(part) for part in judged["by_source"]],
+        slices={kind: [_part(part) for part in judged[kind]] for kind in SLICES},
+        confusion=judged["confusion"],
+        reliability=[CalibrationBin(**bin_) for bin_ in judged["reliability"]],
+    )
+
+
+def _part(values: Mapping[str, Any]) -> Part:
+    return Part(values["name"], values["n"], values["accuracy"])
+
+
+def _interval(values: Mapping[str, float | None]) -> Interval:
+    numbers = (values[name] for name in ("value", "low", "high"))
+    return Interval(*(float("nan") if n is None else n for n in numbers))
