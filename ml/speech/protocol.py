@@ -6,6 +6,7 @@ heard in training, but in both languages, so it tells nothing.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -158,16 +159,20 @@ def run_splits(
     variants = [CLEAN, *(codec_variants() if codecs else [])]
     work = [(split, seed, rung) for split in splits for seed in seeds for rung in rungs]
     found = []
-    for number, (split, seed, rung) in enumerate(work, start=1):
-        if cancelled():
-            raise LearningCancelledError
-        key = _key(split, rung, seed)
-        result = finished.get(key)
-        if result is None or not set(variants) <= set(result.p_zh):
-            result = _trained(split, rung, seed, key, cache, variants, cancelled)
-            append_line(results, asdict(result))
-        found.append(result)
-        progress(number, len(work), f"{rung} without {split.name}, seed {seed}")
+    # Rungs that are built of the same networks train them once.
+    with tempfile.TemporaryDirectory(prefix="speech-networks-") as networks:
+        for number, (split, seed, rung) in enumerate(work, start=1):
+            if cancelled():
+                raise LearningCancelledError
+            key = _key(split, rung, seed)
+            result = finished.get(key)
+            if result is None or not set(variants) <= set(result.p_zh):
+                result = _trained(
+                    split, rung, seed, key, cache, variants, cancelled, Path(networks)
+                )
+                append_line(results, asdict(result))
+            found.append(result)
+            progress(number, len(work), f"{rung} without {split.name}, seed {seed}")
     return found
 
 
@@ -209,8 +214,11 @@ def _trained(
     cache: FeatureCache,
     variants: Sequence[str],
     cancelled: Cancelled,
+    networks: Path,
 ) -> SplitResult:
-    model = speech_rung_class(rung).fit(split.training, cache, seed=seed, cancelled=cancelled)
+    model = speech_rung_class(rung).fit(
+        split.training, cache, seed=seed, cancelled=cancelled, checkpoint=networks
+    )
     p_zh, speech = {}, np.zeros(0)
     for variant in variants:
         predicted = model.predict_features(cache.read(split.test, variant))

@@ -12,6 +12,7 @@ _RUNGS = {
     "spectrogram_cnn": ("ml.speech.rungs", "SpectrogramCnnRung"),
     "crnn": ("ml.speech.rungs", "CrnnRung"),
     "tdnn": ("ml.speech.rungs", "TdnnRung"),
+    "blend": ("ml.speech.blend", "BlendRung"),
 }
 _PRETRAINED = {
     "pretrained_encoder": ("ml.speech.pretrained.rung", "PretrainedEncoderRung"),

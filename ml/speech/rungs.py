@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 
+from ml.arrays import FloatArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.runtime.device import choose_device
 from ml.speech.cache import CLEAN, Cancelled, FeatureCache, Progress, augmented_variants
@@ -97,7 +98,7 @@ class NetworkRung:
         temperature = 1.0
         if inner:
             rows, held_out = inner
-            network = trainer.network("the calibration's network", rows, config.members)
+            network = trainer.network("the calibration's network", rows, 0)
             unseen = [clips[CLEAN][row] for row in held_out]
             logits, _ = clip_logits(network, unseen, config.windows, trainer.device)
             temperature = fit_temperature(logits, manifest.labels[held_out])
@@ -119,14 +120,19 @@ class NetworkRung:
         """Score clips whose features are known, each (frames, COLUMNS)."""
         if not len(clips):
             return empty_predictions(sum(network.embedding for network in self.networks))
+        logits, embedding = self.logits(clips)
+        return SpeechPredictions(
+            probabilities(logits, self.temperature), self.gate.probability(clips), embedding
+        )
+
+    def logits(self, clips: Sequence[AnyFeatures]) -> tuple[FloatArray, FloatArray]:
+        """Return the networks' mean logits (N, 2) and their embeddings side by side."""
         device = choose_device()
         found = [
             clip_logits(network, clips, self.config.windows, device) for network in self.networks
         ]
-        logits = np.mean([logits for logits, _ in found], axis=0)
-        embedding = np.concatenate([part for _, part in found], axis=1)
-        return SpeechPredictions(
-            probabilities(logits, self.temperature), self.gate.probability(clips), embedding
+        return np.mean([one for one, _ in found], axis=0), np.concatenate(
+            [embedding for _, embedding in found], axis=1
         )
 
     def with_metrics(self, metrics: Mapping[str, object]) -> Self:
@@ -147,25 +153,16 @@ class NetworkRung:
     def load(cls, directory: Path) -> Self:
         """Read an artefact back."""
         _, card, tensors = read_artifact(directory, cls.name)
-        config = config_of(card)
-        networks = []
-        for number in range(config.members):
-            network = NETWORKS[config.network](COLUMNS)
-            prefix = f"network.{number}."
-            state = {
-                key.removeprefix(prefix): torch.tensor(value)
-                for key, value in tensors.items()
-                if key.startswith(prefix)
-            }
-            network.load_state_dict(state)
-            networks.append(network.eval())
-        return cls(
-            card,
-            config,
-            networks,
-            float(tensors["temperature"][0]),
-            SpeechGate.from_tensors(tensors),
-        )
+        return cls.from_tensors(card, networks_of(tensors, [config_of(card.config)]), tensors)
+
+    @classmethod
+    def from_tensors(
+        cls, card: ModelCard, networks: Sequence[SpeechNet], tensors: Mapping[str, npt.NDArray[Any]]
+    ) -> Self:
+        """Put a model together from what its artefact holds."""
+        temperature = float(tensors["temperature"][0])
+        gate = SpeechGate.from_tensors(tensors)
+        return cls(card, config_of(card.config), networks, temperature, gate)
 
 
 class SpectrogramCnnRung(NetworkRung):
@@ -213,9 +210,28 @@ def config_json(config: SpeechConfig) -> dict[str, Any]:
     return {"network": asdict(config)}
 
 
-def config_of(card: ModelCard) -> SpeechConfig:
-    """Return the hyperparameters on a card."""
-    content = dict(card.config["network"])
+def networks_of(
+    tensors: Mapping[str, npt.NDArray[Any]], configs: Sequence[SpeechConfig]
+) -> list[SpeechNet]:
+    """Build the networks of an artefact: the members of each configuration in turn."""
+    kinds = [config.network for config in configs for _ in range(config.members)]
+    networks = []
+    for number, kind in enumerate(kinds):
+        network = NETWORKS[kind](COLUMNS)
+        prefix = f"network.{number}."
+        state = {
+            key.removeprefix(prefix): torch.tensor(value)
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+        network.load_state_dict(state)
+        networks.append(network.eval())
+    return networks
+
+
+def config_of(config: Mapping[str, Any]) -> SpeechConfig:
+    """Return the hyperparameters that :func:`config_json` wrote."""
+    content = dict(config["network"])
     windows = WindowConfig(**content.pop("windows"))
     sampling = SamplingConfig(**content.pop("sampling"))
     return SpeechConfig(windows=windows, sampling=sampling, **content)
@@ -283,9 +299,9 @@ class _Trainer:
     def _kept(self, manifest: Manifest, number: int) -> Path | None:
         if self._checkpoint is None:
             return None
-        content = json.dumps(
-            [asdict(self._config), asdict(FrontEnd()), manifest.sha256, self._seed, number]
-        )
+        # How many networks there are changes none of them.
+        own = replace(self._config, members=1, calibrated=False)
+        content = json.dumps([asdict(own), asdict(FrontEnd()), manifest.sha256, self._seed, number])
         name = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self._checkpoint / f"{name}.safetensors"
 

@@ -140,6 +140,22 @@ def test_a_checkpoint_spares_the_networks_that_are_finished(trained, manifest, c
     )
 
 
+def test_the_blend_uses_the_networks_that_its_kinds_have_trained(manifest, cache, tmp_path):
+    few = replace(TINY, epochs=1)
+    checkpoint = tmp_path / "networks"
+    for name in ("spectrogram_cnn", "tdnn"):
+        kind = speech_rung_class(name)
+        own = replace(kind.default, epochs=1)
+        kind.fit(manifest, cache, seed=1, config=own, checkpoint=checkpoint)
+    trained = sorted(checkpoint.iterdir())
+    assert len(trained) == 4
+    blend = speech_rung_class("blend").fit(
+        manifest, cache, seed=1, config=few, checkpoint=checkpoint
+    )
+    assert sorted(checkpoint.iterdir()) == trained
+    assert len(blend.networks) == 2
+
+
 def test_refuses_one_language_and_a_handful_of_clips(manifest, cache):
     fit = speech_rung_class("spectrogram_cnn").fit
     with pytest.raises(LearningError) as refused:
