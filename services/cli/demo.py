@@ -74,7 +74,9 @@ def _whole_job(
     crawl = runs.start(context, channel_ids, with_audio=bool(spoken_ids))
     job = wait_for(context, crawl, "crawling", quiet=False)
     typer.echo(describe_crawl(job.result or {}))
-    job = wait_for(context, jobs.submit(context, "train", {}), "training", quiet=False)
+    # A network that knows photographs has nothing to say of drawn rectangles, and takes minutes.
+    params = {"backbone": world.catalog is not None}
+    job = wait_for(context, jobs.submit(context, "train", params), "training", quiet=False)
     typer.echo(describe_training(job.result or {}))
     job = wait_for(context, jobs.submit(context, "score", {}), "scoring", quiet=False)
     typer.echo(describe_scoring(job.result or {}))
@@ -109,7 +111,7 @@ def _listen(context: "Context") -> None:
         "task": "speech",
         "rungs": ["spectrogram_cnn", "crnn"],
         "folds": 2,
-        "epochs": 6,
+        "epochs": 20,
     }
     typer.echo("\nspeech")
     try:

@@ -67,6 +67,17 @@ def test_the_planted_effect_is_found_and_a_second_run_adds_only_snapshots(tmp_pa
     assert found["sentence"] in page
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
 
+    heard = query(
+        home,
+        "SELECT rung, label, segments > 0 AS has_speech FROM language_results ORDER BY rung, label",
+    )
+    assert [(r["rung"], r["label"]) for r in heard] == [
+        (rung, label) for rung in ("crnn", "spectrogram_cnn") for label in ["en"] * 6 + ["zh"] * 6
+    ]
+    assert all(row["has_speech"] for row in heard)
+    assert "nothing about accuracy" in ran.out
+    assert "source told worst" in ran.out
+
     rows, kept = rows_by_table(home), objects(home)
     demo(home)
     again = rows_by_table(home)
@@ -121,5 +132,5 @@ def test_an_ended_demo_answers_without_being_up_and_refuses_another_world(tmp_pa
     assert "another demo" in other.complaint[0]
     assert tubegrader("--home", str(home), "status").code == 3
     jobs = json.loads(tubegrader("--home", str(home), "jobs", "list", "--json").out)
-    assert [job["kind"] for job in jobs] == ["compare", "score", "train", "crawl"]
+    assert [job["kind"] for job in jobs] == ["retrain", "compare", "score", "train", "crawl"]
     assert all(job["state"] == "succeeded" for job in jobs)
