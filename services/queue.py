@@ -84,6 +84,9 @@ def celery_config(redis_url: str) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
         "worker_max_memory_per_child": 1_000_000,
+        # A new child imports the application; on a busy machine that takes more than Celery's four
+        # seconds, after which it would be killed and begun again without end.
+        "worker_proc_alive_timeout": 60.0,
         "timezone": "UTC",
     }
 
