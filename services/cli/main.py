@@ -19,6 +19,7 @@ from services.cli import (
     datasets,
     demo,
     emulator,
+    grade,
     jobs,
     language,
     learning,
@@ -79,6 +80,7 @@ app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)
 app.command(rich_help_panel=LEARN)(learning.retrain)
 app.command(rich_help_panel=LEARN)(learning.report)
+app.command(rich_help_panel=LEARN)(grade.grade)
 app.command(rich_help_panel=LEARN)(language.language)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=LEARN)
 app.command(rich_help_panel=LEARN)(data.sql)

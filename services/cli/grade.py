@@ -1,0 +1,131 @@
+"""``tubegrader grade``: what the models say of pictures before one is used."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.learning.grading import Grading
+    from services.learning.grading.judge import Progress
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def grade(
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures: JPEG, PNG or WebP.", metavar="IMAGE...")
+    ],
+    channel: Annotated[
+        str | None,
+        typer.Option(help="Whose video it is for: an id (UC…) or @handle that was crawled."),
+    ] = None,
+    subscribers: Annotated[
+        int | None,
+        typer.Option(min=0, help="The channel's size, if it is not crawled or hides it."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write one page with all of it.", metavar="FILE")
+    ] = None,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(help="Also write where the answer comes from, as a PNG.", metavar="FILE"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Grade thumbnails against the channel's own and those of like-sized channels.
+
+    Several pictures are compared with each other.
+    """
+    from services.cli.common import open_context, print_json
+    from services.errors import UsageError
+    from services.learning.grading import grade as grade_pictures
+    from services.learning.grading.output import write_heatmap, write_page
+
+    if heatmap is not None and len(images) != 1:
+        raise UsageError(
+            "--heatmap draws one picture", hint="give one picture, or take --html for several"
+        )
+    with open_context() as context, _progress(quiet=as_json) as progress:
+        grading = grade_pictures(
+            context, images, channel=channel, subscribers=subscribers, progress=progress
+        )
+    if heatmap is not None:
+        write_heatmap(grading.graded[0], heatmap.absolute())
+    if html is not None:
+        write_page(grading, html.absolute())
+    if as_json:
+        print_json(grading.as_json())
+    else:
+        print_grading(grading)
+
+
+def print_grading(grading: "Grading") -> None:
+    """Print the grades, what was measured and tried, and what to do next."""
+    from services.cli.common import print_table
+    from services.learning.grading import words
+
+    typer.secho(words.headline(grading), bold=True)
+    for line in words.cautions(grading):
+        typer.echo(line)
+    typer.echo()
+    print_table(
+        ["picture", "against own videos", "against like-sized", "views, median thumbnail = 1"],
+        [
+            [
+                each.candidate.name,
+                words.grade_cell(each.percentiles["own"]),
+                words.grade_cell(each.percentiles["likeSized"]),
+                words.factor_cell(each.over_median),
+            ]
+            for each in grading.graded
+        ],
+    )
+    if grading.pairs:
+        typer.echo()
+        print_table(
+            ["of two pictures", "views of the first, the second = 1", ""],
+            [
+                [f"{p.first} / {p.second}", words.factor_cell(p.ratio), words.pair_verdict(p)]
+                for p in grading.pairs
+            ],
+        )
+    for each in grading.graded:
+        typer.secho(f"\n{each.candidate.name}", bold=True)
+        typer.echo(words.edits_line(grading, each))
+        for tried in words.shown_edits(each.edits):
+            typer.echo(f"  {tried.title}: {words.change(tried.change)}")
+        print_table(
+            ["measured", "value", "percentile", "among comparable videos associated with"],
+            [
+                [m.feature.title, words.value_cell(m), words.place_cell(m), words.association(m)]
+                for m in each.measured
+            ],
+            right=["value", "percentile"],
+        )
+    typer.echo()
+    typer.echo(words.TEST_IT)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> "Iterator[Progress]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    columns: list[Any] = [
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+    ]
+    bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
+    with bar:
+        task = bar.add_task("loading the model", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield show

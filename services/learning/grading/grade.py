@@ -1,0 +1,292 @@
+"""Grading pictures: what a model expects of each, beside what other videos show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.arrays import FloatArray, ImageArray
+from ml.bootstrap import Interval
+from ml.errors import LearningError
+from ml.images import decode_thumbnails
+from ml.views.explanation import occlusion_map
+from ml.views.features.catalogue import measure
+from ml.views.pictures import HEIGHT, WIDTH
+from services.context import Context
+from services.errors import PermanentError
+from services.learning.grading.comparables import (
+    Pictures,
+    Whose,
+    like_sized_thumbnails,
+    own_thumbnails,
+    whose,
+)
+from services.learning.grading.edits import Tried, factor, try_edits
+from services.learning.grading.judge import Evidence, Judge, Progress, load_judge, scratch
+from services.learning.grading.measures import Measurement, associations, measurements
+from services.learning.grading.pictures import Candidate, as_shown, read_candidates
+from services.learning.grading.uncertainty import jackknife, percentile
+
+MIN_OWN = 5
+"""Own videos below which a percentile among them says nothing."""
+MIN_CHANNELS = 5
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a picture was graded against.
+
+    Attributes:
+        kind: ``own`` or ``likeSized``.
+        videos: How many videos' thumbnails.
+        channels: Of how many channels.
+        problem: Why there is no grade against them (``noChannel``, ``tooFewVideos``,
+            ``tooFewChannels``), or None.
+    """
+
+    kind: str
+    videos: int
+    channels: int
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One picture's grade.
+
+    Attributes:
+        candidate: The picture.
+        percentiles: By the reference's kind, from 0 to 100; None where there is no grade.
+        over_median: Views a day with it over those with the median like-sized thumbnail in the
+            same video, as a factor; None without any.
+        measured: What was measured on it.
+        edits: What was tried on it, the greatest gain first.
+        heat: How much of log10 views a day each part brings, (rows, columns).
+    """
+
+    candidate: Candidate
+    percentiles: dict[str, Interval | None]
+    over_median: Interval | None
+    measured: list[Measurement]
+    edits: list[Tried]
+    heat: FloatArray
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures in the same video: views a day with the first over those with the second."""
+
+    first: str
+    second: str
+    ratio: Interval
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Grading:
+    """All that is said of the pictures.
+
+    Attributes:
+        rung: Which model graded.
+        version: Its version.
+        dataset: The id of the dataset it learned from.
+        evidence: Whether thumbnails were shown to do anything.
+        who: Whose video it would be for.
+        references: What was graded against.
+        graded: The pictures in the order given.
+        pairs: Each two of them.
+    """
+
+    rung: str
+    version: int
+    dataset: str
+    evidence: Evidence
+    who: Whose
+    references: list[Reference]
+    graded: list[Graded]
+    pairs: list[Pair]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; undefined numbers are None."""
+        return {
+            "model": {"rung": self.rung, "version": self.version, "dataset": self.dataset},
+            "evidence": vars(self.evidence),
+            "channel_id": self.who.channel_id,
+            "subscribers": self.who.subscribers,
+            "references": [vars(reference) for reference in self.references],
+            "pictures": [_graded_json(each) for each in self.graded],
+            "pairs": [vars(p) | {"ratio": p.ratio.as_json()} for p in self.pairs],
+        }
+
+
+def grade(
+    context: Context,
+    paths: Sequence[Path],
+    *,
+    channel: str | None = None,
+    subscribers: int | None = None,
+    progress: Progress = lambda _done, _total, _what: None,
+) -> Grading:
+    """Grade pictures as thumbnails of a channel's next video.
+
+    Args:
+        context: What to work with.
+        paths: Files with a picture each.
+        channel: Id, @handle or address of a channel that was crawled.
+        subscribers: The channel's size, if it is not known or hidden.
+        progress: Told how far it is.
+
+    Raises:
+        UsageError: A file holds no picture, the channel is not known or hides its subscribers.
+        PermanentError: There is no model yet, or it is damaged.
+    """
+    candidates = read_candidates(paths)
+    who = whose(context, channel, subscribers)
+    with scratch() as folder:
+        judge = load_judge(context, Path(folder), subscribers=who.subscribers)
+        try:
+            return _grade(context, judge, candidates, who, progress)
+        except LearningError as error:
+            raise PermanentError(str(error), reason=error.reason) from error
+
+
+def _grade(
+    context: Context,
+    judge: Judge,
+    candidates: Sequence[Candidate],
+    who: Whose,
+    progress: Progress,
+) -> Grading:
+    progress(0, 0, "reading comparable thumbnails")
+    own = own_thumbnails(context, who)
+    alike = like_sized_thumbnails(context, who, judge.comparable_channels(who.channel_id))
+    mine = judge.look([as_shown(candidate.frame) for candidate in candidates])
+    theirs = {
+        "own": judge.look(own.contents, progress),
+        "likeSized": judge.look(alike.contents, progress),
+    }
+    references = [_reference("own", own, who), _reference("likeSized", alike, who)]
+    measured = _measured(alike, progress)
+    linked = associations(judge.dataset, alike.videos, measured, seed=judge.rung.card.seed)
+    graded = []
+    for number, candidate in enumerate(candidates):
+        progress(number, len(candidates), "hiding parts and trying edits")
+        answers = mine[:, number]
+        graded.append(
+            Graded(
+                candidate,
+                {
+                    "own": _percentile(judge, who, answers, references[0], own, theirs["own"]),
+                    "likeSized": _percentile(
+                        judge, who, answers, references[1], alike, theirs["likeSized"]
+                    ),
+                },
+                _over_median(judge, who, answers, references[1], theirs["likeSized"]),
+                measurements(measure(candidate.frame).values, measured, linked),
+                try_edits(judge, candidate, answers, who.channel_id),
+                occlusion_map(candidate.frame, judge.mean_answer(who.channel_id)),
+            )
+        )
+    progress(len(candidates), len(candidates), "done")
+    return Grading(
+        judge.rung.name,
+        judge.version,
+        judge.rung.card.dataset,
+        judge.evidence,
+        who,
+        references,
+        graded,
+        _pairs(judge, who, candidates, mine),
+    )
+
+
+def _reference(kind: str, pictures: Pictures, who: Whose) -> Reference:
+    channels = len({video.channel_id for video in pictures.videos})
+    problem = None
+    if kind == "own":
+        if who.channel_id is None:
+            problem = "noChannel"
+        elif len(pictures.videos) < MIN_OWN:
+            problem = "tooFewVideos"
+    elif channels < MIN_CHANNELS:
+        problem = "tooFewChannels"
+    return Reference(kind, len(pictures.videos), channels, problem)
+
+
+def _percentile(
+    judge: Judge,
+    who: Whose,
+    answers: FloatArray,
+    reference: Reference,
+    pictures: Pictures,
+    theirs: FloatArray,
+) -> Interval | None:
+    if reference.problem is not None:
+        return None
+    by_channel = [judge.never_saw(video.channel_id) for video in pictures.videos]
+    # One channel cannot be resampled as a whole: of the own one, videos are.
+    clusters = [v.video_id if reference.kind == "own" else v.channel_id for v in pictures.videos]
+    return percentile(
+        answers,
+        theirs,
+        np.array(by_channel).T,
+        judge.never_saw(who.channel_id),
+        clusters,
+        seed=judge.rung.card.seed,
+    )
+
+
+def _over_median(
+    judge: Judge, who: Whose, answers: FloatArray, reference: Reference, theirs: FloatArray
+) -> Interval | None:
+    if reference.problem is not None:
+        return None
+    ahead = answers - np.median(theirs, axis=1)
+    return factor(jackknife(ahead, judge.never_saw(who.channel_id)))
+
+
+def _measured(pictures: Pictures, progress: Progress) -> FloatArray:
+    """Measure comparable thumbnails, (N, F)."""
+    numbered = {str(number): content for number, content in enumerate(pictures.contents)}
+    frames: ImageArray = decode_thumbnails(
+        list(numbered), numbered.__getitem__, size=(WIDTH, HEIGHT)
+    )
+    rows = []
+    for number, frame in enumerate(frames, 1):
+        rows.append(measure(frame).values)
+        progress(number, len(frames), "measuring comparable thumbnails")
+    return np.array(rows)
+
+
+def _pairs(
+    judge: Judge, who: Whose, candidates: Sequence[Candidate], mine: FloatArray
+) -> list[Pair]:
+    judging = judge.never_saw(who.channel_id)
+    pairs = []
+    for a, b in combinations(range(len(candidates)), 2):
+        ratio = factor(jackknife(mine[:, a] - mine[:, b], judging))
+        leaves = ratio.low > 1 or ratio.high < 1
+        shown = leaves and judge.evidence.state == "shown"
+        pairs.append(Pair(candidates[a].name, candidates[b].name, ratio, shown))
+    return pairs
+
+
+def _graded_json(each: Graded) -> dict[str, Any]:
+    candidate = each.candidate
+    return {
+        "file": candidate.name,
+        "width": candidate.width,
+        "height": candidate.height,
+        "format": candidate.format,
+        "percentiles": {
+            kind: None if found is None else found.as_json()
+            for kind, found in each.percentiles.items()
+        },
+        "over_median": None if each.over_median is None else each.over_median.as_json(),
+        "features": [measurement.as_json() for measurement in each.measured],
+        "edits": [tried.as_json() for tried in each.edits],
+        "occlusion": each.heat.tolist(),
+    }

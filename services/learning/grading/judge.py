@@ -1,0 +1,188 @@
+"""The model that grades: what it says of pictures, each put into one and the same video.
+
+Every picture is asked about as if it were the thumbnail of a video of the same channel and age.
+So what differs between two answers is the thumbnail's part of the views and nothing else.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from db.models import Evaluation, ModelVersion
+from ml.arrays import BoolArray, FloatArray, ImageArray
+from ml.datasets import Dataset
+from ml.errors import LearningError
+from ml.images import decode_thumbnails
+from ml.registry import load_rung, rung_class
+from ml.splits import fold_of
+from ml.views.rung import Features, Rung
+from services.context import Context
+from services.errors import PermanentError
+from services.learning import datasets
+from services.learning.files import get_folder
+from services.learning.grading.pictures import as_shown
+from services.learning.results import judges, newest_models_and_evaluation
+
+PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
+"""Which rung grades where no comparison says: the first of these that was trained."""
+AT_ONCE = 128
+AGE_DAYS = 30.0
+"""How old the video is that every picture is put into; the same for all, so it cancels."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, in all, what is being done)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Whether the newest comparison shows that thumbnails do anything.
+
+    Attributes:
+        state: ``shown``, ``notShown``, or ``notCompared`` where these models were not compared.
+        delta_r2: What the thumbnail adds to R², with its interval; None if not compared.
+        sentence: The comparison's own.
+    """
+
+    state: str
+    delta_r2: dict[str, float | None] | None
+    sentence: str | None
+
+
+class Judge:
+    """A trained rung asked about pictures in one video."""
+
+    def __init__(
+        self, rung: Rung, version: int, dataset: Dataset, evidence: Evidence, *, size: float
+    ) -> None:
+        self.rung = rung
+        self.version = version
+        self.dataset = dataset
+        self.evidence = evidence
+        self._size = size
+        self._groups = dataset.split_group_by_channel()
+        self._stand_ins = [
+            _group_in(fold, rung.card.seed, self.folds) for fold in range(self.folds)
+        ]
+
+    @property
+    def folds(self) -> int:
+        """K, the number of models."""
+        return self.rung.card.folds
+
+    def never_saw(self, channel_id: str | None) -> BoolArray:
+        """Tell which of the models learned without a channel, shape (K,)."""
+        group = self._groups.get(channel_id or "")
+        if group is None:
+            return np.ones(self.folds, dtype=np.bool_)
+        fold = fold_of(group, seed=self.rung.card.seed, folds=self.folds)
+        judging: BoolArray = np.arange(self.folds) == fold
+        return judging
+
+    def comparable_channels(self, channel_id: str | None) -> list[str] | None:
+        """Return the channels that the same models never saw as this one; None: no limit."""
+        group = self._groups.get(channel_id or "")
+        if group is None:
+            return None
+        seed = self.rung.card.seed
+        wanted = fold_of(group, seed=seed, folds=self.folds)
+        return [
+            channel
+            for channel, of in self._groups.items()
+            if fold_of(of, seed=seed, folds=self.folds) == wanted
+        ]
+
+    def mean_answer(self, channel_id: str | None) -> Callable[[ImageArray], FloatArray]:
+        """Return what the models that never saw a channel say on average, by frame."""
+        judging = self.never_saw(channel_id)
+        return lambda frames: self.look([as_shown(frame) for frame in frames])[judging].mean(axis=0)
+
+    def look(
+        self,
+        contents: Sequence[bytes],
+        progress: Progress = lambda _done, _total, _what: None,
+    ) -> FloatArray:
+        """Return log10(views per day + 1) that each model expects with each picture, (K, N).
+
+        Args:
+            contents: Encoded pictures.
+            progress: Told how many were looked at.
+        """
+        parts = []
+        for start in range(0, len(contents), AT_ONCE):
+            parts.append(self._look(contents[start : start + AT_ONCE]))
+            progress(min(start + AT_ONCE, len(contents)), len(contents), "looking at thumbnails")
+        return np.concatenate(parts, axis=1) if parts else np.empty((self.folds, 0))
+
+    def _look(self, contents: Sequence[bytes]) -> FloatArray:
+        by_name = {hashlib.sha256(content).hexdigest(): content for content in contents}
+        names = [hashlib.sha256(content).hexdigest() for content in contents]
+        images = decode_thumbnails(names, by_name.__getitem__)
+        rows = len(images) * self.folds
+        features = Features(
+            [group for group in self._stand_ins for _ in names],
+            np.full(rows, self._size),
+            np.concatenate([images] * self.folds),
+            {"age_days": np.full(rows, AGE_DAYS)},
+        )
+        predicted = self.rung.predict(features).log_views_per_day
+        return predicted.reshape(self.folds, len(images))
+
+
+def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Judge:
+    """Load the rung that grades, and the rows it learned from.
+
+    Args:
+        context: What to work with.
+        folder: An empty folder, kept while the judge is used.
+        subscribers: Of the channel; None: not known.
+
+    Raises:
+        PermanentError: There is no model that looks at thumbnails, or it is damaged.
+    """
+    models, newest = newest_models_and_evaluation(context)
+    by_rung = {m.rung: m for m in models if rung_class(m.rung).needs_thumbnails}
+    evidence, named = _evidence(newest, models)
+    chosen = next((by_rung[name] for name in (named, *PREFERRED) if name in by_rung), None)
+    if chosen is None:
+        raise PermanentError(
+            "there is no model to grade with yet",
+            reason="noModel",
+            hint="`tubegrader crawl`, `tubegrader train`, `tubegrader score`, then"
+            " `tubegrader compare`",
+        )
+    try:
+        rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+    dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
+    size = np.nan if subscribers is None else float(subscribers)
+    return Judge(rung, chosen.version, dataset, evidence, size=size)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for a judge's files."""
+    return tempfile.TemporaryDirectory(prefix="tubegrader-grading-")
+
+
+def _evidence(newest: Evaluation | None, models: Sequence[ModelVersion]) -> tuple[Evidence, str]:
+    """Return what the comparison of these models says, and the rung that it is about."""
+    if newest is None or not judges(newest, models):
+        return Evidence("notCompared", None, None), ""
+    detail: Mapping[str, Any] = newest.detail
+    headline = detail["headline"]
+    gain = headline["delta_r2"]
+    shown = gain["low"] is not None and gain["low"] > 0
+    state = "shown" if shown else "notShown"
+    return Evidence(state, dict(gain), str(detail["sentence"])), str(headline["rung"])
+
+
+def _group_in(fold: int, seed: int, folds: int) -> str:
+    """Return a name that falls into a fold, so that this fold's model answers."""
+    names = (f"graded {number}" for number in count())
+    return next(name for name in names if fold_of(name, seed=seed, folds=folds) == fold)

@@ -1,0 +1,82 @@
+"""Files of a grade: the page, which needs nothing else, and the heat map."""
+
+import base64
+import contextlib
+import os
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from services.errors import UsageError
+from services.learning.grading import words
+from services.learning.grading.grade import Graded, Grading
+from services.learning.grading.heat import overlay
+from services.learning.grading.pictures import as_shown
+
+
+def write_page(grading: Grading, path: Path) -> None:
+    """Write the grade as one HTML file without scripts or addresses to fetch.
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    _write(render(grading).encode(), path)
+
+
+def write_heatmap(graded: Graded, path: Path) -> None:
+    """Write where a picture's answer comes from as a PNG of 640 by 360.
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    _write(overlay(graded.candidate.frame, graded.heat), path)
+
+
+def render(grading: Grading) -> str:
+    """Return the page. Names of files are escaped by the template."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    folder = resources.files("services.learning")
+    # Ours, and inside <style>, where escaping would break it.
+    style = Markup((folder / "report" / "page.css").read_text("utf-8"))  # noqa: S704
+    template = environment.from_string((folder / "grading" / "page.html").read_text("utf-8"))
+    return template.render(
+        style=style,
+        grading=grading,
+        words=words,
+        tiles=[
+            {
+                "graded": each,
+                "picture": _address(as_shown(each.candidate.frame), "jpeg"),
+                "heat": _address(overlay(each.candidate.frame, each.heat), "png"),
+                "edits": [
+                    (tried, _address(tried.content, "jpeg"))
+                    for tried in words.shown_edits(each.edits)
+                ],
+            }
+            for each in grading.graded
+        ],
+    )
+
+
+def _address(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _write(content: bytes, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}",
+            reason="cannotWrite",
+            hint="name a file in a folder that you may write to",
+        ) from error

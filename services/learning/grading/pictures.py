@@ -1,0 +1,102 @@
+"""The pictures that are graded, from files that may hold anything."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ml.arrays import ImageArray
+from ml.errors import LearningError
+from ml.images import decode_thumbnail
+from ml.views.pictures import HEIGHT, WIDTH
+from services.errors import PermanentError, UsageError
+from services.youtube.images import inspect_thumbnail
+
+MOST_BYTES = 20_000_000
+"""What YouTube itself takes is smaller, except of a few."""
+MOST_PICTURES = 12
+QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture to grade.
+
+    Attributes:
+        name: What the user called it.
+        width: Of the file's picture, in pixels.
+        height: Likewise.
+        format: ``jpeg``, ``png`` or ``webp``.
+        frame: As YouTube would show it small, (180, 320, 3) RGB.
+    """
+
+    name: str
+    width: int
+    height: int
+    format: str
+    frame: ImageArray
+
+
+def read_candidates(paths: Sequence[Path]) -> list[Candidate]:
+    """Read and check pictures.
+
+    Raises:
+        UsageError: A file is missing, unreadable or no picture (the reason is that of
+            :func:`services.youtube.images.inspect_thumbnail`), or there are too many.
+    """
+    if len(paths) > MOST_PICTURES:
+        raise UsageError(
+            f"{len(paths)} pictures are more than {MOST_PICTURES}",
+            reason="tooManyPictures",
+            hint="grade those that you would really use",
+        )
+    return [_read(path) for path in paths]
+
+
+def as_shown(frame: ImageArray) -> bytes:
+    """Encode a frame as YouTube does, so that a model sees it as it saw those it learned from."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> Candidate:
+    content = _bytes(path)
+    try:
+        # A thumbnail by name and not YouTube's smallest: what is too small is refused.
+        facts = inspect_thumbnail(content, "candidate")
+        frame = decode_thumbnail(content, name=path.name, size=(WIDTH, HEIGHT))
+    except PermanentError as error:
+        raise UsageError(
+            f"{path} cannot be graded: {error}",
+            reason=error.reason,
+            hint="a thumbnail is a JPEG, PNG or WebP of at most 16 megapixels, best 1280 by 720",
+        ) from error
+    except LearningError as error:
+        raise UsageError(f"{path} cannot be graded: {error}", reason="brokenImage") from error
+    return Candidate(str(path), facts.width, facts.height, facts.format, np.array(frame))
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise UsageError(f"there is no file {path}", reason="fileMissing")
+    # A pipe or a device may never end.
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file", reason="notAFile")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", reason="fileUnreadable"
+        ) from error
+    if len(content) > MOST_BYTES:
+        raise UsageError(
+            f"{path} is larger than {MOST_BYTES // 1_000_000} MB",
+            reason="fileTooLarge",
+            hint="YouTube takes thumbnails of up to 2 MB",
+        )
+    return content

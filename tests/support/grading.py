@@ -1,0 +1,154 @@
+"""Worlds for grading: channels of about one size whose brighter thumbnails get more views."""
+
+import io
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from db.partitions import ensure_partitions
+from db.queries import channels, jobs, learning, thumbnails, videos
+from db.session import unit_of_work
+from ml.views.cnn import CnnConfig
+from ml.views.ladder import LadderConfig, dataset_images, train_ladder
+from services import jobs as services_jobs
+from services.context import Context
+from services.learning import comparison, datasets, scoring
+from services.learning.files import put_folder
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SMALL = LadderConfig(
+    seed=3, folds=4, cnn=CnnConfig(widths=(8, 16), epochs=6, batch_size=32, learning_rate=1e-2)
+)
+SUBSCRIBERS = 20_000
+HIDDEN = "UChidden00000000000000AA"
+
+
+def channel_id(number: int) -> str:
+    return f"UC{number:022d}"
+
+
+def picture(*, light: float, seed: int, size: tuple[int, int] = (320, 180)) -> np.ndarray:
+    """Draw rectangles on grey, as much lighter as ``light`` says, from -1 to 1; (H, W, 3)."""
+    generator = np.random.default_rng(seed)
+    pixels = np.full((180, 320, 3), 120.0)
+    for _ in range(6):
+        top, left = generator.integers(0, 140), generator.integers(0, 260)
+        height, width = generator.integers(15, 80, size=2)
+        pixels[top : top + height, left : left + width] = generator.uniform(60, 180, size=3)
+    pixels = np.clip(pixels + 60 * light, 0, 255).astype(np.uint8)
+    return np.asarray(Image.fromarray(pixels).resize(size))
+
+
+def encoded(pixels: np.ndarray, format_: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format_)
+    return buffer.getvalue()
+
+
+def store_channels(context: Context, *, effect: float, count: int = 40, each: int = 6) -> None:
+    """Write channels and videos as a crawl would; ``effect`` is log10 views by light.
+
+    One more channel hides its subscribers and has no videos.
+    """
+    generator = np.random.default_rng(5)
+    ids = [*(channel_id(number) for number in range(count)), HIDDEN]
+    sizes = [int(SUBSCRIBERS * 10 ** generator.uniform(-0.4, 0.4)) for _ in range(count)]
+    drawn = []
+    for number in range(count):
+        for video in range(each):
+            light = generator.uniform(-1, 1)
+            days = float(generator.uniform(20, 300))
+            log_views = 0.8 * np.log10(sizes[number]) - 1.4
+            log_views += effect * light + generator.normal(0, 0.25)
+            drawn.append(
+                {
+                    "video_id": f"v{number:04d}-{video:05d}"[:11].replace("-", "_"),
+                    "channel_id": ids[number],
+                    "published_at": NOW - timedelta(days=days),
+                    "views": round(days * 10**log_views),
+                    "picture": encoded(picture(light=light, seed=1000 * number + video)),
+                }
+            )
+    _store(context, ids, [*sizes, None], drawn)
+
+
+def _store(context: Context, ids: list[str], sizes: list[int | None], drawn: list[dict]) -> None:
+    with unit_of_work(context.sessions) as session:
+        ensure_partitions(session.connection(), start=NOW)
+        channels.add(session, ids, now=NOW)
+        for number, one in enumerate(ids):
+            channels.refresh(
+                session, {"channel_id": one, "title": one, "handle": f"@made{number}"}, now=NOW
+            )
+        channels.append_snapshots(
+            session,
+            [
+                {"channel_id": one, "slot": NOW, "captured_at": NOW, "subscriber_count": size}
+                for one, size in zip(ids, sizes, strict=True)
+            ],
+        )
+        columns = ("video_id", "channel_id", "published_at")
+        videos.add(session, [{c: v[c] for c in columns} for v in drawn], now=NOW)
+        videos.refresh(session, [{"video_id": v["video_id"], "title": ""} for v in drawn], now=NOW)
+        videos.append_snapshots(
+            session,
+            [
+                {
+                    "video_id": v["video_id"],
+                    "slot": NOW,
+                    "captured_at": NOW,
+                    "view_count": v["views"],
+                }
+                for v in drawn
+            ],
+        )
+        hashes = context.store.put_many([v["picture"] for v in drawn])
+        fetched = [
+            thumbnails.StoredThumbnail(
+                v["video_id"], sha256, "jpeg", 320, 180, len(v["picture"]), "mqdefault", None
+            )
+            for v, sha256 in zip(drawn, hashes, strict=True)
+        ]
+        thumbnails.record_thumbnails(session, fetched, now=NOW)
+
+
+def learn(context: Context) -> None:
+    """Freeze, train, score and compare as the jobs do, with networks that train in seconds."""
+    frozen = datasets.freeze(context)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
+        ladder = train_ladder(dataset, dataset_images(dataset), SMALL)
+        files = {
+            rung: put_folder(context.store, artefact)
+            for rung, artefact in ladder.save(Path(folder) / "models").items()
+        }
+    with unit_of_work(context.sessions) as session:
+        for rung, rung_files in files.items():
+            learning.add_model_version(
+                session,
+                rung=rung,
+                dataset_id=frozen.dataset_id,
+                job_id=None,
+                trained_at=context.clock(),
+                code_version="0.1.0",
+                seed=SMALL.seed,
+                config=asdict(SMALL),
+                files=rung_files,
+            )
+    _run_job(context, "score", scoring.work)
+    _run_job(context, "compare", comparison.work)
+
+
+def _run_job(context: Context, kind: str, work: services_jobs.JobWork) -> None:
+    job_id = services_jobs.submit(context, kind, {})
+    with unit_of_work(context.sessions) as session:
+        (job,) = jobs.claim(
+            session, kinds=[kind], limit=1, now=context.clock(), lease=context.lease
+        )
+        token = job.lease_token
+    assert token is not None
+    assert services_jobs.run(context, job_id, token, work) == "succeeded"
