@@ -3,7 +3,6 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from db.models import Evaluation, ModelVersion
 from db.queries import model_choice
@@ -15,6 +14,7 @@ from ml.speech.rung import SpeechRung
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.files import get_folder
+from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
 from services.learning.speech.results import judges, newest_models_and_evaluation
 
@@ -114,7 +114,6 @@ def _row(context: Context, rung: str | None, version: int | None) -> ModelVersio
 
 def _best(models: list[ModelVersion], evaluation: Evaluation | None) -> str:
     if evaluation is not None and judges(evaluation, models):
-        judged: dict[str, Any] = evaluation.detail["rungs"]
-        return max(judged, key=lambda name: float(judged[name]["balanced_accuracy"]["value"]))
+        return best_of(evaluation.detail["rungs"])
     order = {name: place for place, name in enumerate(speech_rung_names())}
     return max((model.rung for model in models), key=lambda name: order.get(name, -1))

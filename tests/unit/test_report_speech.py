@@ -1,14 +1,18 @@
 """The report's section on speech: sentence, figures and pictures, or what is missing for them."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from ml.bootstrap import Interval
+from ml.speech.registry import speech_rung_names
 from services.learning.report.page import render
 from services.learning.report.spectrograms import Examples
 from services.learning.report.speech import (
+    LADDER,
     NOTHING_COLLECTED,
     NOTHING_COMPARED,
     NOTHING_TRAINED,
@@ -75,6 +79,20 @@ def test_names_from_elsewhere_stay_text() -> None:
     assert "49" not in found.all("table", "six")[0].text
     assert "the 20 worst of 30" in found.text
     assert not re.search("\u202e", found.source)
+
+
+def test_a_report_needs_no_package_that_only_speech_needs() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torchaudio', 'av', 'onnxruntime')))\n"
+        "import services.learning.report.page, services.learning.report\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_models_are_shown_in_the_order_of_the_registry() -> None:
+    names = speech_rung_names()
+    assert names[: len(LADDER)] == LADDER
 
 
 def test_undefined_figures_are_dashes_and_no_error() -> None:

@@ -11,13 +11,16 @@ from db.queries.speech_report import ClipCounts
 from db.session import unit_of_work
 from ml.bootstrap import Interval
 from ml.metrics import CalibrationBin
-from ml.speech.registry import REFERENCE, speech_rung_names
 from services.context import Context
 from services.learning.report.spectrograms import Examples, examples
+from services.learning.speech.best import best_of
 from services.learning.speech.results import newest_models_and_evaluation
 
 SLICES = {"by_length": "length", "by_codec": "codec", "by_snr": "signal to noise"}
-RECURRENT = "crnn"
+LADDER = ("spectrogram_cnn", "crnn", "tdnn", "blend")
+"""The order in which models are shown. The registry knows it too, but brings torchaudio, which a
+report of thumbnails can do without."""
+REFERENCE, RECURRENT = LADDER[:2]
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
         return NOTHING_TRAINED if collected else NOTHING_COLLECTED
     versions = {model.model_version_id: model for model in models}
     rungs = _rungs(evaluation, versions)
-    best = max(rungs, key=lambda rung: rung.balanced_accuracy.value).name
+    best = best_of(evaluation.detail["rungs"])
     with unit_of_work(context.sessions) as session:
         clips = speech_report.clip_counts(session, rung=best)
     return SpeechReport(
@@ -142,7 +145,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
 def _rungs(evaluation: Evaluation, versions: Mapping[int, ModelVersion]) -> list[SpeechRungResult]:
     """Return the models in the order of the ladder; JSON in PostgreSQL forgets it."""
     detail = evaluation.detail
-    order = {name: place for place, name in enumerate(speech_rung_names())}
+    order = {name: place for place, name in enumerate(LADDER)}
     ids = detail["model_version_ids"]
     return [
         _rung(name, detail["rungs"][name], detail["beyond_reference"], versions.get(ids[name]))

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from ml.bootstrap import Interval
 from ml.speech.manifest import LANGUAGES
-from ml.speech.rung import UNKNOWN
 from services.learning.report import words
 from services.learning.report.figures.calibration import calibration_panel
 from services.learning.report.figures.speech import MARKS, MOST_SOURCES, sources_panel
@@ -21,11 +20,12 @@ from services.learning.report.speech import (
     SpeechRungResult,
 )
 
-NAMES = {"en": "English", "zh": "Chinese", UNKNOWN: "unknown"}
+NAMES = {"en": "English", "zh": "Chinese", "unknown": "unknown"}
 IS = {
     "spectrogram_cnn": "a plain CNN on spectrograms, the reference",
     "crnn": "the same with a recurrent layer over time",
     "tdnn": "several small TDNNs on bands and pitch",
+    "blend": "the CNN and the TDNN together",
 }
 """What each model is."""
 WIDE, NARROW = 760.0, 360.0
