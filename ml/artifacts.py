@@ -1,4 +1,7 @@
-"""Model artefacts on disk: ``model.safetensors`` (weights) and ``model.json`` (everything else)."""
+"""Model artefacts on disk: ``model.safetensors`` (weights) and ``model.json`` (everything else).
+
+Models that have weights in common keep those in ``pictures.safetensors``.
+"""
 
 import dataclasses
 import hashlib
@@ -17,6 +20,8 @@ from safetensors.numpy import save as save_tensors
 from ml.errors import LearningError
 
 TENSORS = "model.safetensors"
+SHARED = "pictures.safetensors"
+"""Weights that several models have in common: the same bytes, so that a store keeps them once."""
 DOCUMENT = "model.json"
 FORMAT = 1
 
@@ -55,23 +60,30 @@ class ModelCard:
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 
-def write_artifact(directory: Path, name: str, card: ModelCard, tensors: Tensors) -> None:
-    """Write a model's two files; the same model gives the same bytes.
+def write_artifact(
+    directory: Path, name: str, card: ModelCard, tensors: Tensors, shared: Tensors | None = None
+) -> None:
+    """Write a model's files; the same model gives the same bytes.
 
     Args:
         directory: Created if needed.
         name: The rung's name.
         card: Where the model comes from.
         tensors: Arrays by name.
+        shared: More arrays, that other models have too; they get a file of their own.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    weights = save_tensors({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
-    document = {
+    weights = _encoded(tensors)
+    document: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
         "tensors_sha256": hashlib.sha256(weights).hexdigest(),
         "card": dataclasses.asdict(card),
     }
+    if shared is not None:
+        common = _encoded(shared)
+        document["shared_sha256"] = hashlib.sha256(common).hexdigest()
+        (directory / SHARED).write_bytes(common)
     (directory / TENSORS).write_bytes(weights)
     # Last, so that its presence says that the artefact is whole.
     (directory / DOCUMENT).write_text(
@@ -79,10 +91,14 @@ def write_artifact(directory: Path, name: str, card: ModelCard, tensors: Tensors
     )
 
 
+def _encoded(tensors: Tensors) -> bytes:
+    return save_tensors({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
+
+
 def read_artifact(
     directory: Path, name: str | None = None
 ) -> tuple[str, ModelCard, dict[str, npt.NDArray[Any]]]:
-    """Read a model's name, card and arrays.
+    """Read a model's name, card and arrays, the shared ones among them.
 
     Args:
         directory: Where :func:`write_artifact` wrote.
@@ -100,7 +116,13 @@ def read_artifact(
             raise _damaged(directory, f"{TENSORS} was altered or cut short")
         if name is not None and document["name"] != name:
             raise _damaged(directory, f"it holds {document['name']!r}, not {name!r}")
-        return document["name"], ModelCard(**document["card"]), load_tensors(weights)
+        arrays = load_tensors(weights)
+        if "shared_sha256" in document:
+            common = (directory / SHARED).read_bytes()
+            if document["shared_sha256"] != hashlib.sha256(common).hexdigest():
+                raise _damaged(directory, f"{SHARED} was altered or cut short")
+            arrays |= load_tensors(common)
+        return document["name"], ModelCard(**document["card"]), arrays
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _damaged(directory, str(error)) from error
 

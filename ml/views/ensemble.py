@@ -1,12 +1,11 @@
 """The pairwise cross-fitted ensemble of thumbnail networks that two rungs build on."""
 
-import hashlib
 import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,8 @@ from ml.runtime.device import Device, choose_device, side_by_side
 from ml.splits import fold_pairs
 from ml.views.cnn import Cancelled, CnnConfig, Member, Progress, train_member, training_steps
 from ml.views.crossfit import Pair, training_rows
-from ml.views.design import Design
-from ml.views.regression import fit_linear, linear_predictor
 from ml.views.rung import Features, Targets
-from ml.views.tabular import SubscribersAgeRung
+from ml.views.tabular import beyond_the_rest
 
 MIN_TRAINING_ROWS = 16
 
@@ -58,15 +55,6 @@ class Ensemble:
         ]
         outputs = side_by_side(tasks, device)
         return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of all weights: two rungs with the same one say the same of a picture."""
-        digest = hashlib.sha256()
-        for name, values in sorted(self.tensors().items()):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all weights as arrays by name, such as ``member.0.1.stem.0.weight``."""
@@ -143,7 +131,7 @@ def train_ensemble(
             images,
             rows,
             part,
-            _beyond_the_rest(known.take(rows), part.log_views_per_day),
+            beyond_the_rest(known.take(rows), part.log_views_per_day),
             config=config,
             seed=seed * len(rows_of) + number,
             device=device,
@@ -192,15 +180,3 @@ class _Watch:
                 return
             done += 1
             self._progress(done, self._total, self._message)
-
-
-def _beyond_the_rest(features: Features, log_views: FloatArray) -> FloatArray:
-    """Return what the strong baseline, fitted on these very rows, leaves of log views, shape (R,).
-
-    NaN where subscribers are hidden: there the residual holds the channel's whole size, and a few
-    such channels would drown what the thumbnail does. If all are hidden, all are kept.
-    """
-    matrix = Design.fit(SubscribersAgeRung.columns, features).matrix(features)
-    residual = log_views - linear_predictor(fit_linear(matrix, log_views), matrix)
-    hidden = np.isnan(features.subscriber_count)
-    return residual if hidden.all() else np.where(hidden, np.nan, residual)

@@ -14,11 +14,15 @@ from ml.images import PREPROCESSING, decode_thumbnails
 from ml.registry import rung_class, rung_names
 from ml.runtime.device import choose_device
 from ml.splits import assign_folds
+from ml.views.backbones.looks import Looks
 from ml.views.cnn import Cancelled, CnnConfig, Progress
 from ml.views.constant import ConstantRung
+from ml.views.crossfit import rows_outside
 from ml.views.ensemble import Ensemble, train_ensemble
+from ml.views.heads import Heads
+from ml.views.picturing import PictureModel
 from ml.views.rung import Features, Predictions, Rung, Targets
-from ml.views.tabular import TabularRung
+from ml.views.tabular import TabularRung, beyond_the_rest
 from ml.views.thumbnail import ThumbnailRung, config_json, predict_all
 
 OUT_OF_FOLD_SCHEMA = pa.schema(
@@ -40,11 +44,13 @@ class LadderConfig:
         seed: Decides folds, first weights and the order of the training rows.
         folds: K; the networks number K (K - 1) / 2.
         cnn: Hyperparameters of the networks.
+        backbone: Whether a pretrained network's look at the thumbnails is learned from too.
     """
 
     seed: int = 0
     folds: int = 4
     cnn: CnnConfig = field(default_factory=CnnConfig)
+    backbone: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ def train_ladder(
     config: LadderConfig,
     progress: Progress = lambda _step, _total, _message: None,
     cancelled: Cancelled = lambda: False,
+    looks: Looks | None = None,
 ) -> TrainedLadder:
     """Train all rungs.
 
@@ -104,12 +111,13 @@ def train_ladder(
         config: Settings.
         progress: Told (step, total, message) as the networks train.
         cancelled: Asked before each step; training stops if it returns True.
+        looks: What a pretrained network makes of the thumbnails, for ``config.backbone``.
 
     Raises:
         LearningError: Too few channels or videos, labels of one class only, a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
     """
-    features = Features.of_table(dataset.table, images)
+    features = replace(Features.of_table(dataset.table, images), looks=looks)
     targets = Targets(dataset.log_views_per_day, dataset.is_over)
     folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
@@ -119,12 +127,6 @@ def train_ladder(
         seed=config.seed,
         folds=config.folds,
         threshold=dataset.description.threshold,
-    )
-    seeing = replace(
-        card,
-        config={"cnn": config_json(config.cnn)},
-        preprocessing=PREPROCESSING,
-        device=device.description,
     )
     ensemble = train_ensemble(
         features,
@@ -137,12 +139,25 @@ def train_ladder(
         cancelled=cancelled,
         device=device,
     )
-    by_pair = ensemble.member_outputs(images, folds_by_row)
+    heads = (
+        _heads(features, targets, folds_by_row, config, progress, cancelled)
+        if config.backbone
+        else None
+    )
+    pictures = PictureModel(ensemble, heads)
+    chosen = {} if heads is None else {"heads": heads.recipe_names}
+    seeing = replace(
+        card,
+        config={"cnn": config_json(config.cnn), **chosen},
+        preprocessing=PREPROCESSING,
+        device=device.description,
+    )
+    said = pictures.said(features, seeing)
     rungs: dict[str, Rung] = {}
     for name in rung_names():
         kind = rung_class(name)
         if issubclass(kind, ThumbnailRung):
-            rungs[name] = kind.fit(features, targets, folds_by_row, seeing, ensemble, by_pair)
+            rungs[name] = kind.fit(features, targets, folds_by_row, seeing, pictures, said)
         elif issubclass(kind, TabularRung):
             rungs[name] = kind.fit(features, targets, folds_by_row, card)
         else:
@@ -154,6 +169,30 @@ def train_ladder(
         for name, predicted in zip(rungs, predictions, strict=True)
     ]
     return TrainedLadder(rungs, pa.concat_tables(tables), ensemble)
+
+
+def _heads(
+    features: Features,
+    targets: Targets,
+    folds_by_row: IntArray,
+    config: LadderConfig,
+    progress: Progress,
+    cancelled: Cancelled,
+) -> Heads:
+    if features.looks is None:
+        raise LearningError("no look at the thumbnails was given", reason="no_looks")
+    outside = [rows_outside(folds_by_row, fold) for fold in range(config.folds)]
+    return Heads.fit(
+        features.looks,
+        targets.log_views_per_day,
+        targets.is_over,
+        [beyond_the_rest(features.take(rows), targets.log_views_per_day[rows]) for rows in outside],
+        features.split_groups,
+        folds_by_row,
+        seed=config.seed,
+        progress=progress,
+        cancelled=cancelled,
+    )
 
 
 def _check(dataset: Dataset, features: Features, targets: Targets) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,10 @@ import pyarrow.compute as pc
 from ml.arrays import BoolArray, FloatArray, ImageArray, IntArray
 from ml.artifacts import ModelCard
 from ml.errors import LearningError
+
+if TYPE_CHECKING:
+    # Torch comes with it, which half of the rungs do without.
+    from ml.views.backbones.looks import Looks
 
 NUMBERS = (
     "subscriber_count_high",
@@ -39,12 +43,15 @@ class Features:
         thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that do not look.
         numbers: Whatever else is known, by name, each of shape (N,), NaN where unknown. A name
             that is missing is unknown for all.
+        looks: What a pretrained network and measurements make of the thumbnails, or None for
+            rungs that were trained without.
     """
 
     split_groups: Sequence[str]
     subscriber_count: FloatArray
     thumbnails: ImageArray | None = None
     numbers: Mapping[str, FloatArray] = field(default_factory=dict)
+    looks: "Looks | None" = None
 
     def __len__(self) -> int:
         return len(self.split_groups)
@@ -99,6 +106,7 @@ class Features:
             self.subscriber_count[rows],
             None if self.thumbnails is None else self.thumbnails[rows],
             {name: values[rows] for name, values in self.numbers.items()},
+            None if self.looks is None else self.looks.take(rows),
         )
 
 

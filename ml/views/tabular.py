@@ -103,3 +103,15 @@ class HistoryRung(TabularRung):
 
     name: ClassVar[str] = "+history"
     columns: ClassVar[tuple[Column, ...]] = (*SUBSCRIBERS, *AGE_FORMAT, *HISTORY)
+
+
+def beyond_the_rest(features: Features, log_views: FloatArray) -> FloatArray:
+    """Return what the strong baseline, fitted on these very rows, leaves of log views, shape (R,).
+
+    NaN where subscribers are hidden: there the residual holds the channel's whole size, and a few
+    such channels would drown what the thumbnail does. If all are hidden, all are kept.
+    """
+    matrix = Design.fit(SubscribersAgeRung.columns, features).matrix(features)
+    residual = log_views - linear_predictor(fit_linear(matrix, log_views), matrix)
+    hidden = np.isnan(features.subscriber_count)
+    return residual if hidden.all() else np.where(hidden, np.nan, residual)

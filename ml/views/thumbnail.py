@@ -11,32 +11,23 @@ from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.splits import folds_of
 from ml.views.cnn import CnnConfig
-from ml.views.crossfit import (
-    OutputsByPair,
-    mean_outputs,
-    nested_outputs,
-    rows_inside,
-    rows_outside,
-)
+from ml.views.crossfit import rows_inside, rows_outside
 from ml.views.design import Column, Design
-from ml.views.ensemble import Ensemble
+from ml.views.picturing import OVER, RESIDUAL, SAID, VIEWS, PictureModel, Said
 from ml.views.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
 from ml.views.rung import Features, Predictions, Rung, Targets
 from ml.views.tabular import HistoryRung, SubscribersAgeRung, SubscribersRung
 
-VIEWS, OVER, RESIDUAL = range(3)
-"""The networks' outputs by position."""
-
 
 @dataclass(frozen=True)
 class ThumbnailRung:
-    """Networks on the thumbnail, calibrated by a regression on their outputs, one pair a fold.
+    """What sees thumbnails, calibrated by a regression on what it says, one pair a fold.
 
-    The regressions shrink what the networks claim to what held on channels they never saw.
+    The regressions shrink what is claimed to what held on channels never seen.
 
     Attributes:
         card: Where the model comes from.
-        ensemble: The networks.
+        pictures: Networks, and heads where there are any.
         medians: Stand-ins for what is unknown besides the picture, shape (K, C).
         linear: Coefficients (K, 1 + columns) for log10(views per day + 1).
         logistic: Coefficients (K, 1 + columns) for the logit of reaching the threshold.
@@ -47,7 +38,7 @@ class ThumbnailRung:
     columns: ClassVar[tuple[Column, ...]] = ()
 
     card: ModelCard
-    ensemble: Ensemble
+    pictures: PictureModel
     medians: FloatArray
     linear: FloatArray
     logistic: FloatArray
@@ -59,8 +50,8 @@ class ThumbnailRung:
         targets: Targets,
         folds_by_row: IntArray,
         card: ModelCard,
-        ensemble: Ensemble,
-        by_pair: OutputsByPair,
+        pictures: PictureModel,
+        said: Said,
     ) -> Self:
         """Fit the regressions for each fold on nested predictions of the other folds' rows.
 
@@ -69,20 +60,20 @@ class ThumbnailRung:
             targets: Of the same rows.
             folds_by_row: Shape (N,).
             card: Where the model comes from.
-            ensemble: The networks.
-            by_pair: What they say of the rows, from :meth:`Ensemble.member_outputs`.
+            pictures: What sees thumbnails, fitted on the same folds.
+            said: What it says of the rows.
         """
         medians, linear, logistic = [], [], []
         for fold in range(card.folds):
             rows = rows_outside(folds_by_row, fold)
-            outputs = nested_outputs(folds_by_row, fold, by_pair)[rows]
+            outputs = pictures.nested(said, folds_by_row, fold)
             known = features.take(rows)
             design = Design.fit(cls.columns, known)
             medians.append(design.medians)
             for_views, for_over = cls._matrices(design.matrix(known), outputs)
             linear.append(fit_linear(for_views, targets.log_views_per_day[rows]))
             logistic.append(fit_logistic(for_over, targets.is_over[rows]))
-        return cls(card, ensemble, np.array(medians), np.array(linear), np.array(logistic))
+        return cls(card, pictures, np.array(medians), np.array(linear), np.array(logistic))
 
     @classmethod
     def _matrices(
@@ -91,18 +82,16 @@ class ThumbnailRung:
         outputs: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
         """Return the columns of the linear and of the logistic regression."""
-        return outputs[:, [VIEWS]], outputs[:, [OVER]]
+        return outputs[:, VIEWS::SAID], outputs[:, OVER::SAID]
 
     def predict(self, features: Features) -> Predictions:
-        """Score videos, each with the networks that never saw its channel."""
-        folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
-        by_pair = self.ensemble.member_outputs(features.pictures(), folds_by_row)
-        return self.predict_from(features, by_pair)
+        """Score videos, each with what never saw its channel."""
+        return self.predict_from(features, self.pictures.said(features, self.card))
 
-    def predict_from(self, features: Features, by_pair: OutputsByPair) -> Predictions:
-        """Score videos of which the networks' outputs are known."""
+    def predict_from(self, features: Features, said: Said) -> Predictions:
+        """Score videos of which it is known what the pictures say."""
         folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
-        outputs = mean_outputs(len(features), self.card.folds, by_pair)
+        outputs = said.mean()
         result = Predictions.empty(len(features))
         for fold in range(self.card.folds):
             rows = rows_inside(folds_by_row, fold)
@@ -116,21 +105,16 @@ class ThumbnailRung:
         return result
 
     def save(self, directory: Path) -> None:
-        """Write the artefact; it contains the networks, so it stands alone."""
-        tensors = self.ensemble.tensors() | {
-            "medians": self.medians,
-            "linear": self.linear,
-            "logistic": self.logistic,
-        }
-        write_artifact(directory, self.name, self.card, tensors)
+        """Write the artefact; what sees thumbnails has a file of its own, shared by rungs."""
+        tensors = {"medians": self.medians, "linear": self.linear, "logistic": self.logistic}
+        write_artifact(directory, self.name, self.card, tensors, self.pictures.tensors())
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read an artefact back."""
         _, card, tensors = read_artifact(directory, cls.name)
-        config = cnn_config(card)
-        ensemble = Ensemble.from_tensors(tensors, folds=card.folds, config=config)
-        return cls(card, ensemble, tensors["medians"], tensors["linear"], tensors["logistic"])
+        pictures = PictureModel.from_tensors(tensors, card, cnn_config(card))
+        return cls(card, pictures, tensors["medians"], tensors["linear"], tensors["logistic"])
 
 
 class OnTopRung(ThumbnailRung):
@@ -144,8 +128,8 @@ class OnTopRung(ThumbnailRung):
 
     @classmethod
     def _matrices(cls, known: FloatArray, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
-        for_views = np.column_stack([known, outputs[:, [VIEWS, RESIDUAL]]])
-        return for_views, np.column_stack([known, outputs[:, [RESIDUAL]]])
+        residual = outputs[:, RESIDUAL::SAID]
+        return np.hstack([known, outputs[:, VIEWS::SAID], residual]), np.hstack([known, residual])
 
 
 class SubscribersThumbnailRung(OnTopRung):
@@ -170,19 +154,23 @@ class HistoryThumbnailRung(OnTopRung):
 
 
 def predict_all(rungs: Sequence[Rung], features: Features) -> list[Predictions]:
-    """Score videos with many rungs; networks that several of them share look only once."""
-    looked: dict[str, OutputsByPair] = {}
+    """Score videos with many rungs; what several of them see with looks only once."""
+    said: dict[str, Said] = {}
     results = []
     for rung in rungs:
         if not isinstance(rung, ThumbnailRung):
             results.append(rung.predict(features))
             continue
-        card, key = rung.card, rung.ensemble.digest
-        if key not in looked:
-            folds_by_row = folds_of(features.split_groups, seed=card.seed, folds=card.folds)
-            looked[key] = rung.ensemble.member_outputs(features.pictures(), folds_by_row)
-        results.append(rung.predict_from(features, looked[key]))
+        key = rung.pictures.digest
+        if key not in said:
+            said[key] = rung.pictures.said(features, rung.card)
+        results.append(rung.predict_from(features, said[key]))
     return results
+
+
+def need_looks(rungs: Sequence[Rung]) -> bool:
+    """Tell whether one of the rungs needs ``Features.looks``."""
+    return any(isinstance(r, ThumbnailRung) and r.pictures.heads is not None for r in rungs)
 
 
 def cnn_config(card: ModelCard) -> CnnConfig:

@@ -40,13 +40,16 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Train although nothing new was collected.")
     ] = False,
+    backbone: Annotated[
+        bool, typer.Option(help="Learn from a pretrained network too, where it is installed.")
+    ] = False,
     conflicts: Conflicts = "drop",
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Freeze a dataset of what was collected and train every rung of the ladder on it.
 
-    Threshold and label are for thumbnails, conflicts for speech.
+    Threshold, label and backbone are for thumbnails, conflicts for speech.
     """
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
@@ -55,7 +58,7 @@ def train(
     if what is Task.speech:
         params["conflicts"] = conflicts
     else:
-        params |= {"threshold": threshold, "label": label}
+        params |= {"threshold": threshold, "label": label, "backbone": backbone}
     with open_context(workers=wait) as context:
         job_id = jobs.submit(context, "train", params)
         if not wait:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.context import Context
 from services.storage import ObjectStore
 
 
@@ -23,3 +24,8 @@ def get_folder(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Pa
             raise ValueError(f"{name!r} is not the name of a file")
         store.get_file(sha256, folder / name)
     return folder
+
+
+def looks_folder(context: Context) -> Path:
+    """Return where looks at thumbnails are kept; they can be deleted and are made anew."""
+    return context.settings.home / "looks"

@@ -25,13 +25,15 @@ from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.images import decode_thumbnails
 from ml.registry import load_rung
+from ml.views.backbones.looks import Looks
+from ml.views.looking import Looker
 from ml.views.rung import Features, Rung
-from ml.views.thumbnail import predict_all
+from ml.views.thumbnail import need_looks, predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
 from services.learning import datasets
-from services.learning.files import get_folder
+from services.learning.files import get_folder, looks_folder
 
 log = structlog.get_logger()
 
@@ -44,6 +46,7 @@ _ASKED = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToSc
 class _Chunk:
     videos: Sequence[videos.ToScore]
     images: ImageArray
+    looks: Looks | None
     unreadable: int
 
 
@@ -77,7 +80,9 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         job.progress(0, total, "scoring videos")
         groups = dataset.split_group_by_channel()
         fixed_age = _age_of_label(dataset)
-        for chunk in _read_ahead(context, _chunks(context, asked, ids, fixed_age)):
+        looker = _looker(context, rungs)
+        chunks = _chunks(context, asked, ids, fixed_age)
+        for chunk in _read_ahead(context, chunks, looker):
             _score(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
@@ -147,13 +152,15 @@ def _chunks(
             yield rest
 
 
-def _read_ahead(context: Context, chunks: Iterator[Sequence[videos.ToScore]]) -> Iterator[_Chunk]:
+def _read_ahead(
+    context: Context, chunks: Iterator[Sequence[videos.ToScore]], looker: Looker | None
+) -> Iterator[_Chunk]:
     """Fetch and decode the next chunk while the caller works on this one."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
 
         def read_next() -> _Chunk | None:
             chunk = next(chunks, None)
-            return None if chunk is None else _read(context, chunk)
+            return None if chunk is None else _read(context, chunk, looker)
 
         coming = pool.submit(read_next)
         while (chunk := coming.result()) is not None:
@@ -162,17 +169,39 @@ def _read_ahead(context: Context, chunks: Iterator[Sequence[videos.ToScore]]) ->
                 yield chunk
 
 
-def _read(context: Context, asked: Sequence[videos.ToScore]) -> _Chunk:
+def _looker(context: Context, rungs: Sequence[Rung]) -> Looker | None:
+    """Return what looks at thumbnails, None if no model needs it.
+
+    Raises:
+        PermanentError: The weights are not installed here.
+    """
+    if not need_looks(rungs):
+        return None
+    try:
+        return Looker(looks_folder(context))
+    except LearningError as error:
+        raise PermanentError(
+            str(error), reason=error.reason, hint="or `tubegrader train` here, without them"
+        ) from error
+
+
+def _read(context: Context, asked: Sequence[videos.ToScore], looker: Looker | None) -> _Chunk:
     names = sorted({video.thumbnail_sha256 for video in asked})
     content = dict(zip(names, context.store.get_many(names), strict=True))
     try:
         images = decode_thumbnails([v.thumbnail_sha256 for v in asked], content.__getitem__)
-        return _Chunk(asked, images, 0)
+        kept = asked
     except LearningError:
-        return _readable_only(asked, content)
+        kept, images = _readable_only(asked, content)
+    looks = None
+    if looker is not None:
+        looks = looker.look([v.thumbnail_sha256 for v in kept], content.__getitem__)
+    return _Chunk(kept, images, looks, len(asked) - len(kept))
 
 
-def _readable_only(asked: Sequence[videos.ToScore], content: dict[str, bytes]) -> _Chunk:
+def _readable_only(
+    asked: Sequence[videos.ToScore], content: dict[str, bytes]
+) -> tuple[list[videos.ToScore], ImageArray]:
     """Decode one by one; a picture that cannot be decoded is left out and said in the log."""
     kept, images = [], []
     for video in asked:
@@ -181,8 +210,7 @@ def _readable_only(asked: Sequence[videos.ToScore], content: dict[str, bytes]) -
             kept.append(video)
         except LearningError as error:
             log.warning("scoring.unreadable", video_id=video.video_id, problem=str(error))
-    stacked = np.concatenate(images) if images else np.empty((0, 90, 160, 3), np.uint8)
-    return _Chunk(kept, stacked, len(asked) - len(kept))
+    return kept, np.concatenate(images) if images else np.empty((0, 90, 160, 3), np.uint8)
 
 
 def _score(
@@ -198,7 +226,7 @@ def _score(
         # A channel that no model saw is a group of its own.
         split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],
     )
-    predictions = predict_all(rungs, features)
+    predictions = predict_all(rungs, replace(features, looks=chunk.looks))
     now = context.clock()
     with unit_of_work(context.sessions) as session:
         for model, predicted in zip(models, predictions, strict=True):

