@@ -41,6 +41,9 @@ def add_schedule(
     threshold: Annotated[
         float | None, typer.Option(min=0.001, help="train, retrain: views per day.")
     ] = None,
+    speech: Annotated[
+        bool, typer.Option("--speech", help="train, score, compare, retrain: of speech.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a schedule. Adding the same one again changes nothing."""
@@ -55,11 +58,15 @@ def add_schedule(
         raise UsageError(f"{wrong[0]} is no channel id", hint="`tubegrader channels` lists them")
     if threshold is not None and kind not in ("train", "retrain"):
         raise UsageError("--threshold is for train and retrain")
+    if speech and (kind not in ("train", "score", "compare", "retrain") or threshold is not None):
+        raise UsageError("--speech is for train, score, compare and retrain, without a threshold")
     params: dict[str, Any] = {"channel_ids": sorted(set(channel))} if channel else {}
     if tag:
         params["tags"] = sorted(set(tag))
     if threshold is not None:
         params["threshold"] = threshold
+    if speech:
+        params["task"] = "speech"
     plan = schedules.Plan(
         name=name,
         kind=kind,

@@ -34,6 +34,18 @@ def as_json(printed: str) -> Any:
     return json.loads(printed)
 
 
+def test_speech_has_schedules_of_its_own_that_rest_until_there_is_any(run):
+    words = ("schedule", "add", "evening", "--cron", "0 20 * * *", "--speech", "--kind")
+    run(*words, "retrain")
+    found = {s["name"]: s["params"] for s in as_json(run("schedule", "list", "--json"))}
+    assert found["evening"] == found["nightly-speech"] == {"task": "speech"}
+    with pytest.raises(UsageError, match="no speech to learn from") as refused:
+        run("schedule", "run-now", "evening")
+    assert "audio add" in str(refused.value.hint)
+    with pytest.raises(UsageError, match="--speech is for"):
+        run(*words, "crawl")
+
+
 def test_a_schedule_from_its_addition_to_its_removal(run):
     words = ("schedule", "add", "berlin", "--kind", "retrain", "--cron", "30 2 * * *")
     assert "is added; next" in run(*words, "--zone", "Europe/Berlin", "--misfire", "skip")
