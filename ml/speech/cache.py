@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,12 +54,19 @@ class FeatureCache:
         decode: How to get a clip's samples; its file is decoded if left out.
     """
 
+    columns: ClassVar[int] = COLUMNS
+
     def __init__(self, directory: Path, decode: Decode | None = None) -> None:
-        name = hashlib.sha256(json.dumps(asdict(FrontEnd())).encode()).hexdigest()[:12]
         # Another front end gets other files: old features never reach a new model.
-        self._directory = directory / name
+        self._directory = directory / self._front_end()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._decode = decode or decoded_file
+
+    def _front_end(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(FrontEnd())).encode()).hexdigest()[:12]
+
+    def _extract(self, waveform: Waveform) -> CachedFeatures:
+        return features(waveform).astype(np.float16)
 
     def ensure(
         self,
@@ -98,7 +106,7 @@ class FeatureCache:
                         progress(done, total, f"computing features: {variant}")
 
     def read(self, manifest: Manifest, variant: str = CLEAN) -> list[CachedFeatures]:
-        """Return views of each clip's features, (frames, COLUMNS), computing what is missing.
+        """Return views of each clip's features, (frames, columns), computing what is missing.
 
         Raises:
             LearningError: As :meth:`ensure`.
@@ -108,7 +116,7 @@ class FeatureCache:
         if not len(manifest):
             return []
         data = np.memmap(self._data(variant), dtype=np.uint8, mode="r")
-        return [_view(data, *entries[clip.clip_id]) for clip in manifest]
+        return [self._view(data, *entries[clip.clip_id]) for clip in manifest]
 
     def _missing(self, manifest: Manifest, variant: str) -> list[Clip]:
         entries = self._entries(variant)
@@ -127,7 +135,11 @@ class FeatureCache:
             waveform = round_trip(waveform, CODECS[variant.removeprefix(CODEC)])
         elif variant != CLEAN:
             raise LearningError(f"there is no variant {variant!r}", reason="unknownVariant")
-        return features(waveform).astype(np.float16)
+        return self._extract(waveform)
+
+    def _view(self, data: npt.NDArray[np.uint8], at: int, frames: int) -> CachedFeatures:
+        size = frames * self.columns * np.dtype(np.float16).itemsize
+        return data[at : at + size].view(np.float16).reshape(frames, self.columns)
 
     def _data(self, variant: str) -> Path:
         return self._directory / f"{variant}.f16"
@@ -146,8 +158,3 @@ def decoded_file(clip: Clip) -> Waveform:
 
 
 _NOTHING = np.zeros(0, np.float32)
-
-
-def _view(data: npt.NDArray[np.uint8], at: int, frames: int) -> CachedFeatures:
-    size = frames * COLUMNS * np.dtype(np.float16).itemsize
-    return data[at : at + size].view(np.float16).reshape(frames, COLUMNS)

@@ -20,7 +20,7 @@ from ml.speech.evaluation import Scored
 from ml.speech.lines import append_line, read_lines
 from ml.speech.manifest import Manifest, assert_disjoint
 from ml.speech.pairs import Pair, all_pairs, covering_pairs, pair_split, speaker_bilingual
-from ml.speech.registry import speech_rung_class
+from ml.speech.registry import speech_cache, speech_rung_class
 
 SPEAKER_FOLDS = 3
 
@@ -128,7 +128,7 @@ def fewer_sources(manifest: Manifest, *, count: int, seed: int = 0) -> Manifest:
 
 def run_splits(
     splits: Sequence[Split],
-    cache: FeatureCache,
+    features: Path,
     *,
     rungs: Sequence[str],
     seeds: Sequence[int],
@@ -143,7 +143,7 @@ def run_splits(
 
     Args:
         splits: From :func:`source_splits` or :func:`speaker_splits`.
-        cache: Gives features.
+        features: The folder of the features' caches.
         rungs: Names in the registry.
         seeds: One training each.
         results: A file of JSON lines, created if needed.
@@ -158,6 +158,7 @@ def run_splits(
     finished = read_results(results)
     variants = [CLEAN, *(codec_variants() if codecs else [])]
     work = [(split, seed, rung) for split in splits for seed in seeds for rung in rungs]
+    caches = {rung: speech_cache(rung, features) for rung in rungs}
     found = []
     # Rungs that are built of the same networks train them once.
     with tempfile.TemporaryDirectory(prefix="speech-networks-") as networks:
@@ -168,7 +169,7 @@ def run_splits(
             result = finished.get(key)
             if result is None or not set(variants) <= set(result.p_zh):
                 result = _trained(
-                    split, rung, seed, key, cache, variants, cancelled, Path(networks)
+                    split, rung, seed, key, caches[rung], variants, cancelled, Path(networks)
                 )
                 append_line(results, asdict(result))
             found.append(result)

@@ -6,6 +6,7 @@ from typing import cast
 
 from ml.artifacts import read_artifact
 from ml.errors import LearningError
+from ml.speech.cache import Decode, FeatureCache
 from ml.speech.rung import SpeechRung
 
 _RUNGS = {
@@ -41,6 +42,23 @@ def speech_rung_class(name: str) -> type[SpeechRung]:
         )
     module, attribute = known[name]
     return cast("type[SpeechRung]", getattr(import_module(module), attribute))
+
+
+def speech_cache(name: str, directory: Path, decode: Decode | None = None) -> FeatureCache:
+    """Return the cache in ``directory`` of what a model learns from.
+
+    Args:
+        name: Of the model. All but the pretrained one share the log-mel features.
+        directory: Created if needed; caches of several kinds may lie in it.
+        decode: How to get a clip's samples; its file is decoded if left out.
+
+    Raises:
+        LearningError: The pretrained encoder is not installed (``encoderMissing``).
+    """
+    if name not in _PRETRAINED:
+        return FeatureCache(directory, decode)
+    module = import_module("ml.speech.pretrained.cache")
+    return cast("FeatureCache", module.EncodingCache(directory, decode))
 
 
 def load_speech_rung(directory: Path) -> SpeechRung:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech import rungs
-from ml.speech.cache import FeatureCache
 from ml.speech.calibration import fit_temperature, probabilities
 from ml.speech.evaluation import (
     Scored,
@@ -139,14 +138,13 @@ def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(rungs.SpectrogramCnnRung, "default", replace(TINY, epochs=1))
     (tmp_path / "clips").mkdir()
     manifest = write_clips(tmp_path / "clips", clips=2)
-    cache = FeatureCache(tmp_path / "features")
     splits = source_splits(manifest, quick=True)
     told = []
 
     def run(wanted, cancelled=lambda: False):
         return run_splits(
             wanted,
-            cache,
+            tmp_path / "features",
             rungs=["spectrogram_cnn"],
             seeds=[0],
             results=tmp_path / "results.jsonl",

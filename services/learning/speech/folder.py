@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import LearningError
-from ml.speech.cache import CLEAN, Cancelled, FeatureCache, Progress, codec_variants
+from ml.speech.cache import CLEAN, Cancelled, Progress, codec_variants
 from ml.speech.evaluation import evaluate_scored, spread
 from ml.speech.manifest import Manifest
 from ml.speech.protocol import (
@@ -83,7 +83,7 @@ def compare(
         by_speaker = speaker_splits(manifest)
         results = run_splits(
             [*pairs, *by_speaker],
-            FeatureCache(request.out / FEATURES),
+            request.out / FEATURES,
             rungs=rungs,
             seeds=range(request.seeds),
             results=request.out / RESULTS,
