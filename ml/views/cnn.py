@@ -1,10 +1,10 @@
 """A small convolutional network from scratch for thumbnails of 160 by 90 pixels, and its training.
 
 It has three outputs for each thumbnail: standardised log views per day, the logit of reaching the
-threshold, and the standardised *residual* of log views per day after the subscriber regression.
-The last is what "beyond subscribers" asks for: most of the variance of views is the channel's
-size, which a thumbnail can only guess, and a network trained on raw views spends its few hundred
-rows on guessing it.
+threshold, and the standardised *residual* of log views per day after a regression on subscribers,
+age, length and format. The last is what "beyond" asks for: most of the variance of views is the
+channel's size, which a thumbnail can only guess, and a network trained on raw views spends its few
+hundred rows on guessing it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -200,7 +200,7 @@ def train_member(
         images: All thumbnails, shape (N, 90, 160, 3).
         rows: Indices of the R training rows.
         targets: Of the training rows, length R.
-        residual: Log views per day beyond subscribers, of the training rows, length R; NaN where
+        residual: Log views per day beyond that regression, of the training rows, length R; NaN where
             there is nothing to learn from, but not everywhere.
         config: Hyperparameters.
         seed: Decides the first weights, the order and the augmentation.
