@@ -200,8 +200,8 @@ def train_member(
         images: All thumbnails, shape (N, 90, 160, 3).
         rows: Indices of the R training rows.
         targets: Of the training rows, length R.
-        residual: Log views per day beyond that regression, of the training rows, length R; NaN where
-            there is nothing to learn from, but not everywhere.
+        residual: Log views per day beyond that regression, of the training rows, length R; NaN
+            where there is nothing to learn from, but not everywhere.
         config: Hyperparameters.
         seed: Decides the first weights, the order and the augmentation.
         device: Where to train.
