@@ -67,6 +67,7 @@ def language(
 
 def _paths(files: list[str]) -> list[Path]:
     """Return the files asked for, those on stdin in the place of ``-``."""
+    import os
     import sys
 
     from services.errors import UsageError
@@ -74,7 +75,10 @@ def _paths(files: list[str]) -> list[Path]:
     found: list[str] = []
     for name in files:
         if name == MANY_FILES:
-            found += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+            # Bytes, because a name may be any; find -print0 separates them by zeros.
+            content = sys.stdin.buffer.read()
+            names = content.split(b"\0") if b"\0" in content else content.splitlines()
+            found += [os.fsdecode(line) for line in names if line.strip()]
         else:
             found.append(name)
     if not found:

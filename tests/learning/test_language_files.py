@@ -116,7 +116,7 @@ def test_a_list_on_stdin_makes_a_table_with_a_timeline(saved, tmp_path):
     ]
     ran = tubegrader(
         "language", "--model", str(saved), "--segments", "-",
-        stdin="".join(f"{path}\n" for path in paths),
+        stdin="\0".join(map(str, paths)),
     )  # fmt: skip
     assert ran.code == 0, ran.err
     lines = {line.split()[0]: line for line in reversed(ran.out.splitlines()) if line.strip()}
@@ -149,6 +149,7 @@ def test_help_imports_nothing_heavy():
 
 PEAK = """
 import resource, sys
+from pathlib import Path
 from services.learning.language import listen_to
 from services.learning.language_model import from_folder
 heard = listen_to(Path(sys.argv[2]), from_folder(Path(sys.argv[1])).rung)
