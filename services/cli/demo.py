@@ -111,7 +111,7 @@ def _listen(context: "Context") -> None:
         "task": "speech",
         "rungs": ["spectrogram_cnn", "crnn"],
         "folds": 2,
-        "epochs": 20,
+        "epochs": 10,
     }
     typer.echo("\nspeech")
     try:

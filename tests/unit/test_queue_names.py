@@ -52,9 +52,10 @@ def test_beat_sends_tasks_that_exist_and_need_nothing():
 
 
 def test_learning_tasks_lead_to_services_that_exist():
-    for name in ("training", "scoring", "comparison", "retraining"):
-        module = importlib.import_module(f"services.learning.{name}")
-        assert list(inspect.signature(module.work).parameters) == ["context", "job"]
+    for package in ("services.learning", "services.learning.speech"):
+        for name in ("training", "scoring", "comparison", "retraining"):
+            module = importlib.import_module(f"{package}.{name}")
+            assert list(inspect.signature(module.work).parameters) == ["context", "job"]
 
 
 def test_options_of_the_broker_are_set_where_its_transport_reads_them():
