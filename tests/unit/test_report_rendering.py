@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.bootstrap import Interval
-from services.learning.report.contents import Line, Rows
+from services.learning.report.contents import Difference, Line, Rows
 from services.learning.report.extremes import Extremes
 from services.learning.report.page import render
 from tests.support.report_contents import (
@@ -178,3 +178,23 @@ def test_versions_and_moments_are_in_the_page(page: Page) -> None:
 
 def test_pictures_are_part_of_the_page(page: Page) -> None:
     assert {i.attributes["src"] for i in page.all("img")} == {picture(i) for i in (1, 2, 3)}
+
+
+def test_each_rung_stands_beside_its_neighbour_and_notes_follow() -> None:
+    report = report_of(
+        headline=("subscribers+thumbnail", "subscribers"),
+        differences=[
+            Difference(
+                "subscribers+thumbnail",
+                "subscribers",
+                UNDEFINED,
+                Interval(0.012, 0.004, 0.021),
+            )
+        ],
+        notes=["With thumbnails dealt out anew the thumbnail adds nothing & less."],
+    )
+    page = Page(render(report))
+    assert "Compared with" in page.text
+    assert "+0.012 [+0.004, +0.021]" in " ".join(page.text.split())
+    assert "adds nothing & less." in page.text
+    assert "subscribers+thumbnail minus subscribers" in page.text

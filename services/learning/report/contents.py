@@ -1,5 +1,6 @@
 """What a report shows: one comparison, the rows it judged and the pictures furthest off."""
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.datasets import fetch_rows
 from services.learning.files import get_folder
+from services.learning.report import words
 from services.learning.report.extremes import Extremes, furthest_off
 
 METRICS = ("auc", "r2", "spearman", "brier")
@@ -45,6 +47,16 @@ class RungResult:
     version: int | None
     metrics: Mapping[str, Interval]
     calibration: Sequence[CalibrationBin]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a rung has over its neighbour, paired by channel."""
+
+    rung: str
+    baseline: str
+    delta_auc: Interval
+    delta_r2: Interval
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,9 @@ class Report:
     line: Line
     rows: Rows
     extremes: Extremes
+    headline: tuple[str, str] = (FULL, BASELINE)
+    differences: Sequence[Difference] = ()
+    notes: Sequence[str] = ()
 
     def rung(self, name: str) -> RungResult:
         """Return a rung's result by name."""
@@ -197,9 +212,42 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
             )
             for name, values in rungs
         ],
+        "headline": (beyond.get("rung", FULL), beyond.get("baseline", BASELINE)),
+        "differences": [
+            Difference(
+                each["rung"],
+                each["baseline"],
+                _interval(each["delta_auc"]),
+                _interval(each["delta_r2"]),
+            )
+            for each in detail.get("differences", ())
+        ],
+        "notes": _notes(detail),
         "delta_r2": _interval(beyond["delta_r2"]),
         "delta_auc": _interval(beyond["delta_auc"]),
     }
+
+
+def _notes(detail: Mapping[str, Any]) -> list[str]:
+    """Return what else the comparison found, in sentences; an earlier release found less."""
+    notes = []
+    dealt, forward = detail.get("permutation"), detail.get("forward")
+    if dealt is not None:
+        notes.append(
+            "With thumbnails dealt out anew within channels, the thumbnail adds"
+            f" {words.decimal(dealt['null_mean'], signed=True)} on average and less than"
+            f" {words.decimal(dealt['null_high'], signed=True)} in 95 of 100 dealings"
+            f" (p = {words.decimal(dealt['p_value'])})."
+        )
+    if forward is not None and (strong := forward["rungs"].get("subscribers+age")):
+        figures = [math.nan if strong[name] is None else strong[name] for name in ("r2", "auc")]
+        r2, auc = (words.decimal(figure) for figure in figures)
+        notes.append(
+            f"Forward in time, from {words.whole(forward['n_earlier'])} videos published before"
+            f" {forward['cut'][:10]} to the {words.whole(forward['n_later'])} since, subscribers"
+            f" and age reach R² {r2} and AUC {auc}."
+        )
+    return notes
 
 
 def _interval(values: Mapping[str, float | None]) -> Interval:

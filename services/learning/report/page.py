@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ml.bootstrap import Interval
-from ml.views.evaluation import BASELINE, FULL
+from ml.views.evaluation import BASELINE, FULL, STRONG, STRONG_FULL
 from services.learning.report import words
 from services.learning.report.contents import METRICS, Report, RungResult
 from services.learning.report.extremes import Tile
@@ -32,6 +32,11 @@ KNOWS = {
     BASELINE: "how many subscribers the channel has",
     PICTURE_ALONE: "the picture, and nothing else",
     FULL: "both",
+    "age+format": "how old and long the video is, and its format",
+    STRONG: "subscribers, age, length and format",
+    "+history": "that, and what the channel’s earlier videos got",
+    STRONG_FULL: "subscribers, age, length, format and the picture",
+    "+thumbnail": "all of these",
 }
 """What each rung looks at."""
 LEFT_OUT = {
@@ -129,6 +134,10 @@ def _texts(report: Report) -> dict[str, Any]:
             }
             for rung in report.rungs
         ],
+        "differences": [
+            (d.rung, d.baseline, _cell(d.delta_auc, signed=True), _cell(d.delta_r2, signed=True))
+            for d in report.differences
+        ],
         "beyond": [
             _cell(report.delta_auc, signed=True),
             _cell(report.delta_r2, signed=True),
@@ -152,13 +161,18 @@ def _texts(report: Report) -> dict[str, Any]:
 
 def _lede(report: Report) -> str:
     """Say what the sentence's numbers are made of."""
-    without, with_ = (report.rung(name).metrics["r2"].value for name in (BASELINE, FULL))
+    rung, baseline = report.headline
+    without, with_ = (report.rung(name).metrics["r2"].value for name in (baseline, rung))
     channels = "on channels that no model had seen"
     if not (math.isfinite(without) and math.isfinite(with_)):
         return f"Judged {channels}."
+    if baseline == BASELINE:
+        known, together = "Subscribers alone explain", "subscribers and the thumbnail together"
+    else:
+        known, together = "Subscribers, age and format explain", "together with the thumbnail they"
     return (
-        f"Subscribers alone explain {_explained(without)} of how (log) views a day differ between"
-        f" videos; subscribers and the thumbnail together explain {_explained(with_)}, {channels}."
+        f"{known} {_explained(without)} of how (log) views a day differ between"
+        f" videos; {together} explain {_explained(with_)}, {channels}."
     )
 
 
