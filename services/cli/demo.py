@@ -111,7 +111,7 @@ def _listen(context: "Context") -> None:
         "task": "speech",
         "rungs": ["spectrogram_cnn", "crnn"],
         "folds": 2,
-        "epochs": 10,
+        "epochs": 6,
     }
     typer.echo("\nspeech")
     try:
