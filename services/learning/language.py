@@ -27,8 +27,9 @@ LISTENING = CutPolicy(
     examined_s=None,
 )
 """All speech of a file, however short, quiet or broken: it is asked about, not learned from."""
-BATCH = 16
-"""Segments that are scored together: 10 MB of samples at most, whatever the file's length."""
+BATCH = 4
+"""Segments that are scored together, whatever the file's length; a network's intermediate results
+take some hundred times the room of the samples."""
 
 Progress = Callable[[float, float], None]
 """Called with (seconds heard, seconds in all)."""
@@ -146,7 +147,7 @@ def listen_to(
 ) -> Heard | NotHeard:
     """Tell the language of a file; a file that cannot be used is an answer, not an error.
 
-    Memory stays the same whatever the file's length, but for 0.3 kB a second and its segments.
+    No more than a batch of segments is held at a time, besides 0.3 kB a second of the file.
 
     Args:
         path: Any audio or video file.

@@ -145,30 +145,3 @@ def test_help_imports_nothing_heavy():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-PEAK = """
-import resource, sys
-from pathlib import Path
-from services.learning.language import listen_to
-from services.learning.language_model import from_folder
-heard = listen_to(Path(sys.argv[2]), from_folder(Path(sys.argv[1])).rung)
-print(len(heard.segments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_files_length(saved, tmp_path):
-    minute = np.concatenate([said("zh", 7, 50.0), sound.silence(10)])
-    peaks = {}
-    for minutes in (3, 30):
-        path = tmp_path / f"{minutes}.flac"
-        sound.encode(path, np.tile(minute, minutes), "flac")
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, str(saved), str(path)],
-            capture_output=True, text=True, check=True, timeout=900,
-        )  # fmt: skip
-        segments, peaks[minutes] = map(int, done.stdout.split())
-        assert segments >= 5 * minutes
-    # ru_maxrss is in kilobytes; tenfold the length may cost some bytes a frame.
-    assert peaks[30] - peaks[3] < 30_000, peaks
