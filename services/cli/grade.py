@@ -106,7 +106,7 @@ def print_grading(grading: "Grading") -> None:
             ],
             right=["value", "percentile"],
         )
-    typer.echo()
+    typer.echo(f"\n{words.grad_cam(grading)}" if words.grad_cam(grading) else "")
     typer.echo(words.TEST_IT)
 
 

@@ -15,7 +15,7 @@ from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 ALIKE = 3.0
 """A channel is like-sized with a third to three times the subscribers."""
 MOST_CHANNELS = 60
-PER_CHANNEL = 6
+PER_CHANNEL = 4
 MOST_OWN = 100
 
 

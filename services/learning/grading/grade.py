@@ -12,7 +12,7 @@ from ml.arrays import FloatArray, ImageArray
 from ml.bootstrap import Interval
 from ml.errors import LearningError
 from ml.images import decode_thumbnails
-from ml.views.explanation import occlusion_map
+from ml.views.explanation import GRID, occlusion_map
 from ml.views.features.catalogue import measure
 from ml.views.pictures import HEIGHT, WIDTH
 from services.context import Context
@@ -25,6 +25,7 @@ from services.learning.grading.comparables import (
     whose,
 )
 from services.learning.grading.edits import Tried, factor, try_edits
+from services.learning.grading.gradients import GradientMaps, gradient_maps
 from services.learning.grading.judge import Evidence, Judge, Progress, load_judge, scratch
 from services.learning.grading.measures import Measurement, associations, measurements
 from services.learning.grading.pictures import Candidate, as_shown, read_candidates
@@ -33,6 +34,7 @@ from services.learning.grading.uncertainty import jackknife, percentile
 MIN_OWN = 5
 """Own videos below which a percentile among them says nothing."""
 MIN_CHANNELS = 5
+COARSE_GRID = (6, 10)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Grading:
         references: What was graded against.
         graded: The pictures in the order given.
         pairs: Each two of them.
+        gradients: Grad-CAM's maps of the pictures, if they may be shown.
     """
 
     rung: str
@@ -108,6 +111,7 @@ class Grading:
     references: list[Reference]
     graded: list[Graded]
     pairs: list[Pair]
+    gradients: GradientMaps
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values; undefined numbers are None."""
@@ -118,6 +122,11 @@ class Grading:
             "subscribers": self.who.subscribers,
             "references": [vars(reference) for reference in self.references],
             "pictures": [_graded_json(each) for each in self.graded],
+            "grad_cam": {
+                "state": self.gradients.state,
+                "similarity": self.gradients.similarity,
+                "maps": [each.tolist() for each in self.gradients.maps],
+            },
             "pairs": [vars(p) | {"ratio": p.ratio.as_json()} for p in self.pairs],
         }
 
@@ -165,12 +174,14 @@ def _grade(
     alike = like_sized_thumbnails(context, who, judge.comparable_channels(who.channel_id))
     mine = judge.look([as_shown(candidate.frame) for candidate in candidates])
     theirs = {
-        "own": judge.look(own.contents, progress),
-        "likeSized": judge.look(alike.contents, progress),
+        "own": judge.look(own.contents, progress, collected=True),
+        "likeSized": judge.look(alike.contents, progress, collected=True),
     }
     references = [_reference("own", own, who), _reference("likeSized", alike, who)]
-    measured = _measured(alike, progress)
-    linked = associations(judge.dataset, alike.videos, measured, seed=judge.rung.card.seed)
+    # Measuring asks no model, so every channel will do, and more of them say more.
+    similar = like_sized_thumbnails(context, who, None)
+    measured = _measured(similar, progress)
+    linked = associations(judge.dataset, similar.videos, measured, seed=judge.rung.card.seed)
     graded = []
     for number, candidate in enumerate(candidates):
         progress(number, len(candidates), "hiding parts and trying edits")
@@ -187,7 +198,7 @@ def _grade(
                 _over_median(judge, who, answers, references[1], theirs["likeSized"]),
                 measurements(measure(candidate.frame).values, measured, linked),
                 try_edits(judge, candidate, answers, who.channel_id),
-                occlusion_map(candidate.frame, judge.mean_answer(who.channel_id)),
+                _occluded(judge, candidate, who),
             )
         )
     progress(len(candidates), len(candidates), "done")
@@ -200,7 +211,15 @@ def _grade(
         references,
         graded,
         _pairs(judge, who, candidates, mine),
+        gradient_maps(judge, who.channel_id, [c.frame for c in candidates], alike.contents),
     )
+
+
+def _occluded(judge: Judge, candidate: Candidate, who: Whose) -> FloatArray:
+    # A pretrained network takes a sixth of a second for each picture with a part hidden.
+    grid, patch = (GRID, 3) if judge.lookers is None else (COARSE_GRID, 2)
+    score = judge.mean_answer(who.channel_id)
+    return occlusion_map(candidate.frame, score, grid=grid, patch=patch)
 
 
 def _reference(kind: str, pictures: Pictures, who: Whose) -> Reference:
@@ -277,7 +296,8 @@ def _pairs(
 def _graded_json(each: Graded) -> dict[str, Any]:
     candidate = each.candidate
     return {
-        "file": candidate.name,
+        "file": candidate.path,
+        "name": candidate.name,
         "width": candidate.width,
         "height": candidate.height,
         "format": candidate.format,

@@ -21,11 +21,13 @@ from ml.errors import LearningError
 from ml.images import decode_thumbnails
 from ml.registry import load_rung, rung_class
 from ml.splits import fold_of
+from ml.views.looking import Looker
 from ml.views.rung import Features, Rung
+from ml.views.thumbnail import need_looks
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import datasets
-from services.learning.files import get_folder
+from services.learning.files import get_folder, looks_folder
 from services.learning.grading.pictures import as_shown
 from services.learning.results import judges, newest_models_and_evaluation
 
@@ -54,16 +56,32 @@ class Evidence:
     sentence: str | None
 
 
+@dataclass(frozen=True)
+class Lookers:
+    """A pretrained network's look at pictures: at collected ones, which are kept, and others."""
+
+    collected: Looker
+    passing: Looker
+
+
 class Judge:
     """A trained rung asked about pictures in one video."""
 
     def __init__(
-        self, rung: Rung, version: int, dataset: Dataset, evidence: Evidence, *, size: float
+        self,
+        rung: Rung,
+        version: int,
+        dataset: Dataset,
+        evidence: Evidence,
+        *,
+        size: float,
+        lookers: Lookers | None,
     ) -> None:
         self.rung = rung
         self.version = version
         self.dataset = dataset
         self.evidence = evidence
+        self.lookers = lookers
         self._size = size
         self._groups = dataset.split_group_by_channel()
         self._stand_ins = [
@@ -106,29 +124,37 @@ class Judge:
         self,
         contents: Sequence[bytes],
         progress: Progress = lambda _done, _total, _what: None,
+        *,
+        collected: bool = False,
     ) -> FloatArray:
         """Return log10(views per day + 1) that each model expects with each picture, (K, N).
 
         Args:
             contents: Encoded pictures.
             progress: Told how many were looked at.
+            collected: They are of the object store and will be asked about again.
         """
         parts = []
         for start in range(0, len(contents), AT_ONCE):
-            parts.append(self._look(contents[start : start + AT_ONCE]))
+            parts.append(self._look(contents[start : start + AT_ONCE], collected=collected))
             progress(min(start + AT_ONCE, len(contents)), len(contents), "looking at thumbnails")
         return np.concatenate(parts, axis=1) if parts else np.empty((self.folds, 0))
 
-    def _look(self, contents: Sequence[bytes]) -> FloatArray:
-        by_name = {hashlib.sha256(content).hexdigest(): content for content in contents}
+    def _look(self, contents: Sequence[bytes], *, collected: bool) -> FloatArray:
         names = [hashlib.sha256(content).hexdigest() for content in contents]
-        images = decode_thumbnails(names, by_name.__getitem__)
+        read = dict(zip(names, contents, strict=True)).__getitem__
+        images = decode_thumbnails(names, read)
+        looks = None
+        if self.lookers is not None:
+            looker = self.lookers.collected if collected else self.lookers.passing
+            looks = looker.look(names, read).take(np.tile(np.arange(len(names)), self.folds))
         rows = len(images) * self.folds
         features = Features(
             [group for group in self._stand_ins for _ in names],
             np.full(rows, self._size),
             np.concatenate([images] * self.folds),
             {"age_days": np.full(rows, AGE_DAYS)},
+            looks,
         )
         predicted = self.rung.predict(features).log_views_per_day
         return predicted.reshape(self.folds, len(images))
@@ -158,11 +184,20 @@ def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Ju
         )
     try:
         rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
+        lookers = _lookers(context, rung, folder)
     except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+        raise PermanentError(
+            str(error), reason=error.reason, hint="or `tubegrader train` here anew"
+        ) from error
     dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
     size = np.nan if subscribers is None else float(subscribers)
-    return Judge(rung, chosen.version, dataset, evidence, size=size)
+    return Judge(rung, chosen.version, dataset, evidence, size=size, lookers=lookers)
+
+
+def _lookers(context: Context, rung: Rung, folder: Path) -> Lookers | None:
+    if not need_looks([rung]):
+        return None
+    return Lookers(Looker(looks_folder(context)), Looker(folder / "looks"))
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

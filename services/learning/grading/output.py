@@ -52,14 +52,22 @@ def render(grading: Grading) -> str:
                 "graded": each,
                 "picture": _address(as_shown(each.candidate.frame), "jpeg"),
                 "heat": _address(overlay(each.candidate.frame, each.heat), "png"),
+                "gradients": _gradients(grading, number),
                 "edits": [
                     (tried, _address(tried.content, "jpeg"))
                     for tried in words.shown_edits(each.edits)
                 ],
             }
-            for each in grading.graded
+            for number, each in enumerate(grading.graded)
         ],
     )
+
+
+def _gradients(grading: Grading, number: int) -> str | None:
+    if not grading.gradients.maps:
+        return None
+    frame = grading.graded[number].candidate.frame
+    return _address(overlay(frame, grading.gradients.maps[number]), "png")
 
 
 def _address(content: bytes, kind: str) -> str:

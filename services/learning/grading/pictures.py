@@ -1,6 +1,7 @@
 """The pictures that are graded, from files that may hold anything."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,15 @@ class Candidate:
     """A picture to grade.
 
     Attributes:
-        name: What the user called it.
+        path: Where it was read.
+        name: The file's name, or its path where two files have the same name.
         width: Of the file's picture, in pixels.
         height: Likewise.
         format: ``jpeg``, ``png`` or ``webp``.
         frame: As YouTube would show it small, (180, 320, 3) RGB.
     """
 
+    path: str
     name: str
     width: int
     height: int
@@ -53,7 +56,8 @@ def read_candidates(paths: Sequence[Path]) -> list[Candidate]:
             reason="tooManyPictures",
             hint="grade those that you would really use",
         )
-    return [_read(path) for path in paths]
+    names = Counter(path.name for path in paths)
+    return [_read(path, path.name if names[path.name] == 1 else str(path)) for path in paths]
 
 
 def as_shown(frame: ImageArray) -> bytes:
@@ -63,7 +67,7 @@ def as_shown(frame: ImageArray) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> Candidate:
+def _read(path: Path, name: str) -> Candidate:
     content = _bytes(path)
     try:
         # A thumbnail by name and not YouTube's smallest: what is too small is refused.
@@ -77,7 +81,7 @@ def _read(path: Path) -> Candidate:
         ) from error
     except LearningError as error:
         raise UsageError(f"{path} cannot be graded: {error}", reason="brokenImage") from error
-    return Candidate(str(path), facts.width, facts.height, facts.format, np.array(frame))
+    return Candidate(str(path), name, facts.width, facts.height, facts.format, np.array(frame))
 
 
 def _bytes(path: Path) -> bytes:

@@ -16,7 +16,7 @@ TEST_IT = (
 )
 _PROBLEMS = {
     "noChannel": "no channel was named: add --channel to grade against its own videos",
-    "tooFewVideos": "too few of the channel's own videos have a stored thumbnail",
+    "tooFewVideos": "too few of the channel’s own videos have a stored thumbnail",
     "tooFewChannels": "too few comparable channels were crawled",
 }
 
@@ -30,9 +30,9 @@ def headline(grading: Grading) -> str:
     found = best.percentiles[kind]
     if found is None:
         return f"{best.candidate.name} cannot be graded: there is too little to compare it with."
-    whom = "like-sized channels'" if kind == "likeSized" else "the channel's own"
+    whom = "like-sized channels’" if kind == "likeSized" else "the channel’s own"
     if kind == "likeSized" and grading.who.subscribers is None:
-        whom = "other channels'"
+        whom = "other channels’"
     among = "" if len(grading.graded) == 1 else f", the most of {len(grading.graded)} pictures"
     return (
         f"{best.candidate.name} is expected to do better than {found.value:.0f} % of {whom}"
@@ -100,6 +100,20 @@ def strongest(graded: Graded) -> str:
     return f"{_percent(10**most)} views a day for showing rather than hiding it"
 
 
+def grad_cam(grading: Grading) -> str:
+    """Say whether Grad-CAM's map may be trusted."""
+    found = grading.gradients
+    if found.similarity is None:
+        return ""
+    alike = f"{found.similarity:.2f} is their rank correlation with maps of random networks"
+    if found.state == "passed":
+        return f"Grad-CAM’s map passed the randomisation check ({alike})."
+    return (
+        "Grad-CAM’s map is not shown: it did not pass the randomisation check, so it tells of the"
+        f" picture’s edges rather than of what was learned ({alike})."
+    )
+
+
 def association(measurement: Measurement) -> str:
     """Say what more of it goes with; nothing where that is not shown."""
     found = measurement.association
@@ -123,12 +137,13 @@ def _evidence(grading: Grading) -> str:
 
 def _reference(reference: Reference, grading: Grading) -> str:
     whom = {
-        "own": "the channel's own videos",
-        "likeSized": "like-sized channels' videos"
+        "own": "the channel’s own videos",
+        "likeSized": "like-sized channels’ videos"
         if grading.who.subscribers is not None
         else "channels of all sizes (add --channel or --subscribers)",
     }[reference.kind]
-    counts = f"{reference.videos} videos of {reference.channels} channels"
+    one = reference.channels == 1
+    counts = f"{reference.videos} videos of {reference.channels} channel{'' if one else 's'}"
     if reference.problem is not None:
         return f"Against {whom}: no grade, {_PROBLEMS[reference.problem]} ({counts})."
     return f"Against {whom}: {counts}, each judged by models that never saw its channel."
@@ -140,4 +155,4 @@ def _leading(graded: Graded) -> float:
 
 
 def _percent(factor: float) -> str:
-    return f"{100 * (factor - 1):+.0f} %"
+    return f"{100 * (factor - 1):+.0f} %".replace("-", "−")
