@@ -117,7 +117,9 @@ def _listen(context: "Context") -> None:
     try:
         job = wait_for(context, jobs.submit(context, "retrain", params), "listening", quiet=False)
     except PermanentError as error:
-        # Labels of an invented world may contradict each other on the few videos that are heard.
+        if error.reason not in ("noLabelledSpeech", "oneLanguage", "tooFewSpeakers"):
+            raise
+        # Labels of a small invented world may contradict each other on the few videos heard.
         typer.echo(f"nothing was learned of speech: {error}")
         return
     done = job.result or {}
