@@ -28,8 +28,8 @@ def load_onnxruntime() -> ModuleType:
     return import_module("onnxruntime")
 
 
-def one_thread_session(weights: Path) -> "onnxruntime.InferenceSession":
-    """Load a network for the CPU; its operations use one thread.
+def one_thread_session(weights: Path | bytes) -> "onnxruntime.InferenceSession":
+    """Load a network, from a file or its bytes, for the CPU; its operations use one thread.
 
     Raises:
         ImportError: onnxruntime is not installed.

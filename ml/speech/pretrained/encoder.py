@@ -11,14 +11,18 @@ import hashlib
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
 from ml.audio.arrays import SampleArray
 from ml.errors import LearningError
+from ml.runtime.onnx import one_thread_session
 from ml.speech.pretrained.activity import speech_share
 from ml.speech.pretrained.logmel import SAMPLE_RATE, whisper_log_mel
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 WINDOW_S = 8
 WIDTH = 384
@@ -97,7 +101,7 @@ def weights_in_the_wheel() -> Path:
     return found[-1]
 
 
-def _session(weights: Path) -> tuple[onnxruntime.InferenceSession, str]:
+def _session(weights: Path) -> tuple["onnxruntime.InferenceSession", str]:
     """Open the encoder up to the block that is read; the rest is never run."""
     try:
         import onnx  # noqa: PLC0415 - only this optional rung needs it
@@ -119,12 +123,7 @@ def _session(weights: Path) -> tuple[onnxruntime.InferenceSession, str]:
     if len(tapped) != 1:
         raise _unsupported(weights)
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(tapped[0]))
-    options = onnxruntime.SessionOptions()
-    options.inter_op_num_threads = options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
-    )
-    return session, tapped[0]
+    return one_thread_session(model.SerializeToString()), tapped[0]
 
 
 def _unsupported(weights: Path) -> LearningError:

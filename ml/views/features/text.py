@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray, ImageArray
 from ml.errors import LearningError
+from ml.runtime.onnx import load_onnxruntime, one_thread_session
 from ml.views.features.canvas import Box, Canvas, opencv
 from ml.views.pictures import HEIGHT, WIDTH
 
@@ -169,7 +170,7 @@ def _probabilities(rgb: ImageArray) -> npt.NDArray[np.float32]:
 @cache
 def _session() -> Any:
     try:
-        import onnxruntime  # noqa: PLC0415 - an optional extra
+        load_onnxruntime()
     except ImportError as error:
         raise _missing("onnxruntime") from error
     # Looked up, not imported: the package brings a logger and settings of its own.
@@ -178,13 +179,8 @@ def _session() -> Any:
     weights = sorted(folder.glob("*_det_*.onnx")) if spec else []
     if not weights:
         raise _missing("rapidocr")
-    options = onnxruntime.SessionOptions()
     # One thread a picture: pictures are many and cores few.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(weights[0]), options, providers=["CPUExecutionProvider"]
-    )
+    return one_thread_session(weights[0])
 
 
 def _missing(package: str) -> LearningError:
