@@ -274,7 +274,7 @@ def test_progress_counts_every_item_once(context: Context, session: Session):
     begin(session, token)
 
     def progress() -> Progress:
-        return progress_of(session, channel_ids=ids, since=NOW, now=NOW, held={})
+        return progress_of(session, channel_ids=ids, kinds=[KIND], since=NOW, now=NOW, held={})
 
     assert (progress().total, progress().done, progress().failed) == (4, 0, 0)
     work.complete(session, token, {done: NOW + DAY}, now=NOW)
@@ -305,7 +305,7 @@ def test_any_number_of_channels_can_be_named(context: Context):
     with unit_of_work(context.sessions) as session:
         assert work.make_due(session, kinds=[KIND], channel_ids=ids[:100], now=NOW - DAY) == 100
         assert work.make_due(session, kinds=[KIND], channel_ids=ids, now=NOW) == 0
-        found = progress_of(session, channel_ids=ids, since=NOW, now=NOW, held={})
+        found = progress_of(session, channel_ids=ids, kinds=[KIND], since=NOW, now=NOW, held={})
         assert found.total == 66_000
 
 
@@ -386,7 +386,12 @@ class World:
             self.step(("complete", 9, False))
             with unit_of_work(self.context.sessions) as session:
                 state = progress_of(
-                    session, channel_ids=self.ids, since=since, now=self.now, held={}
+                    session,
+                    channel_ids=self.ids,
+                    kinds=[KIND],
+                    since=since,
+                    now=self.now,
+                    held={},
                 )
             if state.done == 2:
                 return
