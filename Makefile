@@ -48,7 +48,7 @@ test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 c
 test-slow: $(STAMP) ## the slow tests (CI runs them after the others)
 	$(BIN)/pytest -m slow
 
-replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed (takes hours)
+replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed (about an hour)
 	TUBEGRADER_REPLAY_DAYS=30 TUBEGRADER_REPLAY_CHANNELS=200 TUBEGRADER_REPLAY_VIDEOS=10000 \
 		$(BIN)/pytest -m slow tests/faults/test_replay_month.py
 
