@@ -172,7 +172,7 @@ def test_the_furthest_off_come_first_on_their_own_side(contents: Report) -> None
     assert [t.log10_off for t in under] == sorted((t.log10_off for t in under), reverse=True)
     assert all(t.predicted > t.views_per_day for t in over)
     assert all(t.predicted < t.views_per_day for t in under)
-    residuals = contents.rows.log_views - contents.rows.predicted["subscribers+thumbnail"]
+    residuals = contents.rows.log_views - contents.rows.predicted[contents.headline[0]]
     assert over[0].log10_off == pytest.approx(residuals.min())
     assert under[0].log10_off == pytest.approx(residuals.max())
 

@@ -173,8 +173,10 @@ def gather(context: Context) -> Report:
     videos = dataset.table.filter(kept).select(
         ["video_id", "channel_id", "title", "thumbnail_sha256"]
     )
+    judged = _judged(evaluation, models)
+    best = rows.predicted[judged["headline"][0]]
     return Report(
-        extremes=furthest_off(context, videos.to_pylist(), rows.log_views, rows.predicted[FULL]),
+        extremes=furthest_off(context, videos.to_pylist(), rows.log_views, best),
         rows=rows,
         line=line,
         written_at=context.clock(),
@@ -182,7 +184,7 @@ def gather(context: Context) -> Report:
         as_of=dataset_row.as_of,
         base_rate=dataset_row.base_rate,
         threshold=dataset_row.threshold,
-        **_judged(evaluation, models),
+        **judged,
     )
 
 

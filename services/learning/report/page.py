@@ -86,12 +86,13 @@ def render(report: Report, speech: SpeechReport | Missing = NOTHING_COLLECTED) -
 
 def _figures(report: Report) -> dict[str, Any]:
     rungs, rows, threshold = report.rungs, report.rows, report.threshold
-    compared = [rung for rung in (BASELINE, PICTURE_ALONE, FULL) if rung in report.rows.predicted]
+    best, baseline = report.headline
+    compared = [rung for rung in (baseline, PICTURE_ALONE, best) if rung in rows.predicted]
     limits = common_limits(rows, compared)
     return {
         "difference": difference_strip(report.delta_r2, "ΔR²"),
         "ladder": [
-            Panel(label, note, ladder_panel(metric, label, rungs, floor=floor, best=FULL))
+            Panel(label, note, ladder_panel(metric, label, rungs, floor=floor, best=best))
             for metric, label, note, floor in (
                 ("auc", "AUC", "tells over from under; 0.5 is chance", 0.5),
                 ("r2", "R²", "share of the variation explained", 0.0),
@@ -106,7 +107,7 @@ def _figures(report: Report) -> dict[str, Any]:
             Panel(
                 rung.name,
                 _brier(rung),
-                calibration_panel(rung.name, rung.calibration, is_best=rung.name == FULL),
+                calibration_panel(rung.name, rung.calibration, is_best=rung.name == best),
             )
             for rung in rungs
         ],
@@ -129,7 +130,7 @@ def _texts(report: Report) -> dict[str, Any]:
             {
                 "name": rung.name,
                 "knows": KNOWS.get(rung.name, ""),
-                "is_best": rung.name == FULL,
+                "is_best": rung.name == report.headline[0],
                 "cells": [_cell(rung.metrics[metric]) for metric in METRICS],
             }
             for rung in report.rungs
