@@ -35,16 +35,6 @@ class LabelledSegment:
     is_conflicting: bool
 
 
-@dataclass(frozen=True)
-class SegmentToScore:
-    """A segment that lacks a score of a model."""
-
-    segment_id: int
-    clip_id: int
-    flac_sha256: str
-    length_s: float
-
-
 def label(
     session: Session, video_ids: Collection[str], language: str, *, by: str, now: datetime
 ) -> list[str]:
@@ -170,46 +160,6 @@ def labelled_segments(
         {"languages": None if languages is None else list(languages), "as_of": as_of},
     )
     return [LabelledSegment(*row) for row in rows]
-
-
-_TO_SCORE = """
-    FROM audio_clips a
-    JOIN speech_segments s ON s.clip_id = a.clip_id AND s.cutting_version = a.cutting_version
-    WHERE a.is_current AND a.purged_at IS NULL AND NOT EXISTS (
-        SELECT FROM language_scores d
-        WHERE d.segment_id = s.segment_id AND d.model_version_id = :model
-    )
-"""
-
-
-def count_to_score(session: Session, *, model_version_id: int) -> int:
-    """Count the segments of current clips that lack a score of a model."""
-    statement = text(f"SELECT count(*) {_TO_SCORE}")
-    return int(session.execute(statement, {"model": model_version_id}).scalar_one())
-
-
-def to_score(
-    session: Session, *, model_version_id: int, after: tuple[int, int] = (0, 0), limit: int
-) -> list[SegmentToScore]:
-    """Return segments of current clips that lack a score of a model, clip by clip.
-
-    Args:
-        session: The unit of work.
-        model_version_id: The model.
-        after: Clip and segment id at which the last page ended.
-        limit: The most to return.
-    """
-    rows = session.execute(
-        text(
-            f"""
-            SELECT s.segment_id, a.clip_id, s.flac_sha256, s.length_s {_TO_SCORE}
-              AND (a.clip_id, s.segment_id) > (:clip, :segment)
-            ORDER BY a.clip_id, s.segment_id LIMIT :limit
-            """
-        ),
-        {"model": model_version_id, "clip": after[0], "segment": after[1], "limit": limit},
-    )
-    return [SegmentToScore(*row) for row in rows]
 
 
 def append_segment_scores(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:

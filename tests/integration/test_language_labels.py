@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner, Result
 
-from db.queries import languages
+from db.queries import languages, speech_learning
 from db.queries.learning import add_model_version
 from db.session import unit_of_work
 from services.cli.main import app
@@ -150,8 +150,10 @@ def score(speech: Speech, version: int, language: str, *probabilities: float) ->
         "language": language, "scored_at": speech.clock(),
     }  # fmt: skip
     with unit_of_work(speech.context.sessions) as session:
-        todo = languages.to_score(session, model_version_id=version, limit=100)
-        assert len(todo) == languages.count_to_score(session, model_version_id=version)
+        lacking = speech_learning.clips_to_score(
+            session, model_version_ids=[version], after=0, limit=100
+        )
+        todo = speech_learning.segments_to_score(session, lacking, model_version_ids=[version])
         rows = [{"clip_id": s.clip_id, "segment_id": s.segment_id, **said} for s in todo]
         assert languages.append_segment_scores(session, rows) == len(rows)
         assert languages.append_segment_scores(session, rows) == 0
@@ -159,7 +161,7 @@ def score(speech: Speech, version: int, language: str, *probabilities: float) ->
         languages.put_clip_scores(session, [{"clip_id": c, **said} for c in clips])
         found = languages.segment_scores(session, model_version_id=version, clip_ids=clips)
         assert {c for c, *_ in found} == set(clips)
-        assert languages.count_to_score(session, model_version_id=version) == 0
+        assert speech_learning.count_clips_to_score(session, model_version_ids=[version]) == 0
 
 
 def test_the_view_shows_votes_labels_and_the_newest_version_of_each_rung(speech: Speech):
