@@ -38,6 +38,12 @@ def has_clips(session: Session) -> bool:
     return bool(session.execute(text("SELECT EXISTS (SELECT FROM audio_clips)")).scalar_one())
 
 
+def heard_channels(session: Session) -> list[str]:
+    """Return the channels of which audio was collected."""
+    statement = text("SELECT DISTINCT channel_id FROM audio_clips JOIN videos USING (video_id)")
+    return sorted(session.scalars(statement))
+
+
 def unlearnable(session: Session) -> dict[str, int]:
     """Count the segments of current clips that nobody can learn from, by reason.
 

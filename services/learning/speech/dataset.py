@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from db.queries import languages, learning, speech_learning
+from db.queries import channels, languages, learning, speech_learning
 from db.queries.languages import LabelledSegment
 from db.session import unit_of_work
 from ml.speech.manifest import LANGUAGES, Clip, Manifest
@@ -113,6 +113,8 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
                 reason="noSpeech",
                 hint="`tubegrader audio add CHANNEL…`, then `tubegrader crawl --audio`",
             )
+        # A channel is labelled when it is read, which may be before its videos were.
+        channels.label_by_metadata(session, speech_learning.heard_channels(session))
         segments = languages.labelled_segments(session)
         groups = speech_learning.source_groups(session)
         excluded = Counter(speech_learning.unlearnable(session))
