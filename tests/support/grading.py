@@ -1,23 +1,18 @@
 """Worlds for grading: channels of about one size whose brighter thumbnails get more views."""
 
 import io
-import tempfile
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from db.partitions import ensure_partitions
-from db.queries import channels, jobs, learning, thumbnails, videos
+from db.queries import channels, thumbnails, videos
 from db.session import unit_of_work
 from ml.views.cnn import CnnConfig
-from ml.views.ladder import LadderConfig, dataset_images, train_ladder
-from services import jobs as services_jobs
+from ml.views.ladder import LadderConfig
 from services.context import Context
-from services.learning import comparison, datasets, scoring
-from services.learning.files import put_folder
+from tests.support import report
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SMALL = LadderConfig(
@@ -117,38 +112,4 @@ def _store(context: Context, ids: list[str], sizes: list[int | None], drawn: lis
 
 
 def learn(context: Context) -> None:
-    """Freeze, train, score and compare as the jobs do, with networks that train in seconds."""
-    frozen = datasets.freeze(context)
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
-        ladder = train_ladder(dataset, dataset_images(dataset), SMALL)
-        files = {
-            rung: put_folder(context.store, artefact)
-            for rung, artefact in ladder.save(Path(folder) / "models").items()
-        }
-    with unit_of_work(context.sessions) as session:
-        for rung, rung_files in files.items():
-            learning.add_model_version(
-                session,
-                rung=rung,
-                dataset_id=frozen.dataset_id,
-                job_id=None,
-                trained_at=context.clock(),
-                code_version="0.1.0",
-                seed=SMALL.seed,
-                config=asdict(SMALL),
-                files=rung_files,
-            )
-    _run_job(context, "score", scoring.work)
-    _run_job(context, "compare", comparison.work)
-
-
-def _run_job(context: Context, kind: str, work: services_jobs.JobWork) -> None:
-    job_id = services_jobs.submit(context, kind, {})
-    with unit_of_work(context.sessions) as session:
-        (job,) = jobs.claim(
-            session, kinds=[kind], limit=1, now=context.clock(), lease=context.lease
-        )
-        token = job.lease_token
-    assert token is not None
-    assert services_jobs.run(context, job_id, token, work) == "succeeded"
+    report.learn(context, config=SMALL)

@@ -81,12 +81,12 @@ def store_world(
         thumbnails.record_thumbnails(session, fetched, now=now)
 
 
-def learn(context: Context, *, threshold: float = 100.0) -> None:
+def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = SMALL) -> None:
     """Freeze, train, score and compare as the jobs do, with networks that train in seconds."""
     frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
     with tempfile.TemporaryDirectory() as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
-        ladder = train_ladder(dataset, dataset_images(dataset), SMALL)
+        ladder = train_ladder(dataset, dataset_images(dataset), config)
         files = {
             rung: put_folder(context.store, artefact)
             for rung, artefact in ladder.save(Path(folder) / "models").items()
@@ -100,8 +100,8 @@ def learn(context: Context, *, threshold: float = 100.0) -> None:
                 job_id=None,
                 trained_at=context.clock(),
                 code_version="0.1.0",
-                seed=SMALL.seed,
-                config=asdict(SMALL),
+                seed=config.seed,
+                config=asdict(config),
                 files=rung_files,
             )
     _run_job(context, "score", scoring.work)
