@@ -156,14 +156,17 @@ def retrain(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = F
 def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:
     from services import jobs
     from services.cli.common import open_context, wait_for
+    from services.learning.results import needs_comparison
 
     if what is Task.speech:
-        from services.learning.speech.results import needs_comparison, newest_comparison
+        from services.learning.speech import TASK as LEARNED
+        from services.learning.speech.results import newest_comparison
     else:
-        from services.learning.results import needs_comparison, newest_comparison
+        from services.learning.results import VIEWS as LEARNED
+        from services.learning.results import newest_comparison
 
     with open_context() as context:
-        if needs_comparison(context):
+        if needs_comparison(context, LEARNED):
             with open_context(workers=True):
                 job_id = jobs.submit(context, "compare", {"task": what.value})
                 wait_for(context, job_id, "comparing", quiet=quiet)

@@ -14,11 +14,11 @@ from ml.speech.rung import SpeechRung
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.files import get_folder
+from services.learning.results import judges, newest_models_and_evaluation
+from services.learning.speech import TASK
 from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
-from services.learning.speech.results import judges, newest_models_and_evaluation
 
-TASK = "language"
 HINT = "`tubegrader train speech` makes one, or name a folder with a saved one: --model DIR"
 
 
@@ -94,7 +94,7 @@ def from_registry(
 
 
 def _row(context: Context, rung: str | None, version: int | None) -> ModelVersion:
-    models, evaluation = newest_models_and_evaluation(context)
+    models, evaluation = newest_models_and_evaluation(context, TASK)
     if not models:
         raise PermanentError("no speech model was trained yet", reason="noModel", hint=HINT)
     name = rung or _best(models, evaluation)

@@ -9,6 +9,8 @@ from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
 
+VIEWS = "views"
+"""What the database calls learning from thumbnails."""
 LADDER = (
     "constant",
     "age+format",
@@ -37,26 +39,33 @@ def newest_comparison(context: Context) -> dict[str, Any]:
             hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
         )
     rungs = newest.detail["rungs"]
+    return as_printed(newest) | {"rungs": {rung: rungs[rung] for rung in LADDER if rung in rungs}}
+
+
+def as_printed(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what ``compare --json`` prints of an evaluation."""
     return {
-        **newest.detail,
-        "rungs": {rung: rungs[rung] for rung in LADDER if rung in rungs},
-        "evaluation_id": newest.evaluation_id,
-        "evaluated_at": newest.created_at.isoformat(),
+        **evaluation.detail,
+        "evaluation_id": evaluation.evaluation_id,
+        "evaluated_at": evaluation.created_at.isoformat(),
     }
 
 
-def needs_comparison(context: Context) -> bool:
-    """Tell whether the newest models were never compared."""
-    models, newest = newest_models_and_evaluation(context)
+def needs_comparison(context: Context, task: str = VIEWS) -> bool:
+    """Tell whether the newest models of a task were never compared."""
+    models, newest = newest_models_and_evaluation(context, task)
     return bool(models) and (newest is None or not judges(newest, models))
 
 
 def newest_models_and_evaluation(
-    context: Context,
+    context: Context, task: str = VIEWS
 ) -> tuple[list[ModelVersion], Evaluation | None]:
-    """Return the newest version of each rung, and the newest evaluation if there is one."""
+    """Return the newest version of each rung of a task, and its newest evaluation if any."""
     with unit_of_work(context.sessions) as session:
-        return learning.newest_model_versions(session), learning.newest_evaluation(session)
+        return (
+            learning.newest_model_versions(session, task=task),
+            learning.newest_evaluation(session, task=task),
+        )
 
 
 def judges(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:

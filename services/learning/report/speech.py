@@ -13,8 +13,9 @@ from ml.bootstrap import Interval
 from ml.metrics import CalibrationBin
 from services.context import Context
 from services.learning.report.spectrograms import Examples, examples
+from services.learning.results import newest_models_and_evaluation
+from services.learning.speech import TASK
 from services.learning.speech.best import best_of
-from services.learning.speech.results import newest_models_and_evaluation
 
 SLICES = {"by_length": "length", "by_codec": "codec", "by_snr": "signal to noise"}
 LADDER = ("spectrogram_cnn", "crnn", "tdnn", "blend")
@@ -114,7 +115,7 @@ NOTHING_COMPARED = Missing(
 
 def gather_speech(context: Context) -> SpeechReport | Missing:
     """Read the newest comparison of speech models, or say what is missing for one."""
-    models, evaluation = newest_models_and_evaluation(context)
+    models, evaluation = newest_models_and_evaluation(context, TASK)
     if evaluation is None:
         if models:
             return NOTHING_COMPARED

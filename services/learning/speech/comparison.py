@@ -28,8 +28,8 @@ from ml.speech.rung import UNKNOWN
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
-from services.learning.speech import dataset
-from services.learning.speech.results import judges, newest_models_and_evaluation
+from services.learning.results import judges, newest_models_and_evaluation
+from services.learning.speech import TASK, dataset
 
 RESAMPLES = 1000
 _HALF = 0.5
@@ -48,7 +48,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model, or segments of the dataset have no score.
     """
-    models, newest = newest_models_and_evaluation(context)
+    models, newest = newest_models_and_evaluation(context, TASK)
     if not models:
         raise PermanentError(
             "there is no speech model to compare",
