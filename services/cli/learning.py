@@ -44,6 +44,14 @@ def train(
         bool, typer.Option(help="Learn from a pretrained network too, where it is installed.")
     ] = False,
     conflicts: Conflicts = "drop",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="speech: train one model on this folder's clips.csv; no database."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="With --folder: where the model and what it took are kept.")
+    ] = Path("speech-comparison"),
+    rung: Annotated[str, typer.Option(help="With --folder: which kind of model.")] = "blend",
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -52,8 +60,18 @@ def train(
     Threshold, label and backbone are for thumbnails, conflicts for speech.
     """
     from services import jobs
+    from services.cli import speech_folder
     from services.cli.common import open_context, print_json, wait_for
 
+    if folder is not None:
+        if what is not Task.speech:
+            raise typer.BadParameter("--folder is for `train speech`")
+        trained = speech_folder.train_folder(folder, out, rung=rung, seed=seed, quiet=as_json)
+        if as_json:
+            print_json(trained)
+        else:
+            typer.echo(speech_folder.describe(trained))
+        return
     params: dict[str, Any] = {"task": what.value, "seed": seed, "force": force}
     if what is Task.speech:
         params["conflicts"] = conflicts

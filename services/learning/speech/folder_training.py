@@ -1,0 +1,95 @@
+"""Training of one speech model on a folder of recorded clips, without a database.
+
+What comes out is the same artefact that the registry keeps, for ``tubegrader language --model``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml.errors import LearningError
+from ml.speech.cache import Cancelled, Progress
+from ml.speech.manifest import Manifest
+from ml.speech.registry import speech_cache, speech_rung_class
+from services.errors import PermanentError, UsageError
+
+INDEX = "clips.csv"
+FEATURES, NETWORKS, MODELS = "features", "networks", "models"
+COLUMNS_HINT = (
+    "--folder needs clips.csv: clip_file, language (en or zh), speaker_id, source, "
+    "original_encoding, duration_s"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is trained.
+
+    Attributes:
+        folder: Holds ``clips.csv`` and the files it names; all of it is learned from.
+        out: Where features, finished networks and the model are kept; a second run goes on after
+            them, and ``compare speech --folder`` shares the features.
+        rung: A name of the registry.
+        seed: Decides everything random.
+    """
+
+    folder: Path
+    out: Path
+    rung: str
+    seed: int = 0
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a folder's index.
+
+    Raises:
+        UsageError: There is none, or it cannot be used.
+    """
+    try:
+        return Manifest.from_csv(folder / INDEX)
+    except LearningError as error:
+        raise UsageError(str(error), reason=error.reason, hint=COLUMNS_HINT) from error
+
+
+def train(
+    request: Request,
+    *,
+    progress: Progress = lambda _step, _total, _message: None,
+    cancelled: Cancelled = lambda: False,
+) -> dict[str, Any]:
+    """Train on every clip of the folder and save the model.
+
+    Returns:
+        JSON values: ``rung``, ``model`` (the folder it was saved in), what it learned from.
+
+    Raises:
+        UsageError: The folder has no usable index, or there is no such rung.
+        PermanentError: Nothing can be learned from these clips.
+    """
+    manifest = read_manifest(request.folder)
+    try:
+        kind = speech_rung_class(request.rung)
+    except LearningError as error:
+        raise UsageError(str(error), reason=error.reason) from error
+    saved = request.out / MODELS / request.rung
+    try:
+        model = kind.fit(
+            manifest,
+            speech_cache(request.rung, request.out / FEATURES),
+            seed=request.seed,
+            progress=progress,
+            cancelled=cancelled,
+            checkpoint=request.out / NETWORKS,
+        )
+        model.save(saved)
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+    return {
+        "rung": request.rung,
+        "model": str(saved),
+        "seed": request.seed,
+        "n_clips": len(manifest),
+        "n_speakers": len(set(manifest.speakers)),
+        "sources": sorted(set(manifest.sources)),
+        "manifest_sha256": manifest.sha256,
+    }
