@@ -1,7 +1,15 @@
 """All tables. Importing this module fills ``Base.metadata``."""
 
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
-from db.models.learning import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
+from db.models.learning import (
+    Dataset,
+    Evaluation,
+    EvaluationMetric,
+    ModelAlias,
+    ModelVersion,
+    Promotion,
+    Score,
+)
 from db.models.policy import Approval, Export
 from db.models.schedules import Breaker, EndedPause, Notification, Pause, Schedule, ScheduleSlot
 from db.models.speech import (
@@ -31,9 +39,11 @@ __all__ = [
     "LanguageLabel",
     "LanguageScore",
     "MissedSlot",
+    "ModelAlias",
     "ModelVersion",
     "Notification",
     "Pause",
+    "Promotion",
     "QuotaUsage",
     "Schedule",
     "ScheduleSlot",

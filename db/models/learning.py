@@ -4,12 +4,21 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import SHA256_PATTERN, Base, Sha256, VideoId
 
 TASKS = ("views", "language")
+ALIASES = ("champion", "challenger")
+DECISIONS = ("promoted", "kept", "byHand", "rolledBack")
 
 
 class Dataset(Base):
@@ -57,6 +66,7 @@ class ModelVersion(Base):
     __tablename__ = "model_versions"
     __table_args__ = (
         UniqueConstraint("rung", "version"),
+        UniqueConstraint("model_version_id", "task"),
         CheckConstraint("version >= 1", name="version_from_one"),
         CheckConstraint(f"task IN {TASKS}", name="task_known"),
     )
@@ -72,6 +82,65 @@ class ModelVersion(Base):
     config: Mapped[dict[str, Any]]
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
     task: Mapped[str] = mapped_column(server_default="views", comment="views or language")
+
+
+class ModelAlias(Base):
+    """Which model version is the champion of its task, and which contested last."""
+
+    __tablename__ = "model_aliases"
+    __table_args__ = (
+        CheckConstraint(f"task IN {TASKS}", name="task_known"),
+        CheckConstraint(f"alias IN {ALIASES}", name="alias_known"),
+        ForeignKeyConstraint(
+            ["model_version_id", "task"], ["model_versions.model_version_id", "model_versions.task"]
+        ),
+    )
+
+    task: Mapped[str] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int]
+    set_at: Mapped[datetime]
+
+
+class Promotion(Base):
+    """One decision about the champion of a task. Rows are added, never changed."""
+
+    __tablename__ = "promotions"
+    __table_args__ = (
+        CheckConstraint(f"task IN {TASKS}", name="task_known"),
+        CheckConstraint(f"decision IN {DECISIONS}", name="decision_known"),
+        CheckConstraint("reason <> ''", name="reason_given"),
+        CheckConstraint(
+            "decision = 'kept' OR challenger_version_id IS NOT NULL", name="champion_after"
+        ),
+        ForeignKeyConstraint(
+            ["champion_version_id", "task"],
+            ["model_versions.model_version_id", "model_versions.task"],
+        ),
+        ForeignKeyConstraint(
+            ["challenger_version_id", "task"],
+            ["model_versions.model_version_id", "model_versions.task"],
+        ),
+        Index("ix_promotions_job_id", "job_id", unique=True),
+        Index("ix_promotions_task", "task", "promotion_id"),
+    )
+
+    promotion_id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    task: Mapped[str]
+    decided_at: Mapped[datetime]
+    decision: Mapped[str]
+    champion_version_id: Mapped[int | None] = mapped_column(
+        comment="the champion before; NULL: there was none"
+    )
+    challenger_version_id: Mapped[int | None] = mapped_column(
+        comment="the champion after, unless kept; NULL: no model was fit to contest"
+    )
+    ground: Mapped[str] = mapped_column(comment="a stable word to count by")
+    reason: Mapped[str] = mapped_column(comment="why, in plain words")
+    figures: Mapped[dict[str, Any]] = mapped_column(
+        comment="what it was decided by: differences with intervals, overall and by slice"
+    )
+    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.job_id", ondelete="SET NULL"))
 
 
 class Score(Base):

@@ -3,7 +3,9 @@
 from importlib import resources
 
 CURRENT = {
-    "scored_videos": 1,
+    "champion_ladders": 1,
+    "promotion_history": 1,
+    "scored_videos": 2,
     "model_comparison": 2,
     "completeness_gaps": 2,
     "completeness": 1,
