@@ -1,4 +1,4 @@
-"""A small convolutional network from scratch for thumbnails of 160 by 90 pixels, and its training.
+"""A small convolutional network from scratch for thumbnails of 160 by 90 pixels.
 
 It has three outputs for each thumbnail: standardised log views per day, the logit of reaching the
 threshold, and the standardised *residual* of log views per day after a regression on subscribers,
@@ -7,7 +7,7 @@ channel's size, which a thumbnail can only guess, and a network trained on raw v
 hundred rows on guessing it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.arrays import FloatArray, ImageArray, IntArray
-from ml.errors import LearningCancelledError, LearningError
-from ml.runtime.device import Device, seeded
-from ml.views.rung import Targets
+from ml.arrays import FloatArray, ImageArray
+from ml.runtime.device import Device
 
 OUTPUTS = 3
 PREDICTION_BATCH = 256
@@ -149,7 +147,7 @@ class Member:
             for start in range(0, len(images), PREDICTION_BATCH):
                 batch = torch.from_numpy(images[start : start + PREDICTION_BATCH])
                 rows = slice(start, start + len(batch))
-                outputs[rows] = self.network(_network_input(batch.to(device.torch_device))).cpu()
+                outputs[rows] = self.network(network_input(batch.to(device.torch_device))).cpu()
         outputs[:, [0, 2]] = outputs[:, [0, 2]] * self.scale + self.centre
         return outputs
 
@@ -175,147 +173,10 @@ class Member:
         return cls(left_out, network.eval(), tensors["centre"], tensors["scale"])
 
 
-def training_steps(rows: int, config: CnnConfig) -> int:
-    """Return how many steps training on ``rows`` thumbnails takes."""
-    return config.epochs * max(1, rows // config.batch_size)
-
-
-def train_member(
-    left_out: tuple[int, int],
-    images: ImageArray,
-    rows: IntArray,
-    targets: Targets,
-    residual: FloatArray,
-    *,
-    config: CnnConfig,
-    seed: int,
-    device: Device,
-    step: Callable[[], None],
-    cancelled: Cancelled,
-) -> Member:
-    """Train one network on some rows; the same arguments give the same bits on one machine.
-
-    Args:
-        left_out: The two folds that ``rows`` leave out.
-        images: All thumbnails, shape (N, 90, 160, 3).
-        rows: Indices of the R training rows.
-        targets: Of the training rows, length R.
-        residual: Log views per day beyond that regression, of the training rows, length R; NaN
-            where there is nothing to learn from, but not everywhere.
-        config: Hyperparameters.
-        seed: Decides the first weights, the order and the augmentation.
-        device: Where to train.
-        step: Called after every step, from the thread that trains.
-        cancelled: Asked before every step, likewise.
-
-    Raises:
-        LearningError: The loss is no longer finite.
-        LearningCancelledError: ``cancelled`` said so.
-    """
-    truth, centre, scale = _standardised(targets, residual)
-    generator = np.random.default_rng(seed)
-    with seeded(seed):
-        network = ThumbnailNet(config)
-    network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    steps = training_steps(len(rows), config)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=config.learning_rate, total_steps=steps
-    )
-    network.train()
-    for batch in _batches(len(rows), steps, config, generator):
-        if cancelled():
-            raise LearningCancelledError
-        inputs = _augmented(images, rows[batch], config, generator).to(device.torch_device)
-        kept = _kept(len(batch), network.pooled, config, generator).to(device.torch_device)
-        with device.autocast():
-            outputs = network(inputs, kept)
-        loss = _loss(outputs, truth[batch].to(device.torch_device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not torch.isfinite(loss.detach()):
-            raise LearningError(
-                f"training of member {left_out} diverged: the loss is {loss.item()};"
-                " lower the learning rate or look for broken labels",
-                reason="diverged",
-            )
-        optimizer.step()
-        schedule.step()
-        step()
-    return Member(left_out, network.eval(), centre, scale)
-
-
-def _standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:
-    """Return (R, 3) targets in the order of the outputs, and the centre and scale of two."""
-    both = np.column_stack([targets.log_views_per_day, residual])
-    centre, spread = np.nanmean(both, axis=0), np.nanstd(both, axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    views, beyond = ((both - centre) / scale).T
-    stacked = np.column_stack([views, targets.is_over.astype(np.float64), beyond])
-    return torch.from_numpy(stacked.astype(np.float32)), centre, scale
-
-
-def _loss(outputs: Tensor, truth: Tensor) -> Tensor:
-    """Huber's loss, because views have heavy tails, and cross entropy for the threshold."""
-    views, over, residual = outputs.unbind(dim=1)
-    known = ~torch.isnan(truth[:, 2])
-    beyond = functional.huber_loss(residual, truth[:, 2].nan_to_num(), reduction="none")
-    return (
-        functional.huber_loss(views, truth[:, 0])
-        + functional.binary_cross_entropy_with_logits(over, truth[:, 1])
-        + (beyond * known).mean()
-    )
-
-
-def _batches(
-    rows: int, steps: int, config: CnnConfig, generator: np.random.Generator
-) -> Iterator[IntArray]:
-    """Yield ``steps`` batches of row numbers; every pass is a fresh shuffle."""
-    size = min(config.batch_size, rows)
-    per_epoch = max(1, rows // config.batch_size)
-    for step in range(steps):
-        if step % per_epoch == 0:
-            order = generator.permutation(rows)
-        start = step % per_epoch * size
-        yield order[start : start + size]
-
-
-def _augmented(
-    images: ImageArray, rows: IntArray, config: CnnConfig, generator: np.random.Generator
-) -> Tensor:
-    """Gather rows as network input: cropped, flipped at random, contrast and brightness changed.
-
-    Returns:
-        (B, 3, H, W) around [-1, 1], smaller than the images by the crop: the network pools over
-        whatever size it is given, and a crop needs no invented margin.
-    """
-    _, height, width, _ = images.shape
-    rows_kept, columns_kept = height - config.crop[0], width - config.crop[1]
-    count = len(rows)
-    tops = generator.integers(config.crop[0] + 1, size=count)
-    lefts = generator.integers(config.crop[1] + 1, size=count)
-    steps = generator.choice([-1, 1], size=count)
-    # Slices copy whole lines; gathering pixel by pixel took a sixth of the training time.
-    batch = np.empty((count, rows_kept, columns_kept, 3), dtype=np.uint8)
-    for slot, (row, top, left, step) in enumerate(zip(rows, tops, lefts, steps, strict=True)):
-        batch[slot] = images[row, top : top + rows_kept, left : left + columns_kept][:, ::step]
-    change = generator.uniform(-config.jitter, config.jitter, size=(2, count, 1, 1, 1))
-    contrast, brightness = torch.from_numpy(change.astype(np.float32))
-    return _network_input(torch.from_numpy(batch), 1 + contrast, brightness)
-
-
-def _kept(rows: int, features: int, config: CnnConfig, generator: np.random.Generator) -> Tensor:
-    """Draw dropout's factors; from our own generator, as torch's is shared between threads."""
-    kept = generator.random((rows, features)) >= config.dropout
-    return torch.from_numpy(kept / np.float32(1 - config.dropout))
-
-
-def _network_input(
+def network_input(
     images: Tensor, contrast: Tensor | float = 1, brightness: Tensor | float = 0
 ) -> Tensor:
-    """Turn uint8 (N, H, W, 3) into float (N, 3, H, W), channels last in memory.
+    """Turn uint8 (N, H, W, 3) into what a network takes: float (N, 3, H, W), channels last.
 
     0..255 becomes -1..1, times the contrast, plus the brightness.
     """

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.arrays import FloatArray, ImageArray, IntArray
+from ml.checkpoints import Checkpoints
 from ml.errors import LearningError
 from ml.runtime.device import Device, choose_device, side_by_side
 from ml.splits import fold_pairs
-from ml.views.cnn import Cancelled, CnnConfig, Member, Progress, train_member, training_steps
+from ml.views.cnn import Cancelled, CnnConfig, Member, Progress
+from ml.views.cnn_training import train_member, training_steps
 from ml.views.crossfit import Pair, training_rows
 from ml.views.rung import Features, Targets
 from ml.views.tabular import beyond_the_rest
@@ -92,6 +94,7 @@ def train_ensemble(
     progress: Progress,
     cancelled: Cancelled,
     device: Device | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Ensemble:
     """Train every member on the folds it does not leave out.
 
@@ -105,10 +108,12 @@ def train_ensemble(
         progress: Told after each step, over all members together, in the caller's thread.
         cancelled: Asked at each step, likewise.
         device: None chooses the best one here.
+        checkpoints: Where each member's state is kept, to go on from if the process dies.
 
     Raises:
         LearningError: Too few rows, no thumbnails, or a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
+        OSError: A state cannot be kept.
     """
     images = features.pictures()
     known = replace(features, thumbnails=None)
@@ -137,6 +142,7 @@ def train_ensemble(
             device=device,
             step=watch.step,
             cancelled=watch.stopped.is_set,
+            checkpoints=checkpoints,
         )
 
     tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]

@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from ml.arrays import ImageArray, IntArray
 from ml.artifacts import ModelCard
+from ml.checkpoints import Checkpoints
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.images import PREPROCESSING, decode_thumbnails
-from ml.registry import rung_class, rung_names
+from ml.registry import absent_rungs, rung_class, rung_names
 from ml.runtime.device import choose_device
 from ml.splits import assign_folds
 from ml.views.backbones.looks import Looks
@@ -20,7 +21,10 @@ from ml.views.constant import ConstantRung
 from ml.views.crossfit import rows_outside
 from ml.views.ensemble import Ensemble, train_ensemble
 from ml.views.heads import Heads
+from ml.views.measured import FeaturesRung
+from ml.views.pictures import PREPROCESSING as FRAME_PREPROCESSING
 from ml.views.picturing import PictureModel
+from ml.views.reference import FrozenRidgeRung
 from ml.views.rung import Features, Predictions, Rung, Targets
 from ml.views.tabular import TabularRung, beyond_the_rest
 from ml.views.thumbnail import ThumbnailRung, config_json, predict_all
@@ -45,12 +49,14 @@ class LadderConfig:
         folds: K; the networks number K (K - 1) / 2.
         cnn: Hyperparameters of the networks.
         backbone: Whether a pretrained network's look at the thumbnails is learned from too.
+        weights: SHA-256 of that network's weights, so that other weights are another training.
     """
 
     seed: int = 0
     folds: int = 4
     cnn: CnnConfig = field(default_factory=CnnConfig)
     backbone: bool = False
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,13 @@ class TrainedLadder:
         rungs: By name, from the bottom up.
         out_of_fold: ``OUT_OF_FOLD_SCHEMA``: one row for each rung and video.
         ensemble: The networks, with the rows that each was trained on.
+        absent: The rungs that could not be trained, and why in a word.
     """
 
     rungs: Mapping[str, Rung]
     out_of_fold: pa.Table
     ensemble: Ensemble
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     def with_metrics(self, metrics: Mapping[str, Mapping[str, object]]) -> "TrainedLadder":
         """Return the same ladder with each rung's metrics written on its card."""
@@ -102,6 +110,7 @@ def train_ladder(
     progress: Progress = lambda _step, _total, _message: None,
     cancelled: Cancelled = lambda: False,
     looks: Looks | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainedLadder:
     """Train all rungs.
 
@@ -112,12 +121,16 @@ def train_ladder(
         progress: Told (step, total, message) as the networks train.
         cancelled: Asked before each step; training stops if it returns True.
         looks: What a pretrained network makes of the thumbnails, for ``config.backbone``.
+        checkpoints: Where the networks' states are kept, to go on from if the process dies.
 
     Raises:
         LearningError: Too few channels or videos, labels of one class only, a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
     """
-    features = replace(Features.of_table(dataset.table, images), looks=looks)
+    if config.backbone and looks is None:
+        raise LearningError("no look at the thumbnails was given", reason="noLooks")
+    known = looks if config.backbone else None
+    features = replace(Features.of_table(dataset.table, images), looks=known)
     targets = Targets(dataset.log_views_per_day, dataset.is_over)
     folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
@@ -138,26 +151,39 @@ def train_ladder(
         progress=progress,
         cancelled=cancelled,
         device=device,
+        checkpoints=checkpoints,
     )
     heads = (
-        _heads(features, targets, folds_by_row, config, progress, cancelled)
-        if config.backbone
-        else None
+        None
+        if known is None
+        else _heads(known, features, targets, folds_by_row, config, progress, cancelled)
     )
     pictures = PictureModel(ensemble, heads)
+    looking = replace(
+        card,
+        config={} if known is None else {"backbone": known.backbone},
+        preprocessing=FRAME_PREPROCESSING,
+    )
     chosen = {} if heads is None else {"heads": heads.recipe_names}
     seeing = replace(
-        card,
-        config={"cnn": config_json(config.cnn), **chosen},
+        looking,
+        config={"cnn": config_json(config.cnn), **looking.config, **chosen},
         preprocessing=PREPROCESSING,
         device=device.description,
     )
     said = pictures.said(features, seeing)
+    absent = absent_rungs(
+        looked_at=known is not None, measured=known is not None and known.measurements is not None
+    )
     rungs: dict[str, Rung] = {}
     for name in rung_names():
+        if name in absent:
+            continue
         kind = rung_class(name)
         if issubclass(kind, ThumbnailRung):
             rungs[name] = kind.fit(features, targets, folds_by_row, seeing, pictures, said)
+        elif issubclass(kind, FeaturesRung | FrozenRidgeRung):
+            rungs[name] = kind.fit(features, targets, folds_by_row, looking)
         elif issubclass(kind, TabularRung):
             rungs[name] = kind.fit(features, targets, folds_by_row, card)
         else:
@@ -168,10 +194,11 @@ def train_ladder(
         _out_of_fold(name, predicted, dataset.strings("video_id"), folds_by_row)
         for name, predicted in zip(rungs, predictions, strict=True)
     ]
-    return TrainedLadder(rungs, pa.concat_tables(tables), ensemble)
+    return TrainedLadder(rungs, pa.concat_tables(tables), ensemble, absent)
 
 
 def _heads(
+    looks: Looks,
     features: Features,
     targets: Targets,
     folds_by_row: IntArray,
@@ -179,11 +206,9 @@ def _heads(
     progress: Progress,
     cancelled: Cancelled,
 ) -> Heads:
-    if features.looks is None:
-        raise LearningError("no look at the thumbnails was given", reason="no_looks")
     outside = [rows_outside(folds_by_row, fold) for fold in range(config.folds)]
     return Heads.fit(
-        features.looks,
+        looks,
         targets.log_views_per_day,
         targets.is_over,
         [beyond_the_rest(features.take(rows), targets.log_views_per_day[rows]) for rows in outside],
@@ -200,14 +225,14 @@ def _check(dataset: Dataset, features: Features, targets: Targets) -> None:
     if len(features.thumbnails) != len(features):
         raise LearningError(
             f"{len(features.thumbnails)} thumbnails for {len(features)} videos",
-            reason="no_thumbnails",
+            reason="noThumbnails",
         )
     if targets.is_over.all() or not targets.is_over.any():
         side = "reach" if targets.is_over.all() else "miss"
         raise LearningError(
             f"all {len(features)} videos {side} {dataset.description.threshold:g} views per day:"
             " nothing can be told apart; choose another threshold",
-            reason="one_class",
+            reason="oneClass",
         )
 
 
