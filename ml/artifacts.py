@@ -129,5 +129,5 @@ def read_artifact(
 
 def _damaged(directory: Path, what: str) -> LearningError:
     return LearningError(
-        f"the model in {directory} cannot be used: {what}", reason="artifact_unusable"
+        f"the model in {directory} cannot be used: {what}", reason="artifactUnusable"
     )

@@ -6,6 +6,7 @@ weights, which the metrics in :mod:`ml.metrics` take for many resamples at once,
 resamples serve every model: differences between models are paired.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def widened(self, by: float) -> "Interval":
+        """Return the interval with both limits ``by`` times as far from the value."""
+        low = self.value + by * (self.low - self.value)
+        return Interval(self.value, low, self.value + by * (self.high - self.value))
 
     def as_json(self) -> dict[str, float | None]:
         """Return the three numbers, None for NaN."""
@@ -61,7 +67,7 @@ def cluster_bootstrap(
     if distinct < 2:  # noqa: PLR2004 - one cluster has no variation to resample
         raise LearningError(
             f"{distinct} channel is too few for an interval by channel; at least 2 are needed",
-            reason="too_few_channels",
+            reason="tooFewChannels",
         )
     whole = np.ones(len(clusters))
     drawn: dict[str, list[FloatArray]] = {name: [] for name in metrics}
@@ -72,6 +78,22 @@ def cluster_bootstrap(
         name: _interval(float(metric(whole)), np.concatenate(drawn[name]), level)
         for name, metric in metrics.items()
     }
+
+
+def over_trainings(folds: int) -> float:
+    """Return how many times wider the interval of a cross-fitted difference has to be.
+
+    Resampling channels with the models held fixed tells how other channels would differ, not how
+    models learned from other channels would, and the K folds teach each other's models. No unbiased
+    estimate of that variance exists (Bengio & Grandvalet 2004, "No unbiased estimator of the
+    variance of K-fold cross-validation"). Nadeau & Bengio (2003, "Inference for the generalization
+    error") take 1/K, the share judged at once, for the correlation between folds: the variance
+    grows by 1 + K/(K - 1). How that fares is measured in docs/calibration.md.
+
+    Args:
+        folds: K, at least 2.
+    """
+    return math.sqrt(1 + folds / (folds - 1))
 
 
 def cluster_weights(clusters: Sequence[str], *, resamples: int, seed: int) -> Iterator[FloatArray]:

@@ -145,26 +145,26 @@ def checked(rows: pa.Table) -> pa.Table:
         different = sorted(set(rows.column_names) ^ set(ROW_SCHEMA.names))
         raise LearningError(
             f"dataset rows need exactly the columns of ROW_SCHEMA; they differ in {different}",
-            reason="bad_rows",
+            reason="badRows",
         )
     if rows.num_rows == 0:
-        raise LearningError("a dataset needs at least one row", reason="no_rows")
+        raise LearningError("a dataset needs at least one row", reason="noRows")
     try:
         rows = rows.select(ROW_SCHEMA.names).cast(ROW_SCHEMA).combine_chunks()
     except (pa.ArrowException, ValueError) as error:
-        raise LearningError(f"dataset rows do not fit: {error}", reason="bad_rows") from error
+        raise LearningError(f"dataset rows do not fit: {error}", reason="badRows") from error
     for field in ROW_SCHEMA:
         if not field.nullable and rows[field.name].null_count:
-            raise LearningError(f"column {field.name} may not hold nulls", reason="bad_rows")
+            raise LearningError(f"column {field.name} may not hold nulls", reason="badRows")
     for column in _NOT_NEGATIVE:
         values = rows[column].cast(pa.float64()).drop_null().to_numpy()
         if not (np.isfinite(values) & (values >= 0)).all():
             raise LearningError(
-                f"column {column} holds negative or infinite numbers or NaN", reason="bad_rows"
+                f"column {column} holds negative or infinite numbers or NaN", reason="badRows"
             )
     if pc.count_distinct(rows["video_id"]).as_py() != rows.num_rows:
-        raise LearningError("a video occurs in two rows", reason="bad_rows")
+        raise LearningError("a video occurs in two rows", reason="badRows")
     unknown = set(rows["label_kind"].unique().to_pylist()) - set(LABEL_KINDS)
     if unknown:
-        raise LearningError(f"label kinds {sorted(unknown)} are not known", reason="bad_rows")
+        raise LearningError(f"label kinds {sorted(unknown)} are not known", reason="badRows")
     return rows.sort_by("video_id")

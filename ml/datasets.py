@@ -254,7 +254,7 @@ def _write_shards(
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise LearningError(
                     f"thumbnail {sha256} does not have its hash ({len(data)} bytes)",
-                    reason="thumbnail_altered",
+                    reason="thumbnailAltered",
                 )
             if shard is None or written + len(data) > SHARD_BYTES:
                 if shard is not None:
@@ -299,5 +299,5 @@ def _sha256(path: Path) -> str:
 
 def _damaged(directory: Path, what: str) -> LearningError:
     return LearningError(
-        f"the dataset in {directory} cannot be used: {what}", reason="dataset_unusable"
+        f"the dataset in {directory} cannot be used: {what}", reason="datasetUnusable"
     )

@@ -5,7 +5,7 @@ class LearningError(Exception):
     """Data or settings that nothing honest can be learned from, or a damaged artefact.
 
     Attributes:
-        reason: A short stable word such as ``too_few_channels``, to count and retry by.
+        reason: A short stable word such as ``tooFewChannels``, to count and retry by.
     """
 
     def __init__(self, message: str, *, reason: str) -> None:

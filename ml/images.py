@@ -57,7 +57,7 @@ def decode_thumbnail(data: bytes, *, name: str, size: Size = (WIDTH, HEIGHT)) ->
     ) as error:
         raise LearningError(
             f"thumbnail {name} ({len(data)} bytes) cannot be decoded: {error}",
-            reason="image_unreadable",
+            reason="imageUnreadable",
         ) from error
 
 

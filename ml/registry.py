@@ -14,6 +14,8 @@ _RUNGS = {
     "subscribers": ("ml.views.tabular", "SubscribersRung"),
     "subscribers+age": ("ml.views.tabular", "SubscribersAgeRung"),
     "+history": ("ml.views.tabular", "HistoryRung"),
+    "+features": ("ml.views.measured", "FeaturesRung"),
+    "lite0+ridge": ("ml.views.reference", "FrozenRidgeRung"),
     "thumbnail": ("ml.views.thumbnail", "ThumbnailRung"),
     "subscribers+thumbnail": ("ml.views.thumbnail", "SubscribersThumbnailRung"),
     "subscribers+age+thumbnail": ("ml.views.thumbnail", "SubscribersAgeThumbnailRung"),
@@ -22,8 +24,27 @@ _RUNGS = {
 
 
 def rung_names() -> tuple[str, ...]:
-    """Return the names of the ladder's rungs, from the bottom up."""
+    """Return the names of the ladder's rungs, from the bottom up.
+
+    ``lite0+ridge`` is a reference beside it: the plain method that ``thumbnail`` has to beat. Which
+    rungs can be trained depends on what is known of thumbnails: :func:`absent_rungs`.
+    """
     return tuple(_RUNGS)
+
+
+def absent_rungs(*, looked_at: bool, measured: bool) -> dict[str, str]:
+    """Return the rungs that cannot be trained, and why in a word.
+
+    Args:
+        looked_at: A pretrained network looked at the thumbnails.
+        measured: They were measured too.
+    """
+    absent = {}
+    if not (looked_at and measured):
+        absent["+features"] = "notMeasured"
+    if not looked_at:
+        absent["lite0+ridge"] = "notLookedAt"
+    return absent
 
 
 def rung_class(name: str) -> type[Rung]:
@@ -34,7 +55,7 @@ def rung_class(name: str) -> type[Rung]:
     """
     if name not in _RUNGS:
         raise LearningError(
-            f"there is no rung {name!r}; there are {', '.join(_RUNGS)}", reason="unknown_rung"
+            f"there is no rung {name!r}; there are {', '.join(_RUNGS)}", reason="unknownRung"
         )
     module, attribute = _RUNGS[name]
     return cast("type[Rung]", getattr(import_module(module), attribute))

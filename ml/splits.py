@@ -29,7 +29,7 @@ def fold_of(group: str, *, seed: int, folds: int) -> int:
     if folds < MIN_FOLDS:
         raise LearningError(
             f"{folds} folds are too few: pairwise cross-fitting needs at least {MIN_FOLDS}",
-            reason="too_few_folds",
+            reason="tooFewFolds",
         )
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % folds
@@ -59,7 +59,7 @@ def assign_folds(groups: Sequence[str], *, seed: int, folds: int) -> IntArray:
             f"{len(distinct)} channels in {len(assigned)} videos are too few to learn from: each of"
             f" {folds} folds needs at least {MIN_CHANNELS_PER_FOLD} channels, the smallest has"
             f" {per_fold.min()}; crawl more channels (about {folds * 8} are usually enough)",
-            reason="too_few_channels",
+            reason="tooFewChannels",
         )
     return assigned
 

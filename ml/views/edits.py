@@ -59,7 +59,7 @@ def edit(name: str) -> Edit:
     """
     if name not in _BY_NAME:
         raise LearningError(
-            f"there is no edit {name!r}; there are {', '.join(_BY_NAME)}", reason="unknown_edit"
+            f"there is no edit {name!r}; there are {', '.join(_BY_NAME)}", reason="unknownEdit"
         )
     return _BY_NAME[name]
 

@@ -124,7 +124,7 @@ def train_ensemble(
         raise LearningError(
             f"{len(features)} videos are too few: a thumbnail network would learn from {smallest},"
             f" at least {MIN_TRAINING_ROWS} are needed; crawl more videos",
-            reason="too_few_videos",
+            reason="tooFewVideos",
         )
     total = sum(training_steps(len(rows), config) for rows in rows_of.values())
     watch = _Watch(total, f"training {len(rows_of)} thumbnail networks", progress, cancelled)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from ml.views.forward import Forward, forward_in_time
 from ml.views.permutation import Permutation, permuted_contribution
 from ml.views.slices import Slice, slices_of
 
+if TYPE_CHECKING:
+    from ml.views.backbones.looks import Looks
+
 BASELINE = "subscribers"
 FULL = "subscribers+thumbnail"
 STRONG = "subscribers+age"
@@ -28,11 +31,14 @@ STEPS = (
     (BASELINE, "constant"),
     (STRONG, BASELINE),
     ("+history", STRONG),
+    ("+features", "+history"),
+    ("thumbnail", "lite0+ridge"),
     (FULL, BASELINE),
     (STRONG_FULL, STRONG),
     ("+thumbnail", "+history"),
 )
-"""Which rung is compared with which: each with the one that knows the same but for one thing."""
+"""Which rung is compared with which: each with the one that knows the same but for one thing, and
+the thumbnail alone with the plain method, which looks at nothing else either."""
 HEADLINES = (
     (STRONG_FULL, STRONG, "subscribers, age and format"),
     (FULL, BASELINE, "subscribers"),
@@ -147,7 +153,12 @@ class Evaluation:
 
 
 def evaluate(
-    dataset: Dataset, out_of_fold: pa.Table, *, resamples: int = 2000, seed: int = 0
+    dataset: Dataset,
+    out_of_fold: pa.Table,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    looks: "Looks | None" = None,
 ) -> Evaluation:
     """Compare the rungs' out-of-fold predictions.
 
@@ -160,6 +171,8 @@ def evaluate(
         out_of_fold: ``OUT_OF_FOLD_SCHEMA``, every rung on every video of the dataset.
         resamples: Bootstrap resamples of the channels.
         seed: Makes the resamples repeatable.
+        looks: What a pretrained network makes of the thumbnails, for rungs with pictures forward
+            in time.
 
     Raises:
         LearningError: Predictions missing or not finite, or fewer than two channels.
@@ -204,7 +217,7 @@ def evaluate(
             truth, predicted[baseline], predicted[rung], channels, folds, seed=seed
         ),
         slices=slices_of(dataset, predicted, probabilities, folds, (rung, baseline), seed=seed),
-        forward=forward_in_time(dataset, folds),
+        forward=forward_in_time(dataset, folds, looks=looks, steps=STEPS, seed=seed),
         n_videos=len(dataset),
         n_channels=len(set(channels)),
         base_rate=float(labels.mean()),
@@ -232,11 +245,11 @@ def _aligned(
         raise LearningError(
             f"the predictions of rung {rung} are not for the videos of dataset"
             f" {dataset.description.id}",
-            reason="predictions_mismatch",
+            reason="predictionsMismatch",
         )
     p_over, log_views = part["p_over"].to_numpy(), part["log_views_per_day"].to_numpy()
     if not (np.isfinite(p_over).all() and np.isfinite(log_views).all()):
-        raise LearningError(f"rung {rung} predicts NaN", reason="not_finite")
+        raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
     return part["fold"].to_numpy(), p_over, log_views
 
 

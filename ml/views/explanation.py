@@ -50,7 +50,7 @@ def occlusion_map(
         raise LearningError(
             f"a grid of {grid} with windows of {patch} does not fit a picture of"
             f" {height} by {width}",
-            reason="grid_invalid",
+            reason="gridInvalid",
         )
     down = np.linspace(0, height, rows + 1).round().astype(np.int64)
     across = np.linspace(0, width, columns + 1).round().astype(np.int64)
@@ -101,7 +101,7 @@ def grad_cam(images: Tensor, model: nn.Module, layer: nn.Module, output: int) ->
         hook.remove()
     if not caught:
         raise LearningError(
-            "the layer to explain took no part in the model's answer", reason="layer_unused"
+            "the layer to explain took no part in the model's answer", reason="layerUnused"
         )
     activations = caught[-1]
     (gradient,) = torch.autograd.grad(answer, activations)

@@ -2,24 +2,34 @@
 
 Out-of-fold figures mix the times: a model may learn from videos newer than the one it judges.
 Here it may not. "Earlier" is by publication; whether its views had been counted when the later
-video came is not asked, as datasets of one collection could not be judged at all then. Rungs that
-look at pictures are left out: their networks would have to be trained anew.
+video came is not asked, as datasets of one collection could not be judged at all then. A video is
+judged by a model of the earlier half without the video's fold, so its channel is new to it too.
+
+Rungs with pictures see them through what is frozen: a pretrained network's look and measurements.
+Only heads and regressions are fitted again; networks trained from scratch would have to be trained
+anew and are left out, so these rungs know a little less than those that the ladder trained.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from ml import metrics
-from ml.arrays import IntArray
+from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.bootstrap import Interval, Metric, cluster_bootstrap
 from ml.datasets import Dataset
+from ml.errors import LearningError
 from ml.views import tabular
 from ml.views.design import Column, Design
 from ml.views.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
 from ml.views.rung import Features, Predictions, Targets
+
+if TYPE_CHECKING:
+    # Torch comes with it, which the other rungs do without.
+    from ml.views.backbones.looks import Looks
 
 RUNGS = (
     tabular.AgeFormatRung,
@@ -29,35 +39,57 @@ RUNGS = (
 )
 MIN_ROWS = 50
 """In each half; fewer teach nothing that one could judge."""
+RESAMPLES = 1000
+
+Predicted = Callable[[Features, Targets, Features, int], Mapping[str, Predictions]]
+"""Fit on rows and their targets, score other rows, with a seed: predictions by rung."""
 
 
 @dataclass(frozen=True)
 class Forward:
-    """The rungs without pictures, forward in time.
+    """The rungs, forward in time.
 
     Attributes:
         cut: The videos published from then on are judged, ISO 8601.
         n_earlier: Videos before.
         n_later: Videos judged.
+        looked: Whether rungs with pictures are among them.
         rungs: By name: ``auc`` and ``r2``; None where undefined.
+        intervals: By name the same with their intervals by channel.
+        differences: What rungs have over their neighbours, paired by channel: ``rung``,
+            ``baseline``, ``delta_r2``, ``delta_auc``.
     """
 
     cut: str
     n_earlier: int
     n_later: int
+    looked: bool
     rungs: Mapping[str, Mapping[str, float | None]]
+    intervals: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    differences: Sequence[Mapping[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return dict(vars(self))
 
 
-def forward_in_time(dataset: Dataset, folds: IntArray) -> Forward | None:
+def forward_in_time(
+    dataset: Dataset,
+    folds: IntArray,
+    *,
+    looks: "Looks | None" = None,
+    steps: Sequence[tuple[str, str]] = (),
+    seed: int = 0,
+) -> Forward | None:
     """Fit each rung on the earlier half of the videos and judge it by the later half.
 
     Args:
         dataset: The rows.
         folds: Of each row, shape (N,); a row is judged by a model without its fold.
+        looks: What a pretrained network makes of the rows' thumbnails; None leaves the rungs with
+            pictures out.
+        steps: Which rungs are compared with which.
+        seed: Decides inner folds and resamples.
 
     Returns:
         None where the halves are too small or hold one class only.
@@ -70,43 +102,130 @@ def forward_in_time(dataset: Dataset, folds: IntArray) -> Forward | None:
         part = targets.is_over[rows]
         if len(rows) < MIN_ROWS or part.all() or not part.any():
             return None
-    features = Features.of_table(dataset.table)
     n_folds = int(folds.max()) + 1
     if np.bincount(folds[earlier], minlength=n_folds).max() == len(earlier):
         return None
-    judged = targets.take(later)
-    rungs = {}
-    for kind in RUNGS:
-        p_over, log_views = np.empty(len(later)), np.empty(len(later))
-        for fold in range(n_folds):
-            learning = earlier[folds[earlier] != fold]
-            inside = np.flatnonzero(folds[later] == fold)
-            predictions = _predicted(
-                kind.columns,
-                features.take(learning),
-                targets.take(learning),
-                features.take(later[inside]),
-            )
-            p_over[inside] = predictions.p_over
-            log_views[inside] = predictions.log_views_per_day
-        figures = {
-            "auc": metrics.auc(judged.is_over, p_over, strata=folds[later]),
-            "r2": metrics.r_squared(judged.log_views_per_day, log_views),
-        }
-        rungs[kind.name] = {
-            name: float(value) if np.isfinite(value) else None for name, value in figures.items()
-        }
+    halves = _Halves(Features.of_table(dataset.table), targets, folds, earlier, later)
+    predicted = halves.predict(_without_pictures, seed)
+    looked = _looked(halves, looks, seed)
+    predicted |= looked
+    channels = [dataset.strings("channel_id")[row] for row in later]
+    judged, strata = targets.take(later), folds[later]
+    found = cluster_bootstrap(
+        _metrics(judged.is_over, judged.log_views_per_day, strata, predicted, steps),
+        channels,
+        resamples=RESAMPLES,
+        seed=seed,
+    )
+    intervals = {
+        rung: {name: found[f"{rung} {name}"].as_json() for name in ("auc", "r2")}
+        for rung in predicted
+    }
     moment = dataset.table["published_at"].type
-    cut_at = pa.scalar(cut, pa.int64()).cast(moment).as_py()
-    return Forward(cut_at.isoformat(), len(earlier), len(later), rungs)
+    return Forward(
+        pa.scalar(cut, pa.int64()).cast(moment).as_py().isoformat(),
+        len(earlier),
+        len(later),
+        bool(looked),
+        {r: {name: each["value"] for name, each in of.items()} for r, of in intervals.items()},
+        intervals,
+        _differences(found, predicted, steps),
+    )
 
 
-def _predicted(
-    columns: tuple[Column, ...], learning: Features, targets: Targets, judged: Features
+@dataclass(frozen=True)
+class _Halves:
+    """The rows of both halves, and how a rung is fitted on one and asked about the other."""
+
+    features: Features
+    targets: Targets
+    folds: IntArray
+    earlier: IntArray
+    later: IntArray
+
+    def predict(self, rungs: Predicted, seed: int) -> dict[str, Predictions]:
+        """Return what models of the earlier half, each without a fold, say of the later half."""
+        result: dict[str, Predictions] = {}
+        for fold in np.unique(self.folds[self.later]):
+            learning = self.earlier[self.folds[self.earlier] != fold]
+            inside = np.flatnonzero(self.folds[self.later] == fold)
+            found = rungs(
+                self.features.take(learning),
+                self.targets.take(learning),
+                self.features.take(self.later[inside]),
+                seed,
+            )
+            for name, part in found.items():
+                result.setdefault(name, Predictions.empty(len(self.later))).put(inside, part)
+        return result
+
+
+def _without_pictures(
+    learning: Features, targets: Targets, asked: Features, _seed: int
+) -> dict[str, Predictions]:
+    return {kind.name: _regressed(kind.columns, learning, targets, asked) for kind in RUNGS}
+
+
+def _regressed(
+    columns: tuple[Column, ...], learning: Features, targets: Targets, asked: Features
 ) -> Predictions:
     design = Design.fit(columns, learning)
-    known, asked = design.matrix(learning), design.matrix(judged)
+    known, unknown = design.matrix(learning), design.matrix(asked)
     return Predictions(
-        sigmoid(linear_predictor(fit_logistic(known, targets.is_over), asked)),
-        linear_predictor(fit_linear(known, targets.log_views_per_day), asked),
+        sigmoid(linear_predictor(fit_logistic(known, targets.is_over), unknown)),
+        linear_predictor(fit_linear(known, targets.log_views_per_day), unknown),
     )
+
+
+def _looked(halves: _Halves, looks: "Looks | None", seed: int) -> dict[str, Predictions]:
+    """Return the rungs with pictures, none where there are no looks or too few to learn from."""
+    if looks is None:
+        return {}
+    from ml.views.refitting import refit_on_looks  # noqa: PLC0415 - torch, only where looked
+
+    try:
+        return replace(halves, features=replace(halves.features, looks=looks)).predict(
+            refit_on_looks, seed
+        )
+    except LearningError:
+        # Half of the videos may be too few where all of them were enough.
+        return {}
+
+
+def _metrics(
+    labels: BoolArray,
+    truth: FloatArray,
+    strata: IntArray,
+    predicted: Mapping[str, Predictions],
+    steps: Sequence[tuple[str, str]],
+) -> dict[str, Metric]:
+    result: dict[str, Metric] = {}
+    for rung, found in predicted.items():
+        p_over, log_views = found.p_over, found.log_views_per_day
+        result[f"{rung} auc"] = lambda w, p=p_over: metrics.auc(  # type: ignore[misc]
+            labels, p, weights=w, strata=strata
+        )
+        result[f"{rung} r2"] = lambda w, y=log_views: metrics.r_squared(truth, y, weights=w)  # type: ignore[misc]
+    for more, less in steps:
+        if more in predicted and less in predicted:
+            for name in ("auc", "r2"):
+                with_, without = result[f"{more} {name}"], result[f"{less} {name}"]
+                result[f"{more} {name} - {less}"] = lambda w, a=with_, b=without: a(w) - b(w)  # type: ignore[misc]
+    return result
+
+
+def _differences(
+    found: Mapping[str, Interval],
+    predicted: Mapping[str, Predictions],
+    steps: Sequence[tuple[str, str]],
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "rung": more,
+            "baseline": less,
+            "delta_r2": found[f"{more} r2 - {less}"].as_json(),
+            "delta_auc": found[f"{more} auc - {less}"].as_json(),
+        }
+        for more, less in steps
+        if more in predicted and less in predicted
+    ]

@@ -81,7 +81,7 @@ class Heads:
 
     def nested(self, fold: int) -> FloatArray:
         """Return (R, 3): for the rows outside a fold what a model without their channel says."""
-        return _columns(self.heads[fold].inner)
+        return columns_of(self.heads[fold].inner)
 
     def outputs(self, looks: Looks, folds_by_row: IntArray) -> FloatArray:
         """Return (N, 3): each row by the head that never saw its fold."""
@@ -89,7 +89,7 @@ class Heads:
         for fold, head in enumerate(self.heads):
             rows = rows_inside(folds_by_row, fold)
             if len(rows):
-                result[rows] = _columns(head.predict(looks.take(rows)))
+                result[rows] = columns_of(head.predict(looks.take(rows)))
         return result
 
     @property
@@ -122,7 +122,7 @@ class Heads:
         return cls(heads)
 
 
-def _columns(outputs: HeadOutputs) -> FloatArray:
+def columns_of(outputs: HeadOutputs) -> FloatArray:
     """Return log views, the logit of reaching the threshold and the residual, (N, 3)."""
     p = np.clip(outputs.p_over, 1e-6, 1 - 1e-6)
     return np.column_stack([outputs.log_views, np.log(p / (1 - p)), outputs.residual])

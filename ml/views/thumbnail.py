@@ -63,6 +63,7 @@ class ThumbnailRung:
             pictures: What sees thumbnails, fitted on the same folds.
             said: What it says of the rows.
         """
+        features = features.without_pictures()
         medians, linear, logistic = [], [], []
         for fold in range(card.folds):
             rows = rows_outside(folds_by_row, fold)
@@ -70,18 +71,23 @@ class ThumbnailRung:
             known = features.take(rows)
             design = Design.fit(cls.columns, known)
             medians.append(design.medians)
-            for_views, for_over = cls._matrices(design.matrix(known), outputs)
+            for_views, for_over = cls.matrices(design.matrix(known), outputs)
             linear.append(fit_linear(for_views, targets.log_views_per_day[rows]))
             logistic.append(fit_logistic(for_over, targets.is_over[rows]))
         return cls(card, pictures, np.array(medians), np.array(linear), np.array(logistic))
 
     @classmethod
-    def _matrices(
+    def matrices(
         cls,
         known: FloatArray,  # noqa: ARG003 - this rung does without; the ones on top do not
         outputs: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the columns of the linear and of the logistic regression."""
+        """Return the columns of the linear and of the logistic regression.
+
+        Args:
+            known: What is known besides the picture, (N, 2 C).
+            outputs: What each source says of the picture, (N, 3 S).
+        """
         return outputs[:, VIEWS::SAID], outputs[:, OVER::SAID]
 
     def predict(self, features: Features) -> Predictions:
@@ -92,11 +98,12 @@ class ThumbnailRung:
         """Score videos of which it is known what the pictures say."""
         folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         outputs = said.mean()
+        features = features.without_pictures()
         result = Predictions.empty(len(features))
         for fold in range(self.card.folds):
             rows = rows_inside(folds_by_row, fold)
             known = Design(self.columns, self.medians[fold]).matrix(features.take(rows))
-            for_views, for_over = self._matrices(known, outputs[rows])
+            for_views, for_over = self.matrices(known, outputs[rows])
             part = Predictions(
                 sigmoid(linear_predictor(self.logistic[fold], for_over)),
                 linear_predictor(self.linear[fold], for_views),
@@ -127,7 +134,8 @@ class OnTopRung(ThumbnailRung):
     """
 
     @classmethod
-    def _matrices(cls, known: FloatArray, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def matrices(cls, known: FloatArray, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the columns of the linear and of the logistic regression."""
         residual = outputs[:, RESIDUAL::SAID]
         return np.hstack([known, outputs[:, VIEWS::SAID], residual]), np.hstack([known, residual])
 

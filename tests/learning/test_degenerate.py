@@ -29,13 +29,13 @@ def one_image(drawn):
 @pytest.mark.parametrize(
     ("drawn", "options", "reason"),
     [
-        (draw(channels=3, videos=1), {}, "too_few_channels"),
-        (draw(channels=1, videos=30), {}, "too_few_channels"),
+        (draw(channels=3, videos=1), {}, "tooFewChannels"),
+        (draw(channels=1, videos=30), {}, "tooFewChannels"),
         # A fold keeps copies of a picture together, and so here everything.
-        (one_image(draw(channels=30, videos=4)), {}, "too_few_channels"),
-        (draw(channels=24, videos=1), {}, "too_few_videos"),
-        (draw(channels=32, videos=4), {"threshold": 1e12}, "one_class"),
-        (draw(channels=32, videos=4), {"threshold": 0.0}, "one_class"),
+        (one_image(draw(channels=30, videos=4)), {}, "tooFewChannels"),
+        (draw(channels=24, videos=1), {}, "tooFewVideos"),
+        (draw(channels=32, videos=4), {"threshold": 1e12}, "oneClass"),
+        (draw(channels=32, videos=4), {"threshold": 0.0}, "oneClass"),
     ],
     ids=[
         "three videos",

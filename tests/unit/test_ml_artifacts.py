@@ -40,4 +40,4 @@ def test_a_damaged_artefact_is_refused(tmp_path, damage):
     expected = "subscribers" if damage == "other rung" else "constant"
     with pytest.raises(LearningError) as caught:
         read_artifact(tmp_path, expected)
-    assert caught.value.reason == "artifact_unusable"
+    assert caught.value.reason == "artifactUnusable"

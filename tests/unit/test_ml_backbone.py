@@ -100,7 +100,7 @@ def test_a_damaged_file_of_weights_is_named(tmp_path, content, suffix):
     path.write_bytes(content)
     with pytest.raises(LearningError, match=r"weights.* cannot be used") as caught:
         load_backbone(path)
-    assert caught.value.reason == "backbone_weights_unusable"
+    assert caught.value.reason == "backboneWeightsUnusable"
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -62,7 +62,7 @@ def test_the_dct_scaled_picture_is_close_to_the_filtered_one():
 def test_what_is_no_image_is_refused_by_name(data):
     with pytest.raises(LearningError, match="thumbnail abc123") as caught:
         decode_thumbnail(data, name="abc123")
-    assert caught.value.reason == "image_unreadable"
+    assert caught.value.reason == "imageUnreadable"
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]))

@@ -27,7 +27,7 @@ def test_another_seed_deals_the_channels_anew():
 def test_too_few_channels_say_how_many_are_needed():
     with pytest.raises(LearningError, match="at least 2 channels") as caught:
         assign_folds(["UC1"] * 50, seed=0, folds=4)
-    assert caught.value.reason == "too_few_channels"
+    assert caught.value.reason == "tooFewChannels"
 
 
 def test_two_folds_are_too_few_for_pairs():

@@ -63,7 +63,7 @@ class EmbeddingCache:
             raise LearningError(
                 f"{len(absent)} embeddings are not in {self._vectors.parent}, the first of"
                 f" {absent[0]}; compute them first",
-                reason="embedding_missing",
+                reason="embeddingMissing",
             )
         if not names:
             return np.zeros((0, self._width), dtype=np.float16)
@@ -79,13 +79,13 @@ class EmbeddingCache:
         """
         wrong = [name for name in names if not _SHA256.fullmatch(name)]
         if wrong:
-            raise LearningError(f"{wrong[0]!r} is no SHA-256", reason="name_invalid")
+            raise LearningError(f"{wrong[0]!r} is no SHA-256", reason="nameInvalid")
         with np.errstate(over="ignore"):  # looked at below
             halves = np.asarray(vectors).reshape(len(names), self._width).astype(np.float16)
         if not np.isfinite(halves).all():
             raise LearningError(
                 "an embedding is not finite in half precision; the weights are damaged",
-                reason="embedding_not_finite",
+                reason="embeddingNotFinite",
             )
         with self._names.open("r+b") as index, self._vectors.open("r+b") as store:
             fcntl.flock(index, fcntl.LOCK_EX)

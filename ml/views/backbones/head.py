@@ -19,9 +19,9 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.views.backbones.looks import RECIPES, Looks, Recipe
 from ml.views.regression import fit_logistic, linear_predictor, sigmoid
+from ml.views.ridge import INNER_FOLDS, Decomposition, inner_folds
 
 LANDMARKS = 1200
-INNER_FOLDS = 5
 MIN_ROWS = 20
 RIDGES = tuple(float(ridge) for ridge in 10.0 ** np.arange(-3, 4.01, 0.5))
 TARGETS = ("log_views", "over", "residual")
@@ -131,17 +131,23 @@ class ThumbnailHead:
         """
         targets = {"log_views": log_views, "over": is_over.astype(np.float64), "residual": residual}
         known = {name: np.flatnonzero(np.isfinite(target)) for name, target in targets.items()}
-        folds = _inner_folds(channel_ids, seed)
+        folds = inner_folds(channel_ids, seed=seed)
+        if len(np.unique(folds)) < INNER_FOLDS:
+            raise LearningError(
+                f"{len(set(channel_ids))} channels are too few to choose a model by;"
+                f" {INNER_FOLDS} are needed",
+                reason="tooFewChannels",
+            )
         for name, rows in known.items():
             if len(rows) < MIN_ROWS or len(np.unique(folds[rows])) < INNER_FOLDS:
                 raise LearningError(
                     f"{len(rows)} thumbnails with a known {name} are too few to learn from;"
                     f" at least {MIN_ROWS} are needed, of {INNER_FOLDS} channels or more",
-                    reason="too_few_videos",
+                    reason="tooFewVideos",
                 )
         blocks = looks.blocks()
         if not all(np.isfinite(block).all() for block in blocks.values()):
-            raise LearningError("a thumbnail's numbers are not finite", reason="not_finite")
+            raise LearningError("a thumbnail's numbers are not finite", reason="notFinite")
         landmarks = _landmarks(len(looks), seed)
         best: dict[str, _Candidate] = {}
         for recipe in recipes:
@@ -171,7 +177,7 @@ class ThumbnailHead:
         if missing:
             raise LearningError(
                 "this model was trained with measurements of its thumbnails; give them",
-                reason="measurements_missing",
+                reason="measurementsMissing",
             )
         found = {name: each.predict(blocks) for name, each in self.regressions.items()}
         scores = np.column_stack([found["log_views"], found["over"]])
@@ -208,7 +214,7 @@ class ThumbnailHead:
             if recipe_names.get(target) not in known:
                 raise LearningError(
                     f"the model's kernel {recipe_names.get(target)!r} is unknown here",
-                    reason="artifact_unusable",
+                    reason="artifactUnusable",
                 )
             recipe = known[recipe_names[target]]
             parts = {
@@ -243,7 +249,7 @@ class _Candidate:
     ) -> _Regression:
         """Fit on all rows what was chosen."""
         features = self.kernel.features(blocks)[rows]
-        intercept, slopes = _Decomposition(features).ridge(target[rows])
+        intercept, slopes = Decomposition(features).ridge(target[rows], RIDGES)
         return _Regression(self.kernel, intercept, slopes[RIDGES.index(self.ridge)])
 
 
@@ -259,13 +265,13 @@ def _candidates(
     outside = {name: np.empty((len(RIDGES), len(features))) for name in targets}
     for fold in np.unique(folds):
         inside = np.flatnonzero(folds == fold)
-        decompositions: dict[bytes, _Decomposition] = {}
+        decompositions: dict[bytes, Decomposition] = {}
         for name, target in targets.items():
             learning = known[name][folds[known[name]] != fold]
             key = learning.tobytes()
             if key not in decompositions:
-                decompositions[key] = _Decomposition(features[learning])
-            intercept, slopes = decompositions[key].ridge(target[learning])
+                decompositions[key] = Decomposition(features[learning])
+            intercept, slopes = decompositions[key].ridge(target[learning], RIDGES)
             outside[name][:, inside] = intercept + slopes @ features[inside].T
     result = {}
     for name, target in targets.items():
@@ -281,25 +287,6 @@ def _candidates(
             float(1 - errors[choice] / spread),
         )
     return result
-
-
-class _Decomposition:
-    """Eigenvectors of a design, shared by all ridges and targets."""
-
-    def __init__(self, features: FloatArray) -> None:
-        self._features = features
-        self._wide = features.shape[0] <= features.shape[1]
-        gram = features @ features.T if self._wide else features.T @ features
-        self._values, self._vectors = np.linalg.eigh(gram)
-
-    def ridge(self, target: FloatArray) -> tuple[float, FloatArray]:
-        """Regress for every ridge at once: the intercept and the slopes (R, M)."""
-        mean = float(target.mean())
-        centred = target - mean
-        against = self._vectors.T @ (centred if self._wide else self._features.T @ centred)
-        shrunk = against / (np.maximum(self._values, 0) + np.array(RIDGES)[:, None])
-        slopes = shrunk @ self._vectors.T
-        return mean, slopes @ self._features if self._wide else slopes
 
 
 def _bells(rows: FloatArray, landmarks: FloatArray, bandwidth: float) -> FloatArray:
@@ -318,15 +305,3 @@ def _landmarks(rows: int, seed: int) -> IntArray:
     if rows <= LANDMARKS:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, LANDMARKS, replace=False))
-
-
-def _inner_folds(channel_ids: Sequence[str], seed: int) -> IntArray:
-    """Deal the channels out to folds, in random order; each row's fold, (N,)."""
-    channels, channel_of = np.unique(np.asarray(channel_ids), return_inverse=True)
-    if len(channels) < INNER_FOLDS:
-        raise LearningError(
-            f"{len(channels)} channels are too few to choose a model by; {INNER_FOLDS} are needed",
-            reason="too_few_channels",
-        )
-    dealt = np.random.default_rng(seed).permutation(len(channels)) % INNER_FOLDS
-    return np.asarray(dealt[channel_of])

@@ -51,10 +51,13 @@ class Looks:
         embeddings: From :func:`ml.views.backbones.embeddings.embed_thumbnails`, (N, ``WIDTH``).
         measurements: From :func:`ml.views.features.catalogue.measure_all`, (N, F), or None to do
             without.
+        backbone: SHA-256 of the network's weights; what was learned from one network's embeddings
+            is nonsense with another's.
     """
 
     embeddings: Float32Array
     measurements: FloatArray | None = None
+    backbone: str = ""
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -62,14 +65,22 @@ class Looks:
     def take(self, rows: IntArray) -> "Looks":
         """Return the given rows."""
         measured = None if self.measurements is None else self.measurements[rows]
-        return Looks(self.embeddings[rows], measured)
+        return Looks(self.embeddings[rows], measured, self.backbone)
+
+    def measured(self) -> FloatArray | None:
+        """Return the measurements as a model's columns, (N, M), or None where there are none."""
+        return None if self.measurements is None else columns(self.measurements)
+
+    def last_layer(self) -> FloatArray:
+        """Return the last layer's means of the plain view, (N, 1280)."""
+        return self.embeddings[:, stage_columns("plain", 7, 7)].astype(np.float64)
 
     def blocks(self) -> dict[str, FloatArray]:
         """Return the columns of each block, (N, C) each."""
         if self.embeddings.shape[1] != WIDTH:
             raise LearningError(
                 f"embeddings have {self.embeddings.shape[1]} columns, not {WIDTH}",
-                reason="embedding_width",
+                reason="embeddingWidth",
             )
 
         def stages(first: int, last: int) -> FloatArray:
@@ -77,6 +88,5 @@ class Looks:
             return np.hstack([self.embeddings[:, view] for view in views]).astype(np.float64)
 
         result = {"early": stages(0, 3), "middle": stages(3, 6), "last": stages(7, 7)}
-        if self.measurements is not None:
-            result["measured"] = columns(self.measurements)
-        return result
+        measured = self.measured()
+        return result if measured is None else result | {"measured": measured}

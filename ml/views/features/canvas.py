@@ -33,7 +33,7 @@ def opencv() -> Any:
         raise LearningError(
             "measuring thumbnails needs OpenCV 4, which is not installed; run:"
             ' pip install "opencv-python-headless<5"',
-            reason="opencv_missing",
+            reason="opencvMissing",
         ) from error
     cv2.setNumThreads(1)
     return cv2
@@ -50,7 +50,7 @@ class Canvas:
             raise LearningError(
                 f"measurements take pictures of ({HEIGHT}, {WIDTH}, 3), not {self.frame.shape};"
                 " decode them with ml.views.pictures",
-                reason="image_size",
+                reason="imageSize",
             )
 
     @cached_property

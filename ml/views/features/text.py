@@ -187,5 +187,5 @@ def _missing(package: str) -> LearningError:
     return LearningError(
         f"finding text in thumbnails needs {package}, which is not installed; run:"
         ' pip install onnxruntime rapidocr "opencv-python-headless<5"',
-        reason="text_detector_missing",
+        reason="textDetectorMissing",
     )
