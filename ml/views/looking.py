@@ -30,23 +30,42 @@ def can_look() -> bool:
     return _installed(_BACKBONE)
 
 
+def can_measure() -> bool:
+    """Tell whether what measures thumbnails is installed."""
+    return _installed(_MEASURING)
+
+
 class Looker:
     """Looks at thumbnails, at each one once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        weights: Path | None = None,
+        timm_name: str = "efficientnet_lite0",
+    ) -> None:
         """Open the caches.
 
         Args:
             directory: Where they are kept, created if needed.
+            weights: The user's own, as :func:`ml.views.backbones.weights.load_backbone` takes them.
+            timm_name: Which of timm's models they are of.
 
         Raises:
-            LearningError: The weights are not installed; says what to install.
+            LearningError: The weights are not installed, says what to install; or the user's
+                cannot be used.
         """
-        self._backbone = load_backbone()
+        self._backbone = load_backbone(weights, timm_name=timm_name)
         self._embeddings = embedding_cache(directory, self._backbone)
         self._measurements = EmbeddingCache(
             directory, recipe=f"measurements-v{MEASUREMENT_VERSION}", width=len(FEATURES)
         )
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the network's weights."""
+        return self._backbone.sha256
 
     def look(
         self,
@@ -71,8 +90,8 @@ class Looker:
         embeddings = embed_thumbnails(
             names, read, self._backbone, self._embeddings, progress=progress, cancelled=cancelled
         )
-        if not _installed(_MEASURING):
-            return Looks(embeddings)
+        if not can_measure():
+            return Looks(embeddings, backbone=self.weights)
         missing = self._measurements.missing(names)
         for start in range(0, len(missing), _AT_ONCE):
             if cancelled():
@@ -81,7 +100,8 @@ class Looker:
             frames = decode_thumbnails(some, read, size=(pictures.WIDTH, pictures.HEIGHT))
             self._measurements.add(some, measure_all(list(frames)))
             progress(start + len(some), len(missing), "measuring thumbnails")
-        return Looks(embeddings, self._measurements.read(names).astype(np.float64))
+        measured = self._measurements.read(names).astype(np.float64)
+        return Looks(embeddings, measured, self.weights)
 
 
 def _installed(modules: Sequence[str]) -> bool:

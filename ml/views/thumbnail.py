@@ -13,7 +13,9 @@ from ml.splits import folds_of
 from ml.views.cnn import CnnConfig
 from ml.views.crossfit import rows_inside, rows_outside
 from ml.views.design import Column, Design
+from ml.views.measured import FeaturesRung
 from ml.views.picturing import OVER, RESIDUAL, SAID, VIEWS, PictureModel, Said
+from ml.views.reference import FrozenRidgeRung
 from ml.views.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
 from ml.views.rung import Features, Predictions, Rung, Targets
 from ml.views.tabular import HistoryRung, SubscribersAgeRung, SubscribersRung
@@ -178,7 +180,11 @@ def predict_all(rungs: Sequence[Rung], features: Features) -> list[Predictions]:
 
 def need_looks(rungs: Sequence[Rung]) -> bool:
     """Tell whether one of the rungs needs ``Features.looks``."""
-    return any(isinstance(r, ThumbnailRung) and r.pictures.heads is not None for r in rungs)
+    return any(
+        isinstance(rung, FeaturesRung | FrozenRidgeRung)
+        or (isinstance(rung, ThumbnailRung) and rung.pictures.heads is not None)
+        for rung in rungs
+    )
 
 
 def cnn_config(card: ModelCard) -> CnnConfig:

@@ -75,7 +75,7 @@ def _whole_job(
     job = wait_for(context, crawl, "crawling", quiet=False)
     typer.echo(describe_crawl(job.result or {}))
     # A network that knows photographs has nothing to say of drawn rectangles, and takes minutes.
-    params = {"backbone": world.catalog is not None}
+    params = {"backbone": False} if world.catalog is None else {}
     job = wait_for(context, jobs.submit(context, "train", params), "training", quiet=False)
     typer.echo(describe_training(job.result or {}))
     job = wait_for(context, jobs.submit(context, "score", {}), "scoring", quiet=False)

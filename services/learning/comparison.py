@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import structlog
 
 from db.models import ModelVersion
 from db.queries import learning
@@ -13,13 +14,17 @@ from db.session import unit_of_work
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.splits import folds_of
+from ml.views.backbones.looks import Looks
 from ml.views.evaluation import evaluate
 from ml.views.ladder import OUT_OF_FOLD_SCHEMA
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
 from services.learning import datasets
+from services.learning.looking import Look, open_looker
 from services.learning.results import judges, newest_models_and_evaluation
+
+log = structlog.get_logger()
 
 RESAMPLES = 2000
 
@@ -46,12 +51,16 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             "sentence": newest.sentence,
             "is_new": False,
         }
-    job.progress(0, 0, "resampling channels")
+    job.progress(0, 0, "reading scores")
     with tempfile.TemporaryDirectory(prefix="tubegrader-comparison-") as folder:
         dataset = datasets.fetch(context, models[0].dataset_id, Path(folder))
-        predictions = _predictions(context, dataset, models)
+        predictions = out_of_fold(context, dataset, models)
+        looks = _looks(context, job, dataset, models[0])
+        job.progress(0, 0, "resampling channels")
         try:
-            evaluation = evaluate(dataset, predictions, resamples=RESAMPLES, seed=models[0].seed)
+            evaluation = evaluate(
+                dataset, predictions, resamples=RESAMPLES, seed=models[0].seed, looks=looks
+            )
         except LearningError as error:
             raise PermanentError(str(error), reason=error.reason) from error
     detail = evaluation.as_json()
@@ -71,8 +80,29 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     return {"evaluation_id": evaluation_id, "sentence": evaluation.sentence, "is_new": True}
 
 
-def _predictions(context: Context, dataset: Dataset, models: Sequence[ModelVersion]) -> pa.Table:
-    """Return the scores of the dataset's rows in ``OUT_OF_FOLD_SCHEMA``."""
+def _looks(context: Context, job: JobHandle, dataset: Dataset, model: ModelVersion) -> Looks | None:
+    """Return the looks that a model was trained on, which training kept; None if it had none.
+
+    With other weights, or none, than those of the training nothing is refitted on looks.
+    """
+    if not model.config.get("backbone"):
+        return None
+    try:
+        looker = open_looker(context)
+        if looker.weights != model.config.get("weights"):
+            return None
+        return Look(looker).at(dataset, job.progress)
+    except LearningError as error:
+        log.warning("comparison.without_looks", problem=str(error), reason=error.reason)
+        return None
+
+
+def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersion]) -> pa.Table:
+    """Return the scores of the dataset's rows in ``OUT_OF_FOLD_SCHEMA``, each model's in order.
+
+    Raises:
+        PermanentError: Videos of the dataset have no score (``notScored``).
+    """
     with unit_of_work(context.sessions) as session:
         scores = learning.scores_of(
             session, model_version_ids=[model.model_version_id for model in models]

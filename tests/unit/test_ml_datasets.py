@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named(tmp_path, name, damage):
         path.write_bytes(data)
     with pytest.raises(LearningError, match=name) as caught:
         read_dataset(tmp_path)
-    assert caught.value.reason == "dataset_unusable"
+    assert caught.value.reason == "datasetUnusable"
 
 
 def test_a_dataset_of_another_schema_says_what_to_do(tmp_path):
@@ -105,7 +105,7 @@ def test_impossible_values_are_refused(tmp_path, column, value):
     values = DRAWN.rows[column].to_pylist()
     with pytest.raises(LearningError) as caught:
         DRAWN.replace(column, [value, *values[1:]]).write(tmp_path)
-    assert caught.value.reason == "bad_rows"
+    assert caught.value.reason == "badRows"
     assert not list(tmp_path.iterdir())
 
 
@@ -122,7 +122,7 @@ def test_missing_columns_are_named(tmp_path):
 def test_an_image_without_its_hash_is_refused(tmp_path):
     with pytest.raises(LearningError, match="does not have its hash") as caught:
         write_dataset(DRAWN.rows, lambda _: b"other", tmp_path, as_of=AS_OF)
-    assert caught.value.reason == "thumbnail_altered"
+    assert caught.value.reason == "thumbnailAltered"
 
 
 def test_datasets_splits_and_metrics_do_without_torch():

@@ -27,8 +27,9 @@ from ml.views.thumbnail import need_looks
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import datasets
-from services.learning.files import get_folder, looks_folder
+from services.learning.files import get_folder
 from services.learning.grading.pictures import as_shown
+from services.learning.looking import open_looker
 from services.learning.results import judges, newest_models_and_evaluation
 
 PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
@@ -197,7 +198,7 @@ def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Ju
 def _lookers(context: Context, rung: Rung, folder: Path) -> Lookers | None:
     if not need_looks([rung]):
         return None
-    return Lookers(Looker(looks_folder(context)), Looker(folder / "looks"))
+    return Lookers(open_looker(context), open_looker(context, folder / "looks"))
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

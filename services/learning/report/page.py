@@ -35,6 +35,8 @@ KNOWS = {
     "age+format": "how old and long the video is, and its format",
     STRONG: "subscribers, age, length and format",
     "+history": "that, and what the channel’s earlier videos got",
+    "+features": "that, and measurements of the picture that have names",
+    "lite0+ridge": "the picture, by the plain method: a reference",
     STRONG_FULL: "subscribers, age, length, format and the picture",
     "+thumbnail": "all of these",
 }
