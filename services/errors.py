@@ -43,6 +43,10 @@ class TransientError(TubeGraderError):
     kind = "transient"
 
 
+class BusyError(TransientError):
+    """Somebody else is at it. Waiting for them is no failed attempt, however long it takes."""
+
+
 class QuotaError(TubeGraderError):
     """The quota is used up; nothing more is possible before ``reset_at`` (UTC)."""
 

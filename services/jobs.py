@@ -21,6 +21,7 @@ from db.queries import jobs as rows
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import (
+    BusyError,
     PermanentError,
     QuotaError,
     TransientError,
@@ -308,11 +309,14 @@ def _try_again(context: Context, handle: JobHandle, error: TransientError | Quot
     later = error.reset_at if isinstance(error, QuotaError) else now + timedelta(minutes=1)
     with unit_of_work(context.sessions) as session:
         job = rows.get(session, handle.job_id)
-        worn_out = job is None or job.attempts >= rows.MAX_ATTEMPTS
+        waits = isinstance(error, BusyError)
+        worn_out = job is None or (job.attempts >= rows.MAX_ATTEMPTS and not waits)
         cancelled = job is not None and job.cancel_requested
         if not worn_out and not cancelled:
             message = f"trying again at {later:%Y-%m-%d %H:%M} UTC: {error}"
-            kept = rows.retry_later(session, handle.job_id, handle.token, at=later, message=message)
+            kept = rows.retry_later(
+                session, handle.job_id, handle.token, at=later, message=message, counted=not waits
+            )
             return "queued" if kept else "taken"
     if cancelled:
         return _finish(context, handle, "cancelled")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Job
@@ -181,9 +181,24 @@ def finish(
 
 
 def retry_later(
-    session: Session, job_id: uuid.UUID, token: uuid.UUID, *, at: datetime, message: str
+    session: Session,
+    job_id: uuid.UUID,
+    token: uuid.UUID,
+    *,
+    at: datetime,
+    message: str,
+    counted: bool = True,
 ) -> bool:
-    """Give a job back, to be claimed again at a later moment."""
+    """Give a job back, to be claimed again at a later moment.
+
+    Args:
+        session: The unit of work.
+        job_id: Which job.
+        token: Of the lease.
+        at: When it may be claimed again.
+        message: Why not now.
+        counted: Whether this was one of its attempts.
+    """
     return (
         session.execute(
             update(Job)
@@ -194,6 +209,7 @@ def retry_later(
                 ready_at=at,
                 waiting_until=at,
                 progress_message=message,
+                attempts=Job.attempts if counted else func.greatest(Job.attempts - 1, 0),
             )
             .returning(Job.job_id)
         ).scalar_one_or_none()

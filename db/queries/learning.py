@@ -194,3 +194,13 @@ def newest_evaluation(session: Session, *, task: str = "views") -> Evaluation | 
         .order_by(Evaluation.evaluation_id.desc())
         .limit(1)
     ).one_or_none()
+
+
+def evaluation_of(session: Session, model_version_ids: Mapping[str, int]) -> Evaluation | None:
+    """Return the newest comparison of exactly these models, given by rung; or None."""
+    return session.scalars(
+        select(Evaluation)
+        .where(Evaluation.detail["model_version_ids"] == dict(model_version_ids))
+        .order_by(Evaluation.evaluation_id.desc())
+        .limit(1)
+    ).one_or_none()

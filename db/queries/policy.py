@@ -277,7 +277,10 @@ def scored_pictures(session: Session, hashes: Collection[str]) -> int:
 
 
 def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
-    """Return (id, files) of the newest dataset of views and of those of the newest models."""
+    """Return (id, files) of the newest dataset of views and of those of models that score.
+
+    Those are the newest ones, and the champion with what was trained together with it.
+    """
     rows = session.execute(
         text(
             """
@@ -288,6 +291,8 @@ def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
                     SELECT DISTINCT ON (rung) dataset_id FROM model_versions
                     WHERE task = 'views' ORDER BY rung, version DESC
                 ) newest
+                UNION
+                SELECT dataset_id FROM champion_ladders WHERE task = 'views'
             ) ORDER BY dataset_id
             """
         )

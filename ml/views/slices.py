@@ -74,7 +74,7 @@ def slices_of(
     channels = np.array(dataset.strings("channel_id"))
     more, less = (predicted[name] for name in headline)
     result = []
-    for by, name, inside in _parts(dataset):
+    for by, name, inside in parts_of(dataset):
         rows = np.flatnonzero(inside)
         distinct = len(set(channels[rows]))
         if len(rows) < MIN_ROWS or distinct < MIN_CHANNELS:
@@ -101,7 +101,8 @@ def slices_of(
     return result
 
 
-def _parts(dataset: Dataset) -> Iterator[tuple[str, str, BoolArray]]:
+def parts_of(dataset: Dataset) -> Iterator[tuple[str, str, BoolArray]]:
+    """Yield what each part is by, its name, and which of the N rows are in it, (N,)."""
     for by, column, bounds in (
         ("subscribers", "subscriber_count", SUBSCRIBERS),
         ("age", "age_days", AGES),

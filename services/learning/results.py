@@ -1,10 +1,10 @@
 """Reading what was learned, without importing what learns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from db.models import Evaluation, ModelVersion
-from db.queries import learning
+from db.queries import learning, promotion
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
@@ -17,6 +17,8 @@ LADDER = (
     "subscribers",
     "subscribers+age",
     "+history",
+    "+features",
+    "lite0+ridge",
     "thumbnail",
     "subscribers+thumbnail",
     "subscribers+age+thumbnail",
@@ -39,7 +41,13 @@ def newest_comparison(context: Context) -> dict[str, Any]:
             hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
         )
     rungs = newest.detail["rungs"]
-    return as_printed(newest) | {"rungs": {rung: rungs[rung] for rung in LADDER if rung in rungs}}
+    return as_printed(newest) | {"rungs": {rung: rungs[rung] for rung in in_order(rungs)}}
+
+
+def in_order(rungs: Iterable[str]) -> list[str]:
+    """Return rungs from the bottom of the ladder up; those it does not name come last."""
+    place = {rung: number for number, rung in enumerate(LADDER)}
+    return sorted(rungs, key=lambda rung: (place.get(rung, len(LADDER)), rung))
 
 
 def as_printed(evaluation: Evaluation) -> dict[str, Any]:
@@ -66,6 +74,23 @@ def newest_models_and_evaluation(
             learning.newest_model_versions(session, task=task),
             learning.newest_evaluation(session, task=task),
         )
+
+
+def models_in_use(context: Context, task: str = VIEWS) -> list[ModelVersion]:
+    """Return the models that users are told the scores of, one a rung.
+
+    They are the champion and what was trained together with it; the newest ones where there is no
+    champion yet.
+    """
+    with unit_of_work(context.sessions) as session:
+        ladder = promotion.champion_ladder(session, task=task)
+        return ladder or learning.newest_model_versions(session, task=task)
+
+
+def evaluation_of(context: Context, models: Sequence[ModelVersion]) -> Evaluation | None:
+    """Return the newest comparison of exactly these models, or None."""
+    with unit_of_work(context.sessions) as session:
+        return learning.evaluation_of(session, {m.rung: m.model_version_id for m in models})
 
 
 def judges(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:

@@ -1,21 +1,35 @@
-"""Retraining: train, score and compare as one job, whose steps follow each other.
+"""Retraining: a night's work as one job, whose steps follow each other; one at a time of a task.
 
 The result of each step is kept with the job as it ends. A job whose worker died, or that is
 retried after a failure, goes on with the step it was at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from db.locks import HeldLock, LockLostError, advisory_lock
 from services.context import Context
-from services.jobs import JobHandle, JobWork
-from services.learning import comparison, scoring, training
+from services.errors import BusyError, TransientError
+from services.jobs import JobHandle
+from services.learning.tasks import SPEECH, THUMBNAILS, named, task_of
 
-STEPS: tuple[tuple[str, JobWork], ...] = (
-    ("train", training.work),
-    ("score", scoring.work),
-    ("compare", comparison.work),
-)
+STEPS: dict[str, tuple[tuple[str, str], ...]] = {
+    THUMBNAILS: (
+        ("train", "services.learning.training:work"),
+        ("score", "services.learning.scoring:own_rows"),
+        ("compare", "services.learning.comparison:work"),
+        ("contest", "services.learning.promotion.views:work"),
+        ("scoreRest", "services.learning.scoring:the_rest"),
+    ),
+    SPEECH: (
+        ("train", "services.learning.speech.training:work"),
+        ("score", "services.learning.speech.scoring:newest"),
+        ("compare", "services.learning.speech.comparison:work"),
+        ("contest", "services.learning.promotion.speech:work"),
+        ("scoreRest", "services.learning.speech.scoring:the_rest"),
+    ),
+}
+"""The steps of each task: a name for the job's row, and the function that does it."""
 
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
@@ -25,16 +39,49 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         The result of each step, by its name.
 
     Raises:
-        PermanentError: A step cannot be done; the steps before it stay done.
+        BusyError: Another retraining of the task is under way; this one is tried again later.
+        PermanentError: A step cannot be done; the steps before it stay done, and the champion
+            stays the champion.
     """
-    return follow(context, job, STEPS)
+    task = task_of(job.params)
+    with advisory_lock(context.engine, f"retraining:{task}") as lock:
+        if lock is None:
+            raise BusyError(
+                f"another retraining of {task} is under way",
+                reason="retrainingUnderWay",
+                hint="`tubegrader jobs list --state running --kind retrain` shows it",
+            )
+        return follow(context, job, STEPS[task], check=lambda: _check(lock))
 
 
 def follow(
-    context: Context, job: JobHandle, steps: Sequence[tuple[str, JobWork]]
+    context: Context,
+    job: JobHandle,
+    steps: Sequence[tuple[str, str]],
+    *,
+    check: Callable[[], None],
 ) -> dict[str, Any]:
-    """Do the steps of a job that are not done yet, one after the other; return all results."""
-    for name, step in steps:
-        if name not in job.steps:
-            job.end_step(name, step(context, job))
+    """Do the steps of a job that are not done yet, one after the other; return all results.
+
+    Args:
+        context: What to work with.
+        job: The job.
+        steps: Name and place of each, as in :data:`STEPS`.
+        check: Called before each step; raises if it may not begin.
+    """
+    for name, place in steps:
+        if name in job.steps:
+            continue
+        check()
+        job.check()
+        job.end_step(name, named(place)(context, job))
     return dict(job.steps)
+
+
+def _check(lock: HeldLock) -> None:
+    try:
+        lock.check()
+    except LockLostError as error:
+        raise TransientError(
+            f"the database took the retraining's lock away: {error}", reason="lockLost"
+        ) from error

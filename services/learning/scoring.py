@@ -32,8 +32,9 @@ from ml.views.thumbnail import need_looks, predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
-from services.learning import datasets
-from services.learning.files import get_folder, looks_folder
+from services.learning import datasets, results
+from services.learning.files import get_folder
+from services.learning.looking import open_looker
 
 log = structlog.get_logger()
 
@@ -51,16 +52,66 @@ class _Chunk:
 
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Do a scoring job: every video without a score of the newest models gets one of each.
+    """Do a scoring job: the newest models' own rows, and whatever the models in use lack.
 
     Returns:
-        How many videos were scored now and by which models; how many pictures were unreadable.
+        How many videos were scored now; how many pictures were unreadable; the models in use.
 
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
+    newest, in_use = _newest(context), results.models_in_use(context)
+    if _ids(newest) == _ids(in_use):
+        return _score_all(context, job, newest)
+    own = _score_all(context, job, newest, rest=False)
+    rest = _score_all(context, job, in_use)
+    return rest | {name: own[name] + rest[name] for name in ("scored", "unreadable")}
+
+
+def own_rows(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Score with the newest models the rows that they were trained on, so they can be compared.
+
+    Returns, raises:
+        As :func:`work`.
+    """
+    return _score_all(context, job, _newest(context), rest=False)
+
+
+def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Score every video that lacks a score of the models in use: what users read.
+
+    Returns, raises:
+        As :func:`work`.
+    """
+    return _score_all(context, job, results.models_in_use(context))
+
+
+def rows_of(context: Context, dataset_id: str, folder: Path) -> Dataset:
+    """Read the rows that models were trained on, without their pictures.
+
+    Raises:
+        PermanentError: They are not known, or their files are missing or damaged.
+    """
     with unit_of_work(context.sessions) as session:
-        models = learning.newest_model_versions(session)
+        row = learning.dataset(session, dataset_id)
+    if row is None:
+        raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
+    return datasets.fetch_rows(context, row, folder)
+
+
+def _newest(context: Context) -> list[ModelVersion]:
+    with unit_of_work(context.sessions) as session:
+        return learning.newest_model_versions(session)
+
+
+def _ids(models: Sequence[ModelVersion]) -> list[int]:
+    return sorted(model.model_version_id for model in models)
+
+
+def _score_all(
+    context: Context, job: JobHandle, models: Sequence[ModelVersion], *, rest: bool = True
+) -> dict[str, Any]:
+    """Score the models' own rows that lack a score, and every other video unless told not to."""
     if not models:
         raise PermanentError(
             "there is no model to score with", reason="noModel", hint="`tubegrader train` first"
@@ -69,19 +120,18 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     scored = unreadable = 0
     with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as name:
         folder = Path(name)
-        rungs = _load(context, models, folder)
-        dataset = datasets.fetch(context, models[0].dataset_id, folder / "dataset")
+        dataset = rows_of(context, models[0].dataset_id, folder / "dataset")
         asked = _of_dataset(context, dataset, ids)
-        with unit_of_work(context.sessions) as session:
-            rest = videos.count_to_score(
-                session, model_version_ids=ids, besides=[v.video_id for v in asked]
-            )
-        total = len(asked) + rest
+        besides = [v.video_id for v in asked]
+        total = len(asked)
+        if rest:
+            with unit_of_work(context.sessions) as session:
+                total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
         job.progress(0, total, "scoring videos")
+        rungs = load_rungs(context, models, folder)
         groups = dataset.split_group_by_channel()
-        fixed_age = _age_of_label(dataset)
-        looker = _looker(context, rungs)
-        chunks = _chunks(context, asked, ids, fixed_age)
+        looker = looker_for(context, rungs)
+        chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
         for chunk in _read_ahead(context, chunks, looker):
             _score(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
@@ -94,7 +144,12 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     }
 
 
-def _load(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
+def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
+    """Load models from the store, in their order.
+
+    Raises:
+        PermanentError: A file is missing or damaged.
+    """
     try:
         return [
             load_rung(get_folder(context.store, m.files, folder / str(m.model_version_id)))
@@ -130,11 +185,15 @@ def _chunks(
     asked: Sequence[videos.ToScore],
     model_ids: Sequence[int],
     fixed_age: float | None,
+    *,
+    rest: bool,
 ) -> Iterator[Sequence[videos.ToScore]]:
     """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
     now = context.clock()
     for start in range(0, len(asked), CHUNK):
         yield asked[start : start + CHUNK]
+    if not rest:
+        return
     already = {(v.video_id, v.thumbnail_sha256) for v in asked}
     after = ""
     while True:
@@ -145,11 +204,11 @@ def _chunks(
         if not page:
             return
         after = page[-1].video_id
-        rest = [v for v in page if (v.video_id, v.thumbnail_sha256) not in already]
+        lacking = [v for v in page if (v.video_id, v.thumbnail_sha256) not in already]
         if fixed_age is not None:
-            rest = [replace(v, age_days=fixed_age) for v in rest]
-        if rest:
-            yield rest
+            lacking = [replace(v, age_days=fixed_age) for v in lacking]
+        if lacking:
+            yield lacking
 
 
 def _read_ahead(
@@ -169,7 +228,7 @@ def _read_ahead(
                 yield chunk
 
 
-def _looker(context: Context, rungs: Sequence[Rung]) -> Looker | None:
+def looker_for(context: Context, rungs: Sequence[Rung]) -> Looker | None:
     """Return what looks at thumbnails, None if no model needs it.
 
     Raises:
@@ -178,7 +237,7 @@ def _looker(context: Context, rungs: Sequence[Rung]) -> Looker | None:
     if not need_looks(rungs):
         return None
     try:
-        return Looker(looks_folder(context))
+        return open_looker(context)
     except LearningError as error:
         raise PermanentError(
             str(error), reason=error.reason, hint="or `tubegrader train` here, without them"

@@ -1,7 +1,7 @@
 """What can be learned: from thumbnails or from speech; the same steps, each in a package."""
 
 import importlib
-from typing import Final
+from typing import Any, Final
 
 from services.context import Context
 from services.errors import PermanentError
@@ -10,20 +10,43 @@ from services.jobs import JobHandle, JobWork
 THUMBNAILS: Final = "thumbnails"
 SPEECH: Final = "speech"
 TASKS = (THUMBNAILS, SPEECH)
+LEARNED = {THUMBNAILS: "views", SPEECH: "language"}
+"""What the database calls each: by what a model of it tells."""
 _PACKAGES = {THUMBNAILS: "services.learning", SPEECH: "services.learning.speech"}
+RETRAINING = "retraining"
+
+
+def task_of(params: dict[str, Any]) -> str:
+    """Return the task of a job by its params; jobs without one are of thumbnails.
+
+    Raises:
+        PermanentError: There is no such task.
+    """
+    task = str(params.get("task", THUMBNAILS))
+    if task not in TASKS:
+        raise PermanentError(f"nothing learns “{task}”", reason="unknownTask")
+    return task
 
 
 def work_of(step: str) -> JobWork:
     """Return the work of a step (``training``, ``scoring``, ``comparison``, ``retraining``).
 
-    Which package does it, the job's param ``task`` says; jobs without one are of thumbnails.
+    Which package does it, the job's param ``task`` says; retraining is one for all.
     """
 
     def work(context: Context, job: JobHandle) -> dict[str, object]:
-        task = job.params.get("task", THUMBNAILS)
-        if task not in _PACKAGES:
-            raise PermanentError(f"nothing learns “{task}”", reason="unknownTask")
-        done: JobWork = importlib.import_module(f"{_PACKAGES[task]}.{step}").work
-        return done(context, job)
+        task = task_of(job.params)
+        package = "services.learning" if step == RETRAINING else _PACKAGES[task]
+        return named(f"{package}.{step}:work")(context, job)
 
     return work
+
+
+def named(path: str) -> JobWork:
+    """Return a step by its place, ``package.module:function``; imported when it is needed.
+
+    So who learns from thumbnails needs nothing that decodes sound, and the other way round.
+    """
+    module, _, function = path.partition(":")
+    found: JobWork = getattr(importlib.import_module(module), function)
+    return found

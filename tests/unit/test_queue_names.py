@@ -12,6 +12,7 @@ from celery.app.defaults import NAMESPACES, flatten
 from db.models import work as models
 from services import queue
 from services.crawl import dispatch
+from services.learning import retraining, tasks
 from services.settings import Settings
 from workers.app import app
 
@@ -53,9 +54,14 @@ def test_beat_sends_tasks_that_exist_and_need_nothing():
 
 def test_learning_tasks_lead_to_services_that_exist():
     for package in ("services.learning", "services.learning.speech"):
-        for name in ("training", "scoring", "comparison", "retraining"):
+        for name in ("training", "scoring", "comparison"):
             module = importlib.import_module(f"{package}.{name}")
             assert list(inspect.signature(module.work).parameters) == ["context", "job"]
+    assert set(retraining.STEPS) == set(tasks.TASKS)
+    for steps in retraining.STEPS.values():
+        for _, place in steps:
+            step = tasks.named(place)
+            assert list(inspect.signature(step).parameters) == ["context", "job"]
 
 
 def test_options_of_the_broker_are_set_where_its_transport_reads_them():

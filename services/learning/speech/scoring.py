@@ -26,6 +26,7 @@ from ml.speech.rung import UNKNOWN, SpeechPredictions
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
+from services.learning.results import models_in_use
 from services.learning.speech import TASK
 from services.learning.speech.models import Origin, SpeechModel, get_model
 
@@ -44,27 +45,57 @@ class _Batch:
 
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Do a scoring job: every current clip without a score of the newest models gets one of each.
+    """Do a scoring job: current clips without a score of the newest models, or of those in use.
 
     Returns:
-        How many clips and segments were scored now, by which models, and how many segments were
+        How many clips and segments were scored now, the models in use, and how many segments were
         unreadable.
 
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
+    first, rest = newest(context, job), the_rest(context, job)
+    counts = ("clips", "segments", "unreadable")
+    return rest | {name: first[name] + rest[name] for name in counts}
+
+
+def newest(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Score every current clip that lacks a score of the newest models, so they can be compared.
+
+    Returns, raises:
+        As :func:`work`.
+    """
     with unit_of_work(context.sessions) as session:
         versions = learning.newest_model_versions(session, task=TASK)
-        ids = [version.model_version_id for version in versions]
-        total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
-        groups = speech_learning.source_groups(session)
+    return _score_all(context, job, versions)
+
+
+def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Score every current clip that lacks a score of the models in use: what users read.
+
+    Returns, raises:
+        As :func:`work`.
+    """
+    return _score_all(context, job, models_in_use(context, TASK))
+
+
+def _score_all(
+    context: Context, job: JobHandle, versions: Sequence[ModelVersion]
+) -> dict[str, Any]:
     if not versions:
         raise PermanentError(
             "there is no speech model to score with",
             reason="noModel",
             hint="`tubegrader train speech` first",
         )
+    ids = [version.model_version_id for version in versions]
+    with unit_of_work(context.sessions) as session:
+        total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
+        groups = speech_learning.source_groups(session)
+    told = {"models": {version.rung: version.version for version in versions}}
     scored = clips = unreadable = after = 0
+    if not total:
+        return {"clips": 0, "segments": 0, "unreadable": 0} | told
     with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as folder:
         models = [
             get_model(context.store, v.files, Path(folder) / str(v.model_version_id))
@@ -82,12 +113,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             _vote(context, versions, page)
             clips, after = clips + len(page), page[-1]
             job.progress(clips, max(total, clips), "scoring clips")
-    return {
-        "clips": clips,
-        "segments": scored,
-        "unreadable": unreadable,
-        "models": {version.rung: version.version for version in versions},
-    }
+    return {"clips": clips, "segments": scored, "unreadable": unreadable} | told
 
 
 def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:

@@ -1,0 +1,133 @@
+"""Decisions about a task's champion: made once, one at a time, and kept with their reason."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from db.models import ModelVersion, Promotion
+from db.queries import model_choice, promotion
+from db.queries.promotion import CHALLENGER, CHAMPION
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import TransientError
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided of a challenger.
+
+    Attributes:
+        decision: ``promoted`` or ``kept`` (by a contest), ``byHand``, ``rolledBack``.
+        ground: Why, as a stable word.
+        reason: Why, in plain words.
+        champion: Who was champion when it was decided; None: nobody.
+        challenger: Who is champion now, unless the champion was kept; None: nobody was fit.
+        figures: What it was decided by, JSON values.
+    """
+
+    decision: str
+    ground: str
+    reason: str
+    champion: ModelVersion | None
+    challenger: ModelVersion | None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values, without the figures."""
+        return {
+            "decision": self.decision,
+            "ground": self.ground,
+            "reason": self.reason,
+            "champion": None if self.champion is None else name_of(self.champion),
+            "challenger": None if self.challenger is None else name_of(self.challenger),
+        }
+
+
+def name_of(version: ModelVersion) -> str:
+    """Return how people name a model version, such as ``subscribers+age@3``."""
+    return f"{version.rung}@{version.version}"
+
+
+def carry_out(
+    context: Context, task: str, decision: Decision, *, job_id: uuid.UUID | None = None
+) -> Decision:
+    """Make a decision come true and keep it; a job that decided already gets what it decided.
+
+    Args:
+        context: Where.
+        task: As the database calls it.
+        decision: What was decided.
+        job_id: Who did.
+
+    Raises:
+        TransientError: Somebody changed the champion meanwhile; decide anew.
+    """
+    now = context.clock()
+    champion, challenger = decision.champion, decision.challenger
+    with unit_of_work(context.sessions) as session:
+        promotion.lock_task(session, task)
+        if job_id is not None and (made := promotion.decision_of_job(session, job_id)):
+            versions = model_choice.by_ids(session, _ids(made))
+            return _decision(made, versions)
+        current = promotion.model_of(session, task=task)
+        if _id(current) != _id(champion):
+            raise TransientError(
+                "the champion was changed while a challenger was judged by it",
+                reason="championChanged",
+                hint="it is judged anew",
+            )
+        if challenger is not None:
+            promotion.set_alias(
+                session,
+                task=task,
+                alias=CHALLENGER if decision.decision == "kept" else CHAMPION,
+                model_version_id=challenger.model_version_id,
+                now=now,
+            )
+        promotion.record(
+            session,
+            task=task,
+            decided_at=now,
+            decision=decision.decision,
+            champion_version_id=_id(champion),
+            challenger_version_id=_id(challenger),
+            ground=decision.ground,
+            reason=decision.reason,
+            figures=decision.figures,
+            job_id=job_id,
+        )
+    return decision
+
+
+def made_by(context: Context, job_id: uuid.UUID) -> Decision | None:
+    """Return what a job decided, or None if it has not yet."""
+    with unit_of_work(context.sessions) as session:
+        made = promotion.decision_of_job(session, job_id)
+        return None if made is None else _decision(made, model_choice.by_ids(session, _ids(made)))
+
+
+def history(context: Context, task: str) -> list[tuple[Promotion, Decision]]:
+    """Return all decisions about a task's champion, the oldest first."""
+    with unit_of_work(context.sessions) as session:
+        made = promotion.history(session, task=task)
+        versions = model_choice.by_ids(session, [i for one in made for i in _ids(one)])
+        return [(one, _decision(one, versions)) for one in made]
+
+
+def _decision(made: Promotion, versions: dict[int, ModelVersion]) -> Decision:
+    return Decision(
+        made.decision,
+        made.ground,
+        made.reason,
+        versions.get(made.champion_version_id or 0),
+        versions.get(made.challenger_version_id or 0),
+        dict(made.figures),
+    )
+
+
+def _ids(made: Promotion) -> list[int]:
+    return [i for i in (made.champion_version_id, made.challenger_version_id) if i is not None]
+
+
+def _id(version: ModelVersion | None) -> int | None:
+    return None if version is None else version.model_version_id

@@ -1,0 +1,195 @@
+"""Nights of retraining on channels that were written without a crawl, with quick networks."""
+
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import text
+
+from db.queries import channels, jobs, learning, thumbnails, videos
+from db.session import unit_of_work
+from ml.datasets import Dataset
+from ml.views.cnn import CnnConfig
+from ml.views.ladder import LadderConfig, dataset_images, train_ladder
+from services import jobs as services_jobs
+from services.context import Context
+from services.learning import datasets, retraining
+from services.learning.files import put_folder
+from tests.support.grading import NOW, encoded, picture
+
+QUICK = LadderConfig(folds=4, cnn=CnnConfig(widths=(4, 8), epochs=1, batch_size=64))
+
+
+def channel_id(number: int) -> str:
+    return f"UC{number:022d}"
+
+
+def store_channels(context: Context, numbers: range, *, each: int = 3, size: float = 1.2) -> None:
+    """Write channels whose views follow their subscribers, over ``size`` log10 units each way."""
+    generator = np.random.default_rng(numbers.start)
+    ids = [channel_id(number) for number in numbers]
+    logs = 4 + generator.uniform(-size, size, len(ids))
+    now = context.clock()
+    drawn = []
+    for number, log_subscribers in zip(numbers, logs, strict=True):
+        for video in range(each):
+            days = float(generator.uniform(20, 300))
+            log_views = 0.9 * log_subscribers - 1.6 + generator.normal(0, 0.3)
+            drawn.append(
+                {
+                    "video_id": f"v{number:05d}_{video:04d}",
+                    "channel_id": channel_id(number),
+                    "published_at": now - _days(days),
+                    "views": round(days * 10**log_views),
+                    "picture": encoded(picture(light=0.0, seed=1000 * number + video)),
+                }
+            )
+    with unit_of_work(context.sessions) as session:
+        channels.add(session, ids, now=now)
+        for one in ids:
+            channels.refresh(session, {"channel_id": one, "title": one}, now=now)
+        channels.append_snapshots(
+            session,
+            [
+                {
+                    "channel_id": one,
+                    "slot": now,
+                    "captured_at": now,
+                    "subscriber_count": int(10**log),
+                }
+                for one, log in zip(ids, logs, strict=True)
+            ],
+        )
+        columns = ("video_id", "channel_id", "published_at")
+        videos.add(session, [{c: v[c] for c in columns} for v in drawn], now=now)
+        videos.refresh(session, [{"video_id": v["video_id"], "title": ""} for v in drawn], now=now)
+        videos.append_snapshots(
+            session,
+            [
+                {
+                    "video_id": v["video_id"],
+                    "slot": now,
+                    "captured_at": now,
+                    "view_count": v["views"],
+                }
+                for v in drawn
+            ],
+        )
+        hashes = context.store.put_many([v["picture"] for v in drawn])
+        fetched = [
+            thumbnails.StoredThumbnail(
+                v["video_id"], sha256, "jpeg", 320, 180, len(v["picture"]), "mqdefault", None
+            )
+            for v, sha256 in zip(drawn, hashes, strict=True)
+        ]
+        thumbnails.record_thumbnails(session, fetched, now=now)
+
+
+def train(
+    context: Context, *, seed: int, broken: float = 0.0, job_id: uuid.UUID | None = None
+) -> dict[str, Any]:
+    """Freeze and train as the job does; return what the step of a retraining returns.
+
+    Args:
+        context: Where.
+        seed: Of the training: folds too.
+        broken: The share of the videos whose labels are dealt out anew before training.
+        job_id: The retraining's.
+    """
+    frozen = datasets.freeze(context)
+    config = replace(QUICK, seed=seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = datasets.fetch(context, frozen.dataset_id, folder / "dataset")
+        learned = _spoiled(dataset, broken)
+        ladder = train_ladder(learned, dataset_images(dataset), config)
+        files = {
+            rung: put_folder(context.store, artefact)
+            for rung, artefact in ladder.save(folder / "models").items()
+        }
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        versions = {
+            rung: learning.add_model_version(
+                session,
+                rung=rung,
+                dataset_id=frozen.dataset_id,
+                job_id=job_id,
+                trained_at=now,
+                code_version="0.1.0",
+                seed=seed,
+                config=asdict(config) | {"broken": broken},
+                files=stored,
+            ).version
+            for rung, stored in files.items()
+        }
+    return {
+        "dataset_id": frozen.dataset_id,
+        "dataset_is_new": frozen.is_new,
+        "excluded": frozen.excluded,
+        "versions": versions,
+        "trained": True,
+    }
+
+
+def night(context: Context, *, seed: int, broken: float = 0.0) -> services_jobs.JobView:
+    """Do a retraining whose first step is done: a training that takes seconds."""
+    job_id = begin(context, seed=seed, broken=broken)
+    return go_on(context, job_id)
+
+
+def begin(context: Context, *, seed: int, broken: float = 0.0) -> uuid.UUID:
+    job_id = services_jobs.submit(context, "retrain", {"task": "thumbnails"})
+    done = train(context, seed=seed, broken=broken, job_id=job_id)
+    with unit_of_work(context.sessions) as session:
+        job = jobs.get(session, job_id)
+        assert job is not None
+        job.steps = {"train": done}
+    return job_id
+
+
+def go_on(context: Context, job_id: uuid.UUID) -> services_jobs.JobView:
+    """Do what is left of a job, as a worker would."""
+    services_jobs.run(context, job_id, taken(context, job_id), retraining.work)
+    return services_jobs.view(context, job_id)
+
+
+def taken(context: Context, job_id: uuid.UUID) -> uuid.UUID:
+    """Claim a job as the dispatcher does; return the token it is sent with."""
+    [(token,)] = sql(
+        context,
+        "UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), ready_at = now(), "
+        "waiting_until = NULL WHERE job_id = :j RETURNING lease_token",
+        j=job_id,
+    )
+    assert isinstance(token, uuid.UUID)
+    return token
+
+
+def sql(context: Context, statement: str, **values: object) -> Sequence[tuple[Any, ...]]:
+    with context.engine.begin() as connection:
+        found = connection.execute(text(statement), values)
+        return [tuple(row) for row in found] if found.returns_rows else []
+
+
+def _spoiled(dataset: Dataset, share: float) -> Dataset:
+    """Deal out anew the labels of a share of the rows."""
+    generator = np.random.default_rng(0)
+    order = np.arange(len(dataset))
+    rows = generator.permutation(order)[: round(share * len(order))]
+    order[rows] = generator.permutation(rows)
+    table = dataset.table
+    for column in ("views_per_day", "is_over"):
+        index = table.schema.get_field_index(column)
+        dealt = pa.chunked_array([table[column].combine_chunks().take(pa.array(order))])
+        table = table.set_column(index, table.schema.field(index), dealt)
+    return Dataset(dataset.description, table, dataset.directory)
+
+
+def _days(days: float) -> Any:
+    return NOW - NOW.fromtimestamp(NOW.timestamp() - days * 86_400, tz=NOW.tzinfo)
