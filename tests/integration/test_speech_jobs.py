@@ -51,9 +51,10 @@ def test_speech_is_trained_scored_and_compared_and_a_second_time_changes_nothing
     for rung in ("spectrogram_cnn", "crnn"):
         judged = found["rungs"][rung]
         assert sum(map(sum, judged["confusion"])) == 24
-        assert {line["source"] for line in judged["calibration_by_source"]} == {
+        assert {part["name"].rsplit(" (")[0] for part in judged["by_source"]} == {
             channel(speaker) for speaker in SPEAKERS
         }
+        assert all(part["ece"] >= 0 for part in judged["by_source"])
         assert {part["name"] for part in judged["by_codec"]} == {"aac", "opus"}
         assert sum(sum(votes.values()) for votes in judged["clips"].values()) == 6
         assert judged["by_snr"]

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech import rungs
 from ml.speech.calibration import fit_temperature, probabilities
+from ml.speech.differences import accuracy_differences, error_rate_interval
 from ml.speech.evaluation import (
     Scored,
     calibration_error,
     equal_error_rate,
     evaluate_scored,
-    source_probe,
     spread,
 )
-from ml.speech.protocol import read_results, run_splits, scored, source_splits
+from ml.speech.examination import source_probe
+from ml.speech.protocol import finished_results, read_results, run_splits, scored, source_splits
 from tests.support.speech import TINY, write_clips
 
 
@@ -66,6 +67,50 @@ def test_the_interval_by_speaker_holds_the_value_and_slices_cover_all_rows():
     assert np.sum(found.confusion) == len(rows)
     content = found.as_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_every_slice_says_how_sure_its_figure_is():
+    rows = drawn(bad_source="zh2")
+    alone = replace(
+        rows,
+        speakers=[
+            "one" if source == "en0" else speaker
+            for source, speaker in zip(rows.sources, rows.speakers, strict=True)
+        ],
+    )
+    found = evaluate_scored(alone, resamples=200)
+    for part in (*found.by_source, *found.by_length, *found.by_codec, *found.by_snr):
+        assert part.low <= part.accuracy <= part.high
+        assert sum(map(sum, part.confusion)) == part.n
+        assert 0 <= part.ece <= 1
+        assert 0 <= part.equal_error_rate <= 1
+    by_name = {part.name: part for part in found.by_source}
+    assert (by_name["en0 (en)"].drawn, by_name["en0 (en)"].n_speakers) == ("clip", 1)
+    assert by_name["en1 (en)"].drawn == "speaker"
+    assert found.worst_source == by_name["zh2 (zh)"]
+    # A source is in one language: it is held against all of the other one.
+    assert by_name["zh2 (zh)"].equal_error_rate > 0.3 > by_name["zh1 (zh)"].equal_error_rate
+
+
+def test_differences_are_paired():
+    rows = drawn()
+    better = replace(rows, p_zh=np.where(rows.labels == 1, 0.99, 0.01))
+    found = accuracy_differences({"same": rows, "better": better}, rows, resamples=200)
+    assert found["same"].as_json() == {"value": 0, "low": 0, "high": 0}
+    own = evaluate_scored(rows, resamples=200).balanced_accuracy
+    assert found["better"].value == pytest.approx(1 - own.value)
+    # What is right throughout adds nothing: the interval is the rows' own, turned over.
+    assert found["better"].low == pytest.approx(1 - own.high)
+    with pytest.raises(LearningError) as refused:
+        accuracy_differences({"fewer": rows.take(np.arange(9))}, rows)
+    assert refused.value.reason == "resultsMismatch"
+
+
+def test_the_equal_error_rate_has_an_interval_about_it():
+    rows = drawn()
+    found = error_rate_interval(rows, resamples=100)
+    assert found.value == evaluate_scored(rows, resamples=1).equal_error_rate
+    assert found.low < found.value < found.high
 
 
 def test_a_perfect_and_a_turned_model():
@@ -161,6 +206,9 @@ def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
     assert len(read_results(tmp_path / "results.jsonl")) == 1
     run(splits[:2])
     assert len(read_results(tmp_path / "results.jsonl")) == 2
+    wanted = {"rungs": ["spectrogram_cnn"], "seeds": [0], "results": tmp_path / "results.jsonl"}
+    assert finished_results(splits[:3], **wanted, codecs=True) == run(splits[:2])
+    assert finished_results(splits, **wanted | {"rungs": ["spectrogram_cnn", "crnn"]}) == []
     assert run(splits[:1]) == first
     rows = scored(manifest, first)
     assert len(rows) == len(splits[0].test)

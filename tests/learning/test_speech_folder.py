@@ -2,16 +2,21 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from ml.speech import examination, rungs
 from ml.speech.manifest import Manifest
+from ml.speech.nonspeech import KINDS
+from ml.speech.pretrained import encoder
+from ml.speech.registry import left_out_rungs, speech_rung_names
 from services.cli.main import app
-from services.errors import UsageError
+from services.errors import PermanentError, UsageError
 from services.learning.speech.folder import Request, compare
-from tests.support.speech import write_clips
+from tests.support.speech import TINY, write_clips
 
 
 def write_index(folder: Path, manifest: Manifest) -> None:
@@ -26,8 +31,16 @@ def write_index(folder: Path, manifest: Manifest) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips")
-    write_index(path, write_clips(path, clips=1))
+    write_index(path, write_clips(path, clips=2))
     return path
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train for one pass and draw few sounds: what is learned is not the question here."""
+    own = replace(TINY, epochs=1, calibrated=False)
+    monkeypatch.setattr(rungs.SpectrogramCnnRung, "default", own)
+    monkeypatch.setattr(examination, "SOUNDS", 2)
 
 
 @pytest.mark.slow
@@ -38,13 +51,19 @@ def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Pat
     found = compare(request, progress=lambda _done, _total, message: told.append(message))
     assert (found["n_pairs"], found["n_sources"], found["seeds"]) == (3, 7, 1)
     judged = found["rungs"]["spectrogram_cnn"]
-    assert sum(map(sum, judged["confusion"])) == 3 * 2 * 2
+    assert sum(map(sum, judged["confusion"])) == 3 * 2 * 2 * 2
     assert {part["name"] for part in judged["by_source"]} == {
         f"{language}{number} ({language})" for language in ("en", "zh") for number in range(3)
     }
-    assert judged["by_speaker"]["n"] == 6
+    assert judged["by_speaker"]["n"] == 12
     assert judged["over_seeds"]["balanced_accuracy"]["deviation"] == 0
     assert any("without en0+zh" in message for message in told)
+    assert [pair["accuracy"] for pair in judged["by_pair"]] == sorted(
+        pair["accuracy"] for pair in judged["by_pair"]
+    )
+    assert set(judged["nonspeech_unknown"]) == set(KINDS)
+    assert set(judged["source_probe"]) == {"en", "zh"}
+    assert judged["source_probe"]["en"]["chance"] == 1 / 4
     for line in (out / "trainings.jsonl").read_text("utf-8").splitlines():
         assert json.loads(line)["training_clips"] > 0
 
@@ -56,6 +75,38 @@ def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Pat
     kept = json.loads((out / "comparison.json").read_text("utf-8"))
     assert kept["rungs"] == json.loads(json.dumps(found["rungs"]))
     assert (out / "trainings.jsonl").read_bytes() == trainings  # nothing was trained again
+
+    unfinished = replace(request, rungs=("spectrogram_cnn", "crnn"), finished=True)
+    with pytest.raises(PermanentError, match="no pair") as refused:
+        compare(unfinished)
+    assert refused.value.reason == "nothingFinished"
+
+
+@pytest.mark.slow
+def test_the_learning_curve_ends_at_what_was_trained_already(folder: Path, tmp_path: Path):
+    request = Request(folder, tmp_path / "out", rungs=("spectrogram_cnn",))
+    first = compare(request)["rungs"]["spectrogram_cnn"]
+    told: list[tuple[int, int, str]] = []
+    curved = replace(request, curve=True)
+    judged = compare(curved, progress=lambda *step: told.append(step))["rungs"]["spectrogram_cnn"]
+    points = judged["curve"]
+    assert points[-1]["name"] == "everything"
+    assert points[-1]["balanced_accuracy"] == first["balanced_accuracy"]
+    assert all(point["training_clips"] < points[-1]["training_clips"] for point in points[:-1])
+    assert told[-1][0] == told[-1][1] == 3 + 3 + 3 * (len(points) - 1)  # quick, speakers, curve
+
+
+def test_models_that_are_not_installed_are_left_out_and_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(encoder, "find_spec", lambda _name: None)
+    assert "pip install" in left_out_rungs()["pretrained_encoder"]
+    with pytest.raises(PermanentError, match=", ".join(speech_rung_names())) as refused:
+        compare(Request(folder, tmp_path / "out", finished=True))
+    assert "pretrained_encoder" not in str(refused.value)
+    monkeypatch.setattr(encoder, "check_installed", lambda: None)
+    with pytest.raises(PermanentError, match="blend, pretrained_encoder"):
+        compare(Request(folder, tmp_path / "out", finished=True))
 
 
 def test_a_folder_or_a_name_that_cannot_be_says_what_to_do(folder: Path, tmp_path: Path):

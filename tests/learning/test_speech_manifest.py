@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ml.errors import LearningError
+from ml.speech.curve import curve_points, fewer_sources, thinned
 from ml.speech.manifest import Clip, Manifest, assert_disjoint, assert_sources_disjoint
 from ml.speech.pairs import all_pairs, covering_pairs, inner_split, pair_split, speaker_bilingual
-from ml.speech.protocol import fewer_sources, source_splits, speaker_splits, thinned
+from ml.speech.protocol import source_splits, speaker_splits
 
 
 def clip(language, source, speaker, number=0):
@@ -94,6 +95,18 @@ def test_less_data_keeps_every_source_and_fewer_sources_keep_their_clips(manifes
     fewer = fewer_sources(manifest, count=2, seed=1)
     assert len({c.source for c in fewer if c.language == "en"}) == 2
     assert len({c.source for c in fewer if c.language == "zh"}) == 2
+
+
+def test_learning_curves_leave_the_same_out_and_learn_from_less(manifest):
+    splits = source_splits(manifest, quick=True)
+    points = curve_points(splits)
+    assert {point.kind for point in points} == {"clips", "sources"}
+    names = [split.name for point in points for split in point.splits]
+    assert len(set(names) | {split.name for split in splits}) == len(names) + len(splits)
+    for point in points:
+        for less, whole in zip(point.splits, splits, strict=True):
+            assert less.test == whole.test
+            assert set(less.training) < set(whole.training)
 
 
 def test_refuses_a_clip_twice_and_other_languages(manifest):

@@ -82,6 +82,17 @@ class SpeechEncoder:
         return encoded.astype(np.float32)
 
 
+def check_installed() -> None:
+    """See that the encoder can be used, without opening it.
+
+    Raises:
+        LearningError: The weights or the package ``onnx`` are not installed (``encoderMissing``).
+    """
+    weights_in_the_wheel()
+    if find_spec("onnx") is None:
+        raise _no_onnx()
+
+
 def weights_in_the_wheel() -> Path:
     """Find the encoder's file in an installed ``pipecat-ai``.
 
@@ -106,11 +117,7 @@ def _session(weights: Path) -> tuple["onnxruntime.InferenceSession", str]:
     try:
         import onnx  # noqa: PLC0415 - only this optional rung needs it
     except ImportError as error:
-        raise LearningError(
-            "the pretrained rung needs the package onnx: pip install"
-            " 'tubegrader[speech-pretrained]'",
-            reason="encoderMissing",
-        ) from error
+        raise _no_onnx() from error
     try:
         model = onnx.load(weights)
     except Exception as error:
@@ -124,6 +131,13 @@ def _session(weights: Path) -> tuple["onnxruntime.InferenceSession", str]:
         raise _unsupported(weights)
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(tapped[0]))
     return one_thread_session(model.SerializeToString()), tapped[0]
+
+
+def _no_onnx() -> LearningError:
+    return LearningError(
+        "the pretrained rung needs the package onnx: pip install 'tubegrader[speech-pretrained]'",
+        reason="encoderMissing",
+    )
 
 
 def _unsupported(weights: Path) -> LearningError:

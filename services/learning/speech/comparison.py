@@ -10,18 +10,9 @@ from db.models import ModelVersion
 from db.queries import learning, speech_learning
 from db.queries.speech_learning import ScoredSegment
 from db.session import unit_of_work
-from ml.arrays import BoolArray, FloatArray
-from ml.bootstrap import Interval, Metric, cluster_bootstrap
 from ml.errors import LearningError
-from ml.speech.evaluation import (
-    Scored,
-    SpeechEvaluation,
-    balanced_accuracy,
-    calibration_error,
-    equal_error_rate,
-    evaluate_scored,
-    source_weights,
-)
+from ml.speech.differences import accuracy_differences, error_rate_interval
+from ml.speech.evaluation import Scored, evaluate_scored
 from ml.speech.manifest import LANGUAGES
 from ml.speech.registry import REFERENCE
 from ml.speech.rung import UNKNOWN
@@ -91,15 +82,11 @@ def _detail(
     found: dict[str, dict[str, Any]] = {}
     for model in models:
         job.check()
-        evaluation = evaluate_scored(scored[model.rung], resamples=RESAMPLES, seed=model.seed)
-        found[model.rung] = (
-            evaluation.as_json()
-            | _with_intervals(scored[model.rung], evaluation, seed=model.seed)
-            | {
-                "calibration_by_source": _calibration(scored[model.rung]),
-                "unknown": np.mean([name == UNKNOWN for name in said[model.rung]]).item(),
-            }
-        )
+        own, drawn = scored[model.rung], {"resamples": RESAMPLES, "seed": model.seed}
+        found[model.rung] = evaluate_scored(own, **drawn).as_json() | {
+            "equal_error_rate": error_rate_interval(own, **drawn).as_json(),
+            "unknown": np.mean([name == UNKNOWN for name in said[model.rung]]).item(),
+        }
     _add_votes(context, models, rows, found)
     return {
         "task": "speech",
@@ -156,72 +143,13 @@ def _as_scored(rows: pa.Table, scores: Sequence[ScoredSegment]) -> Scored:
     )
 
 
-def _with_intervals(
-    scored: Scored, evaluation: SpeechEvaluation, *, seed: int
-) -> dict[str, dict[str, float | None]]:
-    """Return the figures that have an interval by speaker besides the balanced accuracy."""
-    importance, chinese = source_weights(scored), scored.labels == 1
-
-    def error_rate(weights: FloatArray) -> FloatArray:
-        drawn = np.atleast_2d(weights * importance)
-        both = [row @ chinese > 0 and row @ ~chinese > 0 for row in drawn]
-        rates = [
-            equal_error_rate(chinese, scored.p_zh, row) if known else np.nan
-            for row, known in zip(drawn, both, strict=True)
-        ]
-        return np.asarray(rates if weights.ndim > 1 else rates[0])
-
-    interval = cluster_bootstrap(
-        {"equal_error_rate": error_rate}, scored.speakers, resamples=RESAMPLES, seed=seed
-    )["equal_error_rate"]
-    return {
-        "equal_error_rate": Interval(
-            evaluation.equal_error_rate, interval.low, interval.high
-        ).as_json()
-    }
-
-
-def _calibration(scored: Scored) -> list[dict[str, Any]]:
-    """Return how sure and how right a model is of each source, the least right first."""
-    right = (scored.p_zh > _HALF) == (scored.labels == 1)
-    confidence = np.maximum(scored.p_zh, 1 - scored.p_zh)
-    sources = np.asarray(scored.sources)
-    found = []
-    for source in sorted(set(scored.sources)):
-        rows = sources == source
-        found.append(
-            {
-                "source": source,
-                "n": int(rows.sum()),
-                "accuracy": float(right[rows].mean()),
-                "confidence": float(confidence[rows].mean()),
-                "ece": calibration_error(right[rows], confidence[rows]),
-            }
-        )
-    return sorted(found, key=lambda line: (line["accuracy"], line["source"]))
-
-
 def _differences(scored: Mapping[str, Scored], *, seed: int) -> dict[str, Any]:
     """Return how much better than the reference each other rung is, segment by segment."""
     if REFERENCE not in scored:
         return {}
-    reference = scored[REFERENCE]
-    importance, labels = source_weights(reference), reference.labels
-    right = {rung: (own.p_zh > _HALF) == (labels == 1) for rung, own in scored.items()}
-
-    def beyond(own: BoolArray) -> Metric:
-        return lambda weights: (
-            balanced_accuracy(weights, importance, own, labels)
-            - balanced_accuracy(weights, importance, right[REFERENCE], labels)
-        )
-
-    intervals = cluster_bootstrap(
-        {rung: beyond(own) for rung, own in right.items() if rung != REFERENCE},
-        reference.speakers,
-        resamples=RESAMPLES,
-        seed=seed,
-    )
-    return {rung: interval.as_json() for rung, interval in intervals.items()}
+    others = {rung: own for rung, own in scored.items() if rung != REFERENCE}
+    found = accuracy_differences(others, scored[REFERENCE], resamples=RESAMPLES, seed=seed)
+    return {rung: interval.as_json() for rung, interval in found.items()}
 
 
 def _add_votes(

@@ -5,28 +5,34 @@ and one Chinese source, and the models are judged on those.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ml.errors import LearningError
-from ml.speech.cache import CLEAN, Cancelled, Progress, codec_variants
-from ml.speech.evaluation import evaluate_scored, spread
+from ml.speech.cache import Cancelled, Progress
+from ml.speech.curve import curve_points
 from ml.speech.manifest import Manifest
+from ml.speech.noise import with_noise
 from ml.speech.protocol import (
     Split,
     SplitResult,
+    finished_results,
     run_splits,
-    scored,
     source_splits,
     speaker_splits,
 )
-from ml.speech.registry import REFERENCE, speech_rung_class, speech_rung_names
-from ml.speech.rung import MIN_SPEECH
+from ml.speech.registry import (
+    left_out_rungs,
+    pretrained_rung_names,
+    speech_rung_class,
+    speech_rung_names,
+)
 from services.errors import PermanentError, UsageError
+from services.learning.speech.folder_figures import Plan, figures
+from services.learning.speech.folder_training import FEATURES, read_manifest
 
-INDEX = "clips.csv"
-RESULTS, FEATURES = "trainings.jsonl", "features"
+RESULTS, NOISE = "trainings.jsonl", "noise.jsonl"
 PAIRS = ("quick", "all")
 
 
@@ -40,8 +46,10 @@ class Request:
         pairs: ``quick`` leaves every source out once, ``all`` every pair of an English and a
             Chinese one.
         seeds: Trainings of each kind.
-        rungs: Names of the registry; all if empty.
+        rungs: Names of the registry; if empty all, the pretrained ones where they are installed.
         codecs: Whether the clips that are judged also go through every codec.
+        curve: Whether everything is trained with less data too, on the pairs of ``quick``.
+        finished: Train nothing: judge the pairs and seeds that all rungs have finished.
     """
 
     folder: Path
@@ -50,6 +58,8 @@ class Request:
     seeds: int = 1
     rungs: tuple[str, ...] = ()
     codecs: bool = False
+    curve: bool = False
+    finished: bool = False
 
 
 def compare(
@@ -62,109 +72,89 @@ def compare(
 
     Raises:
         UsageError: The folder has no usable index, or a name is unknown.
-        PermanentError: Nothing can be learned or left out.
+        PermanentError: Nothing can be learned or left out, or nothing is finished yet.
     """
+    return compared(request, progress=progress, cancelled=cancelled)[0]
+
+
+def compared(
+    request: Request,
+    *,
+    progress: Progress = lambda _step, _total, _message: None,
+    cancelled: Cancelled = lambda: False,
+) -> tuple[dict[str, Any], Plan, list[SplitResult]]:
+    """Compare as :func:`compare` does; return what the figures are of, too."""
     if request.pairs not in PAIRS:
         raise UsageError(f"pairs cannot be “{request.pairs}”", hint=f"use {' or '.join(PAIRS)}")
-    rungs = request.rungs or speech_rung_names()
+    rungs, left_out = _rungs(request)
+    manifest = read_manifest(request.folder)
     try:
-        for rung in rungs:
-            speech_rung_class(rung)
-        manifest = Manifest.from_csv(request.folder / INDEX)
+        noisy = with_noise(manifest, request.out / NOISE, progress=progress, cancelled=cancelled)
+        plan = _plan(request, noisy, rungs, left_out)
+        results = _results(request, plan, progress, cancelled)
+        found = figures(plan, results, seeds=request.seeds, codecs=request.codecs)
     except LearningError as error:
-        raise UsageError(
-            str(error),
-            reason=error.reason,
-            hint="--folder needs clips.csv: clip_file, language (en or zh), speaker_id, source, "
-            "original_encoding, duration_s",
-        ) from error
+        raise PermanentError(str(error), reason=error.reason) from error
+    return {"folder": str(request.folder), "pairs": request.pairs} | found, plan, results
+
+
+def _rungs(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return which models are compared, and which not for want of their packages."""
     try:
-        pairs = source_splits(manifest, quick=request.pairs == "quick")
-        by_speaker = speaker_splits(manifest)
-        results = run_splits(
-            [*pairs, *by_speaker],
+        for rung in request.rungs:
+            speech_rung_class(rung)
+    except LearningError as error:
+        raise UsageError(str(error), reason=error.reason) from error
+    if request.rungs:
+        return request.rungs, {}
+    left_out = left_out_rungs()
+    installed = [name for name in pretrained_rung_names() if name not in left_out]
+    return (*speech_rung_names(), *installed), left_out
+
+
+def _plan(
+    request: Request, manifest: Manifest, rungs: tuple[str, ...], left_out: dict[str, str]
+) -> Plan:
+    pairs = source_splits(manifest, quick=request.pairs == "quick")
+    by_speaker = speaker_splits(manifest)
+    if not by_speaker:
+        # Somebody has to be examined.
+        pairs[0] = replace(pairs[0], examined=True)
+    end = source_splits(manifest, quick=True) if request.curve else []
+    return Plan(manifest, rungs, pairs, by_speaker, curve_points(end), end, left_out)
+
+
+def _results(
+    request: Request, plan: Plan, progress: Progress, cancelled: Cancelled
+) -> list[SplitResult]:
+    seeds = range(request.seeds)
+    if not request.finished:
+        return run_splits(
+            plan.splits,
             request.out / FEATURES,
-            rungs=rungs,
-            seeds=range(request.seeds),
+            rungs=plan.rungs,
+            seeds=seeds,
             results=request.out / RESULTS,
             codecs=request.codecs,
             progress=progress,
             cancelled=cancelled,
         )
-        return _compared(request, rungs, manifest, results, pairs, by_speaker)
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
-
-
-def _compared(
-    request: Request,
-    rungs: Sequence[str],
-    manifest: Manifest,
-    results: Sequence[SplitResult],
-    pairs: Sequence[Split],
-    by_speaker: Sequence[Split],
-) -> dict[str, Any]:
-    paired, spoken = {split.name for split in pairs}, {split.name for split in by_speaker}
-    found: dict[str, dict[str, Any]] = {}
-    for rung in rungs:
-        own = [result for result in results if result.rung == rung]
-        unheard = [result for result in own if result.split in paired]
-        found[rung] = _judged(manifest, unheard, codecs=request.codecs)
-        heard_channel = [result for result in own if result.split in spoken]
-        if heard_channel:
-            found[rung]["by_speaker"] = evaluate_scored(scored(manifest, heard_channel)).as_json()
-    return {
-        "folder": str(request.folder),
-        "pairs": request.pairs,
-        "seeds": request.seeds,
-        "n_clips": len(manifest),
-        "n_speakers": len(set(manifest.speakers)),
-        "n_sources": len(set(manifest.sources)),
-        "n_pairs": len(pairs),
-        "manifest_sha256": manifest.sha256,
-        "rungs": found,
-        "sentence": _sentence(found),
-    }
-
-
-def _judged(manifest: Manifest, results: Sequence[SplitResult], *, codecs: bool) -> dict[str, Any]:
-    """Judge one rung's trainings: all seeds together, and how much they differ."""
-    clean = scored(manifest, results)
-    figures = evaluate_scored(clean).as_json()
-    seeds = sorted({result.seed for result in results})
-    each = {
-        seed: evaluate_scored(
-            scored(manifest, [result for result in results if result.seed == seed]), resamples=1
-        )
-        for seed in seeds
-    }
-    figures["over_seeds"] = {
-        "balanced_accuracy": spread({s: e.balanced_accuracy.value for s, e in each.items()}),
-        "worst_source": spread({s: e.worst_source.accuracy for s, e in each.items()}),
-    }
-    heard = [value >= MIN_SPEECH for result in results for value in result.speech]
-    figures["speech_heard"] = sum(heard) / len(heard)
-    if codecs:
-        whole = figures["balanced_accuracy"]["value"]
-        figures["by_degradation"] = {
-            variant: evaluate_scored(
-                scored(manifest, results, variant=variant), resamples=1
-            ).balanced_accuracy.value
-            - whole
-            for variant in codec_variants()
-            if variant != CLEAN
-        }
-    return figures
-
-
-def _sentence(found: dict[str, dict[str, Any]]) -> str:
-    best = max(found, key=lambda rung: found[rung]["balanced_accuracy"]["value"])
-    worst, accuracy = found[best]["worst_source"], found[best]["balanced_accuracy"]
-    sentence = (
-        f"Of the source told worst, {worst['name']}, {best} tells {worst['accuracy']:.0%} right; "
-        f"over all sources that it never heard its balanced accuracy is {accuracy['value']:.3f} "
-        f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
+    found = finished_results(
+        plan.splits,
+        rungs=plan.rungs,
+        seeds=seeds,
+        results=request.out / RESULTS,
+        codecs=request.codecs,
     )
-    if best == REFERENCE or REFERENCE not in found:
-        return f"{sentence}."
-    return f"{sentence}, that of {REFERENCE} {found[REFERENCE]['balanced_accuracy']['value']:.3f}."
+    if not _any_pair(plan.pairs, found):
+        raise PermanentError(
+            f"no pair of sources is finished by all of {', '.join(plan.rungs)}",
+            reason="nothingFinished",
+            hint="the same command without --finished trains; --rungs names fewer models",
+        )
+    return found
+
+
+def _any_pair(pairs: Sequence[Split], results: Sequence[SplitResult]) -> bool:
+    names = {split.name for split in pairs}
+    return any(result.split in names for result in results)

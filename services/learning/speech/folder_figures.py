@@ -1,0 +1,232 @@
+"""The figures of a comparison on a folder: what the trainings' answers add up to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.speech.cache import CLEAN, CODEC, codec_variants
+from ml.speech.curve import Point
+from ml.speech.differences import accuracy_differences, error_rate_interval
+from ml.speech.evaluation import HALF, Scored, evaluate_scored, spread
+from ml.speech.manifest import LANGUAGES, Manifest
+from ml.speech.protocol import Split, SplitResult, scored
+from ml.speech.registry import REFERENCE, speech_rung_names
+from ml.speech.rung import MIN_CONFIDENCE, MIN_SPEECH
+from services.learning.speech.best import best_of
+
+_SPREAD_ONLY = 1
+"""Resamples where no interval is asked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained and judged.
+
+    Attributes:
+        manifest: All clips.
+        rungs: The models.
+        pairs: Source against source.
+        by_speaker: The bilingual sources, by speaker.
+        curve: Points of the learning curves, and the pairs that are their end.
+        left_out: Models that cannot be used here, with what to install.
+    """
+
+    manifest: Manifest
+    rungs: tuple[str, ...]
+    pairs: list[Split]
+    by_speaker: list[Split]
+    curve: list[Point]
+    curve_end: list[Split]
+    left_out: dict[str, str]
+
+    @property
+    def splits(self) -> list[Split]:
+        """Everything there is to train, each once."""
+        others = [split for point in self.curve for split in point.splits]
+        listed = [*self.pairs, *self.by_speaker, *self.curve_end, *others]
+        return list({split.name: split for split in reversed(listed)}.values())[::-1]
+
+
+def figures(
+    plan: Plan, results: Sequence[SplitResult], *, seeds: int, codecs: bool
+) -> dict[str, Any]:
+    """Judge every rung's answers; return JSON values.
+
+    Args:
+        plan: What was trained.
+        results: Its trainings, as many of each rung, in the same order.
+        seeds: How many were asked for.
+        codecs: Whether the clips went through every codec.
+
+    Raises:
+        LearningError: The results are of other clips.
+    """
+    of = {rung: [result for result in results if result.rung == rung] for rung in plan.rungs}
+    unheard = {rung: _of_splits(of[rung], [s.name for s in plan.pairs]) for rung in plan.rungs}
+    clean = {rung: scored(plan.manifest, own) for rung, own in unheard.items()}
+    found = {
+        rung: _judged(plan.manifest, own, clean[rung], codecs=codecs)
+        | _by_speaker(plan, of[rung])
+        | _examined(of[rung])
+        | _curve(plan, of[rung])
+        for rung, own in unheard.items()
+    }
+    reference = clean.get(REFERENCE)
+    others = {rung: own for rung, own in clean.items() if rung != REFERENCE}
+    return {
+        "seeds": seeds,
+        "n_clips": len(plan.manifest),
+        "n_speakers": len(set(plan.manifest.speakers)),
+        "n_sources": len(set(plan.manifest.sources)),
+        "n_pairs": len({result.split for result in unheard[plan.rungs[0]]}),
+        "n_pairs_planned": len(plan.pairs),
+        "manifest_sha256": plan.manifest.sha256,
+        "left_out": plan.left_out,
+        "rungs": found,
+        "beyond_reference": {}
+        if reference is None
+        else {
+            rung: interval.as_json()
+            for rung, interval in accuracy_differences(others, reference).items()
+        },
+        "sentence": _sentence(found),
+    }
+
+
+def _judged(
+    manifest: Manifest, results: Sequence[SplitResult], clean: Scored, *, codecs: bool
+) -> dict[str, Any]:
+    """Judge one rung's trainings: all seeds together, and how much they differ."""
+    each = {
+        seed: evaluate_scored(
+            scored(manifest, [result for result in results if result.seed == seed]),
+            resamples=_SPREAD_ONLY,
+        )
+        for seed in sorted({result.seed for result in results})
+    }
+    heard = np.array([value for result in results for value in result.speech]) >= MIN_SPEECH
+    sure = np.maximum(clean.p_zh, 1 - clean.p_zh) >= MIN_CONFIDENCE
+    found = evaluate_scored(clean).as_json() | {
+        "equal_error_rate": error_rate_interval(clean).as_json(),
+        "speech_heard": float(heard.mean()),
+        "unknown": float((~(heard & sure)).mean()),
+        "by_pair": _by_pair(manifest, results),
+        "over_seeds": {
+            "balanced_accuracy": spread({s: e.balanced_accuracy.value for s, e in each.items()}),
+            "worst_source": spread({s: e.worst_source.accuracy for s, e in each.items()}),
+        },
+    }
+    if codecs:
+        through = {
+            variant.removeprefix(CODEC): scored(manifest, results, variant=variant)
+            for variant in codec_variants()
+            if variant != CLEAN
+        }
+        found["by_degradation"] = {
+            codec: interval.as_json()
+            for codec, interval in accuracy_differences(through, clean).items()
+        }
+    return found
+
+
+def _by_pair(manifest: Manifest, results: Sequence[SplitResult]) -> list[dict[str, Any]]:
+    """Return how each pair of sources is told, over its seeds; the worst first."""
+    found = []
+    for split in dict.fromkeys(result.split for result in results):
+        own = scored(manifest, _of_splits(results, [split]))
+        right = (own.p_zh > HALF) == (own.labels == 1)
+        recall = {
+            language: float(right[own.labels == label].mean())
+            for label, language in enumerate(LANGUAGES)
+        }
+        found.append(
+            {"pair": split, "accuracy": float(np.mean(list(recall.values()))), "recall": recall}
+        )
+    return sorted(found, key=lambda pair: (pair["accuracy"], pair["pair"]))
+
+
+def _by_speaker(plan: Plan, results: Sequence[SplitResult]) -> dict[str, Any]:
+    """Judge the bilingual sources, whose channel was heard and whose speakers were not."""
+    own = _of_splits(results, [split.name for split in plan.by_speaker])
+    if not own:
+        return {}
+    return {"by_speaker": evaluate_scored(scored(plan.manifest, own)).as_json()}
+
+
+def _examined(results: Sequence[SplitResult]) -> dict[str, Any]:
+    """Return what the trainings that were examined said, on average."""
+    found = [result.examination for result in results if result.examination is not None]
+    if not found:
+        return {}
+    return {
+        "nonspeech_unknown": _mean([one["unknown"] for one in found]),
+        "source_probe": {
+            language: _mean([one["source_probe"][language] for one in found])
+            for language in found[0]["source_probe"]
+        },
+    }
+
+
+def _mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in values])) for name in values[0]}
+
+
+def _curve(plan: Plan, results: Sequence[SplitResult]) -> dict[str, Any]:
+    """Return the learning curve's points by kind, less data first; all of it is the end of both."""
+    if not plan.curve:
+        return {}
+    end = [split.name for split in plan.curve_end]
+    points = [
+        (point.kind, point.name, [split.name for split in point.splits]) for point in plan.curve
+    ]
+    found = []
+    for kind, name, names in [*points, ("all", "everything", end)]:
+        own = _of_splits(results, names)
+        if own:
+            found.append({"kind": kind, "name": name} | _point(plan.manifest, own))
+    return {"curve": found}
+
+
+def _point(manifest: Manifest, results: Sequence[SplitResult]) -> dict[str, Any]:
+    evaluation = evaluate_scored(scored(manifest, results))
+    return {
+        "n_splits": len({result.split for result in results}),
+        "training_clips": float(np.mean([result.training_clips for result in results])),
+        "balanced_accuracy": evaluation.balanced_accuracy.as_json(),
+        "worst_source": {
+            "name": evaluation.worst_source.name,
+            "accuracy": evaluation.worst_source.accuracy,
+        },
+    }
+
+
+def _of_splits(results: Sequence[SplitResult], names: Sequence[str]) -> list[SplitResult]:
+    wanted = set(names)
+    return [result for result in results if result.split in wanted]
+
+
+def _sentence(found: dict[str, dict[str, Any]]) -> str:
+    best = best_of(found)
+    worst, accuracy = found[best]["worst_source"], found[best]["balanced_accuracy"]
+    sentence = (
+        f"Of the source told worst, {worst['name']}, {best} tells {worst['accuracy']:.0%} right"
+        f"{_between(worst, '.0%')}; over all sources that it never heard its balanced accuracy is "
+        f"{accuracy['value']:.3f}{_between(accuracy, '.3f')}"
+    )
+    own = {rung: judged for rung, judged in found.items() if rung in speech_rung_names()}
+    if own and best not in own:
+        rung = best_of(own)
+        value = own[rung]["balanced_accuracy"]["value"]
+        sentence += f", that of {rung}, which knows nothing but the training clips, {value:.3f}"
+    if REFERENCE in found and best_of(own) != REFERENCE:
+        sentence += f", that of {REFERENCE} {found[REFERENCE]['balanced_accuracy']['value']:.3f}"
+    return f"{sentence}."
+
+
+def _between(interval: Mapping[str, Any], form: str) -> str:
+    """Return an interval's ends in brackets; nothing where too few speakers leave it undefined."""
+    if interval["low"] is None:
+        return ""
+    return f" [{interval['low']:{form}}, {interval['high']:{form}}]"
