@@ -20,8 +20,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-EVERY_S = 10.0
-"""A killed training loses as much at most, and writing takes no time to speak of."""
 _FACTS = "facts"
 
 
@@ -44,7 +42,7 @@ class Checkpoints:
     """
 
     folder: Path
-    every_s: float = EVERY_S
+    every_s: float
 
     def read(self, name: str) -> State | None:
         """Return a state; None if there is none, or if it is not what was written."""

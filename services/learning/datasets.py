@@ -1,10 +1,9 @@
 """Datasets: what was known of each video before its views, frozen with its pictures."""
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +31,8 @@ from ml.errors import LearningError
 from ml.leakage import Finding, require_clean
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.files import get_folder, put_folder
+from services.learning.failures import refused, told_apart
+from services.learning.files import get_folder, put_folder, scratch
 from services.learning.labels import AUTOMATIC, LABELS, LabelKind, label
 from services.storage import ObjectStore
 
@@ -121,31 +121,38 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
     ):
         return _frozen(newest, is_new=False)
     hashes = sorted(set(selected.rows["thumbnail_sha256"].drop_null().to_pylist()))
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-        try:
-            written = write_dataset(
-                selected.rows,
-                _ReadAhead(context.store, hashes),
-                Path(folder),
-                as_of=now,
-                threshold=request.threshold,
-                params={
-                    "excluded": selected.excluded,
-                    "label": selected.kind.name,
-                    "label_asked": request.label,
-                    "pictures": request.pictures,
-                },
-            )
-            _tell(require_clean(read_dataset(Path(folder))))
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
+    with told_apart(context.settings.home), scratch(context, "dataset") as folder:
+        written = write_dataset(
+            selected.rows,
+            _ReadAhead(context.store, hashes),
+            folder,
+            as_of=now,
+            threshold=request.threshold,
+            params={
+                "excluded": selected.excluded,
+                "label": selected.kind.name,
+                "label_asked": request.label,
+                "pictures": request.pictures,
+            },
+        )
+        _tell(require_clean(read_dataset(folder)))
         with unit_of_work(context.sessions) as session:
             existing = learning.dataset(session, written.description.id)
         if existing is not None:
+            _put_right(context.store, existing, written.description, folder)
             return _frozen(existing, is_new=False)
-        files = put_folder(context.store, Path(folder))
+        files = put_folder(context.store, folder)
     _record(context, written.description, files, selected.excluded, videos_sha256)
     return FrozenDataset(written.description.id, files, selected.excluded, is_new=True)
+
+
+def known(context: Context, dataset_id: str, *, is_new: bool) -> FrozenDataset:
+    """Return a dataset that was frozen before.
+
+    Raises:
+        PermanentError: It is not known.
+    """
+    return _frozen(_row_of(context, dataset_id), is_new=is_new)
 
 
 def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
@@ -154,14 +161,25 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
     Raises:
         PermanentError: It is not known, or its files are missing or damaged.
     """
+    row = _row_of(context, dataset_id)
+    try:
+        return read_dataset(get_folder(context.store, row.files, folder))
+    except LearningError as error:
+        raise refused(error) from error
+    except PermanentError as error:
+        raise PermanentError(
+            f"dataset {dataset_id[:12]} cannot be read: {error}",
+            reason=error.reason,
+            hint="`tubegrader train --force` freezes it anew and puts what is damaged right",
+        ) from error
+
+
+def _row_of(context: Context, dataset_id: str) -> DatasetRow:
     with unit_of_work(context.sessions) as session:
         row = learning.dataset(session, dataset_id)
     if row is None:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
-    try:
-        return read_dataset(get_folder(context.store, row.files, folder))
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+    return row
 
 
 def fetch_rows(context: Context, row: DatasetRow, folder: Path) -> Dataset:
@@ -178,7 +196,7 @@ def fetch_rows(context: Context, row: DatasetRow, folder: Path) -> Dataset:
     try:
         check_version(description)
     except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+        raise refused(error) from error
     return Dataset(description, pq.read_table(folder / MANIFEST, schema=MANIFEST_SCHEMA), folder)
 
 
@@ -291,6 +309,29 @@ def _one_size(rows: pa.Table, excluded: Counter[str]) -> tuple[pa.Table, dict[st
         excluded["otherThumbnailSize"] += rows.num_rows - kept.num_rows
         rows = kept
     return rows, dict(excluded)
+
+
+def _put_right(
+    store: ObjectStore, existing: DatasetRow, written: DatasetDescription, folder: Path
+) -> None:
+    """Put back what is missing from the store of a dataset, or damaged there.
+
+    Args:
+        store: Where its files should be.
+        existing: The dataset.
+        written: The same content, frozen again just now.
+        folder: Its files.
+    """
+    params = {**written.params, "excluded": existing.excluded}
+    described = replace(written, as_of=existing.as_of, params=params)
+    (folder / DESCRIPTION).write_text(described.to_json())
+    for name, sha256 in existing.files.items():
+        try:
+            store.get_file(sha256, folder / "stored")
+        except PermanentError as error:
+            log.warning("dataset.damaged", dataset=existing.dataset_id, file=name, why=error.reason)
+            store.delete_many([sha256])
+            store.put_file(folder / name)
 
 
 def _videos_sha256(selected: Selected) -> str:

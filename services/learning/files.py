@@ -1,10 +1,17 @@
 """Folders of files (datasets, model artefacts) in and out of the object store."""
 
-from collections.abc import Mapping
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from services.context import Context
 from services.storage import ObjectStore
+
+LEFT_S = 7 * 86_400
+"""What a killed process left of its scratch folder is removed after a week."""
 
 
 def put_folder(store: ObjectStore, folder: Path) -> dict[str, str]:
@@ -29,3 +36,19 @@ def get_folder(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Pa
 def looks_folder(context: Context) -> Path:
     """Return where looks at thumbnails are kept; they can be deleted and are made anew."""
     return context.settings.home / "looks"
+
+
+@contextmanager
+def scratch(context: Context, what: str) -> Iterator[Path]:
+    """Give an empty folder of the home while the block runs.
+
+    Not one of the system's: that is often in memory or small, and what a killed process leaves
+    there, which may be gigabytes, nobody removes.
+    """
+    every = context.settings.home / "cache" / "scratch"
+    every.mkdir(parents=True, exist_ok=True)
+    for left in every.iterdir():
+        if time.time() - left.stat().st_mtime > LEFT_S:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{what}-", dir=every) as folder:
+        yield Path(folder)

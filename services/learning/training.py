@@ -1,7 +1,7 @@
 """Training: freeze a dataset, train every rung of the ladder on it, keep the artefacts."""
 
 import importlib.metadata
-import tempfile
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,23 @@ import structlog
 
 from db.queries import learning
 from db.session import unit_of_work
-from ml.datasets import DEFAULT_THRESHOLD, Dataset
+from ml.checkpoints import Checkpoints
+from ml.datasets import DEFAULT_THRESHOLD
 from ml.errors import LearningError
 from ml.registry import rung_names
-from ml.views.backbones.looks import Looks
 from ml.views.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
-from ml.views.looking import Looker, can_look
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
-from services.learning import datasets
-from services.learning.files import looks_folder, put_folder
+from services.learning import checkpoints, datasets, looking
+from services.learning.failures import told_apart
+from services.learning.files import put_folder, scratch
+from services.learning.looking import Look
 
 log = structlog.get_logger()
+
+FROZEN = "dataset"
+"""The step that a job has done once its dataset is frozen: who goes on with it learns from that."""
 
 
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
@@ -30,26 +34,30 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
     ``services.learning.datasets.Request``), ``seed``, ``force`` (train although the same models
-    exist), ``backbone`` (learn from a pretrained network too, where it is installed).
+    exist), ``backbone`` (learn from a pretrained network's look too: True refuses to go on without,
+    False does without, nothing leaves it to the settings and to what is installed).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
-        existed already.
+        existed already. ``absent`` are the rungs that could not be trained, ``without_look`` says
+        why there was no pretrained look.
 
     Raises:
         PermanentError: Nothing honest can be learned from what was collected; says why.
+        TransientError: A disk is full; what was finished is kept.
     """
     request = datasets.Request(
         threshold=float(job.params.get("threshold", DEFAULT_THRESHOLD)),
         label=str(job.params.get("label", datasets.AUTO)),
         force=bool(job.params.get("force", False)),
     )
+    look = looking.choose(context, job.params.get("backbone"))
     config = LadderConfig(
         seed=int(job.params.get("seed", 0)),
-        backbone=bool(job.params.get("backbone", False)) and can_look(),
+        backbone=look.looker is not None,
+        weights=look.weights,
     )
-    job.progress(0, 0, "freezing the dataset")
-    frozen = datasets.freeze(context, request)
+    frozen = _frozen(context, job, request)
     with unit_of_work(context.sessions) as session:
         existing = learning.model_versions_like(
             session,
@@ -59,25 +67,58 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             config=asdict(config),
         )
     # An earlier release may have trained fewer rungs in otherwise the same way.
-    if {m.rung for m in existing} >= set(rung_names()) and not request.force:
-        return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as folder:
-        dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
-        try:
-            looks = _look(context, job, dataset) if config.backbone else None
-            images = dataset_images(dataset)
-            ladder = train_ladder(dataset, images, config, progress=job.progress, looks=looks)
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
-        versions = _store(context, job, ladder, config, frozen.dataset_id, Path(folder) / "models")
-    return _result(frozen, versions, trained=True)
+    is_whole = {m.rung for m in existing} >= set(rung_names()) - look.absent.keys()
+    # Its worker may have died between recording them and saying so.
+    is_ours = all(m.job_id == job.job_id for m in existing)
+    if is_whole and (is_ours or not request.force):
+        return _result(frozen, look, {m.rung: m.version for m in existing}, trained=False)
+    checkpoints.sweep(context)
+    try:
+        versions = _trained(context, job, config, look, frozen.dataset_id)
+    except PermanentError:
+        # Who tries this job again means: with what there is by then.
+        job.end_step(FROZEN, {})
+        raise
+    return _result(frozen, look, versions, trained=True)
 
 
-def _look(context: Context, job: JobHandle, dataset: Dataset) -> Looks:
-    encoded = dict(dataset.thumbnails())
-    return Looker(looks_folder(context)).look(
-        dataset.strings("thumbnail_sha256"), encoded.__getitem__, progress=job.progress
+def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> datasets.FrozenDataset:
+    """Freeze the dataset; or return the one that this job had begun to learn from."""
+    if before := job.steps.get(FROZEN):
+        return datasets.known(context, before["dataset_id"], is_new=before["is_new"])
+    job.progress(0, 0, "freezing the dataset")
+    frozen = datasets.freeze(context, request)
+    job.end_step(FROZEN, {"dataset_id": frozen.dataset_id, "is_new": frozen.is_new})
+    return frozen
+
+
+def _trained(
+    context: Context, job: JobHandle, config: LadderConfig, look: Look, dataset_id: str
+) -> dict[str, int]:
+    """Train on a dataset and record the models; go on from the states that are kept."""
+    kept = checkpoints.folder_for(
+        context, dataset_id=dataset_id, config=asdict(config), seed=config.seed
     )
+    with told_apart(context.settings.home), scratch(context, "training") as folder:
+        dataset = datasets.fetch(context, dataset_id, folder / "dataset")
+        try:
+            looks = look.at(dataset, job.progress)
+            images = dataset_images(dataset)
+            ladder = train_ladder(
+                dataset,
+                images,
+                config,
+                progress=job.progress,
+                looks=looks,
+                checkpoints=Checkpoints(kept, checkpoints.EVERY_S),
+            )
+        except LearningError:
+            # It would fail again in the same way.
+            shutil.rmtree(kept, ignore_errors=True)
+            raise
+        versions = _store(context, job, ladder, config, dataset_id, folder / "models")
+    shutil.rmtree(kept, ignore_errors=True)
+    return versions
 
 
 def _store(
@@ -111,12 +152,14 @@ def _store(
 
 
 def _result(
-    frozen: datasets.FrozenDataset, versions: dict[str, int], *, trained: bool
+    frozen: datasets.FrozenDataset, look: Look, versions: dict[str, int], *, trained: bool
 ) -> dict[str, Any]:
     return {
         "dataset_id": frozen.dataset_id,
         "dataset_is_new": frozen.is_new,
         "excluded": frozen.excluded,
         "versions": versions,
+        "absent": look.absent,
+        "without_look": look.missing,
         "trained": trained,
     }

@@ -67,7 +67,7 @@ def test_a_training_repeats_bit_for_bit(world, uninterrupted, tmp_path):
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(world, uninterrupted, kept, tmp_path):
-    everything = steps_made(world, Checkpoints(tmp_path / "other"))[1]
+    everything = steps_made(world, Checkpoints(tmp_path / "other", every_s=0))[1]
     # Once in the midst of a pass, once with some networks finished.
     stop(world, kept, after=3)
     stop(world, kept, after=everything // 2)
@@ -118,7 +118,7 @@ def test_a_state_serves_its_own_training_only(world, kept, tmp_path, other):
 
 
 def test_a_state_that_cannot_be_written_leaves_the_one_before(tmp_path):
-    kept = Checkpoints(tmp_path)
+    kept = Checkpoints(tmp_path, every_s=0)
     kept.write("one", State({}, {"step": 1}))
     with pytest.raises(TypeError):
         kept.write("one", State({}, {"step": object()}))

