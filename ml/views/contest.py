@@ -21,6 +21,8 @@ LOG_LOSS_MARGIN = 0.01
 """How much worse a challenger may be at most: a hundredth of the variance, of a nat."""
 NOTHING = "constant"
 """The rung that knows nothing: what any other has to beat."""
+REFERENCES = {"lite0+ridge"}
+"""Plain methods beside the ladder, there to be beaten and not to be used."""
 ONE_ERROR = 0.6827
 """Coverage of one standard error to either side."""
 RESAMPLES = 2000
@@ -108,7 +110,7 @@ def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, see
         return cluster_bootstrap(functions, channels, resamples=RESAMPLES, seed=seed, level=level)
 
     beyond = less(NOTHING, level=0.95)
-    sound = [rung for rung in losses if rung != NOTHING and beyond[rung].high < 0]
+    sound = [rung for rung in losses if rung not in REFERENCES and beyond[rung].high < 0]
     best = min(sound, key=lambda rung: values[rung], default=None)
     behind = less(best or NOTHING, level=ONE_ERROR)
     candidates = [
@@ -224,7 +226,7 @@ def check_finite(rung: str, predicted: Predictions) -> None:
     """
     numbers = np.concatenate([predicted.p_over, predicted.log_views_per_day])
     if not np.isfinite(numbers).all():
-        raise LearningError(f"rung {rung} predicts NaN", reason="not_finite")
+        raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
 
 
 def _log_loss(labels: BoolArray, predicted: Predictions) -> Metric:

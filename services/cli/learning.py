@@ -23,6 +23,16 @@ Backbone = Annotated[
         help="Learn from a pretrained network's look too; by default where it is installed.",
     ),
 ]
+Threshold = Annotated[
+    float, typer.Option(min=0.001, help="Views per day that split over from under.")
+]
+Label = Annotated[
+    str,
+    typer.Option(
+        help="Which views: day7, day30, week, lifetime; auto takes what enough videos have."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Decides folds, first weights and order.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 Conflicts = Annotated[
     str,
@@ -43,16 +53,9 @@ _UNMEASURED = (
 
 def train(
     what: What = Task.thumbnails,
-    threshold: Annotated[
-        float, typer.Option(min=0.001, help="Views per day that split over from under.")
-    ] = 100.0,
-    label: Annotated[
-        str,
-        typer.Option(
-            help="Which views: day7, day30, week, lifetime; auto takes what enough videos have."
-        ),
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Decides folds, first weights and order.")] = 0,
+    threshold: Threshold = 100.0,
+    label: Label = "auto",
+    seed: Seed = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Train although nothing new was collected.")
     ] = False,
@@ -86,11 +89,9 @@ def train(
         else:
             typer.echo(speech_folder.describe(trained))
         return
+    asked = {"threshold": threshold, "label": label} | _asked(backbone)
     params: dict[str, Any] = {"task": what.value, "seed": seed, "force": force}
-    if what is Task.speech:
-        params["conflicts"] = conflicts
-    else:
-        params |= {"threshold": threshold, "label": label} | _asked(backbone)
+    params |= {"conflicts": conflicts} if what is Task.speech else asked
     with open_context(workers=wait) as context:
         job_id = jobs.submit(context, "train", params)
         if not wait:
@@ -181,16 +182,28 @@ def compare(
 
 def retrain(
     what: What = Task.thumbnails,
+    threshold: Threshold = 100.0,
+    label: Label = "auto",
+    seed: Seed = 0,
     backbone: Backbone = None,
+    conflicts: Conflicts = "drop",
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train, score and compare as one job, which goes on where it stopped."""
+    """Do a night's work now: train, score, compare, and let the best contest with the champion.
+
+    One job, which goes on where it stopped. Only one of a task works at a time; another one waits.
+    Threshold, label and backbone are for thumbnails, conflicts for speech.
+    """
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
+    from services.cli.models import describe_contest
 
+    asked = {"threshold": threshold, "label": label} | _asked(backbone)
+    params: dict[str, Any] = {"task": what.value, "seed": seed}
+    params |= {"conflicts": conflicts} if what is Task.speech else asked
     with open_context(workers=wait) as context:
-        job_id = jobs.submit(context, "retrain", {"task": what.value} | _asked(backbone))
+        job_id = jobs.submit(context, "retrain", params)
         if not wait:
             typer.echo(str(job_id))
             return
@@ -200,8 +213,9 @@ def retrain(
         return
     done = job.result or {}
     typer.echo(describe_training(done["train"]))
-    typer.echo(describe_scoring(done["score"]))
     typer.echo(done["compare"]["sentence"])
+    typer.echo(describe_contest(done["contest"]))
+    typer.echo(describe_scoring(done["scoreRest"]))
 
 
 def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from services.cli import (
     jobs,
     language,
     learning,
+    models,
     policy,
     quota,
     schedules,
@@ -83,6 +84,7 @@ app.command(rich_help_panel=LEARN)(learning.report)
 app.command(rich_help_panel=LEARN)(grade.grade)
 app.command(rich_help_panel=LEARN)(language.language)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=LEARN)
+app.add_typer(models.app, name="models", rich_help_panel=LEARN)
 app.command(rich_help_panel=LEARN)(data.sql)
 app.command(rich_help_panel=RUN)(stack.up)
 app.command(rich_help_panel=RUN)(stack.down)

@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def add_schedule(
     name: Name,
     kind: Annotated[
-        str, typer.Option(help="crawl, train, score, compare, retrain (all three) or upkeep.")
+        str, typer.Option(help="crawl, train, score, compare, retrain (a whole night) or upkeep.")
     ],
     cron: Annotated[
         str | None, typer.Option(help="Five fields, such as “30 3 * * *”.", metavar="CRON")
@@ -41,6 +41,23 @@ def add_schedule(
     threshold: Annotated[
         float | None, typer.Option(min=0.001, help="train, retrain: views per day.")
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="train, retrain: which views: day7, day30, week, lifetime or auto."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="train, retrain: decides folds, first weights and order.")
+    ] = None,
+    backbone: Annotated[
+        bool | None,
+        typer.Option(
+            "--backbone/--no-backbone",
+            help="train, retrain: learn from a pretrained network's look too.",
+        ),
+    ] = None,
+    conflicts: Annotated[
+        str | None, typer.Option(help="train, retrain of speech: contradicting labels; drop, keep.")
+    ] = None,
     speech: Annotated[
         bool, typer.Option("--speech", help="train, score, compare, retrain: of speech.")
     ] = False,
@@ -56,17 +73,16 @@ def add_schedule(
     wrong = [c for c in channel or () if not is_channel_id(c)]
     if wrong:
         raise UsageError(f"{wrong[0]} is no channel id", hint="`tubegrader channels` lists them")
-    if threshold is not None and kind not in ("train", "retrain"):
-        raise UsageError("--threshold is for train and retrain")
-    if speech and (kind not in ("train", "score", "compare", "retrain") or threshold is not None):
-        raise UsageError("--speech is for train, score, compare and retrain, without a threshold")
     params: dict[str, Any] = {"channel_ids": sorted(set(channel))} if channel else {}
     if tag:
         params["tags"] = sorted(set(tag))
-    if threshold is not None:
-        params["threshold"] = threshold
-    if speech:
-        params["task"] = "speech"
+    params |= _training(
+        kind,
+        speech=speech,
+        views={"threshold": threshold, "label": label, "backbone": backbone},
+        heard={"conflicts": conflicts},
+        seed=seed,
+    )
     plan = schedules.Plan(
         name=name,
         kind=kind,
@@ -84,6 +100,40 @@ def add_schedule(
         print_json({"name": name, "new": new, "next_slot": first.isoformat()})
         return
     typer.echo(f"{name} is {'added' if new else 'there already'}; next {_both(view, first)}")
+
+
+def _training(
+    kind: str, *, speech: bool, views: dict[str, Any], heard: dict[str, Any], seed: int | None
+) -> dict[str, Any]:
+    """Return what the job of a schedule is to learn from, and how; only what was said.
+
+    Raises:
+        UsageError: It is for another kind of job, or of learning.
+    """
+    from services.errors import UsageError
+
+    def said(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if value is not None}
+
+    asked = said(views | heard | {"seed": seed})
+    if asked and kind not in ("train", "retrain"):
+        raise UsageError(f"--{next(iter(asked))} is for train and retrain")
+    if speech and (kind not in ("train", "score", "compare", "retrain") or said(views)):
+        raise UsageError(
+            "--speech is for train, score, compare and retrain, without a threshold, label or"
+            " backbone"
+        )
+    if said(heard) and not speech:
+        raise UsageError("--conflicts is for --speech")
+    if views["label"] is not None:
+        from services.learning.datasets import Request
+
+        Request(label=views["label"])  # refuses one that is none
+    if heard["conflicts"] is not None:
+        from services.learning.speech.dataset import Request as SpeechRequest
+
+        SpeechRequest(conflicts=heard["conflicts"])
+    return asked | ({"task": "speech"} if speech else {})
 
 
 @app.command("list")

@@ -106,7 +106,7 @@ def test_a_model_that_predicts_no_number_cannot_contest(dataset):
     broken = Predictions(np.full(len(dataset), np.nan), good.log_views_per_day)
     with pytest.raises(LearningError, match="NaN") as caught:
         contest(dataset, good, broken, rules=QUICK)
-    assert caught.value.reason == "not_finite"
+    assert caught.value.reason == "notFinite"
 
 
 def constant(dataset) -> Predictions:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from db.models import Evaluation, ModelVersion
+from db.models import Evaluation
 from ml.arrays import BoolArray, FloatArray, ImageArray
 from ml.datasets import Dataset
 from ml.errors import LearningError
@@ -30,7 +30,7 @@ from services.learning import datasets
 from services.learning.files import get_folder
 from services.learning.grading.pictures import as_shown
 from services.learning.looking import open_looker
-from services.learning.results import judges, newest_models_and_evaluation
+from services.learning.results import evaluation_of, models_in_use
 
 PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
 """Which rung grades where no comparison says: the first of these that was trained."""
@@ -162,7 +162,7 @@ class Judge:
 
 
 def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Judge:
-    """Load the rung that grades, and the rows it learned from.
+    """Load the rung that grades, of the models in use, and the rows it learned from.
 
     Args:
         context: What to work with.
@@ -172,9 +172,9 @@ def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Ju
     Raises:
         PermanentError: There is no model that looks at thumbnails, or it is damaged.
     """
-    models, newest = newest_models_and_evaluation(context)
+    models = models_in_use(context)
     by_rung = {m.rung: m for m in models if rung_class(m.rung).needs_thumbnails}
-    evidence, named = _evidence(newest, models)
+    evidence, named = _evidence(evaluation_of(context, models))
     chosen = next((by_rung[name] for name in (named, *PREFERRED) if name in by_rung), None)
     if chosen is None:
         raise PermanentError(
@@ -206,11 +206,11 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="tubegrader-grading-")
 
 
-def _evidence(newest: Evaluation | None, models: Sequence[ModelVersion]) -> tuple[Evidence, str]:
-    """Return what the comparison of these models says, and the rung that it is about."""
-    if newest is None or not judges(newest, models):
+def _evidence(evaluation: Evaluation | None) -> tuple[Evidence, str]:
+    """Return what the comparison of the models says, and the rung that it is about."""
+    if evaluation is None:
         return Evidence("notCompared", None, None), ""
-    detail: Mapping[str, Any] = newest.detail
+    detail: Mapping[str, Any] = evaluation.detail
     headline = detail["headline"]
     gain = headline["delta_r2"]
     shown = gain["low"] is not None and gain["low"] > 0

@@ -1,0 +1,188 @@
+"""``tubegrader models``: which models are in use, what decided it, and changing it by hand."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.learning import Task
+
+if TYPE_CHECKING:
+    from services.learning.promotion.decisions import Decision
+
+app = typer.Typer(help="Champions, challengers and all other models.", no_args_is_help=True)
+
+
+def _names(incomplete: str) -> list[str]:
+    """Complete rungs and aliases; which versions there are only the database knows."""
+    from services.learning.results import LADDER
+
+    known = ("champion", "challenger", *LADDER)
+    return [name for name in known if name.startswith(incomplete)]
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="RUNG (its newest version), RUNG@VERSION, RUNG@champion, champion or challenger.",
+        metavar="MODEL",
+        autocompletion=_names,
+    ),
+]
+OfTask = Annotated[Task, typer.Option("--task", help="Whose champion or challenger.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(
+    task: Annotated[Task | None, typer.Option(help="Only models of this task.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All versions there ever were.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models in use and the newest ones, with the last decision of each task."""
+    from services.cli.common import open_context, print_json, print_table
+    from services.learning.promotion.facts import listed
+
+    with open_context() as context:
+        found = listed(context, task=None if task is None else task.value, every=every)
+    if as_json:
+        print_json(found)
+        return
+    if not found["models"]:
+        typer.echo("no model was trained yet; `tubegrader train` makes some")
+        return
+    print_table(
+        ["task", "model", "is", "trained (UTC)", "dataset", "figures, out of fold"],
+        [
+            [
+                model["task"],
+                model["name"],
+                ", ".join(model["aliases"]) or ("in use" if model["in_use"] else ""),
+                model["trained_at"][:16].replace("T", " "),
+                model["dataset_id"][:12],
+                _figures(model["metrics"]),
+            ]
+            for model in found["models"]
+        ],
+    )
+    for name, decision in found["decisions"].items():
+        typer.echo(
+            f"\n{name}, {decision['decided_at'][:16].replace('T', ' ')} UTC: {_said(decision)}"
+        )
+
+
+@app.command("show")
+def show_model(
+    model: Model,
+    task: OfTask = Task.thumbnails,
+    card: Annotated[bool, typer.Option("--card", help="Print the model card (Markdown).")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one model: data, figures, decisions about it, files; or its card."""
+    from services.cli.common import open_context, print_json
+    from services.learning.promotion.card import render
+    from services.learning.promotion.facts import facts_of
+    from services.learning.promotion.naming import find
+
+    with open_context() as context:
+        facts = facts_of(context, find(context, model, task=task.value))
+    if as_json:
+        print_json(facts | {"card": render(facts)} if card else facts)
+    elif card:
+        typer.echo(render(facts))
+    else:
+        _print_facts(facts)
+
+
+@app.command("promote")
+def promote_model(
+    model: Model,
+    why: Annotated[str, typer.Option(help="Kept with the decision.", metavar="TEXT")],
+    task: OfTask = Task.thumbnails,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion by hand, with all that was trained together with it."""
+    from services.cli.common import open_context
+    from services.learning.promotion.by_hand import promote
+    from services.learning.promotion.naming import find
+
+    with open_context() as context:
+        version = find(context, model, task=task.value)
+        decision = promote(context, version, why=why, dry_run=dry_run)
+    _tell(decision, dry_run=dry_run, as_json=as_json)
+
+
+@app.command("rollback")
+def roll_back(
+    task: OfTask = Task.thumbnails,
+    why: Annotated[str, typer.Option(help="Kept with the decision.", metavar="TEXT")] = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the champion before the champion again."""
+    from services.cli.common import open_context
+    from services.learning.promotion.by_hand import rollback
+
+    with open_context() as context:
+        decision = rollback(context, task.value, why=why, dry_run=dry_run)
+    _tell(decision, dry_run=dry_run, as_json=as_json)
+
+
+def describe_contest(result: dict[str, Any]) -> str:
+    """Return a line on what the contest of a retraining decided."""
+    return _said(result)
+
+
+def _said(decision: dict[str, Any]) -> str:
+    challenger, champion = decision["challenger"], decision["champion"]
+    if decision["decision"] == "kept":
+        who = f"{champion} stays champion" if champion else "there is no champion"
+        return f"{who}. {decision['reason']}"
+    instead = f" instead of {champion}" if champion else ""
+    return f"{challenger} is champion{instead} ({decision['decision']}). {decision['reason']}"
+
+
+def _tell(decision: "Decision", *, dry_run: bool, as_json: bool) -> None:
+    from services.cli.common import print_json
+
+    told = decision.as_json()
+    if as_json:
+        print_json(told | {"dry_run": dry_run})
+        return
+    instead = f" instead of {told['champion']}" if told["champion"] else ""
+    verb = "would be" if dry_run else "is"
+    typer.echo(f"{told['challenger']} {verb} champion{instead}")
+    if not dry_run:
+        typer.echo("`tubegrader score` scores what it has not scored yet", err=True)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    from services.cli.common import print_table
+
+    data, evaluation = facts["dataset"], facts["evaluation"]
+    rows = [
+        ("model", facts["name"]),
+        ("task", facts["task"]),
+        ("is", ", ".join(facts["aliases"]) or ("in use" if facts["in_use"] else "not in use")),
+        ("trained", f"{facts['trained_at'][:16].replace('T', ' ')} UTC"),
+        ("by", f"TubeGrader {facts['code_version']}, seed {facts['seed']}"),
+        ("dataset", f"{data['dataset_id'][:12]}, {data['rows']} rows of {data['clusters']}"),
+        ("with", ", ".join(facts["ladder"])),
+        ("files", f"{len(facts['files'])} in the object store"),
+    ]
+    if evaluation is not None:
+        figures = {n: v for n, v in evaluation["rung"].items() if isinstance(v, dict)}
+        rows.append(("figures", _figures(figures)))
+    print_table(["", ""], rows)
+    for decision in facts["decisions"]:
+        typer.echo(f"\n{decision['decided_at'][:16].replace('T', ' ')} UTC: {_said(decision)}")
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    shown = ("auc", "r2", "log_loss", "balanced_accuracy", "equal_error_rate")
+    return ", ".join(
+        f"{name} {metrics[name]['value']:.3f}"
+        for name in shown
+        if name in metrics and metrics[name].get("value") is not None
+    )

@@ -1,0 +1,189 @@
+"""What is known of model versions, as plain values: for tables, JSON and model cards."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from db.models import Dataset, Evaluation, ModelVersion
+from db.queries import learning, model_choice, promotion
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import PermanentError
+from services.learning.files import get_folder
+from services.learning.promotion import decisions
+from services.learning.promotion.decisions import Decision, name_of
+from services.learning.promotion.naming import task_named
+from services.learning.results import evaluation_of, in_order
+from services.learning.tasks import LEARNED, TASKS, THUMBNAILS
+
+DOCUMENT = {"views": "model.json", "language": "full.model.json"}
+"""The file of an artefact that says where it comes from."""
+
+
+def listed(context: Context, *, task: str | None = None, every: bool = False) -> dict[str, Any]:
+    """Return the models in use and the newest ones of each task, or all there ever were.
+
+    Args:
+        context: Where.
+        task: Only of this one, ``thumbnails`` or ``speech``.
+        every: All versions.
+
+    Returns:
+        ``models``, each as a mapping; ``decisions``: the last one of each task.
+    """
+    models: list[dict[str, Any]] = []
+    last: dict[str, Any] = {}
+    for name in TASKS if task is None else (task,):
+        models += _of_task(context, LEARNED[name], every=every)
+        made = decisions.history(context, LEARNED[name])
+        if made:
+            row, decision = made[-1]
+            last[name] = {"decided_at": row.decided_at.isoformat(), **decision.as_json()}
+    return {"models": models, "decisions": last}
+
+
+def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]]:
+    with unit_of_work(context.sessions) as session:
+        newest = learning.newest_model_versions(session, task=task)
+        in_use = {m.model_version_id for m in promotion.champion_ladder(session, task=task)}
+        versions = model_choice.all_versions(session, task=task)
+        if not every:
+            wanted = in_use | {model.model_version_id for model in newest}
+            versions = [model for model in versions if model.model_version_id in wanted]
+        aliases = promotion.aliases(session)
+        metrics = promotion.metrics_of(session, [model.model_version_id for model in versions])
+    rungs = in_order(model.rung for model in versions)
+    versions.sort(key=lambda model: (rungs.index(model.rung), -model.version))
+    return [
+        {
+            **_named(model),
+            "aliases": aliases.get(model.model_version_id, []),
+            # Until there is a champion the newest are what users read.
+            "in_use": model.model_version_id in in_use or (not in_use and model in newest),
+            "trained_at": model.trained_at.isoformat(),
+            "dataset_id": model.dataset_id,
+            "seed": model.seed,
+            "code_version": model.code_version,
+            "metrics": metrics.get(model.model_version_id, {}),
+        }
+        for model in versions
+    ]
+
+
+def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
+    """Return everything that is known of a model version."""
+    with unit_of_work(context.sessions) as session:
+        ladder = promotion.ladder_of(session, version)
+        in_use = {m.model_version_id for m in promotion.champion_ladder(session, task=version.task)}
+        aliases = promotion.aliases(session).get(version.model_version_id, [])
+        dataset = learning.dataset(session, version.dataset_id)
+    assert dataset is not None, "a foreign key"
+    return {
+        **_named(version),
+        "aliases": aliases,
+        "in_use": version.model_version_id in in_use,
+        "trained_at": version.trained_at.isoformat(),
+        "job_id": None if version.job_id is None else str(version.job_id),
+        "seed": version.seed,
+        "code_version": version.code_version,
+        "config": version.config,
+        "ladder": [name_of(model) for model in ladder],
+        "dataset": _dataset(context, dataset),
+        "artefact": _artefact(context, version),
+        "evaluation": _evaluation(evaluation_of(context, ladder), version.rung),
+        "decisions": _decisions(context, version),
+        "files": dict(sorted(version.files.items())),
+    }
+
+
+def _named(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "name": name_of(version),
+        "task": task_named(version),
+        "rung": version.rung,
+        "version": version.version,
+        "model_version_id": version.model_version_id,
+    }
+
+
+def _dataset(context: Context, row: Dataset) -> dict[str, Any]:
+    found = {
+        "dataset_id": row.dataset_id,
+        "as_of": row.as_of.isoformat(),
+        "rows": row.n_videos,
+        "clusters": row.n_channels,
+        "threshold": row.threshold,
+        "base_rate": row.base_rate,
+        "excluded": dict(row.excluded),
+    }
+    try:
+        described = json.loads(context.store.get(row.files["dataset.json"]))
+        more = _published(context, row) if row.task == LEARNED[THUMBNAILS] else described
+    except PermanentError as error:
+        return found | {"unreadable": str(error)}
+    return found | {"params": described.get("params", {}), "more": more}
+
+
+def _published(context: Context, row: Dataset) -> dict[str, Any]:
+    """Return from when to when the videos were published, and how their views were counted."""
+    import pyarrow.compute as pc  # noqa: PLC0415  (a list of models needs none of it)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    name = "manifest.parquet"
+    with tempfile.TemporaryDirectory(prefix="tubegrader-models-") as folder:
+        get_folder(context.store, {name: row.files[name]}, Path(folder))
+        columns = ["published_at", "label_kind"]
+        table = pq.read_table(Path(folder) / name, columns=columns)
+    span = pc.min_max(table["published_at"]).as_py()
+    return {
+        "published_from": span["min"].isoformat(),
+        "published_to": span["max"].isoformat(),
+        "label_kinds": sorted(set(table["label_kind"].to_pylist())),
+    }
+
+
+def _artefact(context: Context, version: ModelVersion) -> dict[str, Any]:
+    """Return what the artefact itself says of where it comes from."""
+    try:
+        document = json.loads(context.store.get(version.files[DOCUMENT[version.task]]))
+    except (PermanentError, KeyError) as error:
+        return {"unreadable": str(error)}
+    card: dict[str, Any] = document["card"]
+    return {name: card[name] for name in ("folds", "config", "preprocessing", "device")}
+
+
+def _evaluation(evaluation: Evaluation | None, rung: str) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    detail = evaluation.detail
+    own = dict(detail["rungs"].get(rung, {}))
+    slices = [
+        {**{n: part[n] for n in ("by", "name", "n_videos", "n_channels")}, **part["rungs"][rung]}
+        for part in detail.get("slices", ())
+        if rung in part["rungs"]
+    ]
+    return {
+        "evaluation_id": evaluation.evaluation_id,
+        "evaluated_at": evaluation.created_at.isoformat(),
+        "sentence": evaluation.sentence,
+        "rows": evaluation.n_videos,
+        "clusters": evaluation.n_channels,
+        "rung": own,
+        "slices": slices,
+    }
+
+
+def _decisions(context: Context, version: ModelVersion) -> list[dict[str, Any]]:
+    def concerns(decision: Decision) -> bool:
+        return version.model_version_id in {
+            side.model_version_id
+            for side in (decision.champion, decision.challenger)
+            if side is not None
+        }
+
+    return [
+        {"decided_at": row.decided_at.isoformat(), **decision.as_json(), "figures": row.figures}
+        for row, decision in decisions.history(context, version.task)
+        if concerns(decision)
+    ]

@@ -1,0 +1,78 @@
+"""Model versions as people name them: ``RUNG``, ``RUNG@3``, ``RUNG@champion``, ``champion``."""
+
+from collections.abc import Sequence
+
+from db.models import ModelVersion
+from db.queries import model_choice, promotion
+from db.queries.promotion import CHALLENGER, CHAMPION
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import UsageError
+from services.learning.tasks import LEARNED, SPEECH, THUMBNAILS
+
+ALIASES = (CHAMPION, CHALLENGER)
+
+
+def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion:
+    """Return the model version that a name stands for.
+
+    Args:
+        context: Where.
+        name: A rung (its newest version), ``RUNG@VERSION``, ``RUNG@champion`` (what the champion's
+            ladder has of that rung), or ``champion`` or ``challenger`` of a task.
+        task: ``thumbnails`` or ``speech``; only an alias alone needs it.
+
+    Raises:
+        UsageError: There is none; the hint names what there is.
+    """
+    with unit_of_work(context.sessions) as session:
+        if name in ALIASES:
+            found = promotion.model_of(session, task=LEARNED[task], alias=name)
+            if found is None:
+                raise UsageError(
+                    f"there is no {name} of {task} yet",
+                    reason=f"no{name.capitalize()}",
+                    hint=f"`tubegrader retrain {task}` makes one, or `tubegrader models promote`",
+                )
+            return found
+        rung, at, which = name.rpartition("@") if "@" in name else (name, "", "")
+        versions = model_choice.versions_of(session, rung)
+        if not versions:
+            raise _unknown(
+                rung,
+                [
+                    model.rung
+                    for each in LEARNED.values()
+                    for model in model_choice.all_versions(session, task=each)
+                ],
+            )
+        if not at:
+            return versions[0]
+        if which == CHAMPION:
+            ladder = promotion.champion_ladder(session, task=versions[0].task)
+            wanted = {model.model_version_id for model in ladder}
+            chosen = [model for model in versions if model.model_version_id in wanted]
+        else:
+            chosen = [model for model in versions if str(model.version) == which.removeprefix("v")]
+    if not chosen:
+        there = ", ".join(str(model.version) for model in versions[:10])
+        raise UsageError(
+            f"there is no {name}",
+            reason="noModel",
+            hint=f"{rung} has the versions {there}; `tubegrader models list --all` shows all",
+        )
+    return chosen[0]
+
+
+def task_named(version: ModelVersion) -> str:
+    """Return a version's task as people name it."""
+    return SPEECH if version.task == LEARNED[SPEECH] else THUMBNAILS
+
+
+def _unknown(rung: str, known: Sequence[str]) -> UsageError:
+    names = ", ".join(sorted(set(known)))
+    return UsageError(
+        f"there is no model of {rung}",
+        reason="noModel",
+        hint=f"there are {names}" if names else "`tubegrader train` makes some",
+    )
