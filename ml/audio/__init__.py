@@ -9,7 +9,7 @@ from ml.audio.activity import (
     speech_regions,
 )
 from ml.audio.arrays import PcmArray, ProbabilityArray, SampleArray
-from ml.audio.cutting import CUT_VERSION, Activity, Cut, CutPolicy, Segment, cut, examine
+from ml.audio.cutting import CUT_VERSION, Activity, Cut, CutPolicy, Cutting, Segment, cut, examine
 from ml.audio.decoding import SAMPLE_RATE, Decoding, decoded
 from ml.audio.errors import AudioError
 from ml.audio.samples import flac, floats, is_silent, level_dbfs, pcm, read_flac, sliced
@@ -27,6 +27,7 @@ __all__ = [
     "AudioFacts",
     "Cut",
     "CutPolicy",
+    "Cutting",
     "Decoding",
     "PcmArray",
     "ProbabilityArray",

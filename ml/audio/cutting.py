@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -160,13 +161,31 @@ class Activity:
         return int(self.is_speech.sum()) / examined if examined else 0.0
 
 
-def cut(path: Path, policy: CutPolicy | None = None) -> Iterator[Cut]:
-    """Yield the speech segments of a file in the order of time.
+class Cutting(Iterator[Cut]):
+    """The speech segments of a file, in the order of time, and the search that found them.
 
-    The file is decoded twice: once to find speech and to choose, once for the samples of what was
-    chosen. So memory does not grow with its length but for some bytes a second, and a truncated or
-    corrupt file is known before anything is yielded. The same file and policy always give the same
-    segments.
+    Attributes:
+        activity: What was found, and how long the file is.
+    """
+
+    def __init__(self, path: Path, policy: CutPolicy) -> None:
+        self.activity = examine(path, policy)
+        self._cuts = _cuts(path, _chosen(self.activity, policy), self.activity)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Cut:
+        return next(self._cuts)
+
+
+def cut(path: Path, policy: CutPolicy | None = None) -> Cutting:
+    """Find the speech segments of a file.
+
+    The file is decoded twice: once to find speech and to choose, before this returns; and once for
+    the samples of what was chosen, as they are asked for. So memory does not grow with its length
+    but for some bytes a second, and a truncated or corrupt file is known before anything is
+    yielded. The same file and policy always give the same segments.
 
     The signal-to-noise ratio is that of frames with speech to those without, told apart by the
     activity detector (Vondrášek and Pollák, "Methods for speech SNR estimation", Radioengineering
@@ -177,17 +196,13 @@ def cut(path: Path, policy: CutPolicy | None = None) -> Iterator[Cut]:
         path: Any audio or video file.
         policy: Which segments are wanted.
 
+    Returns:
+        An iterator over the segments; none for a file without speech, which is no error.
+
     Raises:
-        AudioError: As :func:`ml.audio.decoded`. A file without speech yields nothing, which is no
-            error.
+        AudioError: As :func:`ml.audio.decoded`, all of it at once.
     """
-    policy = policy or CutPolicy()
-    activity = examine(path, policy)
-    chosen = _chosen(activity, policy)
-    if not chosen:
-        return
-    for span, samples in _samples_of(path, chosen):
-        yield Cut(_facts(span, samples, activity), samples)
+    return Cutting(path, policy or CutPolicy())
 
 
 def examine(path: Path, policy: CutPolicy | None = None) -> Activity:
@@ -295,6 +310,12 @@ def _is_good(span: Region, activity: Activity, policy: CutPolicy) -> bool:
 
 def _speech_frames(span: Region, activity: Activity) -> int:
     return int(activity.is_speech[span.start : span.end].sum())
+
+
+def _cuts(path: Path, chosen: Sequence[Region], activity: Activity) -> Iterator[Cut]:
+    if chosen:
+        for span, samples in _samples_of(path, chosen):
+            yield Cut(_facts(span, samples, activity), samples)
 
 
 def _samples_of(path: Path, chosen: Sequence[Region]) -> Iterator[tuple[Region, PcmArray]]:

@@ -33,6 +33,10 @@ def language(
         str | None,
         typer.Option(help="A folder with a saved model, or a version in the registry, such as 3."),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A folder with a Whisper of your own, converted for CTranslate2."),
+    ] = None,
     segments: Annotated[
         bool, typer.Option("--segments", help="Print each stretch of speech, too.")
     ] = False,
@@ -49,7 +53,7 @@ def language(
     with _needed_packages():
         from services.learning.language import Heard, NotHeard, listen_to
 
-    chosen = _model(rung, model)
+    chosen = _model(rung, model, weights)
     with _progress(len(paths), quiet=as_json) as begin:
         heard = [listen_to(path, chosen.rung, progress=begin(path)) for path in paths]
     failed = sum(isinstance(one, NotHeard) for one in heard)
@@ -100,11 +104,16 @@ def _needed_packages() -> Iterator[None]:
         ) from error
 
 
-def _model(rung: str | None, model: str | None) -> "ChosenModel":
+def _model(rung: str | None, model: str | None, weights: Path | None) -> "ChosenModel":
     from services.cli.common import open_context
     from services.errors import UsageError
-    from services.learning.language_model import from_folder, from_registry
+    from services.learning.language_model import WHISPER, from_folder, from_registry, from_weights
+    from services.settings import Settings
 
+    if weights is not None or rung == WHISPER:
+        if model is not None or rung not in (None, WHISPER):
+            raise UsageError(f"--weights is a {WHISPER} and goes with no other model")
+        return from_weights(weights or Settings().speech_weights)
     version = None
     if model is not None:
         number = model.removeprefix("v")

@@ -5,17 +5,15 @@ their calibrated probabilities are averaged by length instead of multiplied, whi
 alike mistakes into false certainty.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ml.audio import AudioError, Cut, CutPolicy, cut, decoded, floats
+from ml.audio import AudioError, Cut, CutPolicy, cut, floats
 from ml.errors import LearningError
-from ml.speech.rung import SpeechRung
 from services.errors import PermanentError
+from services.learning.language_model import Listener
 from services.learning.speech.scoring import voted
 
 LISTENING = CutPolicy(
@@ -27,9 +25,6 @@ LISTENING = CutPolicy(
     examined_s=None,
 )
 """All speech of a file, however short, quiet or broken: it is asked about, not learned from."""
-BATCH = 4
-"""Segments that are scored together, whatever the file's length; a network's intermediate results
-take some hundred times the room of the samples."""
 
 Progress = Callable[[float, float], None]
 """Called with (seconds heard, seconds in all)."""
@@ -73,13 +68,11 @@ class HeardSegment:
     Attributes:
         start_s: Seconds from the file's beginning.
         end_s: Likewise.
-        speech_share: Share of it that is speech and no pause.
         told: What the model says of it.
     """
 
     start_s: float
     end_s: float
-    speech_share: float
     told: Told
 
     def as_json(self) -> dict[str, Any]:
@@ -143,11 +136,13 @@ class NotHeard:
 
 
 def listen_to(
-    path: Path, model: SpeechRung, *, progress: Progress = lambda _heard_s, _all_s: None
+    path: Path, model: Listener, *, progress: Progress = lambda _heard_s, _all_s: None
 ) -> Heard | NotHeard:
     """Tell the language of a file; a file that cannot be used is an answer, not an error.
 
-    No more than a batch of segments is held at a time, besides 0.3 kB a second of the file.
+    Besides 0.3 kB a second of the file one segment is held at a time: a network's intermediate
+    results take some hundred times the room of the samples, and a library keeps buffers for each
+    shape that it has met, of which many segments together have many.
 
     Args:
         path: Any audio or video file.
@@ -173,40 +168,26 @@ def readable(path: Path) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
 
 
-def _heard(path: Path, model: SpeechRung, progress: Progress) -> Heard:
+def _heard(path: Path, model: Listener, progress: Progress) -> Heard:
     if path.exists() and not path.is_file():
         raise AudioError(path, "it is no file", reason="notReadable")
-    seconds = _seconds(path)
-    progress(0.0, seconds)
+    cutting = cut(path, LISTENING)
+    activity = cutting.activity
+    progress(0.0, activity.length_s)
     segments: list[HeardSegment] = []
-    for batch in _batches(cut(path, LISTENING)):
-        segments += _scored(batch, model)
-        progress(segments[-1].end_s, seconds)
+    for part in cutting:
+        segments.append(_scored(part, model))
+        progress(segments[-1].end_s, activity.length_s)
     vote = voted([(s.end_s - s.start_s, s.told.p_en, s.told.p_zh) for s in segments])
-    spoken = sum((s.end_s - s.start_s) * s.speech_share for s in segments)
-    return Heard(path, Told(**vote), seconds, min(1.0, spoken / seconds), segments)
+    return Heard(path, Told(**vote), activity.length_s, activity.speech_share, segments)
 
 
-def _seconds(path: Path) -> float:
-    """Decode a file to its end: only that tells how long it is, and whether it is whole."""
-    decoding = decoded(path)
-    deque(decoding, maxlen=0)
-    return decoding.decoded_s
-
-
-def _batches(cuts: Iterator[Cut]) -> Iterator[list[Cut]]:
-    while batch := list(islice(cuts, BATCH)):
-        yield batch
-
-
-def _scored(batch: Sequence[Cut], model: SpeechRung) -> Iterator[HeardSegment]:
-    predicted = model.predict([floats(part.samples) for part in batch])
-    spoken = predicted.probabilities * predicted.speech[:, None]
-    for part, (en, zh) in zip(batch, spoken.tolist(), strict=True):
-        where = part.segment
-        yield HeardSegment(
-            where.start_s,
-            where.start_s + where.length_s,
-            where.speech_share,
-            Told(**voted([(1.0, en, zh)])),
-        )
+def _scored(part: Cut, model: Listener) -> HeardSegment:
+    predicted = model.predict([floats(part.samples)])
+    [(en, zh)] = (predicted.probabilities * predicted.speech[:, None]).tolist()
+    where = part.segment
+    return HeardSegment(
+        where.start_s,
+        where.start_s + where.length_s,
+        Told(**voted([(1.0, en, zh)])),
+    )

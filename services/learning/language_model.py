@@ -1,16 +1,20 @@
-"""Which speech model listens: of a folder, or of the registry the one that was judged best."""
+"""Which speech model listens: of the registry, of a folder, or the user's own Whisper."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from db.models import Evaluation, ModelVersion
 from db.queries import model_choice
 from db.session import unit_of_work
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
+from ml.speech.codecs import Waveform
+from ml.speech.pretrained.whisper_rung import PretrainedWhisperRung
 from ml.speech.registry import load_speech_rung, speech_rung_names
-from ml.speech.rung import SpeechRung
+from ml.speech.rung import SpeechPredictions
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.files import get_folder
@@ -19,7 +23,16 @@ from services.learning.speech import TASK
 from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
 
+WHISPER = PretrainedWhisperRung.name
 HINT = "`tubegrader train speech` makes one, or name a folder with a saved one: --model DIR"
+
+
+class Listener(Protocol):
+    """What hears: a speech model, ours or not."""
+
+    def predict(self, waveforms: Sequence[Waveform]) -> SpeechPredictions:
+        """Score clips: mono float32 at 16 kHz, of any length."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,12 @@ class ChosenModel:
     """A model ready to listen.
 
     Attributes:
-        rung: The model, learned from everything there was.
+        rung: The model; one of ours has learned from everything there was.
         name: Its kind, such as ``tdnn``.
-        version: Its number in the registry; None from a folder.
+        version: Its number in the registry; None from elsewhere.
     """
 
-    rung: SpeechRung
+    rung: Listener
     name: str
     version: int | None
 
@@ -61,6 +74,29 @@ def from_folder(folder: Path, *, rung: str | None = None) -> ChosenModel:
             f"the model in {folder} is a {model.name}, not a {rung}", reason="otherRung"
         )
     return ChosenModel(model, model.name, None)
+
+
+def from_weights(folder: Path | None) -> ChosenModel:
+    """Take a Whisper that the user brings; none of it was trained here.
+
+    Args:
+        folder: A multilingual Whisper converted for CTranslate2: ``model.bin``, ``config.json`` …
+
+    Raises:
+        UsageError: No folder was named (``noWeights``), it holds no such model
+            (``whisperWeightsUnusable``), or the package ctranslate2 is missing
+            (``whisperMissing``).
+    """
+    if folder is None:
+        raise UsageError(
+            f"{WHISPER} listens with weights of your own",
+            hint="name their folder: --weights DIR, or TUBEGRADER_SPEECH_WEIGHTS",
+            reason="noWeights",
+        )
+    try:
+        return ChosenModel(PretrainedWhisperRung(folder), WHISPER, None)
+    except LearningError as error:
+        raise UsageError(str(error), reason=error.reason) from error
 
 
 def from_registry(

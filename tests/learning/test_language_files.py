@@ -10,10 +10,11 @@ import pytest
 
 from services.errors import UsageError
 from services.learning.language import Heard, NotHeard, listen_to
-from services.learning.language_model import from_folder
+from services.learning.language_model import from_folder, from_weights
 from tests.support import sound
 from tests.support.cli import tubegrader
 from tests.support.language import heard_model, said
+from tests.support.memory import peak_megabytes
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,19 @@ def test_a_folder_without_a_model_or_with_another_kind_is_refused(saved, tmp_pat
         from_folder(tmp_path)
 
 
+def test_a_whisper_needs_its_package_and_a_folder_and_no_other_model(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    with pytest.raises(UsageError, match="speech-whisper") as caught:
+        from_weights(tmp_path)
+    assert caught.value.reason == "whisperMissing"
+    with pytest.raises(UsageError) as caught:
+        from_weights(None)
+    assert "TUBEGRADER_SPEECH_WEIGHTS" in caught.value.hint
+    ran = tubegrader("language", "x.wav", "--weights", str(tmp_path), "--model", "3")
+    assert ran.code == 2
+    assert "goes with no other model" in ran.err
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys, services.cli.main\n"
@@ -145,3 +159,21 @@ def test_help_imports_nothing_heavy():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+TELLING = """
+from services.learning.language import listen_to
+from services.learning.language_model import from_folder, from_weights
+heard = listen_to(Path(sys.argv[2]), from_folder(Path(sys.argv[1])).rung)
+assert len(heard.segments) > heard.seconds / 60
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_files_length(saved, tmp_path):
+    minute = np.concatenate([said("zh", 7, 50.0), sound.silence(10)])
+    peaks = []
+    for minutes in (3, 30):
+        path = sound.encode(tmp_path / f"{minutes}.flac", np.tile(minute, minutes), "flac")
+        peaks.append(peak_megabytes(TELLING, saved, path))
+    assert peaks[1] < 1.1 * peaks[0], peaks

@@ -1,7 +1,6 @@
 """From a fetched file to what is stored: the compact original and its segments, as files."""
 
 import hashlib
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +63,7 @@ def prepared(
     is_whole: bool,
     check: "Callable[[], None]" = lambda: None,
 ) -> Material:
-    """Trim a file where it is longer than needed, decode it once, and cut its speech.
+    """Trim a file where it is longer than needed, and cut its speech.
 
     Args:
         path: The file as it came.
@@ -88,10 +87,7 @@ def prepared(
             beginning(path, trimmed, seconds=most)
             path, facts = trimmed, audio.probe(trimmed)
         check()
-        decoding = audio.decoded(path)
-        deque(decoding, maxlen=0)  # to the end: only that tells whether it is whole
-        check()
-        segments, flacs = _cut(path, folder, seconds_wanted, check)
+        duration_s, segments, flacs = _cut(path, folder, seconds_wanted, check)
     except audio.AudioError as error:
         raise PermanentError(str(error).partition(": ")[2], reason=error.reason) from error
     except LearningError as error:
@@ -101,7 +97,7 @@ def prepared(
         sha256=_sha256(path),
         byte_size=path.stat().st_size,
         facts=facts,
-        duration_s=decoding.decoded_s,
+        duration_s=duration_s,
         segments=tuple(segments),
         flacs=tuple(flacs),
         cutting_version=f"{audio.CUT_VERSION}-{seconds_wanted}s",
@@ -110,7 +106,8 @@ def prepared(
 
 def _cut(
     path: Path, folder: Path, seconds_wanted: int, check: "Callable[[], None]"
-) -> tuple[list[StoredSegment], list[Path]]:
+) -> tuple[float, list[StoredSegment], list[Path]]:
+    """Return the seconds that decode, the segments, and a file for each."""
     from ml import audio  # noqa: PLC0415 - see above
 
     segments: list[StoredSegment] = []
@@ -118,7 +115,9 @@ def _cut(
     # A segment that is longer than all that is wanted would be left out.
     longest_s = min(audio.CutPolicy.longest_s, float(seconds_wanted))
     policy = audio.CutPolicy(seconds_wanted=float(seconds_wanted), longest_s=longest_s)
-    for found in audio.cut(path, policy):
+    cutting = audio.cut(path, policy)
+    check()
+    for found in cutting:
         content = audio.flac(found.samples)
         file = folder / f"{len(flacs)}.flac"
         file.write_bytes(content)
@@ -131,7 +130,7 @@ def _cut(
             )
         )
         check()
-    return segments, flacs
+    return cutting.activity.length_s, segments, flacs
 
 
 def _sha256(path: Path) -> str:
