@@ -20,6 +20,7 @@ BENCHMARKS = {
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",
     "speech_models": "training of speech models, and their speed against decoding",
+    "view_models": "training of thumbnail networks",
     "speech_comparator": "speech told apart, against a Whisper that you bring",
     "thumbnails": "thumbnails fetched, checked, stored and recorded",
 }

@@ -1,0 +1,83 @@
+"""Training of thumbnail networks against a bare loop of the same network on ready tensors."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks.measure import Figure, interleaved, timed
+from ml.images import HEIGHT, WIDTH
+from ml.runtime.device import choose_device
+from ml.views.cnn import CnnConfig, ThumbnailNet
+from ml.views.cnn_training import train_member, training_steps
+from ml.views.rung import Targets
+
+ROUNDS = 3
+EPOCHS = 2
+
+
+def measure(*, full: bool) -> list[Figure]:
+    """Train on a GPU where there is one; on the CPU with one thread, as each network is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [_training(full=full)]
+    finally:
+        torch.set_num_threads(before)
+
+
+def _training(*, full: bool) -> Figure:
+    device = choose_device()
+    on_gpu = device.name != "cpu"
+    config = CnnConfig(epochs=(20 if on_gpu else EPOCHS) * (3 if full else 1))
+    count = 4_096 if on_gpu else 640
+    generator = np.random.default_rng(0)
+    images = generator.integers(256, size=(count, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    views = generator.normal(3, 1, size=count)
+    targets, residual = Targets(views, views > 3), generator.normal(size=count)
+    steps = training_steps(count, config)
+
+    def ours() -> None:
+        train_member(
+            (0, 1),
+            images,
+            np.arange(count),
+            targets,
+            residual,
+            config=config,
+            seed=0,
+            device=device,
+            step=lambda: None,
+            cancelled=lambda: False,
+        )
+
+    network = ThumbnailNet(config).to(  # type: ignore[call-overload]
+        device.torch_device, memory_format=torch.channels_last
+    )
+    optimizer = torch.optim.AdamW(network.train().parameters())
+    shape = (config.batch_size, 3, HEIGHT - config.crop[0], WIDTH - config.crop[1])
+    batch = torch.randn(shape, device=device.torch_device).to(memory_format=torch.channels_last)
+    truth = torch.randn(config.batch_size, 3, device=device.torch_device)
+
+    def bare() -> None:
+        for _ in range(steps):
+            with device.autocast():
+                outputs = network(batch)
+            loss = functional.huber_loss(outputs, truth)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    sides = (partial(timed, ours), partial(timed, bare))
+    mine, theirs = interleaved(sides, rounds=2 * ROUNDS if full else ROUNDS)
+    seen = steps * config.batch_size
+    return Figure(
+        f"training a thumbnail network ({device.description})",
+        f"{seen / mine:,.0f} images/s",
+        f"forward and backward on one ready batch, {seen / theirs:,.0f} images/s",
+        theirs / mine,
+        at_least=0.85,
+    )
