@@ -22,9 +22,7 @@ def compare_folder(
     finished: bool,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Compare the rungs on a folder's clips, in this process; keep the figures in ``out``."""
-    import json
-
+    """Compare the rungs on a folder's clips, in this process; the figures go into ``out``."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -34,7 +32,7 @@ def compare_folder(
         TimeElapsedColumn,
     )
 
-    from services.learning.speech.folder import Request, compare
+    from services.learning.speech.folder import JSON, PAGE, Request, compare_and_write
 
     request = Request(
         folder=folder,
@@ -54,13 +52,11 @@ def compare_folder(
     )
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as shown:
         bar = shown.add_task("reading", total=None)
-        found = compare(
+        found = compare_and_write(
             request,
             progress=lambda done, total, message: shown.update(
                 bar, completed=done, total=total, description=message
             ),
         )
-    file = out / "comparison.json"
-    file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    typer.echo(f"all figures are in {file}", err=True)
+    typer.echo(f"all figures are in {out / JSON}, to look at in {out / PAGE}", err=True)
     return found

@@ -15,7 +15,9 @@ from ml.speech.pretrained import encoder
 from ml.speech.registry import left_out_rungs, speech_rung_names
 from services.cli.main import app
 from services.errors import PermanentError, UsageError
+from services.learning.report.figures.speech_curve import curve_panel
 from services.learning.speech.folder import Request, compare
+from tests.support.report_contents import Page
 from tests.support.speech import TINY, write_clips
 
 
@@ -76,6 +78,15 @@ def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Pat
     assert kept["rungs"] == json.loads(json.dumps(found["rungs"]))
     assert (out / "trainings.jsonl").read_bytes() == trainings  # nothing was trained again
 
+    page = Page((out / "comparison.html").read_text("utf-8"))
+    assert page.repeated_ids == []
+    assert not page.all("script")
+    assert found["sentence"] in page.text
+    assert "clips of " in page.text
+    assert [e for e in page.all("img") if "Spectrogram" in e.attributes["alt"]]
+    for heading in ("Called unknown", "Does the embedding know the source?", "The hardest pairs"):
+        assert heading in page.text
+
     unfinished = replace(request, rungs=("spectrogram_cnn", "crnn"), finished=True)
     with pytest.raises(PermanentError, match="no pair") as refused:
         compare(unfinished)
@@ -90,6 +101,8 @@ def test_the_learning_curve_ends_at_what_was_trained_already(folder: Path, tmp_p
     curved = replace(request, curve=True)
     judged = compare(curved, progress=lambda *step: told.append(step))["rungs"]["spectrogram_cnn"]
     points = judged["curve"]
+    figure = curve_panel("curve", {"spectrogram_cnn": points}, "spectrogram_cnn", kind="sources")
+    assert f"from {points[-1]['training_clips']:.0f} clips" in figure
     assert points[-1]["name"] == "everything"
     assert points[-1]["balanced_accuracy"] == first["balanced_accuracy"]
     assert all(point["training_clips"] < points[-1]["training_clips"] for point in points[:-1])

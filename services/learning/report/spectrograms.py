@@ -2,12 +2,13 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from db.queries import speech_learning
@@ -26,6 +27,10 @@ QUALITY = 82
 LOUDEST, DEPTH = 99.5, 60.0
 """The percentile that is white, and how many decibels below it are black."""
 COLOURS = "magma"
+
+SampleArray = npt.NDArray[np.float32]
+Sound = Callable[[dict[str, Any]], SampleArray | None]
+"""Gives the samples of a row, mono at 16 kHz; None where they are gone."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,24 @@ def examples(context: Context, dataset_id: str, model_version_id: int) -> Exampl
     """
     if find_spec("torchaudio") is None or find_spec("av") is None:
         return Examples([], [])
-    rows = _rows(context, dataset_id, model_version_id)
+    return chosen(
+        _rows(context, dataset_id, model_version_id),
+        lambda row: _stored(context, row["flac_sha256"]),
+    )
+
+
+def chosen(rows: Sequence[dict[str, Any]], sound: Sound) -> Examples:
+    """Choose and draw among rows that are known.
+
+    Args:
+        rows: With ``language``, ``told``, ``probability``, ``speaker``, ``source``, ``codec``,
+            ``seconds`` and ``snr_db``.
+        sound: Gives a row's samples.
+    """
     surest = sorted(rows, key=lambda row: -row["probability"])
     return Examples(
-        wrong=_drawn(context, [row for row in surest if row["told"] != row["language"]]),
-        right=_drawn(context, _alternating(surest)),
+        wrong=_drawn([row for row in surest if row["told"] != row["language"]], sound),
+        right=_drawn(_alternating(surest), sound),
     )
 
 
@@ -130,15 +148,15 @@ def _alternating(surest: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for _, _, row in sorted(keyed, key=lambda item: item[:2])]
 
 
-def _drawn(context: Context, rows: Sequence[dict[str, Any]]) -> list[Example]:
+def _drawn(rows: Sequence[dict[str, Any]], sound: Sound) -> list[Example]:
     found: dict[str, Example] = {}
     for row in rows:
         if len(found) == SHOWN:
             break
         if row["speaker"] in found:
             continue
-        log_mel = _log_mel(context, row["flac_sha256"])
-        if log_mel is not None:
+        samples = sound(row)
+        if samples is not None:
             found[row["speaker"]] = Example(
                 truth=row["language"],
                 told=row["told"],
@@ -147,20 +165,24 @@ def _drawn(context: Context, rows: Sequence[dict[str, Any]]) -> list[Example]:
                 codec=row["codec"],
                 seconds=row["seconds"],
                 snr_db=row["snr_db"],
-                picture=picture(log_mel),
+                picture=picture(_log_mel(samples)),
             )
     return list(found.values())
 
 
-def _log_mel(context: Context, sha256: str) -> FloatArray | None:
-    """Return what the models see of a segment's first seconds, without what they add on pitch."""
+def _stored(context: Context, sha256: str) -> SampleArray | None:
     from ml.audio import floats, read_flac  # noqa: PLC0415 - PyAV
-    from ml.speech.frontend import BANDS, FRAMES_PER_SECOND, features  # noqa: PLC0415 - torch
 
     try:
-        samples = floats(read_flac(context.store.get(sha256)))
+        return floats(read_flac(context.store.get(sha256)))
     except (PermanentError, LearningError):
         return None  # its retention ended, or it is damaged: no reason to write no report
+
+
+def _log_mel(samples: SampleArray) -> FloatArray:
+    """Return what the models see of the first seconds, without what they add on pitch."""
+    from ml.speech.frontend import BANDS, FRAMES_PER_SECOND, features  # noqa: PLC0415 - torch
+
     frames = round(SECONDS * FRAMES_PER_SECOND)
     log_mel: FloatArray = np.asarray(features(samples)[:frames, :BANDS], np.float64)
     return log_mel

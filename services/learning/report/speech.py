@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from db.models import Evaluation, ModelVersion
 from db.queries import speech_learning, speech_report
 from db.queries.speech_report import ClipCounts
 from db.session import unit_of_work
@@ -76,10 +75,24 @@ class SpeechRungResult:
 
 @dataclass(frozen=True)
 class SpeechReport:
-    """Everything in the section."""
+    """Everything in the section.
+
+    Attributes:
+        sentence: The comparison's own.
+        evaluation_id: Of the comparison; None where it was of a folder.
+        evaluated_at: When.
+        n_segments: Judged.
+        n_speakers: Of these.
+        n_sources: Of these.
+        rungs: The models in the order of the ladder.
+        best: The name of the best one.
+        clips: What the best one hears in everything that was collected.
+        examples: Pictures.
+        unit: What was judged: segments of what was collected, or clips of a folder.
+    """
 
     sentence: str
-    evaluation_id: int
+    evaluation_id: int | None
     evaluated_at: datetime
     n_segments: int
     n_speakers: int
@@ -88,6 +101,7 @@ class SpeechReport:
     best: str
     clips: ClipCounts
     examples: Examples
+    unit: str = "segments"
 
     @property
     def compared(self) -> list[SpeechRungResult]:
@@ -122,8 +136,11 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
         with unit_of_work(context.sessions) as session:
             collected = speech_learning.has_clips(session)
         return NOTHING_TRAINED if collected else NOTHING_COLLECTED
-    versions = {model.model_version_id: model for model in models}
-    rungs = _rungs(evaluation, versions)
+    version_of = {model.model_version_id: model.version for model in models}
+    ids = evaluation.detail["model_version_ids"]
+    rungs = rungs_of(
+        evaluation.detail, {name: version_of.get(number) for name, number in ids.items()}
+    )
     best = best_of(evaluation.detail["rungs"])
     with unit_of_work(context.sessions) as session:
         clips = speech_report.clip_counts(session, rung=best)
@@ -143,26 +160,28 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
     )
 
 
-def _rungs(evaluation: Evaluation, versions: Mapping[int, ModelVersion]) -> list[SpeechRungResult]:
-    """Return the models in the order of the ladder; JSON in PostgreSQL forgets it."""
-    detail = evaluation.detail
+def rungs_of(
+    detail: Mapping[str, Any], versions: Mapping[str, int | None]
+) -> list[SpeechRungResult]:
+    """Return a comparison's models in the order of the ladder; JSON in PostgreSQL forgets it.
+
+    Args:
+        detail: What the comparison recorded.
+        versions: Of each model, None or left out where it has none.
+    """
     order = {name: place for place, name in enumerate(LADDER)}
-    ids = detail["model_version_ids"]
     return [
-        _rung(name, detail["rungs"][name], detail["beyond_reference"], versions.get(ids[name]))
+        _rung(name, detail["rungs"][name], detail["beyond_reference"], versions.get(name))
         for name in sorted(detail["rungs"], key=lambda name: (order.get(name, len(order)), name))
     ]
 
 
 def _rung(
-    name: str,
-    judged: Mapping[str, Any],
-    differences: Mapping[str, Any],
-    model: ModelVersion | None,
+    name: str, judged: Mapping[str, Any], differences: Mapping[str, Any], version: int | None
 ) -> SpeechRungResult:
     return SpeechRungResult(
         name=name,
-        version=None if model is None else model.version,
+        version=version,
         balanced_accuracy=_interval(judged["balanced_accuracy"]),
         difference=_interval(differences[name]) if name in differences else None,
         equal_error_rate=_interval(judged["equal_error_rate"]),

@@ -24,8 +24,9 @@ NAMES = {"en": "English", "zh": "Chinese", "unknown": "unknown"}
 IS = {
     "spectrogram_cnn": "a plain CNN on spectrograms, the reference",
     "crnn": "the same with a recurrent layer over time",
-    "tdnn": "several small TDNNs on bands and pitch",
+    "tdnn": "a small TDNN on bands and pitch",
     "blend": "the CNN and the TDNN together",
+    "pretrained_encoder": "a linear head on an encoder that others trained",
 }
 """What each model is."""
 WIDE, NARROW = 760.0, 360.0
@@ -77,7 +78,7 @@ def _given(speech: SpeechReport) -> dict[str, Any]:
                     rung.name,
                     rung.reliability,
                     is_best=rung.name == speech.best,
-                    what="segments",
+                    what=speech.unit,
                     prefix="speech-calibration",
                 ),
             )
@@ -98,9 +99,9 @@ def _given(speech: SpeechReport) -> dict[str, Any]:
 
 def _lede(speech: SpeechReport) -> str:
     return (
-        f"{words.whole(speech.n_segments)} segments of {words.whole(speech.n_speakers)} speakers"
-        f" from {words.whole(speech.n_sources)} sources, each judged by a training that heard"
-        " neither the speaker nor the source. Whoever guesses is right half of the time."
+        f"{words.whole(speech.n_segments)} {speech.unit} of {words.whole(speech.n_speakers)}"
+        f" speakers from {words.whole(speech.n_sources)} sources, each judged by a training that"
+        " heard neither the speaker nor the source. Whoever guesses is right half of the time."
     )
 
 

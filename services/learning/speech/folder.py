@@ -4,8 +4,10 @@ Needs no database: the folder's ``clips.csv`` is the manifest, each training lea
 and one Chinese source, and the models are judged on those.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ml.speech.protocol import (
     SplitResult,
     finished_results,
     run_splits,
+    scored,
     source_splits,
     speaker_splits,
 )
@@ -29,10 +32,12 @@ from ml.speech.registry import (
     speech_rung_names,
 )
 from services.errors import PermanentError, UsageError
+from services.learning.speech.best import best_of
 from services.learning.speech.folder_figures import Plan, figures
 from services.learning.speech.folder_training import FEATURES, read_manifest
 
 RESULTS, NOISE = "trainings.jsonl", "noise.jsonl"
+JSON, PAGE = "comparison.json", "comparison.html"
 PAIRS = ("quick", "all")
 
 
@@ -62,6 +67,27 @@ class Request:
     finished: bool = False
 
 
+def compare_and_write(
+    request: Request,
+    *,
+    progress: Progress = lambda _step, _total, _message: None,
+    cancelled: Cancelled = lambda: False,
+) -> dict[str, Any]:
+    """Compare as :func:`compare` does, and write the figures and a page of them into ``out``."""
+    # Matplotlib takes most of a second to import.
+    from services.learning.report.speech_page import write_page  # noqa: PLC0415
+
+    found, plan, results = _compared(request, progress, cancelled)
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    (request.out / JSON).write_text(text, encoding="utf-8")
+    best = best_of(found["rungs"])
+    paired = {split.name for split in plan.pairs}
+    own = [result for result in results if result.rung == best and result.split in paired]
+    answers = scored(plan.manifest, own)
+    write_page(found, plan.manifest, answers, request.out / PAGE, now=datetime.now(UTC))
+    return found
+
+
 def compare(
     request: Request,
     *,
@@ -74,16 +100,13 @@ def compare(
         UsageError: The folder has no usable index, or a name is unknown.
         PermanentError: Nothing can be learned or left out, or nothing is finished yet.
     """
-    return compared(request, progress=progress, cancelled=cancelled)[0]
+    return _compared(request, progress, cancelled)[0]
 
 
-def compared(
-    request: Request,
-    *,
-    progress: Progress = lambda _step, _total, _message: None,
-    cancelled: Cancelled = lambda: False,
+def _compared(
+    request: Request, progress: Progress, cancelled: Cancelled
 ) -> tuple[dict[str, Any], Plan, list[SplitResult]]:
-    """Compare as :func:`compare` does; return what the figures are of, too."""
+    """Return the figures and what they are of."""
     if request.pairs not in PAIRS:
         raise UsageError(f"pairs cannot be “{request.pairs}”", hint=f"use {' or '.join(PAIRS)}")
     rungs, left_out = _rungs(request)
