@@ -72,7 +72,7 @@ def _memory(work: str, short: Path, long: Path, model: Path) -> Figure:
         f"{many:.0f} MB",
         f"the same of 3 minutes, {few:.0f} MB",
         many / few,
-        at_most=1.1,
+        at_most=1.15,
     )
 
 

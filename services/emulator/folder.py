@@ -4,13 +4,10 @@ The recorded past is moved to the present: every video keeps the age it had when
 so that at the epoch its age, its views and its channel's subscribers are what was recorded.
 """
 
-import csv
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from pathlib import Path
 
 from PIL import Image
 
@@ -23,6 +20,7 @@ from services.emulator.catalog import (
     ThumbnailVersion,
     Video,
 )
+from services.emulator.listing import Line, lines
 from services.errors import UsageError
 
 CSV_NAME = "videos.csv"
@@ -63,15 +61,14 @@ def folder_catalog(directory: Path, *, epoch: datetime) -> Catalog:
         raise UsageError(
             f"{directory} is no folder. Name one that holds {CSV_NAME} and thumbnails/."
         )
-    rows = list(_rows(directory))
+    rows = [_row(line) for line in lines(directory / CSV_NAME, COLUMNS)]
     if not rows:
         raise UsageError(f"{directory / CSV_NAME} lists no videos. Add a row for each video.")
     seen: dict[str, _Row] = {}
     for row in rows:
         if row.video_id in seen:
-            row.refuse(
-                f"the video {row.video_id} is already in line {seen[row.video_id].line}. Remove one"
-            )
+            first = seen[row.video_id].line.number
+            row.line.refuse(f"the video {row.video_id} is already in line {first}. Remove one")
         seen[row.video_id] = row
     videos = [_video(row, epoch) for row in rows]
     return Catalog.of(
@@ -87,8 +84,7 @@ def folder_catalog(directory: Path, *, epoch: datetime) -> Catalog:
 class _Row:
     """One row of the file, read and checked."""
 
-    path: Path
-    line: int
+    line: Line
     video_id: str
     channel_id: str
     channel_title: str
@@ -99,112 +95,67 @@ class _Row:
     subscriber_count: int
     picture: Path | None
 
-    def refuse(self, why: str) -> NoReturn:
-        _refuse(self.path, self.line, why)
 
-
-def _rows(directory: Path) -> Iterator[_Row]:
-    path = directory / CSV_NAME
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    f"{path} lacks the column {missing[0]}. Its first line names them."
-                )
-            for cells in reader:
-                yield _row(directory, path, reader.line_num, cells)
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist. Put the list of videos there.") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}). Make it readable.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 ({error.reason}). Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise UsageError(f"{path} is not CSV ({error}). Repair or export it again.") from error
-
-
-def _row(directory: Path, path: Path, line: int, cells: dict[str, str | None]) -> _Row:
-    # DictReader files surplus cells under None and fills missing ones with None.
-    if None in cells or None in cells.values():
-        _refuse(path, line, "the number of cells differs from the first line's. Quote commas")
-    cell = {name: (cells[name] or "").strip() for name in COLUMNS}
+def _row(line: Line) -> _Row:
     for name, form, example in (
         ("video_id", VIDEO_ID, "11 letters, digits, - or _"),
         ("channel_id", CHANNEL_ID, "UC and 22 letters, digits, - or _"),
     ):
-        if not form.fullmatch(cell[name]):
-            _refuse(path, line, f"{name} {cell[name]!r} is no id. Write {example}")
+        if not form.fullmatch(line[name]):
+            line.refuse(f"{name} {line[name]!r} is no id. Write {example}")
     row = _Row(
-        path=path,
         line=line,
-        video_id=cell["video_id"],
-        channel_id=cell["channel_id"],
-        channel_title=cell["channel_title"],
-        title=cell["title"],
-        published_at=_time(path, line, "published_at", cell["published_at"]),
-        collected_at=_time(path, line, "collected_at", cell["collected_at"]),
-        view_count=_count(path, line, "view_count", cell["view_count"]),
-        subscriber_count=_count(path, line, "subscriber_count", cell["subscriber_count"]),
-        picture=_picture(directory, path, line, cell["thumbnail_file"]),
+        video_id=line["video_id"],
+        channel_id=line["channel_id"],
+        channel_title=line["channel_title"],
+        title=line["title"],
+        published_at=_time(line, "published_at"),
+        collected_at=_time(line, "collected_at"),
+        view_count=_count(line, "view_count"),
+        subscriber_count=_count(line, "subscriber_count"),
+        picture=_picture(line),
     )
     if row.collected_at < row.published_at:
-        row.refuse("collected_at is before published_at. Correct one of them")
+        line.refuse("collected_at is before published_at. Correct one of them")
     return row
 
 
-def _time(path: Path, line: int, name: str, text: str) -> datetime:
+def _time(line: Line, name: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(line[name])
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        _refuse(path, line, f"{name} {text!r} is no UTC time. Write it as 2023-05-09T12:00:00Z")
+        line.refuse(f"{name} {line[name]!r} is no UTC time. Write it as 2023-05-09T12:00:00Z")
     return time.astimezone(UTC)
 
 
-def _count(path: Path, line: int, name: str, text: str) -> int:
+def _count(line: Line, name: str) -> int:
+    text = line[name]
     # The length first: int() refuses thousands of digits with an error of its own.
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_COUNT))
     if not digits or int(text) > _LARGEST_COUNT:
-        _refuse(path, line, f"{name} {text!r} is no count. Write a whole number, 0 or more")
+        line.refuse(f"{name} {text!r} is no count. Write a whole number, 0 or more")
     return int(text)
 
 
-def _picture(directory: Path, path: Path, line: int, text: str) -> Path | None:
-    """Return the image that ``text`` names inside ``directory``, after a look at it."""
+def _picture(line: Line) -> Path | None:
+    """Return the image that the line names, if it names one, after a look at it."""
+    text = line["thumbnail_file"]
     if not text:
         return None
-    named = PurePosixPath(text)
-    if named.is_absolute() or ".." in named.parts or "\\" in text or "\0" in text:
-        _refuse(path, line, f"thumbnail_file {text!r} leaves the folder. Name a file inside it")
-    file = directory / named
-    if not file.resolve().is_relative_to(directory.resolve()):
-        _refuse(path, line, f"thumbnail_file {text!r} leaves the folder. Name a file inside it")
+    file = line.file("thumbnail_file")
     try:
         with Image.open(file) as image:
             kind = image.format
             # Decoded at an eighth of its size: cheap, and a file cut short shows all the same.
             image.draft("RGB", (image.width // 8, image.height // 8))
             image.load()
-    except FileNotFoundError:
-        _refuse(
-            path,
-            line,
-            f"{text} does not exist. Add it, or leave thumbnail_file empty if there is none",
-        )
     except (OSError, Image.DecompressionBombError):
         kind = None
     if kind != "JPEG":
-        _refuse(
-            path, line, f"{text} is no readable JPEG. Replace it, or leave thumbnail_file empty"
-        )
-    return file.absolute()
-
-
-def _refuse(path: Path, line: int, why: str) -> NoReturn:
-    raise UsageError(f"{path}, line {line}: {why}.")
+        line.refuse(f"{text} is no readable JPEG. Replace it, or leave thumbnail_file empty")
+    return file
 
 
 def _video(row: _Row, epoch: datetime) -> Video:

@@ -5,13 +5,10 @@ video has, its thumbnail and its counts, is invented.
 """
 
 import base64
-import csv
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from pathlib import Path
 
 from services.emulator import folder
 from services.emulator.catalog import (
@@ -23,6 +20,7 @@ from services.emulator.catalog import (
 )
 from services.emulator.drawing import draw_thumbnail
 from services.emulator.labels import audio_label
+from services.emulator.listing import Line, lines
 from services.emulator.sound import RECORDED_TYPES, RecordedSound
 from services.errors import UsageError
 
@@ -45,7 +43,7 @@ def recordings_catalog(directory: Path, *, epoch: datetime) -> Catalog:
         UsageError: If anything is missing or unreadable: file, row and what to do, on one line.
     """
     epoch = epoch.replace(microsecond=0)
-    clips = list(_clips(directory))
+    clips = [_clip(line) for line in lines(directory / CSV_NAME, COLUMNS)]
     if not clips:
         raise UsageError(f"{directory / CSV_NAME} lists no clips. Add a row for each clip.")
     channels: dict[str, Channel] = {}
@@ -53,7 +51,7 @@ def recordings_catalog(directory: Path, *, epoch: datetime) -> Catalog:
     for clip in clips:
         video = clip.video(epoch)
         if video.video_id in videos:
-            clip.refuse("it is listed twice. Remove one")
+            clip.line.refuse(f"{clip.name} is listed twice. Remove one")
         videos[video.video_id] = video
         channels.setdefault(video.channel_id, clip.channel(epoch))
     return Catalog.of(
@@ -75,8 +73,7 @@ def is_recordings(directory: Path) -> bool:
 class _Clip:
     """One row of the file, read and checked."""
 
-    path: Path
-    line: int
+    line: Line
     name: str
     file: Path
     language: str
@@ -114,68 +111,35 @@ class _Clip:
             subscribers=10 ** (2 + _number(self.speaker) % 4),
         )
 
-    def refuse(self, why: str) -> NoReturn:
-        _refuse(self.path, self.line, f"{self.name}: {why}")
 
-
-def _clips(directory: Path) -> Iterator[_Clip]:
-    path = directory / CSV_NAME
+def _clip(line: Line) -> _Clip:
+    if line["language"] not in LANGUAGES:
+        line.refuse(f"language {line['language']!r} is not one of {', '.join(LANGUAGES)}")
+    if not line["speaker_id"]:
+        line.refuse("speaker_id is empty. Write any word that tells speakers apart")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    f"{path} lacks the column {missing[0]}. Its first line names them."
-                )
-            for cells in reader:
-                yield _clip(directory, path, reader.line_num, cells)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}). Make it readable.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 ({error.reason}). Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise UsageError(f"{path} is not CSV ({error}). Repair or export it again.") from error
-
-
-def _clip(directory: Path, path: Path, line: int, cells: dict[str, str | None]) -> _Clip:
-    cell = {name: (cells[name] or "").strip() for name in COLUMNS}
-    if cell["language"] not in LANGUAGES:
-        _refuse(path, line, f"language {cell['language']!r} is not one of {', '.join(LANGUAGES)}")
-    if not cell["speaker_id"]:
-        _refuse(path, line, "speaker_id is empty. Write any word that tells speakers apart")
-    try:
-        duration_s = float(cell["duration_s"])
+        duration_s = float(line["duration_s"])
     except ValueError:
         duration_s = 0.0
     if not 0 < duration_s < 1e6:  # noqa: PLR2004 - eleven days; infinity and NaN fail as well
-        _refuse(path, line, f"duration_s {cell['duration_s']!r} is no length. Write seconds")
+        line.refuse(f"duration_s {line['duration_s']!r} is no length. Write seconds")
     return _Clip(
-        path=path,
         line=line,
-        name=cell["clip_file"],
-        file=_file(directory, path, line, cell["clip_file"]),
-        language=cell["language"],
-        speaker=f"{cell['speaker_id']} ({cell['source']})",
+        name=line["clip_file"],
+        file=_file(line),
+        language=line["language"],
+        speaker=f"{line['speaker_id']} ({line['source']})",
         duration_s=duration_s,
     )
 
 
-def _file(directory: Path, path: Path, line: int, text: str) -> Path:
-    named = PurePosixPath(text)
-    file = directory / named
-    inside = file.resolve().is_relative_to(directory.resolve())
-    if not text or named.is_absolute() or not inside:
-        _refuse(path, line, f"clip_file {text!r} leaves the folder. Name a file inside it")
-    if named.suffix[1:].lower() not in RECORDED_TYPES:
-        _refuse(path, line, f"{text} is of no kind we serve: {', '.join(RECORDED_TYPES)}")
+def _file(line: Line) -> Path:
+    file = line.file("clip_file")
+    if file.suffix[1:].lower() not in RECORDED_TYPES:
+        line.refuse(f"{line['clip_file']} is of no kind we serve: {', '.join(RECORDED_TYPES)}")
     if not file.is_file():
-        _refuse(path, line, f"{text} does not exist. Add it, or remove the row")
-    return file.absolute()
-
-
-def _refuse(path: Path, line: int, why: str) -> NoReturn:
-    raise UsageError(f"{path}, line {line}: {why}.")
+        line.refuse(f"{line['clip_file']} is no file. Correct or remove the row")
+    return file
 
 
 def _token(text: str, length: int) -> str:

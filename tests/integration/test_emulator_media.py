@@ -195,12 +195,20 @@ def test_real_clips_of_every_encoding_arrive_byte_for_byte(tmp_path, shared_data
         ("a.webm,en,ann,s1,nan", "is no length"),
         ("../a.webm,en,ann,s1,2", "leaves the folder"),
         ("/etc/passwd,en,ann,s1,2", "leaves the folder"),
+        ("a\0.webm,en,ann,s1,2", "leaves the folder"),
+        ("x/../../a.webm,en,ann,s1,2", "leaves the folder"),
+        ("loop.webm,en,ann,s1,2", "leaves the folder"),
+        ("out.webm,en,ann,s1,2", "leaves the folder"),
+        (f"{'a' * 300}.webm,en,ann,s1,2", "does not exist"),
+        ("a.webm,en,ann", "number of cells"),
         ("a.exe,en,ann,s1,2", "of no kind"),
         ("b.webm,en,ann,s1,2", "does not exist"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, row, said):
     (tmp_path / "a.webm").write_bytes(b"x")
+    (tmp_path / "loop.webm").symlink_to("loop.webm")
+    (tmp_path / "out.webm").symlink_to("/etc/hostname")
     with pytest.raises(UsageError, match=said) as refusal:
         recordings(tmp_path, [row])
     assert "line 2" in str(refusal.value)
