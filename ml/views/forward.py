@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ml import metrics
 from ml.arrays import BoolArray, FloatArray, IntArray
-from ml.bootstrap import Interval, Metric, cluster_bootstrap
+from ml.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.views import tabular
@@ -129,7 +129,7 @@ def forward_in_time(
         bool(looked),
         {r: {name: each["value"] for name, each in of.items()} for r, of in intervals.items()},
         intervals,
-        _differences(found, predicted, steps),
+        _differences(found, predicted, steps, widened=over_trainings(n_folds)),
     )
 
 
@@ -218,13 +218,16 @@ def _differences(
     found: Mapping[str, Interval],
     predicted: Mapping[str, Predictions],
     steps: Sequence[tuple[str, str]],
+    *,
+    widened: float,
 ) -> list[dict[str, Any]]:
+    """Return differences with intervals that allow for other trainings too, as out of fold."""
     return [
         {
             "rung": more,
             "baseline": less,
-            "delta_r2": found[f"{more} r2 - {less}"].as_json(),
-            "delta_auc": found[f"{more} auc - {less}"].as_json(),
+            "delta_r2": found[f"{more} r2 - {less}"].widened(widened).as_json(),
+            "delta_auc": found[f"{more} auc - {less}"].widened(widened).as_json(),
         }
         for more, less in steps
         if more in predicted and less in predicted

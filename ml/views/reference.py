@@ -122,8 +122,10 @@ class FrozenRidge:
         truth = targets.log_views_per_day
         outside = np.empty((len(PENALTIES), len(last)))
         for learning, left_out in left_out_in_turn(inner_folds(groups, seed=seed)):
-            intercept, slopes = Decomposition(standard[learning]).ridge(truth[learning], PENALTIES)
-            outside[:, left_out] = intercept + slopes @ standard[left_out].T
+            centre = standard[learning].mean(axis=0)
+            part = Decomposition(standard[learning] - centre)
+            intercept, slopes = part.ridge(truth[learning], PENALTIES)
+            outside[:, left_out] = intercept + slopes @ (standard[left_out] - centre).T
         choice = int(((outside - truth) ** 2).mean(axis=1).argmin())
         intercept, slopes = Decomposition(standard).ridge(truth, PENALTIES)
         logistic = fit_logistic(outside[choice][:, None], targets.is_over)

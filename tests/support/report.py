@@ -15,6 +15,7 @@ from services.context import Context
 from services.emulator.catalog import Catalog
 from services.learning import comparison, datasets, scoring
 from services.learning.files import put_folder
+from services.learning.looking import Look, open_looker
 
 SMALL = LadderConfig(cnn=CnnConfig(widths=(4, 8), epochs=2))
 
@@ -86,7 +87,9 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
     frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
     with tempfile.TemporaryDirectory() as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
-        ladder = train_ladder(dataset, dataset_images(dataset), config)
+        look = Look(open_looker(context) if config.backbone else None)
+        looks = look.at(dataset, lambda *_: None)
+        ladder = train_ladder(dataset, dataset_images(dataset), config, looks=looks)
         files = {
             rung: put_folder(context.store, artefact)
             for rung, artefact in ladder.save(Path(folder) / "models").items()
