@@ -206,7 +206,8 @@ def test_real_clips_of_every_encoding_arrive_byte_for_byte(tmp_path, shared_data
     ],
 )
 def test_a_bad_row_is_named(tmp_path, row, said):
-    (tmp_path / "a.webm").write_bytes(b"x")
+    for name in ("a.webm", "a.exe"):
+        (tmp_path / name).write_bytes(b"x")
     (tmp_path / "loop.webm").symlink_to("loop.webm")
     (tmp_path / "out.webm").symlink_to("/etc/hostname")
     with pytest.raises(UsageError, match=said) as refusal:
