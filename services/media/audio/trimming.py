@@ -14,7 +14,8 @@ def beginning(source: Path, target: Path, *, seconds: float) -> None:
         seconds: How much to keep, rounded up to a whole packet.
 
     Raises:
-        PermanentError: Nothing of it could be copied (``notAudio``).
+        PermanentError: Nothing of it could be copied (``notAudio``), or there is nothing
+            (``zeroSeconds``).
     """
     import av  # noqa: PLC0415 - an extra
 
@@ -46,3 +47,5 @@ def beginning(source: Path, target: Path, *, seconds: float) -> None:
                 raise PermanentError(
                     "nothing of the audio can be read", reason="notAudio"
                 ) from error
+        if first is None:
+            raise PermanentError("its audio lasts 0 seconds", reason="zeroSeconds")
