@@ -322,8 +322,8 @@ def _pseudo_windows(
     rows = by_channel[first[drawn[draw]] + place]
     weight = (asked / np.minimum(asked, videos[drawn]))[draw]
     cells = draw // len(sizes) * len(reference) + rows
-    flat: FloatArray = np.bincount(cells, weights=weight, minlength=count * len(reference))
-    return flat.reshape(count, len(reference))
+    flat = np.bincount(cells, weights=weight, minlength=count * len(reference))
+    return flat.astype(np.float64).reshape(count, len(reference))
 
 
 def _kolmogorov_smirnov(values: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """All tables. Importing this module fills ``Base.metadata``."""
 
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
+from db.models.drift import DriftColumn, DriftReport
 from db.models.learning import (
     Dataset,
     Evaluation,
@@ -31,6 +32,8 @@ __all__ = [
     "ChannelSnapshot",
     "ChannelTag",
     "Dataset",
+    "DriftColumn",
+    "DriftReport",
     "EndedPause",
     "Evaluation",
     "EvaluationMetric",

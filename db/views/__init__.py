@@ -5,6 +5,7 @@ from importlib import resources
 CURRENT = {
     "champion_ladders": 1,
     "promotion_history": 1,
+    "drift_findings": 1,
     "scored_videos": 2,
     "model_comparison": 2,
     "completeness_gaps": 2,
