@@ -45,7 +45,7 @@ class HeadConfig:
         calibration_pairs: Pairs of sources left out in turn to find the temperature.
     """
 
-    variants: int = 1
+    variants: int = 2
     ridge: float = RIDGE
     calibration_pairs: int = 4
 
