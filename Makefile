@@ -9,7 +9,7 @@ DEMO_HOME ?= .demo
 # `make demo CATALOG=DIR` serves a folder of real videos instead of invented ones.
 CATALOG ?=
 
-.PHONY: help install demo up down check test test-slow replay bench lock format clean
+.PHONY: help install demo up down check test test-slow replay bench calibrate lock format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -54,6 +54,10 @@ replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed
 
 bench: $(STAMP) ## the budgets, as ratios measured in one run
 	$(BIN)/python -m benchmarks
+
+calibrate: $(STAMP) ## whether the intervals keep their word, over 600 invented catalogues
+	$(BIN)/python -m benchmarks.calibration --json docs/calibration.json \
+		--figure docs/images/calibration.svg
 
 lock: ## pin the newest versions that pyproject.toml admits into requirements.lock
 	$(PYTHON) -m venv $(VENV)

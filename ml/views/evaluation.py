@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ml import metrics
 from ml.arrays import BoolArray, FloatArray, IntArray
-from ml.bootstrap import Interval, Metric, cluster_bootstrap
+from ml.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.metrics import CalibrationBin
@@ -164,7 +164,8 @@ def evaluate(
 
     AUC, average precision and Spearman's correlation compare only videos of the same fold, which
     the same model scored; see :mod:`ml.metrics`. The bootstrap resamples channels and keeps the
-    models fixed: intervals say how far other channels could differ, not how other trainings would.
+    models fixed: a rung's own intervals say how far other channels could differ, not how other
+    trainings would. Those of differences are wider and say both (docs/decisions/0016).
 
     Args:
         dataset: Holds the truth.
@@ -194,9 +195,12 @@ def evaluate(
                 functions[f"{more} {name}"], functions[f"{less} {name}"]
             )
     intervals = cluster_bootstrap(functions, channels, resamples=resamples, seed=seed)
+    wider = over_trainings(len(np.unique(folds)))
     differences = {
         (more, less): Difference(
-            more, less, *(intervals[f"{more} {name} - {less}"] for name in ("r2", "auc"))
+            more,
+            less,
+            *(intervals[f"{more} {name} - {less}"].widened(wider) for name in ("r2", "auc")),
         )
         for more, less in steps
     }

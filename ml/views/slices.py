@@ -12,7 +12,7 @@ import numpy as np
 
 from ml import metrics
 from ml.arrays import BoolArray, FloatArray, IntArray
-from ml.bootstrap import Interval, cluster_bootstrap
+from ml.bootstrap import Interval, cluster_bootstrap, over_trainings
 from ml.datasets import Dataset
 
 SUBSCRIBERS = ((0, "under 1,000"), (1e3, "1,000"), (1e4, "10,000"), (1e5, "100,000"), (1e6, "1 M"))
@@ -73,6 +73,7 @@ def slices_of(
     labels, truth = dataset.is_over, dataset.log_views_per_day
     channels = np.array(dataset.strings("channel_id"))
     more, less = (predicted[name] for name in headline)
+    wider = over_trainings(len(np.unique(folds)))
     result = []
     for by, name, inside in parts_of(dataset):
         rows = np.flatnonzero(inside)
@@ -97,7 +98,8 @@ def slices_of(
             for rung in predicted
         }
         share = float(labels[rows].mean())
-        result.append(Slice(by, name, len(rows), distinct, share, rungs, intervals["gain"]))
+        gained = intervals["gain"].widened(wider)
+        result.append(Slice(by, name, len(rows), distinct, share, rungs, gained))
     return result
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ml import metrics
-from ml.bootstrap import cluster_bootstrap, cluster_weights
+from ml.bootstrap import Interval, cluster_bootstrap, cluster_weights, over_trainings
 from ml.errors import LearningError
 
 
@@ -73,3 +73,17 @@ def test_a_metric_that_is_mostly_undefined_has_no_interval():
         seed=0,
     )["auc"]
     assert result.as_json() == {"value": 0.0, "low": None, "high": None}
+
+
+def test_an_interval_is_widened_about_its_value():
+    assert Interval(1.0, 0.5, 2.0).widened(2) == Interval(1.0, 0.0, 3.0)
+    assert Interval(1.0, np.nan, np.nan).widened(2).as_json() == {
+        "value": 1.0,
+        "low": None,
+        "high": None,
+    }
+
+
+def test_differences_of_few_folds_are_widened_more():
+    assert over_trainings(4) == pytest.approx(np.sqrt(1 + 4 / 3))
+    assert over_trainings(2) > over_trainings(4) > np.sqrt(2)
