@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     notify_command: str | None = None
     """A program and its arguments, which gets events as JSON on its standard input."""
 
+    mlflow_uri: SecretStr | None = None
+    """An MLflow server, or a folder, that finished retrainings are told to; may hold a password."""
+
     clock_url: Url | None = None
     """For tests: worker processes take the time from the offline YouTube there."""
 

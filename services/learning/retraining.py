@@ -11,6 +11,7 @@ from db.locks import HeldLock, LockLostError, advisory_lock
 from services.context import Context
 from services.errors import BusyError, TransientError
 from services.jobs import JobHandle
+from services.learning import tracking
 from services.learning.tasks import SPEECH, THUMBNAILS, named, task_of
 
 STEPS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -51,7 +52,10 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
                 reason="retrainingUnderWay",
                 hint="`tubegrader jobs list --state running --kind retrain` shows it",
             )
-        return follow(context, job, STEPS[task], check=lambda: _check(lock))
+        follow(context, job, STEPS[task], check=lambda: _check(lock))
+        if context.settings.mlflow_uri is not None and "mlflow" not in job.steps:
+            job.end_step("mlflow", tracking.log_night(context, job))
+        return dict(job.steps)
 
 
 def follow(

@@ -28,7 +28,7 @@ from ml.registry import load_rung
 from ml.views.backbones.looks import Looks
 from ml.views.looking import Looker
 from ml.views.rung import Features, Rung
-from ml.views.thumbnail import need_looks, predict_all
+from ml.views.thumbnail import need_looks, need_maps, predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
@@ -117,6 +117,7 @@ def _score_all(
             "there is no model to score with", reason="noModel", hint="`tubegrader train` first"
         )
     ids = [model.model_version_id for model in models]
+    told = {model.rung: model.version for model in models}
     scored = unreadable = 0
     with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as name:
         folder = Path(name)
@@ -128,6 +129,8 @@ def _score_all(
             with unit_of_work(context.sessions) as session:
                 total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
         job.progress(0, total, "scoring videos")
+        if not total:
+            return {"scored": 0, "unreadable": 0, "models": told}
         rungs = load_rungs(context, models, folder)
         groups = dataset.split_group_by_channel()
         looker = looker_for(context, rungs)
@@ -137,11 +140,7 @@ def _score_all(
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
             job.progress(scored, max(total, scored), "scoring videos")
-    return {
-        "scored": scored,
-        "unreadable": unreadable,
-        "models": {model.rung: model.version for model in models},
-    }
+    return {"scored": scored, "unreadable": unreadable, "models": told}
 
 
 def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
@@ -237,7 +236,7 @@ def looker_for(context: Context, rungs: Sequence[Rung]) -> Looker | None:
     if not need_looks(rungs):
         return None
     try:
-        return open_looker(context)
+        return open_looker(context, maps=need_maps(rungs))
     except LearningError as error:
         raise PermanentError(
             str(error), reason=error.reason, hint="or `tubegrader train` here, without them"

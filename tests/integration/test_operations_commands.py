@@ -46,6 +46,26 @@ def test_speech_has_schedules_of_its_own_that_rest_until_there_is_any(run):
         run(*words, "crawl")
 
 
+def test_a_schedule_of_training_says_what_to_learn_from(run):
+    words = ("schedule", "add", "own", "--every", "1d", "--kind")
+    run(*words, "retrain", "--label", "day30", "--threshold", "50", "--seed", "7", "--no-backbone")
+    heard = ("schedule", "add", "heard", "--every", "1d", "--kind", "train", "--speech")
+    run(*heard, "--conflicts", "keep")
+    found = {s["name"]: s["params"] for s in as_json(run("schedule", "list", "--json"))}
+    assert found["own"] == {"label": "day30", "threshold": 50, "seed": 7, "backbone": False}
+    assert found["heard"] == {"conflicts": "keep", "task": "speech"}
+    for wrong, said in (
+        ((*words, "retrain", "--label", "day3"), "no label"),
+        ((*words, "score", "--label", "day7"), "--label is for train and retrain"),
+        ((*words, "crawl", "--seed", "1"), "--seed is for train and retrain"),
+        ((*words, "retrain", "--conflicts", "keep"), "--conflicts is for --speech"),
+        ((*heard, "--label", "day7"), "--speech is for"),
+        ((*heard, "--conflicts", "guess"), "cannot be"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            run(*wrong)
+
+
 def test_a_schedule_from_its_addition_to_its_removal(run):
     words = ("schedule", "add", "berlin", "--kind", "retrain", "--cron", "30 2 * * *")
     assert "is added; next" in run(*words, "--zone", "Europe/Berlin", "--misfire", "skip")

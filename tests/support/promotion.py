@@ -1,16 +1,24 @@
 """Nights of retraining on channels that were written without a crawl, with quick networks."""
 
+import dataclasses
+import shutil
 import tempfile
+import threading
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
+from db.partitions import ensure_partitions
 from db.queries import channels, jobs, learning, thumbnails, videos
 from db.session import unit_of_work
 from ml.datasets import Dataset
@@ -18,11 +26,118 @@ from ml.views.cnn import CnnConfig
 from ml.views.ladder import LadderConfig, dataset_images, train_ladder
 from services import jobs as services_jobs
 from services.context import Context
+from services.embedded import Endpoints
+from services.jobs import JobHandle
 from services.learning import datasets, retraining
 from services.learning.files import put_folder
+from services.settings import Settings
 from tests.support.grading import NOW, encoded, picture
 
 QUICK = LadderConfig(folds=4, cnn=CnnConfig(widths=(4, 8), epochs=1, batch_size=64))
+
+
+@dataclass
+class World:
+    """A context with a clock one can turn, and nights on it."""
+
+    context: Context
+    now: datetime = NOW
+
+    def tomorrow(self) -> None:
+        self.now += timedelta(days=1)
+
+    def night(self, *, seed: int, broken: float = 0.0, threshold: float = 100.0) -> Any:
+        """Do the next night's retraining, its training in seconds."""
+        self.tomorrow()
+        job_id = self.begin(seed=seed, broken=broken, threshold=threshold)
+        return self.go_on(job_id)
+
+    def begin(self, *, seed: int, broken: float = 0.0, threshold: float = 100.0) -> uuid.UUID:
+        """Submit a retraining whose first step is done."""
+        job_id = services_jobs.submit(self.context, "retrain", {"task": "thumbnails"})
+        done = train(self.context, seed=seed, broken=broken, threshold=threshold, job_id=job_id)
+        with unit_of_work(self.context.sessions) as session:
+            job = jobs.get(session, job_id)
+            assert job is not None
+            job.steps = {"train": done}
+        return job_id
+
+    def go_on(self, job_id: uuid.UUID) -> services_jobs.JobView:
+        """Do what is left of a job, as a worker would."""
+        services_jobs.run(self.context, job_id, self.taken(job_id), retraining.work)
+        return services_jobs.view(self.context, job_id)
+
+    def taken(self, job_id: uuid.UUID) -> uuid.UUID:
+        """Claim a job as the dispatcher does; return the token it is sent with."""
+        [(token,)] = self.sql(
+            "UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), ready_at = now(), "
+            "waiting_until = NULL WHERE job_id = :j RETURNING lease_token",
+            j=job_id,
+        )
+        assert isinstance(token, uuid.UUID)
+        return token
+
+    def sql(self, statement: str, **values: object) -> Sequence[tuple[Any, ...]]:
+        with self.context.engine.begin() as connection:
+            found = connection.execute(text(statement), values)
+            return [tuple(row) for row in found] if found.returns_rows else []
+
+    def champion(self) -> str:
+        """Return the champion's name."""
+        [(rung, version)] = self.sql(
+            "SELECT rung, version FROM champion_ladders WHERE is_champion AND task = 'views'"
+        )
+        return f"{rung}@{version}"
+
+    def shown(self) -> set[tuple[str, int]]:
+        """Return the models whose scores users read, by rung and version."""
+        return {
+            (rung, version)
+            for rung, version in self.sql("SELECT DISTINCT rung, model_version FROM scored_videos")
+        }
+
+
+@contextmanager
+def world(
+    endpoints: Endpoints, folder: Path, name: str, *, like: World | None = None
+) -> Iterator[World]:
+    """A database and a store of one's own: empty, or like those of another world."""
+    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    template = make_url(endpoints.database_url).database
+    if like is not None:
+        like.context.engine.dispose()
+        template = like.context.engine.url.database
+        shutil.copytree(like.context.settings.home.parent / "objects", folder / "objects")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
+    url = make_url(endpoints.database_url).set(database=name)
+    settings = Settings(
+        home=folder / "home",
+        database_url=url.render_as_string(hide_password=False),
+        redis_url=endpoints.redis_url,
+        storage_url=(folder / "objects").as_uri(),
+    )
+    made = World(Context(settings), now=NOW if like is None else like.now)
+    made.context = dataclasses.replace(made.context, clock=lambda: made.now)
+    try:
+        with unit_of_work(made.context.sessions) as session:
+            ensure_partitions(session.connection(), start=NOW)
+        yield made
+    finally:
+        made.context.close()
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+begun, go = threading.Event(), threading.Event()
+
+
+def waiting(_context: Context, _job: JobHandle) -> dict[str, Any]:
+    """Be a step that lasts until it is told to end."""
+    begun.set()
+    print("waiting", flush=True)
+    assert go.wait(60)
+    return {}
 
 
 def channel_id(number: int) -> str:
@@ -44,7 +159,7 @@ def store_channels(context: Context, numbers: range, *, each: int = 3, size: flo
                 {
                     "video_id": f"v{number:05d}_{video:04d}",
                     "channel_id": channel_id(number),
-                    "published_at": now - _days(days),
+                    "published_at": now - timedelta(days=days),
                     "views": round(days * 10**log_views),
                     "picture": encoded(picture(light=0.0, seed=1000 * number + video)),
                 }
@@ -91,7 +206,7 @@ def store_channels(context: Context, numbers: range, *, each: int = 3, size: flo
 
 
 def train(
-    context: Context, *, seed: int, broken: float = 0.0, job_id: uuid.UUID | None = None
+    context: Context, *, seed: int, broken: float, threshold: float, job_id: uuid.UUID
 ) -> dict[str, Any]:
     """Freeze and train as the job does; return what the step of a retraining returns.
 
@@ -99,9 +214,10 @@ def train(
         context: Where.
         seed: Of the training: folds too.
         broken: The share of the videos whose labels are dealt out anew before training.
+        threshold: Views per day.
         job_id: The retraining's.
     """
-    frozen = datasets.freeze(context)
+    frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
     config = replace(QUICK, seed=seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -137,46 +253,6 @@ def train(
     }
 
 
-def night(context: Context, *, seed: int, broken: float = 0.0) -> services_jobs.JobView:
-    """Do a retraining whose first step is done: a training that takes seconds."""
-    job_id = begin(context, seed=seed, broken=broken)
-    return go_on(context, job_id)
-
-
-def begin(context: Context, *, seed: int, broken: float = 0.0) -> uuid.UUID:
-    job_id = services_jobs.submit(context, "retrain", {"task": "thumbnails"})
-    done = train(context, seed=seed, broken=broken, job_id=job_id)
-    with unit_of_work(context.sessions) as session:
-        job = jobs.get(session, job_id)
-        assert job is not None
-        job.steps = {"train": done}
-    return job_id
-
-
-def go_on(context: Context, job_id: uuid.UUID) -> services_jobs.JobView:
-    """Do what is left of a job, as a worker would."""
-    services_jobs.run(context, job_id, taken(context, job_id), retraining.work)
-    return services_jobs.view(context, job_id)
-
-
-def taken(context: Context, job_id: uuid.UUID) -> uuid.UUID:
-    """Claim a job as the dispatcher does; return the token it is sent with."""
-    [(token,)] = sql(
-        context,
-        "UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), ready_at = now(), "
-        "waiting_until = NULL WHERE job_id = :j RETURNING lease_token",
-        j=job_id,
-    )
-    assert isinstance(token, uuid.UUID)
-    return token
-
-
-def sql(context: Context, statement: str, **values: object) -> Sequence[tuple[Any, ...]]:
-    with context.engine.begin() as connection:
-        found = connection.execute(text(statement), values)
-        return [tuple(row) for row in found] if found.returns_rows else []
-
-
 def _spoiled(dataset: Dataset, share: float) -> Dataset:
     """Deal out anew the labels of a share of the rows."""
     generator = np.random.default_rng(0)
@@ -189,7 +265,3 @@ def _spoiled(dataset: Dataset, share: float) -> Dataset:
         dealt = pa.chunked_array([table[column].combine_chunks().take(pa.array(order))])
         table = table.set_column(index, table.schema.field(index), dealt)
     return Dataset(dataset.description, table, dataset.directory)
-
-
-def _days(days: float) -> Any:
-    return NOW - NOW.fromtimestamp(NOW.timestamp() - days * 86_400, tz=NOW.tzinfo)
