@@ -1,0 +1,49 @@
+"""``tubegrader growth``: two labels of the same videos."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ml.bootstrap import Interval
+
+
+def growth(
+    threshold: Annotated[float, typer.Option(help="Views a day.", min=0)] = 100.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare views of one true week with the lifetime average, and how subscribers tell them."""
+    from services.cli.common import open_context, print_json, print_table
+    from services.learning.growth import Growth, study_growth
+
+    with open_context() as context:
+        found = study_growth(context, threshold=threshold)
+    if as_json:
+        print_json(found.as_json())
+        return
+    typer.echo(found.sentence)
+    if not isinstance(found, Growth):
+        return
+    print_table(
+        [
+            "views a day",
+            f"reach {threshold:g}",
+            "median",
+            "AUC by subscribers",
+            "R² by subscribers",
+        ],
+        [
+            [name, f"{side.base_rate:.1%}", f"{side.median:.1f}", _with(side.auc), _with(side.r2)]
+            for name, side in (("of a week", found.week), ("over their life", found.lifetime))
+        ]
+        + [["difference", "", "", _with(found.delta_auc), _with(found.delta_r2)]],
+        right=["median"],
+    )
+    typer.echo(
+        f"{found.fell:,} over by the average are under in the week, {found.rose:,} the other way"
+        f" round; correlation {found.correlation:.2f}, of ranks {found.spearman:.2f}"
+    )
+
+
+def _with(interval: "Interval") -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

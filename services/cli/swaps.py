@@ -1,0 +1,59 @@
+"""``tubegrader swaps``: what swapped thumbnails did to views."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ml.bootstrap import Interval
+    from services.learning.swaps import SwapsFound
+
+
+def swaps(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Hold videos whose thumbnail was swapped against videos like them that kept theirs."""
+    from services.cli.common import open_context, print_json
+    from services.learning.swaps import study_swaps
+
+    with open_context() as context:
+        found = study_swaps(context)
+    if as_json:
+        print_json(found.as_json())
+        return
+    typer.echo(found.sentence)
+    _print_estimates(found)
+    if found.n_changes == 0:
+        typer.echo("  no swap was seen yet: thumbnails are asked for again while crawling goes on")
+    for reason, n in found.left_out.items():
+        typer.echo(f"  {n:,} left out: {reason}")
+
+
+def _print_estimates(found: "SwapsFound") -> None:
+    """Print one line an estimate, in percent of views."""
+    from services.cli.common import print_table
+
+    study, by_score = found.found, found.found.by_score
+    if study.effect is None:
+        return
+    rows: list[tuple[str, int | str, Interval]] = [("all swaps", study.n_swaps, study.effect)]
+    if study.placebo is not None:
+        rows.append(("the week before (nothing was swapped yet)", "", study.placebo))
+    if by_score is not None:
+        rows.append(("to a picture with a higher score", by_score.n_rose, by_score.rose))
+        rows.append(("to one with a lower score", by_score.n_fell, by_score.fell))
+    print_table(
+        ["", "swaps", "views", "low", "high"],
+        [[name, n, *(_percent(v) for v in vars(each).values())] for name, n, each in rows],
+        right=["swaps", "views", "low", "high"],
+    )
+    if by_score is not None:
+        slope = by_score.slope
+        typer.echo(
+            f"of what the model predicted, {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
+            " came about (1: all of it)"
+        )
+
+
+def _percent(log10: float) -> str:
+    return f"{100 * (10**log10 - 1):+.0f} %"
