@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 from sqlalchemy.orm import Session
 
-from db.queries import breakers, notifications
+from db.queries import breakers, drift, notifications
 from db.queries.notifications import Event
 from db.session import unit_of_work
 from services.context import Context
@@ -53,7 +53,11 @@ def note_events(context: Context) -> bool:
     now = context.clock()
     used_up = [gate for gate in holdups(context) if gate.kind == "quota"]
     with unit_of_work(context.sessions) as session:
-        events = [*_failed_jobs(session, now=now), *_open_breakers(session)]
+        events = [
+            *_failed_jobs(session, now=now),
+            *_open_breakers(session),
+            *_drift(session, now=now),
+        ]
         events += [
             Event(
                 f"quota:{gate.what}:{gate.until:%Y-%m-%dT%H:%MZ}",
@@ -232,6 +236,17 @@ def _open_breakers(session: Session) -> Sequence[Event]:
             },
         )
         for breaker in breakers.not_closed(session)
+    ]
+
+
+def _drift(session: Session, *, now: datetime) -> Sequence[Event]:
+    return [
+        Event(
+            f"drift:{report.drift_report_id}",
+            "drift.found",
+            {"drift_report_id": report.drift_report_id, "message": report.sentence},
+        )
+        for report in drift.alarms(session, since=now - LOOK_BACK)
     ]
 
 

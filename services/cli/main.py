@@ -18,8 +18,10 @@ from services.cli import (
     data,
     datasets,
     demo,
+    drift,
     emulator,
     grade,
+    growth,
     jobs,
     language,
     learning,
@@ -28,6 +30,7 @@ from services.cli import (
     quota,
     schedules,
     stack,
+    swaps,
     transfer,
 )
 
@@ -80,8 +83,11 @@ app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)
 app.command(rich_help_panel=LEARN)(learning.retrain)
+app.command(rich_help_panel=LEARN)(drift.drift)
 app.command(rich_help_panel=LEARN)(learning.report)
 app.command(rich_help_panel=LEARN)(grade.grade)
+app.command(rich_help_panel=LEARN)(growth.growth)
+app.command(rich_help_panel=LEARN)(swaps.swaps)
 app.command(rich_help_panel=LEARN)(language.language)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=LEARN)
 app.add_typer(models.app, name="models", rich_help_panel=LEARN)

@@ -21,6 +21,7 @@ STEPS: dict[str, tuple[tuple[str, str], ...]] = {
         ("compare", "services.learning.comparison:work"),
         ("contest", "services.learning.promotion.views:work"),
         ("scoreRest", "services.learning.scoring:the_rest"),
+        ("drift", "services.learning.drift.measuring:work"),
     ),
     SPEECH: (
         ("train", "services.learning.speech.training:work"),

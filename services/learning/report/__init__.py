@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.context import Context
 from services.errors import UsageError
+from services.learning.drift.reading import newest
 from services.learning.report.contents import gather
 from services.learning.report.speech import gather_speech
 
@@ -25,7 +26,7 @@ def write_report(context: Context, path: Path) -> Path:
     # Matplotlib takes most of a second to import; only this needs it.
     from services.learning.report.page import render  # noqa: PLC0415
 
-    page = render(gather(context), gather_speech(context))
+    page = render(gather(context), gather_speech(context), newest(context))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The page itself: what the template is given, ready to be read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,6 +13,7 @@ from ml.bootstrap import Interval
 from ml.views.evaluation import BASELINE, FULL, STRONG, STRONG_FULL
 from services.learning.report import words
 from services.learning.report.contents import METRICS, Report, RungResult
+from services.learning.report.drift_section import render_drift
 from services.learning.report.extremes import Tile
 from services.learning.report.figures.calibration import calibration_panel
 from services.learning.report.figures.ladder import difference_strip, ladder_panel
@@ -59,7 +60,11 @@ class Panel:
     figure: Markup
 
 
-def render(report: Report, speech: SpeechReport | Missing = NOTHING_COLLECTED) -> str:
+def render(
+    report: Report,
+    speech: SpeechReport | Missing = NOTHING_COLLECTED,
+    drift: Mapping[str, Any] | None = None,
+) -> str:
     """Return the report as one HTML page without scripts, fonts or addresses to fetch.
 
     Everything that comes from YouTube is escaped by the template; pictures are ``data:`` addresses.
@@ -67,6 +72,7 @@ def render(report: Report, speech: SpeechReport | Missing = NOTHING_COLLECTED) -
     Args:
         report: What was learned of thumbnails.
         speech: What was learned of speech, or what is missing for that.
+        drift: The newest report on drift, or None.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -81,6 +87,7 @@ def render(report: Report, speech: SpeechReport | Missing = NOTHING_COLLECTED) -
         style=style,
         report=report,
         speech=render_speech(environment, section, speech),
+        drift=render_drift(environment, (folder / "drift.html").read_text(encoding="utf-8"), drift),
         **_figures(report),
         **_texts(report),
     )

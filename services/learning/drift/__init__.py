@@ -1,0 +1,1 @@
+"""Drift: do the newest videos differ from those that the champion learned on?"""

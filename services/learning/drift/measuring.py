@@ -1,0 +1,267 @@
+"""Looking for drift: after each night as a step of the retraining, or when somebody asks.
+
+An alarm is a row and a notification, never a failure: what to make of it is for people to say.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from db.models import ModelVersion
+from db.queries import drift as reports
+from db.queries import learning, promotion
+from db.session import unit_of_work
+from ml.arrays import IntArray
+from ml.datasets import Dataset
+from ml.drift import RESAMPLES, detect
+from ml.errors import LearningError
+from ml.images import decode_thumbnails
+from ml.views.contest import fair_groups
+from ml.views.rung import Features, Predictions
+from ml.views.thumbnail import predict_all
+from services.context import Context
+from services.errors import PermanentError
+from services.jobs import JobHandle
+from services.learning import scoring
+from services.learning.drift.reading import newest
+from services.learning.drift.sides import Side, compared, tell
+from services.learning.drift.windows import Windows, choose
+from services.learning.failures import told_apart
+from services.learning.files import scratch
+from services.learning.results import VIEWS
+
+log = structlog.get_logger()
+
+SEES = "thumbnail"
+"""The rung that knows nothing but the picture: what it says is how the pictures look to it."""
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """The champion, what goes with it, and the two datasets."""
+
+    champion: ModelVersion
+    ladder: Sequence[ModelVersion]
+    rows: Dataset
+    newest: Dataset
+
+    @property
+    def asked(self) -> list[ModelVersion]:
+        """The champion and, where there is one, the rung that sees only."""
+        sees = [m for m in self.ladder if m.rung == SEES and m.rung != self.champion.rung]
+        return [self.champion, *sees]
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do the step of a retraining that looks for drift.
+
+    Returns:
+        The report's status and its sentence. What cannot be looked at is said there too
+        (``notDone``): it must not undo a night.
+    """
+    with unit_of_work(context.sessions) as session:
+        made = reports.of_job(session, job.job_id)
+        if made is not None:
+            return {"status": made.status, "sentence": made.sentence}
+    job.progress(0, 0, "looking for drift")
+    try:
+        found = look(context, job_id=job.job_id)
+    except PermanentError as error:
+        log.warning("drift.not_done", reason=error.reason, problem=str(error))
+        return {"status": "notDone", "reason": error.reason, "sentence": str(error)}
+    return {name: found[name] for name in ("status", "sentence")}
+
+
+def look(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, Any]:
+    """Compare the newest videos with what the champion learned on, and record what is found.
+
+    Returns:
+        The report as :func:`services.learning.drift.reading.newest` does.
+
+    Raises:
+        PermanentError: There is no champion (``noChampion``), or it or a dataset cannot be read.
+    """
+    with (
+        told_apart(context.settings.home),
+        scratch(context, "drift") as folder,
+    ):
+        learned = _learned(context, folder)
+        windows = choose(learned.rows, learned.newest)
+        values, columns = _compared(context, learned, windows, folder)
+    values |= {
+        "created_at": context.clock(),
+        "job_id": job_id,
+        "model_version_id": learned.champion.model_version_id,
+        "dataset_id": learned.newest.description.id,
+    }
+    with unit_of_work(context.sessions) as session:
+        reports.add(session, values, columns)
+    found = newest(context)
+    assert found is not None
+    return found
+
+
+def _learned(context: Context, folder: Path) -> _Learned:
+    with unit_of_work(context.sessions) as session:
+        champion = promotion.model_of(session, task=VIEWS)
+        ladder = promotion.champion_ladder(session, task=VIEWS)
+        newest_dataset = learning.newest_dataset(session)
+    if champion is None or newest_dataset is None:
+        raise PermanentError(
+            "there is no champion whose videos new ones could differ from",
+            reason="noChampion",
+            hint="`tubegrader retrain`, or `tubegrader models promote`",
+        )
+    rows = scoring.rows_of(context, champion.dataset_id, folder / "learned")
+    later = rows
+    if newest_dataset.dataset_id != champion.dataset_id:
+        later = scoring.rows_of(context, newest_dataset.dataset_id, folder / "newest")
+    return _Learned(champion, ladder, rows, later)
+
+
+def _compared(
+    context: Context, learned: _Learned, windows: Windows | str, folder: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the report's values and those of its columns."""
+    if isinstance(windows, str):
+        return _too_little(windows), []
+    reference = _remembered(context, learned, windows.reference)
+    if windows.is_since:
+        window = _asked_now(context, learned, windows.window, folder / "models")
+    else:
+        window = _remembered(context, learned, windows.window)
+    columns = compared(reference, window)
+    try:
+        found = detect(
+            [each.column for each in columns],
+            reference.rows.strings("channel_id"),
+            window.rows.strings("channel_id"),
+            resamples=RESAMPLES,
+            seed=learned.champion.seed,
+        )
+    except LearningError as error:
+        if error.reason not in ("tooFewVideos", "tooFewChannels"):
+            raise
+        return _too_little(f"Of what could be compared {error}."), []
+    rows = [
+        {
+            **asdict(each),
+            **vars(tell(one, each)),
+            "kind": one.kind,
+            "is_drifted": each.is_drifted,
+        }
+        for one, each in zip(columns, found, strict=True)
+    ]
+    drifted = [one.label for one, each in zip(columns, found, strict=True) if each.is_drifted]
+    published = window.rows.table["published_at"].to_pylist()
+    facts = {
+        "status": "drift" if drifted else "noDrift",
+        "window_from": min(published),
+        "window_to": max(published),
+        **_sizes(window.rows, reference.rows),
+    }
+    return facts | {"sentence": _sentence(facts, drifted, len(rows), learned.champion)}, rows
+
+
+def _remembered(context: Context, learned: _Learned, rows: IntArray) -> Side:
+    """Return rows of the champion's own dataset, with what it said of them out of fold.
+
+    Videos that were deleted since have no score any more and are left out.
+    """
+    dataset, asked = learned.rows, learned.asked
+    with unit_of_work(context.sessions) as session:
+        scores = learning.scores_of(session, model_version_ids=[m.model_version_id for m in asked])
+    known = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
+    keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
+    said = {
+        int(row): [known.get((model.model_version_id, *keys[row])) for model in asked]
+        for row in rows
+    }
+    whole = [row for row, each in said.items() if None not in each]
+    sides = [
+        Predictions(*np.array([said[row][number] for row in whole], dtype=float).reshape(-1, 2).T)
+        for number in range(len(asked))
+    ]
+    return _side(learned, dataset, np.array(whole, dtype=np.int64), sides)
+
+
+def _asked_now(context: Context, learned: _Learned, rows: IntArray, folder: Path) -> Side:
+    """Ask the champion about rows of the newest dataset, with what was known when it was frozen.
+
+    Each is judged by models that saw neither its channel nor its picture, or left out.
+    """
+    dataset, asked = learned.newest, learned.asked
+    rungs = scoring.load_rungs(context, asked, folder)
+    card = rungs[0].card
+    groups, is_fair = fair_groups(
+        dataset.strings("channel_id"),
+        dataset.strings("split_group"),
+        learned.rows.split_group_by_channel(),
+        seed=card.seed,
+        folds=card.folds,
+    )
+    fair = rows[is_fair[rows]]
+    table = dataset.table.take(fair)
+    features = Features.of_table(table, split_groups=[groups[row] for row in fair])
+    if any(rung.needs_thumbnails for rung in rungs):
+        shown = table["thumbnail_sha256"].to_pylist()
+        names = sorted(set(shown))
+        content = dict(zip(names, context.store.get_many(names), strict=True))
+        looker = scoring.looker_for(context, rungs)
+        features = replace(
+            features,
+            thumbnails=decode_thumbnails(shown, content.__getitem__),
+            looks=None if looker is None else looker.look(shown, content.__getitem__),
+        )
+    return _side(learned, dataset, fair, predict_all(rungs, features))
+
+
+def _side(learned: _Learned, dataset: Dataset, rows: IntArray, said: Sequence[Predictions]) -> Side:
+    taken = Dataset(dataset.description, dataset.table.take(rows), dataset.directory)
+    if learned.champion.rung == SEES:
+        return Side(taken, said[0], said[0])
+    return Side(taken, said[0], said[1] if len(said) > 1 else None)
+
+
+def _too_little(why: str) -> dict[str, Any]:
+    return {
+        "status": "notEnough",
+        "sentence": f"There is not enough to tell drift by. {why}",
+        **dict.fromkeys(_SIZES, 0),
+    }
+
+
+_SIZES = ("n_videos", "n_channels", "n_reference_videos", "n_reference_channels")
+
+
+def _sizes(window: Dataset, reference: Dataset) -> dict[str, int]:
+    counts = [
+        count
+        for rows in (window, reference)
+        for count in (len(rows), len(set(rows.strings("channel_id"))))
+    ]
+    return dict(zip(_SIZES, counts, strict=True))
+
+
+def _sentence(
+    facts: Mapping[str, Any], drifted: Sequence[str], total: int, champion: ModelVersion
+) -> str:
+    window = (
+        f"The {facts['n_videos']} videos of {facts['n_channels']} channels published from "
+        f"{facts['window_from']:%Y-%m-%d} to {facts['window_to']:%Y-%m-%d}"
+    )
+    model = f"{champion.rung} version {champion.version}"
+    if not drifted:
+        return (
+            f"{window} look like what the champion, {model}, learned on: none of {total} things "
+            "compared differs by more than chance."
+        )
+    return (
+        f"{window} differ from what the champion, {model}, learned on in {len(drifted)} of {total} "
+        f"things compared: {'; '.join(drifted)}."
+    )
