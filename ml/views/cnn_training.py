@@ -59,7 +59,7 @@ def train_member(
         LearningCancelledError: ``cancelled`` said so.
         OSError: The state cannot be kept.
     """
-    truth, centre, scale = _standardised(targets, residual)
+    truth, centre, scale = standardised(targets, residual)
     training = _Training(len(rows), config, seed, device)
     facts = {"config": asdict(config), "seed": seed, "device": device.description}
     name = "member-{}-{}-".format(*left_out) + digest_of(
@@ -122,7 +122,7 @@ class _Training:
         kept = _kept(len(batch), self.network.pooled, self._config, self._generator).to(target)
         with self._device.autocast():
             outputs = self.network(inputs, kept)
-        loss = _loss(outputs, truth[batch].to(target))
+        loss = multi_head_loss(outputs, truth[batch].to(target))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
@@ -182,7 +182,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:
+def standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:
     """Return (R, 3) targets in the order of the outputs, and the centre and scale of two."""
     both = np.column_stack([targets.log_views_per_day, residual])
     centre, spread = np.nanmean(both, axis=0), np.nanstd(both, axis=0)
@@ -192,7 +192,7 @@ def _standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, Float
     return torch.from_numpy(stacked.astype(np.float32)), centre, scale
 
 
-def _loss(outputs: Tensor, truth: Tensor) -> Tensor:
+def multi_head_loss(outputs: Tensor, truth: Tensor) -> Tensor:
     """Huber's loss, because views have heavy tails, and cross entropy for the threshold."""
     views, over, residual = outputs.unbind(dim=1)
     known = ~torch.isnan(truth[:, 2])

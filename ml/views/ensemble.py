@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from ml.views.rung import Features, Targets
 from ml.views.tabular import beyond_the_rest
 
 MIN_TRAINING_ROWS = 16
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def train_ensemble(
             reason="tooFewVideos",
         )
     total = sum(training_steps(len(rows), config) for rows in rows_of.values())
-    watch = _Watch(total, f"training {len(rows_of)} thumbnail networks", progress, cancelled)
+    watch = Watch(total, f"training {len(rows_of)} thumbnail networks", progress, cancelled)
 
     def task(number: int, pair: Pair, rows: IntArray) -> Callable[[], Member]:
         part = targets.take(rows)
@@ -150,7 +151,7 @@ def train_ensemble(
     return Ensemble(folds, config, dict(zip(rows_of, members, strict=True)), rows_of)
 
 
-class _Watch:
+class Watch:
     """Carries steps from the training threads to the caller's, and its wish to stop back.
 
     The caller's functions may hold a database session, which no other thread may touch.
@@ -168,7 +169,7 @@ class _Watch:
         """Tell that a step is done; called by the training threads."""
         self._steps.put(True)
 
-    def over(self, work: Callable[[], list[Member]]) -> list[Member]:
+    def over(self, work: Callable[[], list[Made]]) -> list[Made]:
         """Do the work in a thread and report its steps from this one."""
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(work)

@@ -1,8 +1,9 @@
 """Train every rung of the ladder on one dataset, cross-fitted by channel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,7 +16,9 @@ from ml.images import PREPROCESSING, decode_thumbnails
 from ml.registry import absent_rungs, rung_class, rung_names
 from ml.runtime.device import choose_device
 from ml.splits import assign_folds
+from ml.views.backbones.fine_tuning import TuningConfig, train_tuned
 from ml.views.backbones.looks import Looks
+from ml.views.backbones.weights import Backbone
 from ml.views.cnn import Cancelled, CnnConfig, Progress
 from ml.views.constant import ConstantRung
 from ml.views.crossfit import rows_outside
@@ -50,6 +53,8 @@ class LadderConfig:
         cnn: Hyperparameters of the networks.
         backbone: Whether a pretrained network's look at the thumbnails is learned from too.
         weights: SHA-256 of that network's weights, so that other weights are another training.
+        fine_tune: Whether that network's last stages are trained on as well, with ``tuning``.
+        tuning: Hyperparameters of that.
     """
 
     seed: int = 0
@@ -57,6 +62,8 @@ class LadderConfig:
     cnn: CnnConfig = field(default_factory=CnnConfig)
     backbone: bool = False
     weights: str = ""
+    fine_tune: bool = False
+    tuning: TuningConfig = field(default_factory=TuningConfig)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ def train_ladder(
     cancelled: Cancelled = lambda: False,
     looks: Looks | None = None,
     checkpoints: Checkpoints | None = None,
+    backbone: Backbone | None = None,
 ) -> TrainedLadder:
     """Train all rungs.
 
@@ -121,6 +129,7 @@ def train_ladder(
         progress: Told (step, total, message) as the networks train.
         cancelled: Asked before each step; training stops if it returns True.
         looks: What a pretrained network makes of the thumbnails, for ``config.backbone``.
+        backbone: The pretrained network, for ``config.fine_tune``; ``looks`` then hold its maps.
         checkpoints: Where the networks' states are kept, to go on from if the process dies.
 
     Raises:
@@ -158,13 +167,32 @@ def train_ladder(
         if known is None
         else _heads(known, features, targets, folds_by_row, config, progress, cancelled)
     )
-    pictures = PictureModel(ensemble, heads)
+    tuned = None
+    if config.fine_tune:
+        if known is None or backbone is None:
+            raise LearningError("fine-tuning needs the pretrained network", reason="noLooks")
+        tuned = train_tuned(
+            backbone.network,
+            known.for_tuning(),
+            features,
+            targets,
+            folds_by_row,
+            folds=config.folds,
+            config=config.tuning,
+            seed=config.seed,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    pictures = PictureModel(ensemble, heads, tuned)
     looking = replace(
         card,
         config={} if known is None else {"backbone": known.backbone},
         preprocessing=FRAME_PREPROCESSING,
     )
-    chosen = {} if heads is None else {"heads": heads.recipe_names}
+    chosen: dict[str, Any] = {} if heads is None else {"heads": heads.recipe_names}
+    if tuned is not None and backbone is not None:
+        flavour = asdict(backbone.network.flavour)
+        chosen["tuned"] = {**asdict(config.tuning), "flavour": flavour}
     seeing = replace(
         looking,
         config={"cnn": config_json(config.cnn), **looking.config, **chosen},

@@ -9,14 +9,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ml.errors import LearningCancelledError
 from ml.images import decode_thumbnails
+from ml.runtime.device import choose_device
 from ml.views import pictures
 from ml.views.backbones.cache import EmbeddingCache
 from ml.views.backbones.embeddings import embed_thumbnails, embedding_cache
+from ml.views.backbones.fine_tuning import MAP_WIDTH, frozen_maps
+from ml.views.backbones.fine_tuning import RECIPE as MAP_RECIPE
 from ml.views.backbones.looks import Looks
-from ml.views.backbones.weights import load_backbone
+from ml.views.backbones.weights import Backbone, load_backbone
 from ml.views.cnn import Cancelled, Progress
 from ml.views.features.catalogue import FEATURES, MEASUREMENT_VERSION, measure_all
 
@@ -44,6 +48,7 @@ class Looker:
         *,
         weights: Path | None = None,
         timm_name: str = "efficientnet_lite0",
+        maps: bool = False,
     ) -> None:
         """Open the caches.
 
@@ -51,6 +56,7 @@ class Looker:
             directory: Where they are kept, created if needed.
             weights: The user's own, as :func:`ml.views.backbones.weights.load_backbone` takes them.
             timm_name: Which of timm's models they are of.
+            maps: Also keep what fine-tuning begins with, 54 kB a picture.
 
         Raises:
             LearningError: The weights are not installed, says what to install; or the user's
@@ -58,9 +64,19 @@ class Looker:
         """
         self._backbone = load_backbone(weights, timm_name=timm_name)
         self._embeddings = embedding_cache(directory, self._backbone)
+        self._maps = (
+            EmbeddingCache(directory, recipe=f"{MAP_RECIPE}-{self.weights[:16]}", width=MAP_WIDTH)
+            if maps
+            else None
+        )
         self._measurements = EmbeddingCache(
             directory, recipe=f"measurements-v{MEASUREMENT_VERSION}", width=len(FEATURES)
         )
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network."""
+        return self._backbone
 
     @property
     def weights(self) -> str:
@@ -90,8 +106,9 @@ class Looker:
         embeddings = embed_thumbnails(
             names, read, self._backbone, self._embeddings, progress=progress, cancelled=cancelled
         )
+        maps = self._mapped(names, read, progress, cancelled)
         if not can_measure():
-            return Looks(embeddings, backbone=self.weights)
+            return Looks(embeddings, None, self.weights, maps)
         missing = self._measurements.missing(names)
         for start in range(0, len(missing), _AT_ONCE):
             if cancelled():
@@ -101,7 +118,26 @@ class Looker:
             self._measurements.add(some, measure_all(list(frames)))
             progress(start + len(some), len(missing), "measuring thumbnails")
         measured = self._measurements.read(names).astype(np.float64)
-        return Looks(embeddings, measured, self.weights)
+        return Looks(embeddings, measured, self.weights, maps)
+
+    def _mapped(
+        self,
+        names: Sequence[str],
+        read: Callable[[str], bytes],
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> npt.NDArray[np.float16] | None:
+        if self._maps is None:
+            return None
+        missing = self._maps.missing(names)
+        for start in range(0, len(missing), _AT_ONCE):
+            if cancelled():
+                raise LearningCancelledError
+            some = missing[start : start + _AT_ONCE]
+            frames = pictures.decode_pictures(some, read)
+            self._maps.add(some, frozen_maps(frames, self._backbone.network, choose_device()))
+            progress(start + len(some), len(missing), "mapping thumbnails for fine-tuning")
+        return self._maps.read(names)
 
 
 def _installed(modules: Sequence[str]) -> bool:

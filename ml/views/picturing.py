@@ -1,8 +1,10 @@
-"""The part of a rung that sees thumbnails: networks from scratch, and heads on a frozen look.
+"""The part of a rung that sees thumbnails: networks from scratch, and what builds on a frozen look.
 
-Both say three things of a thumbnail (log views, the logit of reaching the threshold, the residual
-beyond what is known without it). How much each is believed, the regressions on top decide, on rows
-that neither had seen: no test fold has a say in the choice between them.
+A pretrained network is a source by heads on what it makes of a thumbnail and, where that is asked
+for, by its last stages trained on. Each source says three things of a thumbnail: log views, the
+logit of reaching the threshold, and the residual beyond what is known without it. How much each is
+believed, the regressions on top decide, on rows that none had seen: no test fold has a say in the
+choice between them.
 """
 
 import hashlib
@@ -17,6 +19,8 @@ import numpy.typing as npt
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard
 from ml.splits import folds_of
+from ml.views.backbones.efficientnet_lite import Flavour
+from ml.views.backbones.fine_tuning import TunedEnsemble
 from ml.views.cnn import CnnConfig
 from ml.views.crossfit import OutputsByPair, mean_outputs, nested_outputs, rows_outside
 from ml.views.ensemble import Ensemble
@@ -24,7 +28,7 @@ from ml.views.heads import Heads
 from ml.views.rung import Features
 
 VIEWS, OVER, RESIDUAL = range(3)
-"""What each source says, by position; two sources give six columns."""
+"""What each source says, by position; two sources give six columns, three nine."""
 SAID = 3
 
 
@@ -35,10 +39,12 @@ class PictureModel:
     Attributes:
         ensemble: Networks trained from scratch.
         heads: On a frozen pretrained network; None where its weights were not to be had.
+        tuned: Its last stages trained on; None where that was not asked for.
     """
 
     ensemble: Ensemble
     heads: Heads | None = None
+    tuned: TunedEnsemble | None = None
 
     def said(self, features: Features, card: ModelCard) -> "Said":
         """Look at thumbnails, at each with what never saw its channel.
@@ -51,14 +57,24 @@ class PictureModel:
         by_pair = self.ensemble.member_outputs(features.pictures(), folds_by_row)
         if self.heads is None:
             return Said(by_pair, None, card.folds, len(features))
-        outputs = self.heads.outputs(features.looks_for(card), folds_by_row)
-        return Said(by_pair, outputs, card.folds, len(features))
+        looks = features.looks_for(card)
+        outputs = self.heads.outputs(looks, folds_by_row)
+        tuned = (
+            None
+            if self.tuned is None
+            else self.tuned.member_outputs(looks.for_tuning(), folds_by_row)
+        )
+        return Said(by_pair, outputs, card.folds, len(features), tuned)
 
     def nested(self, said: "Said", folds_by_row: IntArray, fold: int) -> FloatArray:
-        """Return (R, 3 or 6) for the training rows outside a fold, from what saw neither."""
+        """Return (R, 3 a source) for the training rows outside a fold, from what saw neither."""
         rows = rows_outside(folds_by_row, fold)
-        networks = nested_outputs(folds_by_row, fold, said.by_pair)[rows]
-        return networks if self.heads is None else np.hstack([networks, self.heads.nested(fold)])
+        parts = [nested_outputs(folds_by_row, fold, said.by_pair)[rows]]
+        if self.heads is not None:
+            parts.append(self.heads.nested(fold))
+        if said.tuned is not None:
+            parts.append(nested_outputs(folds_by_row, fold, said.tuned)[rows])
+        return np.hstack(parts)
 
     @cached_property
     def digest(self) -> str:
@@ -72,7 +88,8 @@ class PictureModel:
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all weights as arrays by name."""
         heads = {} if self.heads is None else self.heads.tensors()
-        return self.ensemble.tensors() | heads
+        tuned = {} if self.tuned is None else self.tuned.tensors()
+        return self.ensemble.tensors() | heads | tuned
 
     @classmethod
     def from_tensors(
@@ -83,10 +100,15 @@ class PictureModel:
         Raises:
             LearningError: A kernel is not known here.
         """
-        recipes = card.config.get("heads")
+        recipes, tuning = card.config.get("heads"), card.config.get("tuned")
         return cls(
             Ensemble.from_tensors(tensors, folds=card.folds, config=config),
             Heads.from_tensors(tensors, recipes) if recipes else None,
+            TunedEnsemble.from_tensors(
+                tensors, folds=card.folds, flavour=Flavour.from_json(tuning["flavour"])
+            )
+            if tuning
+            else None,
         )
 
 
@@ -98,8 +120,13 @@ class Said:
     heads: FloatArray | None
     folds: int
     rows: int
+    tuned: OutputsByPair | None = None
 
     def mean(self) -> FloatArray:
-        """Return (N, 3 or 6): the networks' mean over those that never saw a row, and the head."""
-        networks = mean_outputs(self.rows, self.folds, self.by_pair)
-        return networks if self.heads is None else np.hstack([networks, self.heads])
+        """Return (N, 3 a source): means over the networks that never saw a row, and the head."""
+        parts = [mean_outputs(self.rows, self.folds, self.by_pair)]
+        if self.heads is not None:
+            parts.append(self.heads)
+        if self.tuned is not None:
+            parts.append(mean_outputs(self.rows, self.folds, self.tuned))
+        return np.hstack(parts)

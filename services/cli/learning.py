@@ -33,6 +33,10 @@ Label = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Decides folds, first weights and order.")]
+FineTune = Annotated[
+    bool,
+    typer.Option("--fine-tune", help="Train that network's last stages on as well; far slower."),
+]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 Conflicts = Annotated[
     str,
@@ -60,6 +64,7 @@ def train(
         bool, typer.Option("--force", help="Train although nothing new was collected.")
     ] = False,
     backbone: Backbone = None,
+    fine_tune: FineTune = False,
     conflicts: Conflicts = "drop",
     folder: Annotated[
         Path | None,
@@ -74,7 +79,7 @@ def train(
 ) -> None:
     """Freeze a dataset of what was collected and train every rung of the ladder on it.
 
-    Threshold, label and backbone are for thumbnails, conflicts for speech.
+    Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.
     """
     from services import jobs
     from services.cli import speech_folder
@@ -89,7 +94,7 @@ def train(
         else:
             typer.echo(speech_folder.describe(trained))
         return
-    asked = {"threshold": threshold, "label": label} | _asked(backbone)
+    asked = {"threshold": threshold, "label": label} | _asked(backbone, fine_tune=fine_tune)
     params: dict[str, Any] = {"task": what.value, "seed": seed, "force": force}
     params |= {"conflicts": conflicts} if what is Task.speech else asked
     with open_context(workers=wait) as context:
@@ -186,6 +191,7 @@ def retrain(
     label: Label = "auto",
     seed: Seed = 0,
     backbone: Backbone = None,
+    fine_tune: FineTune = False,
     conflicts: Conflicts = "drop",
     wait: Wait = True,
     as_json: AsJson = False,
@@ -193,13 +199,13 @@ def retrain(
     """Do a night's work now: train, score, compare, and let the best contest with the champion.
 
     One job, which goes on where it stopped. Only one of a task works at a time; another one waits.
-    Threshold, label and backbone are for thumbnails, conflicts for speech.
+    Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.
     """
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
     from services.cli.models import describe_contest
 
-    asked = {"threshold": threshold, "label": label} | _asked(backbone)
+    asked = {"threshold": threshold, "label": label} | _asked(backbone, fine_tune=fine_tune)
     params: dict[str, Any] = {"task": what.value, "seed": seed}
     params |= {"conflicts": conflicts} if what is Task.speech else asked
     with open_context(workers=wait) as context:
@@ -251,9 +257,10 @@ def report(
         typer.echo(str(write_report(context, output.absolute())))
 
 
-def _asked(backbone: bool | None) -> dict[str, bool]:
-    """Return the job's parameter, none where it is left to the settings and to what is there."""
-    return {} if backbone is None else {"backbone": backbone}
+def _asked(backbone: bool | None, *, fine_tune: bool) -> dict[str, bool]:
+    """Return the job's parameters, none where it is left to the settings and to what is there."""
+    asked = {} if backbone is None else {"backbone": backbone}
+    return asked | {"fine_tune": True} if fine_tune else asked
 
 
 def describe_training(result: dict[str, Any]) -> str:
@@ -331,10 +338,10 @@ def _print_differences(comparison: dict[str, Any]) -> None:
         f"100 dealings (p = {dealt['p_value']:.3f})."
     )
     if forward is not None:
-        _print_forward(forward)
+        _print_forward(forward, list(comparison["rungs"]))
 
 
-def _print_forward(forward: dict[str, Any]) -> None:
+def _print_forward(forward: dict[str, Any], order: list[str]) -> None:
     """Print how models of the earlier half do on the later; an old comparison has one number."""
     from services.cli.common import print_table
 
@@ -358,7 +365,8 @@ def _print_forward(forward: dict[str, Any]) -> None:
                 _interval(gains[rung]["delta_r2"], "+") if rung in gains else "",
                 gains[rung]["baseline"] if rung in gains else "",
             ]
-            for rung, values in forward["intervals"].items()
+            for rung in order
+            if (values := forward["intervals"].get(rung)) is not None
         ],
     )
     if forward["looked"]:

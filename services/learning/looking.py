@@ -8,6 +8,7 @@ from ml.datasets import Dataset
 from ml.errors import LearningError
 from ml.registry import absent_rungs
 from ml.views.backbones.looks import Looks
+from ml.views.backbones.weights import Backbone
 from ml.views.looking import Looker, can_look, can_measure
 from services.context import Context
 from services.errors import PermanentError
@@ -24,15 +25,22 @@ class Look:
     Attributes:
         looker: None: nothing.
         missing: Why there is none (``turnedOff``, ``notInstalled``), or None.
+        fine_tune: Whether the network's last stages are trained on as well.
     """
 
     looker: Looker | None
     missing: str | None = None
+    fine_tune: bool = False
 
     @property
     def weights(self) -> str:
         """SHA-256 of the pretrained network's weights; empty without one."""
         return "" if self.looker is None else self.looker.weights
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The network, None without one."""
+        return None if self.looker is None else self.looker.backbone
 
     @property
     def absent(self) -> dict[str, str]:
@@ -52,23 +60,31 @@ class Look:
         return self.looker.look(names, encoded.__getitem__, progress=progress)
 
 
-def choose(context: Context, asked: bool | None) -> Look:
+def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> Look:
     """Return the look that a training gets.
 
     Args:
         context: Its settings say whether there is to be one, and with whose weights.
         asked: Whether it was asked for; None leaves it to the settings and to what is installed.
+        fine_tune: Whether its last stages are to be trained on, for which it has to be there.
 
     Raises:
         PermanentError: It was asked for and cannot be had, or the user's weights cannot be used.
     """
+    if fine_tune and asked is False:
+        raise PermanentError(
+            "there is nothing to fine-tune without the pretrained network",
+            reason="nothingToTune",
+            hint="leave out --no-backbone, or --fine-tune",
+        )
+    asked = True if fine_tune else asked
     wanted = context.settings.backbone if asked is None else asked
     if not wanted:
         return Look(None, TURNED_OFF)
     if asked is None and context.settings.backbone_weights is None and not can_look():
         return Look(None, NOT_INSTALLED)
     try:
-        return Look(open_looker(context))
+        return Look(open_looker(context, maps=fine_tune), fine_tune=fine_tune)
     except LearningError as error:
         raise PermanentError(
             str(error),
@@ -77,12 +93,13 @@ def choose(context: Context, asked: bool | None) -> Look:
         ) from error
 
 
-def open_looker(context: Context, folder: Path | None = None) -> Looker:
+def open_looker(context: Context, folder: Path | None = None, *, maps: bool = False) -> Looker:
     """Open the pretrained network with the weights that the settings name.
 
     Args:
         context: Its settings.
         folder: Where looks are kept; None: in the home, where every night finds them again.
+        maps: Whether models that were fine-tuned are to be asked.
 
     Raises:
         LearningError: The weights are missing or cannot be used.
@@ -92,4 +109,5 @@ def open_looker(context: Context, folder: Path | None = None) -> Looker:
         looks_folder(context) if folder is None else folder,
         weights=settings.backbone_weights,
         timm_name=settings.backbone_model,
+        maps=maps,
     )

@@ -35,7 +35,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
     ``services.learning.datasets.Request``), ``seed``, ``force`` (train although the same models
     exist), ``backbone`` (learn from a pretrained network's look too: True refuses to go on without,
-    False does without, nothing leaves it to the settings and to what is installed).
+    False does without, nothing leaves it to the settings and to what is installed),
+    ``fine_tune`` (train its last stages on).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
@@ -51,11 +52,16 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         label=str(job.params.get("label", datasets.AUTO)),
         force=bool(job.params.get("force", False)),
     )
-    look = looking.choose(context, job.params.get("backbone"))
+    look = looking.choose(
+        context,
+        job.params.get("backbone"),
+        fine_tune=bool(job.params.get("fine_tune", False)),
+    )
     config = LadderConfig(
         seed=int(job.params.get("seed", 0)),
         backbone=look.looker is not None,
         weights=look.weights,
+        fine_tune=look.fine_tune,
     )
     frozen = _frozen(context, job, request)
     with unit_of_work(context.sessions) as session:
@@ -110,6 +116,7 @@ def _trained(
                 config,
                 progress=job.progress,
                 looks=looks,
+                backbone=look.backbone,
                 checkpoints=Checkpoints(kept, checkpoints.EVERY_S),
             )
         except LearningError:

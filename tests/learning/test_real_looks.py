@@ -1,6 +1,6 @@
 """The recorded thumbnails through the frozen network: better than its last layer with a ridge.
 
-The figures in docs/decisions/pictures.md are printed by this file:
+The figures in docs/decisions/0015-pictures.md are printed by this file:
 ``pytest -m slow -s tests/learning/test_real_looks.py``
 """
 

@@ -6,9 +6,9 @@ published it for small devices in 2020. Written from the table; the weights come
 (:mod:`ml.views.backbones.weights`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,12 @@ class Flavour:
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Build a flavour from ``dataclasses.asdict`` of one, lists in place of tuples."""
+        colours = {name: tuple(content[name]) for name in ("mean", "deviation")}
+        return cls(**{**content, **colours})
+
 
 class EfficientNetLite0(nn.Module):
     """Stem, seven stages of inverted bottlenecks, head; 4.65 million parameters with classifier.
@@ -70,6 +76,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, flavour: Flavour) -> None:
         super().__init__()
+        self.flavour = flavour
         self.conv_stem = _Convolution(3, STEM_CHANNELS, 3, 2, 1, flavour)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS, eps=flavour.epsilon)
         before, stages = STEM_CHANNELS, []
@@ -91,14 +98,21 @@ class EfficientNetLite0(nn.Module):
         self.register_buffer("mean", _colours(flavour.mean), persistent=False)
         self.register_buffer("deviation", _colours(flavour.deviation), persistent=False)
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return each stage's output and last the head's, as (N, ``STAGE_CHANNELS[i]``, h, w)."""
+    def maps(self, images: Tensor, *, stages: int | None = None) -> list[Tensor]:
+        """Return each stage's output and last the head's, as (N, ``STAGE_CHANNELS[i]``, h, w).
+
+        Args:
+            images: (N, 3, H, W).
+            stages: Stop after so many and leave the head out.
+        """
         hidden = (images - cast("Tensor", self.mean)) / cast("Tensor", self.deviation)
         hidden = functional.relu6(self.bn1(self.conv_stem(hidden)))
-        result = []
-        for stage in self.blocks:
+        result: list[Tensor] = []
+        for stage in list(self.blocks)[:stages]:
             hidden = stage(hidden)
             result.append(hidden)
+        if stages is not None:
+            return result
         return [*result, functional.relu6(self.bn2(self.conv_head(hidden)))]
 
     def pooled(self, images: Tensor, stages: Sequence[int] = (-1,)) -> Tensor:

@@ -12,6 +12,7 @@ from ml.views.backbones.embeddings import WIDTH, stage_columns
 from ml.views.features.catalogue import columns
 
 Float32Array = npt.NDArray[np.float32]
+Float16Array = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Looks:
         embeddings: From :func:`ml.views.backbones.embeddings.embed_thumbnails`, (N, ``WIDTH``).
         measurements: From :func:`ml.views.features.catalogue.measure_all`, (N, F), or None to do
             without.
+        maps: From :func:`ml.views.backbones.fine_tuning.frozen_maps`, (N, ``MAP_WIDTH``), or None
+            to do without.
         backbone: SHA-256 of the network's weights; what was learned from one network's embeddings
             is nonsense with another's.
     """
@@ -58,6 +61,7 @@ class Looks:
     embeddings: Float32Array
     measurements: FloatArray | None = None
     backbone: str = ""
+    maps: Float16Array | None = None
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -65,7 +69,8 @@ class Looks:
     def take(self, rows: IntArray) -> "Looks":
         """Return the given rows."""
         measured = None if self.measurements is None else self.measurements[rows]
-        return Looks(self.embeddings[rows], measured, self.backbone)
+        maps = None if self.maps is None else self.maps[rows]
+        return Looks(self.embeddings[rows], measured, self.backbone, maps)
 
     def measured(self) -> FloatArray | None:
         """Return the measurements as a model's columns, (N, M), or None where there are none."""
@@ -74,6 +79,19 @@ class Looks:
     def last_layer(self) -> FloatArray:
         """Return the last layer's means of the plain view, (N, 1280)."""
         return self.embeddings[:, stage_columns("plain", 7, 7)].astype(np.float64)
+
+    def for_tuning(self) -> Float16Array:
+        """Return the maps.
+
+        Raises:
+            LearningError: There are none.
+        """
+        if self.maps is None:
+            raise LearningError(
+                "this model was fine-tuned and needs the frozen stages' maps of the thumbnails",
+                reason="mapsMissing",
+            )
+        return self.maps
 
     def blocks(self) -> dict[str, FloatArray]:
         """Return the columns of each block, (N, C) each."""

@@ -1,7 +1,7 @@
 """Faces by OpenCV's Haar cascades (Viola & Jones 2001; Lienhart & Maydt 2002).
 
 Frontal faces only, and cartoons or plates of food are taken for one now and then: good enough to
-compare catalogues, not to swear by for one picture. Why these: docs/decisions/pictures.md.
+compare catalogues, not to swear by for one picture. Why these: docs/decisions/0015-pictures.md.
 """
 
 from functools import cache

@@ -23,7 +23,7 @@ from ml.registry import load_rung, rung_class
 from ml.splits import fold_of
 from ml.views.looking import Looker
 from ml.views.rung import Features, Rung
-from ml.views.thumbnail import need_looks
+from ml.views.thumbnail import need_looks, need_maps
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import datasets
@@ -198,7 +198,10 @@ def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Ju
 def _lookers(context: Context, rung: Rung, folder: Path) -> Lookers | None:
     if not need_looks([rung]):
         return None
-    return Lookers(open_looker(context), open_looker(context, folder / "looks"))
+    maps = need_maps([rung])
+    return Lookers(
+        open_looker(context, maps=maps), open_looker(context, folder / "looks", maps=maps)
+    )
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
