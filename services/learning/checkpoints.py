@@ -1,7 +1,7 @@
 """Where trainings keep what they have done, so that whoever takes a job over goes on from there.
 
 A folder of the home rather than objects of the store: a training repeats bit for bit on the same
-machine only, so a state is of no use to another one, which trains anew (docs/decisions/0015).
+machine only, so a state is of no use to another one, which trains anew (docs/decisions/0017).
 """
 
 import hashlib
