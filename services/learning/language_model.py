@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from db.models import Evaluation, ModelVersion
-from db.queries import model_choice
+from db.queries import model_choice, promotion
 from db.session import unit_of_work
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
@@ -104,8 +104,9 @@ def from_registry(
 ) -> ChosenModel:
     """Fetch a model of the registry.
 
-    Without a rung it is the one with the highest balanced accuracy in the comparison of the newest
-    models; where those were not compared yet, the last of the ladder that there is.
+    Without a rung it is the champion. Where there is none yet, it is the one with the highest
+    balanced accuracy in the comparison of the newest models; where those were not compared yet, the
+    last of the ladder that there is.
 
     Args:
         context: Where the registry is.
@@ -130,6 +131,11 @@ def from_registry(
 
 
 def _row(context: Context, rung: str | None, version: int | None) -> ModelVersion:
+    if rung is None and version is None:
+        with unit_of_work(context.sessions) as session:
+            champion = promotion.model_of(session, task=TASK)
+        if champion is not None:
+            return champion
     models, evaluation = newest_models_and_evaluation(context, TASK)
     if not models:
         raise PermanentError("no speech model was trained yet", reason="noModel", hint=HINT)

@@ -14,7 +14,7 @@ from services.context import Context
 from services.errors import UsageError
 from services.jobs import JobHandle
 from services.learning.promotion.card import render
-from services.learning.promotion.facts import facts_of
+from services.learning.promotion.facts import facts_of, is_interval
 from services.learning.promotion.naming import find
 from services.learning.results import newest_models_and_evaluation
 from services.learning.tasks import LEARNED, task_of
@@ -103,7 +103,7 @@ def _metrics(context: Context, job: JobHandle) -> Iterator[tuple[str, float]]:
         return
     for rung, figures in evaluation.detail["rungs"].items():
         for name, interval in figures.items():
-            if isinstance(interval, dict) and "low" in interval:
+            if is_interval(interval):
                 yield from _ends(f"{rung}/{name}", interval)
 
 

@@ -7,6 +7,7 @@ and the artefact whenever it is asked for, so it tells of the decisions made sin
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from services.learning.promotion.facts import is_interval
 from services.learning.tasks import SPEECH
 
 PURPOSE = {
@@ -133,9 +134,7 @@ def _evaluation(facts: Mapping[str, Any]) -> list[str]:
         return ["It was not compared yet.", ""]
     rows, clusters = UNITS[facts["task"]]
     own = found["rung"]
-    figures = [
-        (name, value) for name, value in own.items() if isinstance(value, dict) and "low" in value
-    ]
+    figures = [(name, value) for name, value in own.items() if is_interval(value)]
     lines = [
         (
             f"Judged on {found['rows']} {rows} of {found['clusters']} {clusters} that the judging "

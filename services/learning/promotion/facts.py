@@ -97,6 +97,11 @@ def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
     }
 
 
+def is_interval(value: object) -> bool:
+    """Tell whether a figure of a comparison is a value with its interval."""
+    return isinstance(value, dict) and {"value", "low", "high"} <= value.keys()
+
+
 def _named(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": name_of(version),
