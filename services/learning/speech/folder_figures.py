@@ -45,8 +45,10 @@ class Plan:
     def splits(self) -> list[Split]:
         """Everything there is to train, each once."""
         others = [split for point in self.curve for split in point.splits]
-        listed = [*self.pairs, *self.by_speaker, *self.curve_end, *others]
-        return list({split.name: split for split in reversed(listed)}.values())[::-1]
+        listed: dict[str, Split] = {}
+        for split in (*self.pairs, *self.by_speaker, *self.curve_end, *others):
+            listed.setdefault(split.name, split)
+        return list(listed.values())
 
 
 def figures(
