@@ -93,6 +93,9 @@ def choose(
 ) -> int:
     """Make work of the videos that selections want and that were not collected yet.
 
+    A video that was listed and not read yet may fit: it keeps its place among the newest until its
+    length is known. Else an older one would be taken too, by the order in which they are read.
+
     Args:
         session: The unit of work.
         now: The slot of the new work.
@@ -108,14 +111,14 @@ def choose(
         SELECT :kind, v.video_id, s.channel_id, 'due', :now, :now
         FROM audio_selections s
         CROSS JOIN LATERAL (
-            SELECT video_id FROM videos
+            SELECT video_id, refreshed_at FROM videos
             WHERE channel_id = s.channel_id AND state = 'public'
               AND live_broadcast_content = 'none'
-              AND duration_s BETWEEN s.shortest_s AND s.longest_s
+              AND (refreshed_at IS NULL OR duration_s BETWEEN s.shortest_s AND s.longest_s)
             ORDER BY published_at DESC, video_id
             LIMIT s.newest_videos
         ) v
-        WHERE s.enabled
+        WHERE s.enabled AND v.refreshed_at IS NOT NULL
           AND (CAST(:channels AS text[]) IS NULL OR s.channel_id = ANY(:channels))
           AND (CAST(:videos AS text[]) IS NULL OR s.channel_id IN (
             SELECT channel_id FROM videos WHERE video_id = ANY(:videos)

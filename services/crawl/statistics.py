@@ -35,9 +35,9 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
             slots = {v: items[v].slot for v in (*found.counts, *found.facts)}
             added = ingest(session, token, slots, found, now=now, policy=context.cadence)
             videos.mark_gone(session, found.gone, now=now)
-            if found.facts:
-                # Their lengths are known now, which selections ask for.
-                audio.choose(session, now=now, video_ids=found.facts)
+            if found.facts or found.gone:
+                # Selections ask for lengths, which are known now; who is gone makes room.
+                audio.choose(session, now=now, video_ids=[*found.facts, *found.gone])
     return added
 
 

@@ -224,6 +224,28 @@ def test_a_selection_takes_the_newest_videos_of_fitting_length(speech: Speech):
         selection.add(speech.context, ["UC" + "z" * 22])
 
 
+def test_a_video_that_was_not_read_yet_keeps_its_place_among_the_newest(speech: Speech):
+    for name, day in (("newest_____", 3), ("second_____", 2), ("third______", 1)):
+        speech.add_video(name)
+        speech.sql(
+            "UPDATE videos SET published_at = now() + make_interval(days => :d), "
+            "refreshed_at = NULL, duration_s = NULL WHERE video_id = :v", d=day, v=name,
+        )  # fmt: skip
+
+    def read(name: str, duration_s: int) -> set[str]:
+        speech.sql(
+            "UPDATE videos SET refreshed_at = :t, duration_s = :s WHERE video_id = :v",
+            t=speech.clock(), s=duration_s, v=name,
+        )  # fmt: skip
+        selection.add(speech.context, CHANNELS[:1], policy=policy)
+        return set(speech.work())
+
+    policy = selection.AudioPolicy(10, shortest_s=10, longest_s=100, newest_videos=2)
+    assert read("third______", 50) == set()
+    assert read("second_____", 5) == {"third______"}
+    assert read("newest_____", 50) == {"third______", "newest_____"}
+
+
 def test_what_is_selected_no_longer_is_not_fetched(speech: Speech):
     speech.select()
     token = speech.claim()
