@@ -110,7 +110,7 @@ def train(
 
 
 def score(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = False) -> None:
-    """Score every video, or clip of speech, that has no score of the newest models yet."""
+    """Score every video, or clip of speech, that lacks a score of the models in use, or newest."""
     from services import jobs
     from services.cli.common import open_context, print_json, wait_for
 

@@ -188,7 +188,7 @@ def test_a_failing_night_leaves_the_champion_and_goes_on_when_it_can(after: Worl
     assert retries.retry_failed_jobs(after.context, reason="objectMissing") == [failed.job_id]
     again = after.go_on(job_id)
     assert again.state == "succeeded", again.error_message
-    assert set(again.steps) == {"train", "score", "compare", "contest", "scoreRest"}
+    assert set(again.steps) == {name for name, _ in retraining.STEPS["thumbnails"]}
 
 
 def test_a_champion_that_is_damaged_is_replaced_and_cannot_be_promoted_again(
@@ -220,20 +220,10 @@ def test_models_that_answer_another_question_do_not_contest(after: World):
     assert after.champion() == champion
 
 
-def test_a_second_retraining_waits_for_the_first_however_long(
-    after: World, monkeypatch: pytest.MonkeyPatch
-):
-    place = ("wait", "tests.support.promotion:waiting")
-    monkeypatch.setitem(retraining.STEPS, "thumbnails", (place,))
-    support.begun.clear()
-    support.go.clear()
+@pytest.mark.usefixtures("waits")
+def test_a_second_retraining_waits_for_the_first_however_long(after: World):
     first, second = (jobs.submit(after.context, "retrain", {}) for _ in range(2))
-    token = after.taken(first)
-    worker = threading.Thread(
-        target=jobs.run, args=(after.context, first, token, retraining.work), daemon=True
-    )
-    worker.start()
-    assert support.begun.wait(60)
+    worker = in_a_step(after, first)
     for _ in range(5):  # more often than a job may fail
         waiting = after.go_on(second)
         assert (waiting.state, waiting.error_reason) == ("queued", None)
@@ -244,6 +234,52 @@ def test_a_second_retraining_waits_for_the_first_however_long(
     worker.join(60)
     assert jobs.view(after.context, first).state == "succeeded"
     assert after.go_on(second).state == "succeeded"
+
+
+def in_a_step(made: World, job_id: uuid.UUID) -> threading.Thread:
+    """Begin a job in a thread; return when it is within a step that waits to be told to go on."""
+    support.begun.clear()
+    support.go.clear()
+    token = made.taken(job_id)
+    worker = threading.Thread(
+        target=jobs.run, args=(made.context, job_id, token, retraining.work), daemon=True
+    )
+    worker.start()
+    assert support.begun.wait(60)
+    return worker
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a retraining have two steps, each of which waits until it is told to go on."""
+    place = "tests.support.promotion:waiting"
+    monkeypatch.setitem(retraining.STEPS, "thumbnails", (("first", place), ("second", place)))
+
+
+@pytest.mark.usefixtures("waits")
+def test_a_retraining_that_is_cancelled_ends_within_its_step(after: World):
+    job_id = jobs.submit(after.context, "retrain", {})
+    worker = in_a_step(after, job_id)
+    jobs.cancel(after.context, job_id)
+    worker.join(60)
+    ended = jobs.view(after.context, job_id)
+    assert (ended.state, ended.steps) == ("cancelled", {})
+
+
+@pytest.mark.usefixtures("waits")
+def test_who_lost_the_lock_begins_no_other_step_and_comes_back_later(after: World):
+    job_id = jobs.submit(after.context, "retrain", {})
+    worker = in_a_step(after, job_id)
+    [(ended,)] = after.sql(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory'"
+    )
+    assert ended == 1
+    support.go.set()
+    worker.join(60)
+    waiting = jobs.view(after.context, job_id)
+    assert (waiting.state, set(waiting.steps)) == ("queued", {"first"})
+    assert "lock" in (waiting.progress_message or "")
+    assert after.go_on(job_id).state == "succeeded"
 
 
 def test_a_retraining_that_was_killed_between_steps_goes_on_after_the_last_that_ended(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ml.contest import Rules, newest_window
 from ml.errors import LearningError
-from ml.views.contest import choose_rung, contest
+from ml.splits import fold_of
+from ml.views.contest import choose_rung, contest, fair_groups
 from ml.views.rung import Predictions
 from tests.support.learning import draw
 
@@ -142,6 +143,28 @@ def test_where_nothing_beats_the_constant_nothing_contests(dataset):
     assert "constant" in choice.sentence()
     with pytest.raises(LearningError, match="constant"):
         choose_rung(dataset, {"subscribers": rungs["subscribers"]}, seed=1)
+
+
+@given(channels=st.integers(2, 40), known=st.floats(0, 1), seed=st.integers(0, 200))
+def test_an_older_model_is_asked_by_a_fold_that_saw_no_channel_of_the_group(channels, known, seed):
+    """Groups have grown since: channels are new, and some share a picture with others."""
+    generator = np.random.default_rng(seed)
+    names = [f"UC{number}" for number in range(channels)]
+    learned = {name: name for name in names if generator.random() < known}
+    # A few pairs were one group before, more are now.
+    for first, second in generator.choice(names, (channels // 8, 2)):
+        if first in learned and second in learned:
+            learned[second] = learned[first]
+    group_of = {name: str(generator.choice(names[: channels // 2 + 1])) for name in names}
+    rows = [str(name) for name in generator.choice(names, 60)]
+    groups = [group_of[name] for name in rows]
+    asked, fair = fair_groups(rows, groups, learned, seed=seed, folds=4)
+    for row, name in enumerate(rows):
+        together = {n for n in rows if group_of[n] == group_of[name] and n in learned}
+        folds = {fold_of(learned[n], seed=seed, folds=4) for n in together}
+        assert fair[row] == (len(folds) <= 1)
+        if fair[row] and folds:
+            assert {fold_of(asked[row], seed=seed, folds=4)} == folds
 
 
 @given(
