@@ -155,6 +155,45 @@ def bring_forward(session: Session, *, channel_ids: Collection[str], now: dateti
     return len(session.execute(statement, values).all())
 
 
+def selected_videos(session: Session, video_ids: Collection[str]) -> dict[str, str]:
+    """Return the channels of those videos that selections chose."""
+    rows = session.execute(
+        text(
+            "SELECT entity_id, channel_id FROM work_items "
+            "WHERE kind = :kind AND entity_id = ANY(:ids)"
+        ),
+        {"kind": KIND, "ids": list(video_ids)},
+    )
+    return dict(rows.all())
+
+
+def refetchable(session: Session, video_ids: Collection[str], *, now: datetime) -> list[str]:
+    """Return which of the videos neither are due now nor are being fetched; locks their work."""
+    rows = session.scalars(
+        text(
+            """
+            SELECT entity_id FROM work_items
+            WHERE kind = :kind AND entity_id = ANY(:ids)
+              AND (state IN ('idle', 'failed') OR (state = 'due' AND ready_at > :now))
+            ORDER BY entity_id FOR UPDATE
+            """
+        ),
+        {"kind": KIND, "ids": list(video_ids), "now": now},
+    )
+    return list(rows)
+
+
+def fetch_again(session: Session, video_ids: Collection[str], *, now: datetime) -> None:
+    """Have videos fetched now that :func:`refetchable` named, collected ones too."""
+    session.execute(
+        text(
+            "UPDATE work_items SET state = 'due', slot = :now, ready_at = :now, attempts = 0 "
+            "WHERE kind = :kind AND entity_id = ANY(:ids)"
+        ),
+        {"kind": KIND, "ids": list(video_ids), "now": now},
+    )
+
+
 def approved_now(session: Session, *, channel_id: str | None, now: datetime) -> int:
     """Try at once what waited for an approval, of a channel or (None) of all; return how many."""
     statement = text(

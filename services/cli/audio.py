@@ -35,6 +35,7 @@ def add(
     from services.cli.common import open_context, print_json
     from services.media.audio import selection
     from services.policy.permission import not_allowed
+    from services.words import counted
 
     policy = selection.AudioPolicy(seconds, shortest, longest, videos)
     with open_context() as context:
@@ -44,7 +45,7 @@ def add(
     else:
         outcomes = list(done.channels.values())
         counts = [f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes)]
-        typer.echo(f"{', '.join(counts)}; audio of {done.due} videos is due")
+        typer.echo(f"{', '.join(counts)}; audio of {counted(done.due, 'video')} is due")
     if done.not_allowed:
         error = not_allowed(len(done.not_allowed))
         typer.echo(f"it waits: {error}\n  {error.hint}", err=True)
@@ -95,15 +96,47 @@ def remove(
     """Collect speech of channels no longer. What was collected stays until its retention ends."""
     from services.cli.common import open_context, print_json
     from services.media.audio import selection
+    from services.words import counted
 
     with open_context() as context:
         ended = selection.remove(context, channel or [], tags=tags or [], dry_run=dry_run)
     if as_json:
         print_json({"removed": ended, "dry_run": dry_run})
     elif dry_run:
-        typer.echo(f"{len(ended)} channels would be removed")
+        typer.echo(f"{counted(len(ended), 'channel')} would be removed")
     else:
-        typer.echo(f"{len(ended)} channels removed")
+        typer.echo(f"{counted(len(ended), 'channel')} removed")
+
+
+@app.command()
+def refetch(
+    video: Annotated[
+        list[str], typer.Argument(help="Videos: ids or addresses.", metavar="VIDEO...")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the audio of videos again, also where it came well. The workers do it.
+
+    The same audio changes nothing; other audio opens a new version, which the next scoring scores.
+    """
+    from services.cli.common import open_context, print_json
+    from services.media.audio import selection
+    from services.policy.permission import not_allowed
+    from services.words import counted
+
+    with open_context() as context:
+        done = selection.refetch(context, video, dry_run=dry_run)
+    if as_json:
+        print_json(done.as_json() | {"dry_run": dry_run})
+    else:
+        would = "would be" if dry_run else "will be"
+        typer.echo(f"{counted(len(done.due), 'video')} {would} fetched again")
+        if done.under_way:
+            typer.echo(f"{counted(len(done.under_way), 'video')} due or being fetched already")
+    if done.not_allowed:
+        error = not_allowed(len(done.not_allowed))
+        typer.echo(f"it waits: {error}\n  {error.hint}", err=True)
 
 
 @app.command()
@@ -111,6 +144,7 @@ def status(as_json: AsJson = False) -> None:
     """Tell what allows audio to be taken, what waits or failed and why, and what is held."""
     from services.cli.common import open_context, print_json, print_table
     from services.media.audio import selection
+    from services.words import counted
 
     with open_context() as context:
         found = selection.status(context)
@@ -121,9 +155,9 @@ def status(as_json: AsJson = False) -> None:
     typer.echo(f"allowed by: {', '.join(allowed + found['approvals']) or 'nothing'}")
     held = found["held"]
     typer.echo(
-        f"held: {held['clips']:,} clips, {held['segments']:,} segments, "
+        f"held: {counted(held['clips'], 'clip')}, {counted(held['segments'], 'segment')}, "
         f"{held['kept_s'] / 3600:.1f} hours of speech, {held['byte_size'] / 1e6:.1f} MB of "
-        f"originals; {held['purged']:,} clips purged"
+        f"originals; {counted(held['purged'], 'clip')} purged"
     )
     print_table(
         ["state", "reason", "videos"],
@@ -157,6 +191,7 @@ def label(
     from services.cli.common import open_context, print_json
     from services.errors import UsageError
     from services.media.audio import labels
+    from services.words import counted
 
     if conflicts + show + (from_file is not None) > 1 or (conflicts and words):
         raise UsageError("give videos, or --from-file, or --show VIDEO…, or --conflicts")
@@ -176,7 +211,7 @@ def label(
     if as_json:
         print_json({"named": done.named, "changed": done.changed})
     else:
-        typer.echo(f"{len(done.changed)} of {done.named} labels changed")
+        typer.echo(f"{len(done.changed)} of {counted(done.named, 'label')} changed")
 
 
 def _named(words: list[str], file: Path | None) -> "list[NamedLabel]":

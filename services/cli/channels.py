@@ -245,19 +245,21 @@ def _print_outcomes(outcomes: "list[Outcome]") -> None:
 def _tag(channel: list[str], tags: list[str], *, remove: bool) -> None:
     from services.cli.common import open_context
     from services.crawl import watchlist
+    from services.words import counted
 
     with open_context() as context:
         n = watchlist.tag(context, channel, tags, remove=remove)
-    typer.echo(f"{n} tags {'removed' if remove else 'added'}")
+    typer.echo(f"{counted(n, 'tag')} {'removed' if remove else 'added'}")
 
 
 def _set_paused(channel: list[str], *, paused: bool) -> None:
     from services.cli.common import open_context
     from services.crawl import watchlist
+    from services.words import counted
 
     with open_context() as context:
         changed = watchlist.set_paused(context, channel, paused=paused)
-    typer.echo(f"{len(changed)} channels {'paused' if paused else 'resumed'}")
+    typer.echo(f"{counted(len(changed), 'channel')} {'paused' if paused else 'resumed'}")
 
 
 def _cell(key: str, value: Any) -> str:

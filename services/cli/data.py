@@ -27,6 +27,7 @@ def crawl(
     from services.cli.common import open_context, print_json, wait_for
     from services.crawl import channels as watched
     from services.crawl import runs
+    from services.words import counted
 
     named = list(channel or ())
     if file is not None:
@@ -36,7 +37,7 @@ def crawl(
         if named or file is not None:
             added = watched.add(context, named)
             ids = added.channel_ids
-            typer.echo(f"{len(ids)} channels, {added.new} of them new", err=True)
+            typer.echo(f"{counted(len(ids), 'channel')}, {added.new} new", err=True)
         if audio:
             from services.media.audio.selection import refuse_unless_allowed
 
@@ -62,6 +63,7 @@ def sql(
     """Open psql on the database, or run a query on it (read-only)."""
     from services import querying
     from services.cli.common import open_context, print_json, print_table
+    from services.words import counted
 
     with open_context() as context:
         if query is None:
@@ -77,7 +79,7 @@ def sql(
         writer.writerows(rows)
     else:
         print_table(columns, rows)
-        typer.echo(f"({len(rows)} rows)")
+        typer.echo(f"({counted(len(rows), 'row')})")
 
 
 def migrate() -> None:
@@ -91,7 +93,9 @@ def migrate() -> None:
 
 def describe_crawl(result: dict[str, Any]) -> str:
     """Return lines on what a crawl collected and what it could not."""
-    lines = [f"collected {result['done']} items"]
+    from services.words import counted
+
+    lines = [f"collected {counted(result['done'], 'item')}"]
     lines += [
         f"  {failure['count']} × {failure['work']} failed: {failure['reason']}"
         for failure in result["failures"]

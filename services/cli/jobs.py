@@ -110,6 +110,7 @@ def retry_jobs(
     from services import jobs, retries
     from services.cli.common import open_context, print_json
     from services.errors import UsageError
+    from services.words import counted
 
     if bool(job_id) + failed + items != 1:
         raise UsageError(
@@ -120,7 +121,7 @@ def retry_jobs(
     with open_context() as context:
         if items:
             n = retries.retry_items(context, reason=reason, kind=kind)
-            print_json({"items": n}) if as_json else typer.echo(f"{n} items are due again")
+            print_json({"items": n}) if as_json else typer.echo(f"{counted(n, 'item')} due again")
             return
         if failed:
             retried = retries.retry_failed_jobs(context, reason=reason, kind=kind)
@@ -130,7 +131,7 @@ def retry_jobs(
     if as_json:
         print_json({"jobs": retried})
         return
-    typer.echo(f"{len(retried)} jobs are queued again")
+    typer.echo(f"{counted(len(retried), 'job')} queued again")
     for retried_id in retried:
         typer.echo(f"  {retried_id[:8]}")
 

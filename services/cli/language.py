@@ -209,13 +209,15 @@ def _print_segments(heard: "list[Heard]") -> None:
 
 
 def _print_legend(chosen: "ChosenModel", failed: int, files: int) -> None:
+    from services.words import counted
+
     typer.echo(
         f"\nTimeline: {SHOWN['en'][0]} English  {SHOWN['zh'][0]} Chinese  "
         f"{SHOWN['unknown'][0]} speech of which neither is sure  {QUIET} no speech.  "
         f"Model: {chosen}."
     )
     if failed:
-        typer.secho(f"{failed} of {files} files could not be used", fg="red", err=True)
+        typer.secho(f"{failed} of {counted(files, 'file')} could not be used", fg="red", err=True)
 
 
 def _sure(heard: "Heard") -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from db.queries import items, work
+from db.queries import items, speech_learning, work
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import runs, watchlist
@@ -53,6 +53,45 @@ def test_fetching_twice_changes_nothing(speech: Speech):
     assert speech.collect() == 0
     assert state(speech) == before
     assert selection.add(speech.context, CHANNELS, policy=selection.AudioPolicy(10)).due == 0
+
+
+def test_what_came_well_is_fetched_again_when_somebody_asks(
+    speech: Speech, spoken: dict[str, bytes]
+):
+    speech.select()
+    speech.collect()
+    before = state(speech)
+    speech.host.serve(VIDEO, spoken["mp3"], "audio/mpeg")
+    speech.turn(days=1)
+    named = [VIDEO, f"https://youtu.be/{VIDEO}"]
+    assert selection.refetch(speech.context, named, dry_run=True).due == [VIDEO]
+    assert speech.collect() == 0
+    assert state(speech) == before
+    assert selection.refetch(speech.context, named).due == [VIDEO]
+    asked_twice = selection.refetch(speech.context, named)
+    assert (asked_twice.due, asked_twice.under_way) == ([], [VIDEO])
+    assert speech.collect() == 1
+    assert speech.value("SELECT max(version) FROM audio_clips WHERE video_id = :v", v=VIDEO) == 2
+    with pytest.raises(UsageError) as caught:
+        selection.refetch(speech.context, [VIDEO, "neverchosen"])
+    assert caught.value.reason == "notSelected"
+    assert speech.work()[VIDEO] == ("idle", None)
+
+
+def test_other_cutting_leaves_the_clip_to_be_scored_again(speech: Speech):
+    speech.select()
+    speech.collect()
+    [(clip, segment)] = speech.sql(
+        "SELECT clip_id, min(segment_id) FROM speech_segments JOIN audio_clips USING (clip_id) "
+        "WHERE video_id = :v GROUP BY 1", v=VIDEO,
+    )  # fmt: skip
+    speech.select(seconds_wanted=12)
+    assert selection.refetch(speech.context, [VIDEO]).due == [VIDEO]
+    assert speech.collect() == 0
+    with unit_of_work(speech.context.sessions) as session:
+        found = speech_learning.segments_to_score(session, [clip], model_version_ids=[1])
+    assert found
+    assert segment not in {one.segment_id for one in found}
 
 
 def test_other_audio_opens_a_new_version(speech: Speech, spoken: dict[str, bytes]):

@@ -271,7 +271,7 @@ def test_the_commands_label_show_and_list_conflicts(speech: Speech, typed, tmp_p
     assert json.loads(done.stdout) == {"named": 2, "changed": [VIDEO, OTHER]}
     file = tmp_path / "labels.csv"
     file.write_text(f"video_id,language\n{OTHER},zh\n")
-    assert "1 of 1 labels changed" in typed("label", "--from-file", str(file)).stdout
+    assert "1 of 1 label changed" in typed("label", "--from-file", str(file)).stdout
     assert f"{OTHER} was en by ann" in typed("label", OTHER, "--show").stdout
     [conflict] = json.loads(typed("label", "--conflicts", "--json").stdout)
     assert (conflict["video_id"], conflict["claims"]) == (VIDEO, {"hand": "en", "metadata": "zh"})
@@ -297,6 +297,6 @@ def test_the_audio_commands_select_list_and_refuse(typed, monkeypatch: pytest.Mo
     assert "TUBEGRADER_AUDIO_ALLOWED" in typed("audio", "status").stdout
     assert typed("crawl", "--audio", "--no-wait").exit_code == 0
     assert "1 channels would be" in typed("audio", "remove", CHANNELS[0], "--dry-run").stdout
-    assert "1 channels removed" in typed("audio", "remove", CHANNELS[0]).stdout
+    assert "1 channel removed" in typed("audio", "remove", CHANNELS[0]).stdout
     assert typed("channels", "tag", "add", CHANNELS[0], "--tag", "t").exit_code == 0
     assert "1 changed" in typed("audio", "add", "--tag", "t", "--seconds", "10").stdout

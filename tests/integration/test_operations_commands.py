@@ -98,7 +98,7 @@ def test_jobs_are_filtered_cancelled_and_retried(run, context: Context):
     assert [job["job_id"] for job in listed] == [job_id]
     assert as_json(run("jobs", "retry", job_id[:8], "--json")) == {"jobs": [job_id]}
     assert as_json(run("jobs", "retry", "--failed", "--reason", "x", "--json")) == {"jobs": []}
-    assert run("jobs", "retry", "--items", "--reason", "x") == "0 items are due again\n"
+    assert run("jobs", "retry", "--items", "--reason", "x") == "0 items due again\n"
     assert as_json(run("jobs", "items", "--json")) == []
     with pytest.raises(UsageError, match="give jobs"):
         run("jobs", "retry")

@@ -71,7 +71,7 @@ def test_a_query_prints_a_table(tubegrader, one_channel):
     header, _, row, *rest = done.out.strip().splitlines()
     assert header.split() == ["channel_id", "title", "country"]
     assert row.rstrip().split(maxsplit=1) == [CHANNEL, TITLE]
-    assert rest[-1] == "(1 rows)"
+    assert rest[-1] == "(1 row)"
 
 
 def test_a_query_prints_json(tubegrader, one_channel):

@@ -10,6 +10,7 @@ from db.session import unit_of_work
 from services.context import Context
 from services.crawl.watchlist import find
 from services.errors import UsageError
+from services.media.audio.labels import NamedLabel, video_id
 from services.policy.permission import not_allowed, permissions
 
 LEAST_WANTED_S, MOST_WANTED_S = 10, 4 * 3600
@@ -131,6 +132,58 @@ def status(context: Context) -> dict[str, Any]:
         "work": [{k: v for k, v in entry.items() if k != "kind"} for entry in work],
         "held": held,
     }
+
+
+@dataclass(frozen=True)
+class Refetched:
+    """What became of videos that are to be fetched again.
+
+    Attributes:
+        due: Videos that are fetched now, or would be.
+        under_way: Those that were about to be fetched, or are being fetched.
+        not_allowed: Channels whose audio nothing allows to take; theirs waits for that.
+    """
+
+    due: list[str]
+    under_way: list[str]
+    not_allowed: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return asdict(self)
+
+
+def refetch(context: Context, typed: Sequence[str], *, dry_run: bool = False) -> Refetched:
+    """Fetch audio again, collected or failed: the same changes nothing, other opens a new version.
+
+    What comes anew has no scores, so the next scoring takes it.
+
+    Args:
+        context: The database.
+        typed: Videos, by id or address, that selections took before.
+        dry_run: Only tell which.
+
+    Raises:
+        UsageError: No video was named, or one that no selection took (``notSelected``).
+    """
+    ids = sorted({video_id(NamedLabel(text, "")) for text in typed})
+    if not ids:
+        raise UsageError("no video was named", hint="give ids or addresses")
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        channels = audio.selected_videos(session, ids)
+        if missing := [video for video in ids if video not in channels]:
+            raise UsageError(
+                f"the audio of {', '.join(missing[:3])} was never chosen; nothing is fetched again",
+                hint="`tubegrader audio add CHANNEL` chooses its newest videos",
+                reason="notSelected",
+            )
+        due = audio.refetchable(session, ids, now=now)
+        chosen = {channels[video] for video in due}
+        allowed = permissions(session, context.settings, chosen, now=now)
+        if not dry_run:
+            audio.fetch_again(session, due, now=now)
+    return Refetched(due, sorted(set(ids) - set(due)), sorted(chosen - set(allowed)))
 
 
 def refuse_unless_allowed(context: Context, channel_ids: Sequence[str] | None) -> None:
