@@ -13,7 +13,7 @@ CURRENT = {
     "thumbnail_changes": 1,
     "language_claims": 1,
     "language_labels_in_force": 1,
-    "language_results": 1,
+    "language_results": 2,
 }
 """The version of each view that the newest migration leaves in the database."""
 

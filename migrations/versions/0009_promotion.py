@@ -29,18 +29,22 @@ def upgrade() -> None:
     _promotions()
     for name in ("champion_ladders", "promotion_history"):
         op.execute(view_sql(name, 1))
-    op.execute("DROP VIEW scored_videos")
-    op.execute(view_sql("scored_videos", 2))
+    _results(2)
 
 
 def downgrade() -> None:
-    op.execute("DROP VIEW scored_videos")
-    op.execute(view_sql("scored_videos", 1))
+    _results(1)
     for name in ("promotion_history", "champion_ladders"):
         op.execute(f"DROP VIEW {name}")
     op.drop_table("promotions")
     op.drop_table("model_aliases")
     op.drop_constraint(op.f("uq_model_versions_model_version_id_task"), "model_versions")
+
+
+def _results(version: int) -> None:
+    for name in ("scored_videos", "language_results"):
+        op.execute(f"DROP VIEW {name}")
+        op.execute(view_sql(name, version))
 
 
 def _aliases() -> None:

@@ -29,6 +29,8 @@ def test_speech_has_a_champion_of_its_own_which_is_replaced_only_by_one_that_is_
     worse = run(context, "retrain", learned | {"epochs": 1, "seed": 1}).steps["contest"]
     assert worse["decision"] == "kept"
     assert champion(context) == "spectrogram_cnn@1"
+    read = rows(context, "SELECT DISTINCT model_version, ladder, is_champion FROM language_results")
+    assert read == [(1, "champion", True)]
     other = run(context, "retrain", learned | {"epochs": 14}).steps["contest"]
     [(figures,)] = rows(
         context, "SELECT figures FROM promotion_history ORDER BY promotion_id DESC LIMIT 1"
