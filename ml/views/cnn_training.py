@@ -1,6 +1,5 @@
 """Training of one thumbnail network; interrupted at any step, it goes on from there."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -11,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.arrays import FloatArray, ImageArray, IntArray
-from ml.checkpoints import Checkpoints, State, digest_of
-from ml.errors import LearningCancelledError, LearningError
+from ml.checkpoints import Checkpoints, digest_of
+from ml.course import Course
 from ml.runtime.device import Device, seeded
 from ml.views.cnn import Cancelled, CnnConfig, Member, ThumbnailNet, network_input
 from ml.views.rung import Targets
@@ -60,126 +59,62 @@ def train_member(
         OSError: The state cannot be kept.
     """
     truth, centre, scale = standardised(targets, residual)
-    training = _Training(len(rows), config, seed, device)
-    facts = {"config": asdict(config), "seed": seed, "device": device.description}
-    name = "member-{}-{}-".format(*left_out) + digest_of(
-        {**facts, "torch": torch.__version__}, rows, truth.numpy()
+    target = device.torch_device
+    with seeded(seed):
+        network = ThumbnailNet(config)
+    network = network.to(target, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    if checkpoints is not None and (state := checkpoints.read(name)) is not None:
-        training.go_on_from(state)
-        for _ in range(training.done):
-            step()
-    written = time.monotonic()
-    while training.done < training.steps:
-        if cancelled():
-            raise LearningCancelledError
-        loss = training.step(images, rows, truth)
-        if not np.isfinite(loss):
-            raise LearningError(
-                f"training of member {left_out} diverged: the loss is {loss};"
-                " lower the learning rate or look for broken labels",
-                reason="diverged",
-            )
-        step()
-        is_last = training.done == training.steps
-        if checkpoints is not None and (
-            is_last or time.monotonic() - written >= checkpoints.every_s
-        ):
-            checkpoints.write(name, training.state())
-            written = time.monotonic()
-    return Member(left_out, training.network.eval(), centre, scale)
+    steps = training_steps(len(rows), config)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=config.learning_rate, total_steps=steps
+    )
+    course = Course(
+        network,
+        optimizer,
+        schedule,
+        rows=len(rows),
+        batch_size=config.batch_size,
+        steps=steps,
+        seed=seed,
+    )
+
+    def loss_of(batch: IntArray) -> Tensor:
+        inputs = _augmented(images, rows[batch], config, course.generator).to(target)
+        kept = _kept(len(batch), network.pooled, config, course.generator).to(target)
+        with device.autocast():
+            outputs = network(inputs, kept)
+        return multi_head_loss(outputs, truth[batch].to(target))
+
+    course.run(
+        loss_of,
+        what=f"member {left_out}",
+        step=step,
+        cancelled=cancelled,
+        checkpoints=checkpoints,
+        name=state_name("member", left_out, rows, truth, asdict(config), seed, device),
+    )
+    return Member(left_out, network.eval(), centre, scale)
 
 
-class _Training:
-    """A network and all that its next step depends on."""
-
-    def __init__(self, rows: int, config: CnnConfig, seed: int, device: Device) -> None:
-        self.steps = training_steps(rows, config)
-        self.done = 0
-        self._rows = rows
-        self._config = config
-        self._device = device
-        # Our own generator: torch's is shared between threads.
-        self._generator = np.random.default_rng(seed)
-        self._order: IntArray = np.arange(rows)
-        with seeded(seed):
-            network = ThumbnailNet(config)
-        self.network: ThumbnailNet = network.to(  # type: ignore[call-overload]
-            device.torch_device, memory_format=torch.channels_last
-        ).train()
-        self._optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, max_lr=config.learning_rate, total_steps=self.steps
-        )
-
-    def step(self, images: ImageArray, rows: IntArray, truth: Tensor) -> float:
-        """Learn from the next batch and return its loss; if that is not finite nothing changes."""
-        batch = self._next_batch()
-        target = self._device.torch_device
-        inputs = _augmented(images, rows[batch], self._config, self._generator).to(target)
-        kept = _kept(len(batch), self.network.pooled, self._config, self._generator).to(target)
-        with self._device.autocast():
-            outputs = self.network(inputs, kept)
-        loss = multi_head_loss(outputs, truth[batch].to(target))
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
-        if np.isfinite(value):
-            self._optimizer.step()
-            self._schedule.step()
-            self.done += 1
-        return value
-
-    def state(self) -> State:
-        """Return everything that the steps left change or draw from."""
-        optimizer = self._optimizer.state_dict()
-        moments = {
-            f"optimizer.{number}.{key}": value
-            for number, values in optimizer["state"].items()
-            for key, value in values.items()
-        }
-        weights = {f"network.{key}": value for key, value in self.network.state_dict().items()}
-        return State(
-            {**weights, **moments, "order": torch.from_numpy(self._order)},
-            {
-                "done": self.done,
-                "groups": optimizer["param_groups"],
-                "schedule": self._schedule.state_dict(),
-                "generator": self._generator.bit_generator.state,
-            },
-        )
-
-    def go_on_from(self, state: State) -> None:
-        """Take over what :meth:`state` returned in another process."""
-        self.network.load_state_dict(_below("network.", state.tensors))
-        parameters = list(self.network.parameters())
-        moments: dict[int, dict[str, Tensor]] = {number: {} for number in range(len(parameters))}
-        for name, value in _below("optimizer.", state.tensors).items():
-            number, key = name.split(".")
-            like = parameters[int(number)]
-            # In the layout of the weights, as they would be: another one may round differently.
-            own = value if value.dim() == 0 else torch.empty_like(like).copy_(value)
-            moments[int(number)][key] = own.detach()
-        groups = [{**group, "betas": tuple(group["betas"])} for group in state.facts["groups"]]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self._schedule.load_state_dict(dict(state.facts["schedule"]))
-        self._generator.bit_generator.state = state.facts["generator"]
-        self._order = state.tensors["order"].numpy()
-        self.done = int(state.facts["done"])
-
-    def _next_batch(self) -> IntArray:
-        """Return the next batch of row numbers; every pass is a fresh shuffle."""
-        size = min(self._config.batch_size, self._rows)
-        place = self.done % max(1, self._rows // self._config.batch_size)
-        if place == 0:
-            self._order = self._generator.permutation(self._rows)
-        return self._order[place * size : (place + 1) * size]
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def state_name(
+    kind: str,
+    left_out: tuple[int, int],
+    rows: IntArray,
+    truth: Tensor,
+    config: Mapping[str, Any],
+    seed: int,
+    device: Device,
+) -> str:
+    """Return a name for a training's state that no other training on the same pictures has."""
+    facts = {
+        "config": config,
+        "seed": seed,
+        "device": device.description,
+        "torch": torch.__version__,
+    }
+    return f"{kind}-{left_out[0]}-{left_out[1]}-{digest_of(facts, rows, truth.numpy())}"
 
 
 def standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:

@@ -182,6 +182,7 @@ def train_ladder(
             seed=config.seed,
             progress=progress,
             cancelled=cancelled,
+            checkpoints=checkpoints,
         )
     pictures = PictureModel(ensemble, heads, tuned)
     looking = replace(

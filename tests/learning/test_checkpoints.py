@@ -4,12 +4,19 @@ import hashlib
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from ml.checkpoints import Checkpoints, State
 from ml.errors import LearningCancelledError
+from ml.splits import folds_of
+from ml.views.backbones.efficientnet_lite import EfficientNetLite0
+from ml.views.backbones.fine_tuning import MAP_WIDTH, TuningConfig, train_tuned
+from ml.views.backbones.weights import TENSORFLOW
 from ml.views.cnn import CnnConfig
 from ml.views.ladder import LadderConfig, dataset_images, train_ladder
+from ml.views.rung import Features, Targets
 from tests.support.learning import draw
 
 QUICK = LadderConfig(
@@ -127,3 +134,39 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(tmp_path):
     assert found.facts == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["one.state"]
     assert kept.read("another") is None
+
+
+@pytest.mark.slow
+def test_fine_tuning_goes_on_to_the_same_bits(world, kept):
+    """On maps that are drawn and with random weights: what it learns is not asked here."""
+    dataset, images = world
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = EfficientNetLite0(TENSORFLOW).eval()
+    maps = np.random.default_rng(0).normal(size=(len(dataset), MAP_WIDTH)).astype(np.float16)
+    features = Features.of_table(dataset.table, images)
+    calls = itertools.count()
+
+    def tuned(checkpoints=None, stop_after=None):
+        return train_tuned(
+            network,
+            maps,
+            features,
+            Targets(dataset.log_views_per_day, dataset.is_over),
+            folds_of(features.split_groups, seed=3, folds=3),
+            folds=3,
+            config=TuningConfig(epochs=2, batch_size=16),
+            seed=3,
+            progress=lambda *_: None,
+            cancelled=lambda: stop_after is not None and next(calls) >= stop_after,
+            checkpoints=checkpoints,
+        ).tensors()
+
+    whole = tuned()
+    with pytest.raises(LearningCancelledError):
+        tuned(kept, stop_after=5)
+    assert len(list(kept.folder.glob("tuned-*.state"))) >= 1
+    resumed = tuned(kept)
+    assert whole.keys() == resumed.keys()
+    for name, values in whole.items():
+        np.testing.assert_array_equal(resumed[name], values, err_msg=name)

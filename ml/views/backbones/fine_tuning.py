@@ -9,7 +9,7 @@ features in deep neural networks?"). Cross-fitted in pairs as the networks from 
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Self, cast
 
@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray, ImageArray, IntArray
-from ml.errors import LearningCancelledError, LearningError
+from ml.checkpoints import Checkpoints
+from ml.course import Course
+from ml.errors import LearningError
 from ml.runtime.device import Device, choose_device, seeded, side_by_side
 from ml.splits import fold_pairs
 from ml.views.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
 from ml.views.cnn import OUTPUTS, Cancelled, Progress
-from ml.views.cnn_training import multi_head_loss, standardised
+from ml.views.cnn_training import multi_head_loss, standardised, state_name
 from ml.views.crossfit import Pair, training_rows
 from ml.views.ensemble import MIN_TRAINING_ROWS, Watch
 from ml.views.rung import Features, Targets
@@ -194,6 +196,7 @@ def train_tuned(
     seed: int,
     progress: Progress,
     cancelled: Cancelled,
+    checkpoints: Checkpoints | None = None,
 ) -> TunedEnsemble:
     """Train every member on the folds it does not leave out; the same arguments, the same bits.
 
@@ -208,6 +211,7 @@ def train_tuned(
         seed: Members get seeds derived from it.
         progress: Told after each step, over all members together, in the caller's thread.
         cancelled: Asked at each step, likewise.
+        checkpoints: Where each member's state is kept, to go on from if the process dies.
 
     Raises:
         LearningError: Too few rows, or a diverging loss.
@@ -238,6 +242,7 @@ def train_tuned(
             device=device,
             step=watch.step,
             cancelled=watch.stopped.is_set,
+            checkpoints=checkpoints,
             name=pair,
         )
 
@@ -259,11 +264,12 @@ def _train_member(
     device: Device,
     step: Callable[[], None],
     cancelled: Cancelled,
+    checkpoints: Checkpoints | None,
     name: Pair,
 ) -> TunedMember:
     truth, centre, scale = standardised(targets, residual)
-    generator = np.random.default_rng(seed)
-    network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    target = device.torch_device
+    network = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     new = list(network.head.parameters())
     old = [p for key, p in network.named_parameters() if not key.startswith("head.")]
     rates = [config.learning_rate, 10 * config.learning_rate]
@@ -273,33 +279,35 @@ def _train_member(
     steps = _steps(len(rows), config)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps)
     network.eval()  # see TunedNet: statistics stay, gradients flow all the same
-    size = min(config.batch_size, len(rows))
-    for number in range(steps):
-        if cancelled():
-            raise LearningCancelledError
-        place = number % max(1, len(rows) // config.batch_size)
-        if place == 0:
-            order = generator.permutation(len(rows))
-        batch = order[place * size : (place + 1) * size]
+    course = Course(
+        network,
+        optimizer,
+        schedule,
+        rows=len(rows),
+        batch_size=config.batch_size,
+        steps=steps,
+        seed=seed,
+    )
+
+    def loss_of(batch: IntArray) -> Tensor:
         inputs = _input(maps[rows[batch]], device)
         # A mirrored map stands for the mirrored picture.
-        mirrored = torch.from_numpy(generator.random(len(batch)) < 0.5).to(device.torch_device)  # noqa: PLR2004
+        mirrored = torch.from_numpy(course.generator.random(len(batch)) < 0.5).to(target)  # noqa: PLR2004
         inputs = torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs)
-        kept = generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
-        factors = torch.from_numpy(kept / np.float32(1 - config.dropout)).to(device.torch_device)
+        kept = course.generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
+        factors = torch.from_numpy(kept / np.float32(1 - config.dropout)).to(target)
         with device.autocast():
             outputs = network(inputs, factors)
-        loss = multi_head_loss(outputs, truth[batch].to(device.torch_device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not np.isfinite(loss.item()):
-            raise LearningError(
-                f"fine-tuning of member {name} diverged: the loss is {loss.item()}",
-                reason="diverged",
-            )
-        optimizer.step()
-        schedule.step()
-        step()
+        return multi_head_loss(outputs, truth[batch].to(target))
+
+    course.run(
+        loss_of,
+        what=f"fine-tuned member {name}",
+        step=step,
+        cancelled=cancelled,
+        checkpoints=checkpoints,
+        name=state_name("tuned", name, rows, truth, asdict(config), seed, device),
+    )
     return TunedMember(network.eval(), centre, scale)
 
 

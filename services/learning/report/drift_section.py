@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from services.learning.report.figures import drawing
 
 WIDTH = 760.0
-_ROW, _ABOVE, _BELOW, _LEFT, _RIGHT = 24.0, 12.0, 34.0, 130.0, 20.0
+_ROW, _ABOVE, _BELOW, _LEFT, _RIGHT = 24.0, 12.0, 34.0, 170.0, 60.0
 MOST = 3.0
 """Distances are shown up to so many times their threshold."""
 
