@@ -17,7 +17,8 @@ def print_comparison(found: Mapping[str, Any]) -> None:
     best = max(sorted(rungs), key=lambda rung: rungs[rung]["balanced_accuracy"]["value"])
     typer.secho(found["sentence"], bold=True)
     _headline(rungs, found.get("beyond_reference", {}))
-    _seeds(rungs)
+    if found.get("seeds", 1) > 1:
+        _seeds(rungs)
     _best(rungs, best)
     _slices(rungs, best)
     _pairs(rungs, best)
@@ -50,17 +51,12 @@ def _headline(rungs: Rungs, beyond: Mapping[str, Mapping[str, float | None]]) ->
 
 
 def _seeds(rungs: Rungs) -> None:
-    several = {
-        rung: judged["over_seeds"]
-        for rung, judged in rungs.items()
-        if judged.get("over_seeds", {}).get("balanced_accuracy", {}).get("deviation")
-    }
     _table(
         "Over seeds: mean ± deviation, lowest to highest",
         ["rung", "balanced accuracy", "worst source"],
         [
             [rung, _spread(over["balanced_accuracy"]), _spread(over["worst_source"])]
-            for rung, over in several.items()
+            for rung, over in ((rung, judged["over_seeds"]) for rung, judged in rungs.items())
         ],
     )
 
@@ -110,6 +106,8 @@ def _slices(rungs: Rungs, best: str) -> None:
         ("by_codec", "codec"),
         ("by_snr", "SNR"),
     ):
+        if kind == "by_source" and len(rungs) == 1 and "low" in rungs[best]["worst_source"]:
+            continue  # shown already
         parts = sorted(rungs[best][kind], key=lambda part: part["accuracy"])
         by_name = {
             rung: {part["name"]: part["accuracy"] for part in judged[kind]}
