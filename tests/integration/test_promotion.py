@@ -464,3 +464,26 @@ def _lock_is_free(made: World) -> bool:
             if lock is not None:
                 return True
     return False
+
+
+@pytest.mark.slow
+def test_whole_nights_train_contest_and_are_the_same_again(endpoints: Endpoints, tmp_path: Path):
+    """Nothing is preset: the networks have their real size."""
+    ends = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with world(endpoints, folder, f"test_promotion_whole_{number}") as made:
+            store_channels(made.context, range(30))
+            nights = []
+            for seed in (1, 2):
+                made.tomorrow()
+                params = {"task": "thumbnails", "backbone": False, "seed": seed}
+                nights.append(made.go_on(jobs.submit(made.context, "retrain", params)))
+                assert nights[-1].state == "succeeded", nights[-1].error_message
+            assert nights[0].steps["contest"]["ground"] == "firstChampion"
+            assert nights[1].steps["contest"]["champion"].endswith("@1")
+            ends.append(
+                [[night.steps[s] for s in ("train", "contest", "scoreRest")] for night in nights]
+            )
+    assert ends[0] == ends[1]
