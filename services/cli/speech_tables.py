@@ -94,7 +94,8 @@ def _best(rungs: Rungs, best: str) -> None:
     )
     typer.echo(
         "The interval draws speakers anew; where one speaker is all there is, clips, and then it "
-        "says nothing of other speakers. EER is against all clips of the other language."
+        "says nothing of other speakers. One without width says that none was told wrong. EER is "
+        "against all clips of the other language."
     )
 
 
