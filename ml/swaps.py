@@ -28,7 +28,7 @@ DAYS = 7
 """Days looked at on each side of a swap, at most."""
 CONTROLS = 5
 NEAR_VIEWS, NEAR_AGE, NEAR_USUAL = 0.15, 0.15, 0.3
-"""How far a control may be off, in log10 of its views a day and its age (by a factor of 1.4), and of
+"""How far a control may be off, in log10 of its views a day and its age (a factor of 1.4), and of
 what its channel usually gets (by a factor of 2)."""
 MIN_SWAPS, MIN_CHANNELS = 30, 15
 """Fewer say nothing: an interval by channel from a dozen channels is too short."""

@@ -93,13 +93,13 @@ class Growth:
     @property
     def sentence(self) -> str:
         """The finding in plain words."""
-        changed = (self.fell + self.rose) / self.n_compared
-        week, lifetime = self.week, self.lifetime
+        week, lifetime, changed = self.week, self.lifetime, self.fell + self.rose
         return (
-            f"By lifetime average {lifetime.base_rate:.0%} of {self.n_compared:,} videos reach"
-            f" {self.threshold:g} views a day, by one week's growth {week.base_rate:.0%};"
-            f" {changed:.0%} change sides. Subscribers explain R² {lifetime.r2.value:.2f} of the"
-            f" one and {week.r2.value:.2f} of the other."
+            f"By lifetime average {_percent(lifetime.base_rate)} of {self.n_compared:,} videos"
+            f" reach {self.threshold:g} views a day, by one week's growth"
+            f" {_percent(week.base_rate)}; {_percent(changed / self.n_compared)} change sides."
+            f" Subscribers explain R² {lifetime.r2.value:.2f} of the one and {week.r2.value:.2f}"
+            " of the other."
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -248,3 +248,7 @@ def _metrics(sides: Mapping[str, _Side], folds: IntArray) -> dict[str, Metric]:
 
 def _less(more: Metric, less: Metric) -> Metric:
     return lambda weights: more(weights) - less(weights)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

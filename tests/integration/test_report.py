@@ -103,6 +103,10 @@ def test_the_page_says_what_the_newest_comparison_found(judged: Context, tmp_pat
     for rung, metrics in newest.detail["rungs"].items():
         assert rung in table
         assert f"{metrics['auc']['value']:.3f}" in table
+    # All was seen once: no swap, no week's growth.
+    assert page.text.count("Not enough data: 0 ") == 2
+    for part in newest.detail["slices"]:
+        assert f"{part['name']}{part['n_videos']:,} {part['n_channels']:,}" in page.text
     assert not page.all("script")
     assert "<script>alert(1)</script>" in page.all("bdi")[0].text
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]

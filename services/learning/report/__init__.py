@@ -7,8 +7,10 @@ from pathlib import Path
 from services.context import Context
 from services.errors import UsageError
 from services.learning.drift.reading import newest
+from services.learning.growth import study_growth
 from services.learning.report.contents import gather
 from services.learning.report.speech import gather_speech
+from services.learning.swaps import study_swaps
 
 __all__ = ["write_report"]
 
@@ -26,7 +28,14 @@ def write_report(context: Context, path: Path) -> Path:
     # Matplotlib takes most of a second to import; only this needs it.
     from services.learning.report.page import render  # noqa: PLC0415
 
-    page = render(gather(context), gather_speech(context), newest(context))
+    report = gather(context)
+    page = render(
+        report,
+        gather_speech(context),
+        newest(context),
+        study_swaps(context),
+        study_growth(context, threshold=report.threshold),
+    )
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

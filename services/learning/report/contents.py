@@ -1,6 +1,5 @@
 """What a report shows: one comparison, the rows it judged and the pictures furthest off."""
 
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +118,8 @@ class Report:
     headline: tuple[str, str] = (FULL, BASELINE)
     differences: Sequence[Difference] = ()
     notes: Sequence[str] = ()
+    slices: Sequence[Mapping[str, Any]] = ()
+    forward: Mapping[str, Any] | None = None
 
     def rung(self, name: str) -> RungResult:
         """Return a rung's result by name."""
@@ -209,7 +210,7 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
             RungResult(
                 name,
                 models[name].version if name in models else None,
-                {metric: _interval(values[metric]) for metric in METRICS},
+                {metric: interval_of(values[metric]) for metric in METRICS},
                 [CalibrationBin(**bin_) for bin_ in values["calibration"]],
             )
             for name, values in rungs
@@ -219,21 +220,23 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
             Difference(
                 each["rung"],
                 each["baseline"],
-                _interval(each["delta_auc"]),
-                _interval(each["delta_r2"]),
+                interval_of(each["delta_auc"]),
+                interval_of(each["delta_r2"]),
             )
             for each in detail.get("differences", ())
         ],
         "notes": _notes(detail),
-        "delta_r2": _interval(beyond["delta_r2"]),
-        "delta_auc": _interval(beyond["delta_auc"]),
+        "slices": detail.get("slices", ()),
+        "forward": detail.get("forward"),
+        "delta_r2": interval_of(beyond["delta_r2"]),
+        "delta_auc": interval_of(beyond["delta_auc"]),
     }
 
 
 def _notes(detail: Mapping[str, Any]) -> list[str]:
     """Return what else the comparison found, in sentences; an earlier release found less."""
     notes = []
-    dealt, forward = detail.get("permutation"), detail.get("forward")
+    dealt = detail.get("permutation")
     if dealt is not None:
         notes.append(
             "With thumbnails dealt out anew within channels, the thumbnail adds"
@@ -241,18 +244,11 @@ def _notes(detail: Mapping[str, Any]) -> list[str]:
             f" {words.decimal(dealt['null_high'], signed=True)} in 95 of 100 dealings"
             f" (p = {words.decimal(dealt['p_value'])})."
         )
-    if forward is not None and (strong := forward["rungs"].get("subscribers+age")):
-        figures = [math.nan if strong[name] is None else strong[name] for name in ("r2", "auc")]
-        r2, auc = (words.decimal(figure) for figure in figures)
-        notes.append(
-            f"Forward in time, from {words.whole(forward['n_earlier'])} videos published before"
-            f" {forward['cut'][:10]} to the {words.whole(forward['n_later'])} since, subscribers"
-            f" and age reach R² {r2} and AUC {auc}."
-        )
     return notes
 
 
-def _interval(values: Mapping[str, float | None]) -> Interval:
+def interval_of(values: Mapping[str, float | None]) -> Interval:
+    """Return an interval from its JSON values."""
     numbers = (values[name] for name in ("value", "low", "high"))
     return Interval(*(float("nan") if n is None else n for n in numbers))
 

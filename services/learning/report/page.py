@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ml.bootstrap import Interval
 from ml.views.evaluation import BASELINE, FULL, STRONG, STRONG_FULL
+from services.learning.growth import Growth, TooLittle
 from services.learning.report import words
 from services.learning.report.contents import METRICS, Report, RungResult
 from services.learning.report.drift_section import render_drift
@@ -23,8 +24,10 @@ from services.learning.report.figures.views import (
     predicted_against_measured,
     views_against_subscribers,
 )
+from services.learning.report.sections import render_growth, render_slices, render_swaps
 from services.learning.report.speech import NOTHING_COLLECTED, Missing, SpeechReport
 from services.learning.report.speech_section import render_speech
+from services.learning.swaps import SwapsFound
 
 WIDE, NARROW = (1000.0, 520.0), (360.0, 420.0)
 PICTURE_ALONE = "thumbnail"
@@ -64,6 +67,8 @@ def render(
     report: Report,
     speech: SpeechReport | Missing = NOTHING_COLLECTED,
     drift: Mapping[str, Any] | None = None,
+    swaps: SwapsFound | None = None,
+    growth: Growth | TooLittle | None = None,
 ) -> str:
     """Return the report as one HTML page without scripts, fonts or addresses to fetch.
 
@@ -73,6 +78,8 @@ def render(
         report: What was learned of thumbnails.
         speech: What was learned of speech, or what is missing for that.
         drift: The newest report on drift, or None.
+        swaps: What swapped thumbnails did; None leaves the section out.
+        growth: What a week's growth says beside the lifetime average; likewise.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -82,12 +89,18 @@ def render(
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     # Ours, and inside <style>, where escaping would break it.
     style = Markup((folder / "page.css").read_text(encoding="utf-8"))  # noqa: S704
-    section = (folder / "speech.html").read_text(encoding="utf-8")
+
+    def read(name: str) -> str:
+        return (folder / f"{name}.html").read_text(encoding="utf-8")
+
     return template.render(
         style=style,
         report=report,
-        speech=render_speech(environment, section, speech),
-        drift=render_drift(environment, (folder / "drift.html").read_text(encoding="utf-8"), drift),
+        slices=render_slices(environment, read("slices"), report),
+        swaps="" if swaps is None else render_swaps(environment, read("swaps"), swaps),
+        growth="" if growth is None else render_growth(environment, read("growth"), growth),
+        speech=render_speech(environment, read("speech"), speech),
+        drift=render_drift(environment, read("drift"), drift),
         **_figures(report),
         **_texts(report),
     )
