@@ -8,12 +8,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
-
-import structlog
 
 from db.models import Job
 from db.models.work import JOB_KINDS, JOB_STATES
@@ -28,16 +26,11 @@ from services.errors import (
     TubeGraderError,
     UsageError,
 )
-
-log = structlog.get_logger()
+from services.lease import KeptLease, LeaseLostError
 
 
 class JobCancelledError(Exception):
     """Somebody asked for the job to be cancelled; raised inside the work."""
-
-
-class LeaseLostError(Exception):
-    """Another worker has the job now; this one must stop and change nothing more."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +166,7 @@ class JobHandle:
         self.steps = dict(steps)
         self._context = context
         self._cancelled = threading.Event()
-        self._lost = threading.Event()
-        self._ended = threading.Event()
+        self._lease = KeptLease(self._beat, every_s=min(1.0, context.lease.total_seconds() / 4))
         self._progress: tuple[int, int, str] | None = None
 
     def progress(self, done: int, total: int, message: str) -> None:
@@ -189,8 +181,7 @@ class JobHandle:
 
     def check(self) -> None:
         """Raise if the work must stop (see ``progress``)."""
-        if self._lost.is_set():
-            raise LeaseLostError
+        self._lease.check()
         if self._cancelled.is_set():
             raise JobCancelledError
 
@@ -207,44 +198,25 @@ class JobHandle:
         self.steps[name] = result
         self.check()
 
-    @contextmanager
-    def kept_alive(self) -> Iterator[None]:
+    def kept_alive(self) -> AbstractContextManager[None]:
         """Extend the lease and write progress from a thread while the block runs."""
-        keeper = threading.Thread(target=self._keep, name="job-lease", daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            keeper.join()
+        return self._lease.kept()
 
-    def _keep(self) -> None:
-        pause = min(1.0, self._context.lease.total_seconds() / 4)
-        while not self._ended.wait(pause):
-            self._beat()
-        self._beat()  # what was said last
-
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
         done, total, message = self._progress or (None, None, None)
-        try:
-            with unit_of_work(self._context.sessions) as session:
-                cancel_requested = rows.heartbeat(
-                    session,
-                    self.job_id,
-                    self.token,
-                    until=self._context.clock() + self._context.lease,
-                    done=done,
-                    total=total,
-                    message=message,
-                )
-        except Exception:
-            # The database may be away for a moment; whether the lease is lost, it will say.
-            log.warning("job.heartbeat_failed", job_id=str(self.job_id), exc_info=True)
-            return
-        if cancel_requested is None:
-            self._lost.set()
-        elif cancel_requested:
+        with unit_of_work(self._context.sessions) as session:
+            cancel_requested = rows.heartbeat(
+                session,
+                self.job_id,
+                self.token,
+                until=self._context.clock() + self._context.lease,
+                done=done,
+                total=total,
+                message=message,
+            )
+        if cancel_requested:
             self._cancelled.set()
+        return cancel_requested is not None
 
 
 JobWork = Callable[[Context, JobHandle], dict[str, Any]]

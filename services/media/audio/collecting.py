@@ -18,7 +18,7 @@ from db.session import unit_of_work
 from services.context import Context
 from services.crawl import leases
 from services.errors import BlockedError, TubeGraderError, UsageError
-from services.media.audio.lease import KeptLease, LeaseLostError
+from services.lease import KeptLease, LeaseLostError
 from services.media.audio.material import Material, audio_seconds, prepared
 from services.policy.permission import Permission, not_allowed, permissions
 from services.youtube.audio.facts import FetchedAudio, NotYetError
@@ -43,7 +43,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
     items = leases.begin(context, token)
     allowed = _allowed(context, token, items)
     new = 0
-    lease = KeptLease(context, token)
+    lease = KeptLease(lambda: _extend(context, token), every_s=context.lease.total_seconds() / 4)
     with leases.failing(context, token, [i for i in items if i.channel_id in allowed]) as failures:
         try:
             with lease.kept():
@@ -66,6 +66,12 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
         except LeaseLostError:
             log.warning("audio.lease_lost", token=str(token))
     return new
+
+
+def _extend(context: Context, token: uuid.UUID) -> bool:
+    with unit_of_work(context.sessions) as session:
+        until = context.clock() + context.lease
+        return work.extend_lease(session, token, until=until) > 0
 
 
 def _allowed(
