@@ -158,8 +158,6 @@ def _tell(decision: "Decision", *, dry_run: bool, as_json: bool) -> None:
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
-    from services.cli.common import print_table
-
     data, evaluation = facts["dataset"], facts["evaluation"]
     rows = [
         ("model", facts["name"]),
@@ -167,16 +165,24 @@ def _print_facts(facts: dict[str, Any]) -> None:
         ("is", ", ".join(facts["aliases"]) or ("in use" if facts["in_use"] else "not in use")),
         ("trained", f"{facts['trained_at'][:16].replace('T', ' ')} UTC"),
         ("by", f"TubeGrader {facts['code_version']}, seed {facts['seed']}"),
-        ("dataset", f"{data['dataset_id'][:12]}, {data['rows']} rows of {data['clusters']}"),
+        ("dataset", f"{data['dataset_id'][:12]}: {_learned(facts)}"),
         ("with", ", ".join(facts["ladder"])),
         ("files", f"{len(facts['files'])} in the object store"),
     ]
     if evaluation is not None:
         figures = {n: v for n, v in evaluation["rung"].items() if isinstance(v, dict)}
         rows.append(("figures", _figures(figures)))
-    print_table(["", ""], rows)
+    for title, value in rows:
+        typer.echo(f"{title:<10}{value}")
     for decision in facts["decisions"]:
         typer.echo(f"\n{decision['decided_at'][:16].replace('T', ' ')} UTC: {_said(decision)}")
+
+
+def _learned(facts: dict[str, Any]) -> str:
+    from services.learning.promotion.card import UNITS
+
+    rows, clusters = UNITS[facts["task"]]
+    return f"{facts['dataset']['rows']} {rows} of {facts['dataset']['clusters']} {clusters}"
 
 
 def _figures(metrics: dict[str, Any]) -> str:

@@ -79,6 +79,7 @@ def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
         aliases = promotion.aliases(session).get(version.model_version_id, [])
         dataset = learning.dataset(session, version.dataset_id)
     assert dataset is not None, "a foreign key"
+    names = {model.rung: name_of(model) for model in ladder}
     return {
         **_named(version),
         "aliases": aliases,
@@ -88,7 +89,7 @@ def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
         "seed": version.seed,
         "code_version": version.code_version,
         "config": version.config,
-        "ladder": [name_of(model) for model in ladder],
+        "ladder": [names[rung] for rung in in_order(names)],
         "dataset": _dataset(context, dataset),
         "artefact": _artefact(context, version),
         "evaluation": _evaluation(evaluation_of(context, ladder), version.rung),
