@@ -20,6 +20,7 @@ from services.context import Context
 from services.emulator.catalog import Catalog
 from services.emulator.living import Life, living_catalog
 from services.learning.swaps import study_swaps
+from tests.support.cli import settings_of, tubegrader
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
 DAYS = 42
@@ -163,6 +164,13 @@ def test_videos_whose_score_rose_gained_what_was_planted(later: Context):
     assert found.by_score.slope.value == pytest.approx(1, abs=0.15)
     assert [day for day, _ in found.daily] == [*range(-7, 0), *range(1, 8)]
     assert all(abs(interval.value) < 0.02 for day, interval in found.daily if day < 0)
+    printed = tubegrader("swaps", env=settings_of(later))
+    assert printed.code == 0, printed.err
+    assert printed.out.startswith(result.sentence)
+    assert "to a picture with a higher score" in printed.out
+    assert f"[{found.by_score.slope.low:.2f}, {found.by_score.slope.high:.2f}] came about" in (
+        " ".join(printed.out.split())
+    )
 
 
 def test_pictures_without_effect_show_none_and_no_scores_no_direction(later: Context):
