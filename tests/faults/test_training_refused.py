@@ -16,7 +16,7 @@ from ml.views.cnn import CnnConfig
 from ml.views.ladder import LadderConfig
 from services import jobs
 from services.context import Context
-from services.learning import datasets, training
+from services.learning import datasets, scoring, training
 from tests.support.cli import settings_of, tubegrader
 from tests.support.training import (
     NOW,
@@ -100,8 +100,23 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
         statement = "SELECT count(*) FROM channel_snapshots WHERE subscriber_count IS NULL"
         assert connection.execute(text(statement)).scalar_one() > 0
     assert train(crawled).state == "succeeded"
-    with unit_of_work(crawled.sessions) as session:
-        assert len(learning.newest_model_versions(session)) > 0
+    job_id = jobs.submit(crawled, "score", {})
+    token = claim(crawled, job_id)
+    assert token is not None
+    assert jobs.run(crawled, job_id, token, scoring.work) == "succeeded"
+    with crawled.engine.connect() as connection:
+        scored = connection.execute(
+            text(
+                "SELECT count(*), count(*) FILTER (WHERE c.subscriber_count IS NULL),"
+                " bool_and(probability_over BETWEEN 0 AND 1 AND log10_views_per_day < 20)"
+                " FROM scores JOIN videos USING (video_id) JOIN channel_snapshots c"
+                " USING (channel_id) JOIN model_versions m USING (model_version_id)"
+                " WHERE m.rung = 'subscribers'"
+            )
+        ).one()
+    everything, hidden, is_sane = scored
+    assert (everything, is_sane) == (128, True)
+    assert hidden > 0
 
 
 def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):

@@ -50,7 +50,7 @@ def claim(context: Context, job_id: uuid.UUID) -> uuid.UUID | None:
     """Lease the job as a dispatcher would, if it is ready; return the token to send."""
     with unit_of_work(context.sessions) as session:
         found = rows.claim(
-            session, kinds=["train"], limit=9, now=context.clock(), lease=context.lease
+            session, kinds=["train", "score"], limit=9, now=context.clock(), lease=context.lease
         )
         tokens = {job.job_id: job.lease_token for job in found}
     return tokens.get(job_id)
