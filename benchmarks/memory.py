@@ -4,17 +4,14 @@ import time
 from pathlib import Path
 
 import psutil
-from pydantic import SecretStr
 
 from benchmarks import place
 from benchmarks.measure import Figure
 from services import embedded, jobs
 from services.context import Context
 from services.crawl import channels, runs
-from services.demo import KEY
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
-from services.settings import Settings
 
 MEGABYTE = 1_000_000
 
@@ -26,13 +23,7 @@ def measure(*, full: bool) -> list[Figure]:
         place.folder() as folder,
         place.youtube(folder, channels=60, videos=3_000) as youtube,
     ):
-        settings = Settings(
-            home=folder / "home",
-            youtube_endpoint=youtube.url,
-            thumbnail_url=youtube.url,
-            feed_url=youtube.url,
-            youtube_api_key=SecretStr(KEY),
-        )
+        settings = place.crawling_settings(folder, youtube)
         with embedded.stack(settings, workers=True, durable=False) as endpoints:
             context = Context(endpoints.applied_to(settings))
             try:

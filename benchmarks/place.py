@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from services import embedded
 from services.clock import Clock, system_clock
 from services.context import Context
-from services.demo import OfflineYouTube, World, offline_youtube
+from services.demo import KEY, OfflineYouTube, World, offline_youtube
 from services.settings import Settings
 
 
@@ -72,6 +73,17 @@ def youtube(place: Path, *, channels: int, videos: int) -> Iterator[OfflineYouTu
     )
     with offline_youtube(world) as running:
         yield running
+
+
+def crawling_settings(place: Path, youtube: OfflineYouTube) -> Settings:
+    """Return settings with which an embedded stack in the folder crawls an offline YouTube."""
+    return Settings(
+        home=place / "home",
+        youtube_endpoint=youtube.url,
+        thumbnail_url=youtube.url,
+        feed_url=youtube.url,
+        youtube_api_key=SecretStr(KEY),
+    )
 
 
 def add_videos(context: Context, n: int, *, slot: datetime, channels: int = 100) -> None:

@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from benchmarks import place
@@ -22,7 +21,6 @@ from services import embedded
 from services.context import Context
 from services.crawl import channels
 from services.crawl.dispatch import BATCH_SIZE, dispatch
-from services.demo import KEY
 from services.embedded.processes import READY_FILE
 from services.embedded.workers import celery_specs
 from services.settings import Settings
@@ -42,13 +40,7 @@ def measure(*, full: bool) -> list[Figure]:
         place.folder() as folder,
         place.youtube(folder, channels=40, videos=VIDEOS) as youtube,
     ):
-        settings = Settings(
-            home=folder / "home",
-            youtube_endpoint=youtube.url,
-            thumbnail_url=youtube.url,
-            feed_url=youtube.url,
-            youtube_api_key=SecretStr(KEY),
-        )
+        settings = place.crawling_settings(folder, youtube)
         with embedded.stack(settings, durable=False) as endpoints:
             own = endpoints.applied_to(settings)
             context = Context(own)
