@@ -13,6 +13,8 @@ from services.cli.learning import describe_training
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import looking
+from services.learning.report.page import KNOWS
+from services.learning.results import LADDER
 from services.settings import Settings
 
 RESULT = {
@@ -83,6 +85,11 @@ def test_fine_tuning_without_the_network_contradicts_itself(context_with):
     with pytest.raises(PermanentError) as error:
         looking.choose(context_with(), asked=False, fine_tune=True)
     assert error.value.reason == "nothingToTune"
+
+
+def test_rungs_are_shown_in_the_order_of_the_registry():
+    assert rung_names() == LADDER
+    assert set(KNOWS) == set(LADDER)
 
 
 def test_what_was_done_without_is_said():
