@@ -8,6 +8,7 @@ import numpy as np
 from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.speech.manifest import LANGUAGES, Manifest, assert_sources_disjoint
+from ml.speech.training import MIN_CLIPS
 
 MIN_INNER_SOURCES = 2
 
@@ -91,7 +92,7 @@ def inner_split(manifest: Manifest, *, seed: int) -> tuple[IntArray, IntArray] |
     """Choose rows to learn from and rows of unheard sources, both inside a training part.
 
     Returns:
-        Row numbers, or None where too few sources would be left to learn from.
+        Row numbers, or None where too few sources or clips would be left to learn from.
     """
     pairs = all_pairs(manifest)
     if min((len({pair.en for pair in pairs}), len({pair.zh for pair in pairs}))) < (
@@ -100,6 +101,8 @@ def inner_split(manifest: Manifest, *, seed: int) -> tuple[IntArray, IntArray] |
         return None
     pair = pairs[int(np.random.default_rng([seed, 5]).integers(len(pairs)))]
     training, test = pair_split(manifest, pair)
+    if len(training) < MIN_CLIPS:
+        return None
     place = {clip.clip_id: row for row, clip in enumerate(manifest)}
     rows = np.array([place[clip.clip_id] for clip in training], dtype=np.int64)
     held_out = np.array([place[clip.clip_id] for clip in test], dtype=np.int64)

@@ -88,6 +88,13 @@ def test_the_inner_split_stays_inside_the_training_part(manifest):
     assert inner_split(manifest.where(lambda c: c.source in {"en0", "zh0"}), seed=3) is None
 
 
+def test_an_inner_split_that_left_too_few_clips_to_learn_from_is_none(manifest):
+    four = manifest.where(lambda c: c.source in {"en0", "en1", "zh0", "zh1"})
+    assert inner_split(four, seed=3) is not None
+    few = {(c.source, c.speaker): c for c in four}.values()
+    assert inner_split(Manifest(tuple(few)), seed=3) is None
+
+
 def test_less_data_keeps_every_source_and_fewer_sources_keep_their_clips(manifest):
     less = thinned(manifest, share=0.4, seed=1)
     assert set(less.sources) == set(manifest.sources)
