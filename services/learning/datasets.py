@@ -182,6 +182,11 @@ def _row_of(context: Context, dataset_id: str) -> DatasetRow:
     return row
 
 
+def fetch_without_pictures(context: Context, dataset_id: str, folder: Path) -> Dataset:
+    """As :func:`fetch`, but its pictures, which may be gigabytes, stay in the store."""
+    return fetch_rows(context, _row_of(context, dataset_id), folder)
+
+
 def fetch_rows(context: Context, row: DatasetRow, folder: Path) -> Dataset:
     """Read a dataset's rows; its pictures, which may be gigabytes, stay in the store.
 

@@ -5,7 +5,6 @@ comparison judges exactly what was asked; every other video with what is known n
 from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -33,7 +32,8 @@ from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
 from services.learning import datasets, results
-from services.learning.files import get_folder
+from services.learning.failures import told_apart
+from services.learning.files import get_folder, scratch
 from services.learning.looking import open_looker
 
 log = structlog.get_logger()
@@ -86,19 +86,6 @@ def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
     return _score_all(context, job, results.models_in_use(context))
 
 
-def rows_of(context: Context, dataset_id: str, folder: Path) -> Dataset:
-    """Read the rows that models were trained on, without their pictures.
-
-    Raises:
-        PermanentError: They are not known, or their files are missing or damaged.
-    """
-    with unit_of_work(context.sessions) as session:
-        row = learning.dataset(session, dataset_id)
-    if row is None:
-        raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
-    return datasets.fetch_rows(context, row, folder)
-
-
 def _newest(context: Context) -> list[ModelVersion]:
     with unit_of_work(context.sessions) as session:
         return learning.newest_model_versions(session)
@@ -119,9 +106,8 @@ def _score_all(
     ids = [model.model_version_id for model in models]
     told = {model.rung: model.version for model in models}
     scored = unreadable = 0
-    with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as name:
-        folder = Path(name)
-        dataset = rows_of(context, models[0].dataset_id, folder / "dataset")
+    with told_apart(context.settings.home), scratch(context, "scoring") as folder:
+        dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
         asked = _of_dataset(context, dataset, ids)
         besides = [v.video_id for v in asked]
         total = len(asked)

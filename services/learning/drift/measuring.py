@@ -27,7 +27,7 @@ from ml.views.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
-from services.learning import scoring
+from services.learning import datasets, scoring
 from services.learning.drift.reading import newest
 from services.learning.drift.sides import Side, compared, tell
 from services.learning.drift.windows import Windows, choose
@@ -117,10 +117,12 @@ def _learned(context: Context, folder: Path) -> _Learned:
             reason="noChampion",
             hint="`tubegrader retrain`, or `tubegrader models promote`",
         )
-    rows = scoring.rows_of(context, champion.dataset_id, folder / "learned")
+    rows = datasets.fetch_without_pictures(context, champion.dataset_id, folder / "learned")
     later = rows
     if newest_dataset.dataset_id != champion.dataset_id:
-        later = scoring.rows_of(context, newest_dataset.dataset_id, folder / "newest")
+        later = datasets.fetch_without_pictures(
+            context, newest_dataset.dataset_id, folder / "newest"
+        )
     return _Learned(champion, ladder, rows, later)
 
 

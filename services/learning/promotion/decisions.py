@@ -1,6 +1,7 @@
 """Decisions about a task's champion: made once, one at a time, and kept with their reason."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,49 @@ class Decision:
             "champion": None if self.champion is None else name_of(self.champion),
             "challenger": None if self.challenger is None else name_of(self.challenger),
         }
+
+
+def settled(
+    champion: ModelVersion | None,
+    challenger: ModelVersion | None,
+    ladder: Sequence[ModelVersion],
+    *,
+    chosen_by: str,
+    figures: dict[str, Any],
+) -> Decision | None:
+    """Return what needs no contest to be decided; None where one has to be held.
+
+    Args:
+        champion: Of the task.
+        challenger: Of the newest models, if any is fit.
+        ladder: The newest models.
+        chosen_by: By what the challenger was chosen, or why there is none; a sentence.
+        figures: Those that it was chosen by.
+    """
+
+    def decided(decision: str, ground: str, reason: str) -> Decision:
+        return Decision(decision, ground, reason, champion, challenger, figures)
+
+    if challenger is None:
+        return decided("kept", "notSound", f"{chosen_by} None of them contests.")
+    if champion is None:
+        return decided("promoted", "firstChampion", f"There was no champion yet. {chosen_by}")
+    if champion.model_version_id in {model.model_version_id for model in ladder}:
+        return decided("kept", "sameTraining", "Nothing was trained since the champion was.")
+    return None
+
+
+def unusable(
+    champion: ModelVersion,
+    challenger: ModelVersion,
+    error: Exception,
+    *,
+    chosen_by: str,
+    figures: dict[str, Any],
+) -> Decision:
+    """Return what is decided where the champion cannot be loaded any more."""
+    reason = f"The champion {name_of(champion)} can no longer be used: {error}. {chosen_by}"
+    return Decision("promoted", "championUnusable", reason, champion, challenger, figures)
 
 
 def name_of(version: ModelVersion) -> str:

@@ -5,7 +5,6 @@ source nor recording; so the champion needs no new speakers to be judged, and bo
 equally large a part of their data.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,16 @@ from db.queries import promotion
 from db.session import unit_of_work
 from ml.arrays import FloatArray
 from ml.audio import floats, read_flac
-from ml.errors import LearningError
 from ml.speech.contest import Heard, contest, fair_rows, is_enough
 from ml.speech.frontend import features
 from ml.speech.manifest import LANGUAGES
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
+from services.learning.failures import told_apart
+from services.learning.files import scratch
 from services.learning.promotion import decisions
-from services.learning.promotion.decisions import Decision, name_of
+from services.learning.promotion.decisions import Decision
 from services.learning.results import judges, newest_models_and_evaluation
 from services.learning.speech import TASK, dataset
 from services.learning.speech.models import Origin, SpeechModel, get_model
@@ -45,8 +45,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """
     made = decisions.made_by(context, job.job_id)
     if made is None:
-        with tempfile.TemporaryDirectory(prefix="tubegrader-contest-") as folder:
-            made = _decide(context, job, Path(folder))
+        with told_apart(context.settings.home), scratch(context, "contest") as folder:
+            made = _decide(context, job, folder)
         job.check()
         made = decisions.carry_out(context, TASK, made, job_id=job.job_id)
     return made.as_json()
@@ -68,18 +68,11 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
     challenger = next((m for m in ladder if m.rung == chosen), None)
     figures = {"choice": _choices(evaluation)}
 
-    def kept(ground: str, reason: str) -> Decision:
-        return Decision("kept", ground, reason, champion, challenger, figures)
-
-    def promoted(ground: str, reason: str) -> Decision:
-        return Decision("promoted", ground, reason, champion, challenger, figures)
-
-    if challenger is None:
-        return kept("notSound", f"{chosen_by} None of them contests.")
-    if champion is None:
-        return promoted("firstChampion", f"There was no champion yet. {chosen_by}")
-    if champion.model_version_id in {m.model_version_id for m in ladder}:
-        return kept("sameTraining", "Nothing was trained since the champion was.")
+    made = decisions.settled(champion, challenger, ladder, chosen_by=chosen_by, figures=figures)
+    if made is not None:
+        return made
+    assert champion is not None, "else it is settled"
+    assert challenger is not None, "else it is settled"
     job.progress(1, 3, "loading champion and challenger")
     mine = get_model(context.store, challenger.files, folder / "challenger")
     try:
@@ -88,30 +81,29 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
             for m in champions
         ]
     except PermanentError as error:
-        return promoted(
-            "championUnusable",
-            f"The champion {name_of(champion)} can no longer be used: {error}. {chosen_by}",
-        )
+        return decisions.unusable(champion, challenger, error, chosen_by=chosen_by, figures=figures)
     ids = [m.model_version_id for m in champions]
     judged = theirs[ids.index(champion.model_version_id)]
     rows = dataset.fetch(context, challenger.dataset_id).rows
     fair = rows.filter(pa.array(fair_rows(rows.select(KEYS).to_pylist(), judged.fold_of, KEYS)))
     heard = _heard(fair)
     if not is_enough(heard):
-        return kept(
-            "tooFew",
+        few = (
             f"{fair.num_rows} segments of {len(set(heard.speakers))} speakers can be asked of both "
-            "fairly: too few to tell whether the challenger is worse.",
+            "fairly: too few to tell whether the challenger is worse."
         )
+        return Decision("kept", "tooFew", few, champion, challenger, figures)
     job.progress(2, 3, "judging both on what neither heard")
-    try:
-        said = _asked(context, job, fair, [judged, mine])
-        verdict = contest(heard, *said, seed=challenger.seed)
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
-    figures |= verdict.as_json() | {"dataset_id": challenger.dataset_id}
-    reason = f"{verdict.sentence(rows='segments', clusters='speakers')} {chosen_by}"
-    return promoted(verdict.ground, reason) if verdict.passes else kept(verdict.ground, reason)
+    said = _asked(context, job, fair, [judged, mine])
+    verdict = contest(heard, *said, seed=challenger.seed)
+    return Decision(
+        "promoted" if verdict.passes else "kept",
+        verdict.ground,
+        f"{verdict.sentence(rows='segments', clusters='speakers')} {chosen_by}",
+        champion,
+        challenger,
+        figures | verdict.as_json() | {"dataset_id": challenger.dataset_id},
+    )
 
 
 def _choose(evaluation: Evaluation) -> tuple[str | None, str]:

@@ -4,7 +4,6 @@ Both predict the same newest videos, with what was known when tonight's dataset 
 models that never saw the video's channel. Whatever goes wrong on the way, the champion stays.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from db.session import unit_of_work
 from ml.arrays import IntArray
 from ml.contest import newest_window
 from ml.datasets import Dataset
-from ml.errors import LearningError
 from ml.images import decode_thumbnails
 from ml.views.contest import Choice, choose_rung, contest, fair_groups
 from ml.views.rung import Features, Predictions, Rung
@@ -26,9 +24,11 @@ from ml.views.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
-from services.learning import comparison, scoring
+from services.learning import comparison, datasets, scoring
+from services.learning.failures import told_apart
+from services.learning.files import scratch
 from services.learning.promotion import decisions
-from services.learning.promotion.decisions import Decision, name_of
+from services.learning.promotion.decisions import Decision
 from services.learning.results import VIEWS, in_order, judges, newest_models_and_evaluation
 
 FALLBACK_LABELS = {"lifetime"}
@@ -63,8 +63,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """
     made = decisions.made_by(context, job.job_id)
     if made is None:
-        with tempfile.TemporaryDirectory(prefix="tubegrader-contest-") as folder:
-            made = _decide(context, job, Path(folder))
+        with told_apart(context.settings.home), scratch(context, "contest") as folder:
+            made = _decide(context, job, folder)
         job.check()
         made = decisions.carry_out(context, VIEWS, made, job_id=job.job_id)
     return made.as_json()
@@ -79,7 +79,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
             hint="`tubegrader score`, then `tubegrader compare`",
         )
     job.progress(0, 3, "choosing the rung that contests")
-    dataset = scoring.rows_of(context, ladder[0].dataset_id, folder / "dataset")
+    dataset = datasets.fetch_without_pictures(context, ladder[0].dataset_id, folder / "dataset")
     choice = _choose(context, dataset, ladder)
     figures = {"choice": [candidate.as_json() for candidate in choice.candidates]}
     with unit_of_work(context.sessions) as session:
@@ -87,30 +87,26 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
         champions = promotion.champion_ladder(session, task=VIEWS)
     challenger = next((m for m in ladder if m.rung == choice.rung), None)
 
-    def kept(ground: str, reason: str) -> Decision:
-        return Decision("kept", ground, reason, champion, challenger, figures)
-
-    def promoted(ground: str, reason: str) -> Decision:
-        return Decision("promoted", ground, reason, champion, challenger, figures)
-
-    if challenger is None:
-        return kept("notSound", f"{choice.sentence()} None of them contests.")
-    if champion is None:
-        return promoted("firstChampion", f"There was no champion yet. {choice.sentence()}")
-    if champion.model_version_id in {m.model_version_id for m in ladder}:
-        return kept("sameTraining", "Nothing was trained since the champion was.")
+    made = decisions.settled(
+        champion, challenger, ladder, chosen_by=choice.sentence(), figures=figures
+    )
+    if made is not None:
+        return made
+    assert champion is not None, "else it is settled"
+    assert challenger is not None, "else it is settled"
     job.progress(1, 3, "loading champion and challenger")
     mine = _side(context, challenger, ladder, dataset, folder / "challenger")
     try:
-        rows = scoring.rows_of(context, champion.dataset_id, folder / "champions dataset")
+        rows = datasets.fetch_without_pictures(
+            context, champion.dataset_id, folder / "champions dataset"
+        )
         theirs = _side(context, champion, champions, rows, folder / "champion")
     except PermanentError as error:
-        return promoted(
-            "championUnusable",
-            f"The champion {name_of(champion)} can no longer be used: {error}. {choice.sentence()}",
+        return decisions.unusable(
+            champion, challenger, error, chosen_by=choice.sentence(), figures=figures
         )
     if (problem := _other_question(theirs.rows, dataset)) is not None:
-        return kept(*problem)
+        return Decision("kept", *problem, champion, challenger, figures)
     job.progress(2, 3, "judging both on the newest videos")
     return _judged(context, _Contest(theirs, mine, choice), figures)
 
@@ -123,10 +119,7 @@ def _choose(context: Context, dataset: Dataset, ladder: Sequence[ModelVersion]) 
         rung: Predictions(p_over[names == rung], log_views[names == rung])
         for rung in in_order(model.rung for model in ladder)
     }
-    try:
-        return choose_rung(dataset, by_rung, seed=ladder[0].seed)
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+    return choose_rung(dataset, by_rung, seed=ladder[0].seed)
 
 
 def _side(
@@ -190,15 +183,12 @@ def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decisi
     rows = fair[newest]
     window = Dataset(dataset.description, dataset.table.take(rows), dataset.directory)
     features = _features(context, window, [champion.rung, challenger.rung])
-    try:
-        verdict = contest(
-            window,
-            _asked(champion.rung, features, [groups[row] for row in rows]),
-            _asked(challenger.rung, features, window.strings("split_group")),
-            seed=challenger.version.seed,
-        )
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+    verdict = contest(
+        window,
+        _asked(champion.rung, features, [groups[row] for row in rows]),
+        _asked(challenger.rung, features, window.strings("split_group")),
+        seed=challenger.version.seed,
+    )
     said = [verdict.sentence(rows="videos", clusters="channels"), held.choice.sentence()]
     learned, judged = (set(r.strings("label_kind")) for r in (champion.rows, dataset))
     if learned != judged:
@@ -222,10 +212,7 @@ def _features(context: Context, window: Dataset, rungs: Sequence[Rung]) -> Featu
     shown = window.strings("thumbnail_sha256")
     names = sorted(set(shown))
     content = dict(zip(names, context.store.get_many(names), strict=True))
-    try:
-        images = decode_thumbnails(shown, content.__getitem__)
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+    images = decode_thumbnails(shown, content.__getitem__)
     looker = scoring.looker_for(context, rungs)
     looks = None if looker is None else looker.look(shown, content.__getitem__)
     return replace(Features.of_table(window.table, images), looks=looks)
