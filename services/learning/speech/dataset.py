@@ -113,7 +113,8 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
                 reason="noSpeech",
                 hint="`tubegrader audio add CHANNEL…`, then `tubegrader crawl --audio`",
             )
-        # A channel is labelled when it is read, which may be before its videos were.
+        # A channel is labelled when it is read, which may be before its videos were. Not where
+        # videos are read: batches are of many channels, in any order, and would lock each other's.
         channels.label_by_metadata(session, speech_learning.heard_channels(session))
         segments = languages.labelled_segments(session)
         groups = speech_learning.source_groups(session)
