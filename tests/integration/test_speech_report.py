@@ -5,6 +5,7 @@ from sqlalchemy import text
 from services.context import Context
 from services.learning.language import Heard, listen_to
 from services.learning.language_model import from_registry
+from services.learning.report import write_report
 from services.learning.report.page import render
 from services.learning.report.speech import (
     NOTHING_COLLECTED,
@@ -58,6 +59,10 @@ def test_what_is_missing_is_told_step_by_step_until_the_figures_are_those_compar
     assert page.all("p", "finding")[0].text == speech.sentence
     shown = [e for e in page.all("img") if "Spectrogram" in e.attributes["alt"]]
     assert len(shown) == len(speech.examples.wrong) + len(speech.examples.right)
+
+    # Nothing was compared of thumbnails: the page is of speech alone.
+    alone = Page(write_report(context, tmp_path / "report.html").read_text("utf-8"))
+    assert alone.all("p", "finding")[0].text == speech.sentence
 
     # The best one is also who listens to a file.
     chosen = from_registry(context)

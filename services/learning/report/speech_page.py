@@ -36,13 +36,6 @@ def write_page(
         path: The file.
         now: When it was compared.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals["words"] = words
-    folder = resources.files("services.learning.report")
-    template = environment.from_string((folder / "speech_page.html").read_text("utf-8"))
-    section = (folder / "speech.html").read_text("utf-8")
     name = best_of(found["rungs"])
     report = SpeechReport(
         sentence=found["sentence"],
@@ -57,10 +50,8 @@ def write_page(
         examples=_examples(manifest, best),
         unit="clips",
     )
-    page = template.render(
-        # Ours, and inside <style>, where escaping would break it.
-        style=Markup((folder / "page.css").read_text("utf-8")),  # noqa: S704
-        section=render_speech(environment, section, report),
+    page = speech_page(
+        report,
         found=found,
         rungs=list(found["rungs"]),
         best=name,
@@ -69,6 +60,32 @@ def write_page(
         curves=_curves(found["rungs"], name),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def speech_page(
+    report: SpeechReport, *, found: Mapping[str, Any] | None = None, **tables: Any
+) -> str:
+    """Return a page of the section on speech alone.
+
+    Args:
+        report: What the section shows.
+        found: The figures of a comparison on a folder; None where there was none.
+        tables: What is made of these.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["words"] = words
+    folder = resources.files("services.learning.report")
+    template = environment.from_string((folder / "speech_page.html").read_text("utf-8"))
+    section = (folder / "speech.html").read_text("utf-8")
+    return template.render(
+        # Ours, and inside <style>, where escaping would break it.
+        style=Markup((folder / "page.css").read_text("utf-8")),  # noqa: S704
+        section=render_speech(environment, section, report),
+        found=found,
+        **tables,
+    )
 
 
 def _examples(manifest: Manifest, best: Scored) -> Examples:
