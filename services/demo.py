@@ -20,8 +20,9 @@ from services.errors import TransientError, UsageError
 
 KEY = "offline"
 START_S = 60.0
-SPOKEN_CHANNELS, FEWEST_SPOKEN, SPOKEN_VIDEOS = 3, 2, 2
-"""Channels of each language that are listened to (at most, at least), and videos of each."""
+SPOKEN_CHANNELS, FEWEST_SPOKEN, SPOKEN_VIDEOS = 7, 4, 1
+"""Channels of each language that are listened to (at most, at least), and videos of each: what is
+said by people never heard before is learned from many voices, not from much of each."""
 
 
 @dataclass(frozen=True)
@@ -147,20 +148,18 @@ def _truth(url: str) -> dict[str, Any]:
 
 
 def _spoken(videos: list[dict[str, Any]]) -> list[str]:
-    """Choose channels whose newest videos are all labelled with one language, English or Chinese.
+    """Choose as many channels of English as of Chinese whose newest videos say truly which it is.
 
-    Labels are missing or wrong now and then; a demo of few videos goes by those that are there.
+    Labels are missing or wrong now and then; a demo of few videos cannot bear that.
     """
-    newest: dict[str, list[str]] = defaultdict(list)
+    newest: dict[str, list[str | None]] = defaultdict(list)
     for video in sorted(videos, key=lambda v: (v["published_at"], v["video_id"]), reverse=True):
         if len(newest[video["channel_id"]]) < SPOKEN_VIDEOS:
-            newest[video["channel_id"]].append((video["language"] or "")[:2])
-    chosen: list[str] = []
-    for language in ("en", "zh"):
-        fitting = [
-            c for c, labels in sorted(newest.items()) if labels == [language] * SPOKEN_VIDEOS
-        ]
-        if len(fitting) < FEWEST_SPOKEN:
-            return []
-        chosen += fitting[:SPOKEN_CHANNELS]
-    return chosen
+            label = (video["language"] or "")[:2]
+            newest[video["channel_id"]].append(label if label == video["spoken"] else None)
+    fitting = [
+        [c for c, labels in sorted(newest.items()) if labels == [language] * SPOKEN_VIDEOS]
+        for language in ("en", "zh")
+    ]
+    count = min(SPOKEN_CHANNELS, *map(len, fitting))
+    return [] if count < FEWEST_SPOKEN else [c for channels in fitting for c in channels[:count]]

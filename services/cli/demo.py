@@ -51,7 +51,7 @@ def demo(
         with open_context(workers=True) as context:
             spoken_ids = youtube.spoken_ids if speech else []
             if speech and not spoken_ids:
-                typer.echo("no two channels of each language are labelled: no speech", err=True)
+                typer.echo("too few channels of each language are labelled: no speech", err=True)
             page = _whole_job(context, youtube.channel_ids, spoken_ids, world)
     shown = os.path.relpath(world.home)
     typer.echo(f"\nreport    {page}")
@@ -94,7 +94,7 @@ def _select(context: "Context", channel_ids: list[str]) -> None:
     from services.media.audio import selection
 
     policy = selection.AudioPolicy(
-        seconds_wanted=20, shortest_s=1, longest_s=12 * 3600, newest_videos=SPOKEN_VIDEOS
+        seconds_wanted=30, shortest_s=1, longest_s=12 * 3600, newest_videos=SPOKEN_VIDEOS
     )
     selection.add(context, channel_ids, policy=policy)
 
@@ -106,12 +106,12 @@ def _listen(context: "Context") -> None:
     from services.cli.learning import describe_scoring, describe_training
     from services.errors import PermanentError
 
-    # So little is spoken that two short trainings tell all there is to tell.
+    # So little is spoken that a pass over it is one step, and a network needs some dozens.
     params = {
         "task": "speech",
         "rungs": ["spectrogram_cnn", "crnn"],
         "folds": 2,
-        "epochs": 6,
+        "epochs": 60,
     }
     typer.echo("\nspeech")
     try:
