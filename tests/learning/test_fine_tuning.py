@@ -65,7 +65,7 @@ def trained(drawn, directory, backbone, **options):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return draw(seed=8, channels=24, videos=2, effect=0.6, hidden=0.05)
+    return draw(seed=8, channels=24, videos=4, effect=0.6, hidden=0.05)
 
 
 @pytest.fixture(scope="module")
