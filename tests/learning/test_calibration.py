@@ -5,7 +5,8 @@ The bounds are wide enough that chance leaves them once in some hundred seeds; t
 
 import pytest
 
-from benchmarks.calibration import World, summary, trials
+from benchmarks.calibration import summary, trials
+from benchmarks.catalogues import World
 
 CATALOGUES = 24
 
