@@ -21,7 +21,8 @@ def test_the_configuration_page_has_each_setting_with_its_default() -> None:
         if field.default_factory is None and field.default is not None:
             row = re.search(rf"^\| `TUBEGRADER_{name.upper()}` \| (.+?) \|", page, re.MULTILINE)
             assert row is not None
-            shown = str(field.default).lower() if field.default is False else field.default
+            is_switch = isinstance(field.default, bool)
+            shown = str(field.default).lower() if is_switch else field.default
             assert row[1] == f"`{shown}`", name
 
 
