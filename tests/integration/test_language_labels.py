@@ -296,7 +296,7 @@ def test_the_audio_commands_select_list_and_refuse(typed, monkeypatch: pytest.Mo
     monkeypatch.setenv("TUBEGRADER_AUDIO_ALLOWED", "true")
     assert "TUBEGRADER_AUDIO_ALLOWED" in typed("audio", "status").stdout
     assert typed("crawl", "--audio", "--no-wait").exit_code == 0
-    assert "1 channels would be" in typed("audio", "remove", CHANNELS[0], "--dry-run").stdout
+    assert "1 channel would be" in typed("audio", "remove", CHANNELS[0], "--dry-run").stdout
     assert "1 channel removed" in typed("audio", "remove", CHANNELS[0]).stdout
     assert typed("channels", "tag", "add", CHANNELS[0], "--tag", "t").exit_code == 0
     assert "1 changed" in typed("audio", "add", "--tag", "t", "--seconds", "10").stdout
