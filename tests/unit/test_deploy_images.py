@@ -80,6 +80,9 @@ IMPORTED = {
     "learning": (
         *("services.learning.training", "services.learning.scoring"),
         *("services.learning.comparison", "services.learning.report"),
+        *("services.learning.speech.training", "services.learning.speech.scoring"),
+        *("services.media.audio.collecting", "ml.views.looking", "ml.views.features.text"),
+        *("yt_dlp", "torchaudio"),
     ),
     "emulator": ("services.emulator.app", "services.emulator.server", "services.cli.emulator"),
 }
@@ -109,8 +112,11 @@ def distributions(requirements: list[str], extra: str = "") -> set[str]:
 def test_an_image_has_all_that_its_processes_import(target: str) -> None:
     """This environment has everything; forbid what pip would not put into the image."""
     project = PYPROJECT["project"]
-    extra = project["optional-dependencies"].get(target, [])
-    installed = distributions([*project["dependencies"], *extra])
+    optional = project["optional-dependencies"]
+    installing = DOCKERFILE.partition(f" AS {target}-deps\n")[2].partition("\nFROM ")[0]
+    (extras,) = re.findall(r'"\.\[([\w,]+)\]"', installing) or [""]
+    named = [each for name in extras.split(",") if name for each in optional[name]]
+    installed = distributions([*project["dependencies"], *named])
     owners = importlib.metadata.packages_distributions()
     absent = [
         module
