@@ -135,7 +135,7 @@ class TooLittle:
         """What there is and what is needed."""
         return (
             f"Not enough data: {self.n_videos:,} videos of {self.n_channels:,} channels have two"
-            f" counts a week apart; {MIN_VIDEOS} of {MIN_CHANNELS} are needed."
+            f" counts a week apart; {MIN_VIDEOS} of {MIN_CHANNELS} channels are needed."
         )
 
     def as_json(self) -> dict[str, Any]:

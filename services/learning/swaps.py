@@ -66,7 +66,7 @@ class SwapsFound:
             return (
                 f"Not enough data: {found.n_swaps} swapped thumbnails of {found.n_channels}"
                 " channels can be compared with other videos;"
-                f" {MIN_SWAPS} of {MIN_CHANNELS} are needed."
+                f" {MIN_SWAPS} of {MIN_CHANNELS} channels are needed."
             )
         change, low, high = (_percent(v) for v in vars(found.effect).values())
         if found.effect.low <= 0 <= found.effect.high:

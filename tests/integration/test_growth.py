@@ -52,8 +52,8 @@ def test_few_videos_are_not_enough():
     found = compare_labels(*labelled(channels=20, videos=5), threshold=100)
     assert found == TooLittle(100, 20)
     assert found.sentence == (
-        "Not enough data: 100 videos of 20 channels have two counts a week apart; 200 of 40 are"
-        " needed."
+        "Not enough data: 100 videos of 20 channels have two counts a week apart;"
+        " 200 of 40 channels are needed."
     )
 
 

@@ -19,6 +19,7 @@ from services.context import Context
 from services.embedded import Endpoints
 from services.emulator.synthetic import synthetic_catalog
 from services.errors import PermanentError, UsageError
+from services.learning.promotion import facts, naming
 from services.learning.report import write_report
 from services.learning.report.contents import Report, gather
 from services.settings import Settings
@@ -119,6 +120,15 @@ def test_the_same_comparison_gives_the_same_bytes_and_replaces_the_old_file(
     path.write_text("old")
     first = write_report(judged, path).read_bytes()
     assert first == write_report(judged, path).read_bytes()
+
+
+def test_until_there_is_a_champion_the_newest_models_are_said_to_be_in_use(judged: Context) -> None:
+    listed = facts.listed(judged, task="thumbnails")["models"]
+    assert listed
+    for model in listed:
+        assert model["in_use"]
+        version = naming.find(judged, model["name"])
+        assert facts.facts_of(judged, version)["in_use"]
 
 
 def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) -> None:

@@ -187,6 +187,6 @@ def test_nothing_collected_is_not_enough(later: Context):
     assert result.n_changes == 0
     assert result.sentence == (
         "Not enough data: 0 swapped thumbnails of 0 channels can be compared with other videos;"
-        " 30 of 15 are needed."
+        " 30 of 15 channels are needed."
     )
     assert result.as_json()["effect"] is None

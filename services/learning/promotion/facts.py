@@ -14,7 +14,7 @@ from services.learning.files import get_folder
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
 from services.learning.promotion.naming import task_named
-from services.learning.results import evaluation_of, in_order
+from services.learning.results import evaluation_of, in_order, models_in_use
 from services.learning.tasks import LEARNED, TASKS, THUMBNAILS
 
 DOCUMENT = {"views": "model.json", "language": "full.model.json"}
@@ -44,9 +44,9 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
 
 
 def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]]:
+    in_use = {model.model_version_id for model in models_in_use(context, task)}
     with unit_of_work(context.sessions) as session:
         newest = learning.newest_model_versions(session, task=task)
-        in_use = {m.model_version_id for m in promotion.champion_ladder(session, task=task)}
         versions = model_choice.all_versions(session, task=task)
         if not every:
             wanted = in_use | {model.model_version_id for model in newest}
@@ -59,8 +59,7 @@ def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]
         {
             **_named(model),
             "aliases": aliases.get(model.model_version_id, []),
-            # Until there is a champion the newest are what users read.
-            "in_use": model.model_version_id in in_use or (not in_use and model in newest),
+            "in_use": model.model_version_id in in_use,
             "trained_at": model.trained_at.isoformat(),
             "dataset_id": model.dataset_id,
             "seed": model.seed,
@@ -75,10 +74,10 @@ def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
     """Return everything that is known of a model version."""
     with unit_of_work(context.sessions) as session:
         ladder = promotion.ladder_of(session, version)
-        in_use = {m.model_version_id for m in promotion.champion_ladder(session, task=version.task)}
         aliases = promotion.aliases(session).get(version.model_version_id, [])
         dataset = learning.dataset(session, version.dataset_id)
     assert dataset is not None, "a foreign key"
+    in_use = {model.model_version_id for model in models_in_use(context, version.task)}
     names = {model.rung: name_of(model) for model in ladder}
     return {
         **_named(version),
