@@ -35,14 +35,14 @@ KNOWS = {
     "constant": "nothing: every video gets the average",
     BASELINE: "how many subscribers the channel has",
     PICTURE_ALONE: "the picture, and nothing else",
-    FULL: "both",
+    FULL: "subscribers and the picture",
     "age+format": "how old and long the video is, and its format",
     STRONG: "subscribers, age, length and format",
     "+history": "that, and what the channel’s earlier videos got",
     "+features": "that, and measurements of the picture that have names",
     "lite0+ridge": "the picture, by the plain method: a reference",
     STRONG_FULL: "subscribers, age, length, format and the picture",
-    "+thumbnail": "all of these",
+    "+thumbnail": "what +history knows, and the picture",
 }
 """What each rung looks at."""
 LEFT_OUT = {
