@@ -73,7 +73,10 @@ def train(
     out: Annotated[
         Path, typer.Option(help="With --folder: where the model and what it took are kept.")
     ] = Path("speech-comparison"),
-    rung: Annotated[str, typer.Option(help="With --folder: which kind of model.")] = "blend",
+    rung: Annotated[
+        str | None,
+        typer.Option(help="With --folder: which kind; the pretrained one where it is installed."),
+    ] = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -82,17 +85,17 @@ def train(
     Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.
     """
     from services import jobs
-    from services.cli import speech_folder
+    from services.cli import speech
     from services.cli.common import open_context, print_json, wait_for
 
     if folder is not None:
         if what is not Task.speech:
             raise typer.BadParameter("--folder is for `train speech`")
-        trained = speech_folder.train_folder(folder, out, rung=rung, seed=seed, quiet=as_json)
+        trained = speech.train_folder(folder, out, rung=rung, seed=seed, quiet=as_json)
         if as_json:
             print_json(trained)
         else:
-            typer.echo(speech_folder.describe(trained))
+            typer.echo(speech.describe_trained(trained))
         return
     asked = {"threshold": threshold, "label": label} | _asked(backbone, fine_tune=fine_tune)
     params: dict[str, Any] = {"task": what.value, "seed": seed, "force": force}

@@ -1,5 +1,7 @@
-"""How ``tubegrader compare speech`` compares on a folder, and what it prints."""
+"""What ``compare speech`` and ``train speech`` do on a folder of clips, and what they print."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import typer
 
 from services.cli.speech_tables import print_comparison
 
-__all__ = ["compare_folder", "print_comparison"]
+__all__ = ["compare_folder", "describe_trained", "print_comparison", "train_folder"]
 
 
 def compare_folder(
@@ -23,15 +25,6 @@ def compare_folder(
     quiet: bool,
 ) -> dict[str, Any]:
     """Compare the rungs on a folder's clips, in this process; the figures go into ``out``."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
     from services.learning.speech.folder import JSON, PAGE, Request, compare_and_write
 
     request = Request(
@@ -44,6 +37,43 @@ def compare_folder(
         curve=curve,
         finished=finished,
     )
+    with _progress(quiet=quiet) as progress:
+        found = compare_and_write(request, progress=progress)
+    typer.echo(f"all figures are in {out / JSON}, to look at in {out / PAGE}", err=True)
+    return found
+
+
+def train_folder(
+    folder: Path, out: Path, *, rung: str | None, seed: int, quiet: bool
+) -> dict[str, Any]:
+    """Train one model on a folder's clips, in this process."""
+    from services.learning.speech.folder_training import Request, train
+
+    with _progress(quiet=quiet) as progress:
+        return train(Request(folder=folder, out=out, rung=rung, seed=seed), progress=progress)
+
+
+def describe_trained(trained: dict[str, Any]) -> str:
+    """Say what was trained, and how to use it."""
+    return (
+        f"trained {trained['rung']} on {trained['n_clips']} clips of {trained['n_speakers']} "
+        f"speakers from {len(trained['sources'])} sources\n"
+        f"try it: tubegrader language --model {trained['model']} FILE…"
+    )
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Show how far it is; what is yielded is told (done, total, what is being done)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -52,11 +82,8 @@ def compare_folder(
     )
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as shown:
         bar = shown.add_task("reading", total=None)
-        found = compare_and_write(
-            request,
-            progress=lambda done, total, message: shown.update(
-                bar, completed=done, total=total, description=message
-            ),
-        )
-    typer.echo(f"all figures are in {out / JSON}, to look at in {out / PAGE}", err=True)
-    return found
+
+        def show(done: int, total: int, message: str) -> None:
+            shown.update(bar, completed=done, total=total, description=message)
+
+        yield show

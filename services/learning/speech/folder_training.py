@@ -10,11 +10,17 @@ from typing import Any
 from ml.errors import LearningError
 from ml.speech.cache import Cancelled, Progress
 from ml.speech.manifest import Manifest
-from ml.speech.registry import speech_cache, speech_rung_class
+from ml.speech.registry import (
+    left_out_rungs,
+    pretrained_rung_names,
+    speech_cache,
+    speech_rung_class,
+)
 from services.errors import PermanentError, UsageError
 
 INDEX = "clips.csv"
 FEATURES, NETWORKS, MODELS = "features", "networks", "models"
+ROBUST = "tdnn"
 COLUMNS_HINT = (
     "--folder needs clips.csv: clip_file, language (en or zh), speaker_id, source, "
     "original_encoding, duration_s"
@@ -29,13 +35,14 @@ class Request:
         folder: Holds ``clips.csv`` and the files it names; all of it is learned from.
         out: Where features, finished networks and the model are kept; a second run goes on after
             them, and ``compare speech --folder`` shares the features.
-        rung: A name of the registry.
+        rung: A name of the registry; if left out the pretrained encoder where it is installed, and
+            else the one of our own that codecs cost least.
         seed: Decides everything random.
     """
 
     folder: Path
     out: Path
-    rung: str
+    rung: str | None = None
     seed: int = 0
 
 
@@ -67,15 +74,16 @@ def train(
         PermanentError: Nothing can be learned from these clips.
     """
     manifest = read_manifest(request.folder)
+    rung = request.rung or _default()
     try:
-        kind = speech_rung_class(request.rung)
+        kind = speech_rung_class(rung)
     except LearningError as error:
         raise UsageError(str(error), reason=error.reason) from error
-    saved = request.out / MODELS / request.rung
+    saved = request.out / MODELS / rung
     try:
         model = kind.fit(
             manifest,
-            speech_cache(request.rung, request.out / FEATURES),
+            speech_cache(rung, request.out / FEATURES),
             seed=request.seed,
             progress=progress,
             cancelled=cancelled,
@@ -85,7 +93,7 @@ def train(
     except LearningError as error:
         raise PermanentError(str(error), reason=error.reason) from error
     return {
-        "rung": request.rung,
+        "rung": rung,
         "model": str(saved),
         "seed": request.seed,
         "n_clips": len(manifest),
@@ -93,3 +101,8 @@ def train(
         "sources": sorted(set(manifest.sources)),
         "manifest_sha256": manifest.sha256,
     }
+
+
+def _default() -> str:
+    left_out = left_out_rungs()
+    return next((name for name in pretrained_rung_names() if name not in left_out), ROBUST)
