@@ -102,7 +102,7 @@ def speaker_splits(manifest: Manifest, *, folds: int = SPEAKER_FOLDS) -> list[Sp
     splits = []
     for source in speaker_bilingual(manifest):
         speakers = sorted({clip.speaker for clip in manifest if clip.source == source})
-        for fold in range(folds):
+        for fold in range(min(folds, len(speakers))):
             unheard = set(speakers[fold::folds])
             test = manifest.where(lambda clip, unheard=unheard: clip.speaker in unheard)  # type: ignore[misc]
             training = manifest.where(lambda clip, unheard=unheard: clip.speaker not in unheard)  # type: ignore[misc]
@@ -153,7 +153,8 @@ def run_splits(
                 raise LearningCancelledError
             key = _key(split, rung, seed)
             result = finished.get(key)
-            if result is None or not set(variants) <= set(result.p_zh):
+            unexamined = split.examined and (result is None or result.examination is None)
+            if result is None or unexamined or not set(variants) <= set(result.p_zh):
                 result = _trained(
                     split, rung, seed, key, caches[rung], variants, cancelled, Path(networks)
                 )

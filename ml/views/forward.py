@@ -38,6 +38,7 @@ RUNGS = (
     tabular.HistoryRung,
 )
 MIN_ROWS = 50
+MIN_CHANNELS = 5
 """In each half; fewer teach nothing that one could judge."""
 RESAMPLES = 1000
 
@@ -92,7 +93,7 @@ def forward_in_time(
         seed: Decides inner folds and resamples.
 
     Returns:
-        None where the halves are too small or hold one class only.
+        None where the halves are too small, hold one class only or too few channels.
     """
     published = dataset.table["published_at"].cast(pa.int64()).to_numpy()
     cut = int(np.median(published))
@@ -102,6 +103,10 @@ def forward_in_time(
         part = targets.is_over[rows]
         if len(rows) < MIN_ROWS or part.all() or not part.any():
             return None
+    names = dataset.strings("channel_id")
+    channels = [names[row] for row in later]
+    if min(len({names[row] for row in earlier}), len(set(channels))) < MIN_CHANNELS:
+        return None
     n_folds = int(folds.max()) + 1
     if np.bincount(folds[earlier], minlength=n_folds).max() == len(earlier):
         return None
@@ -109,7 +114,6 @@ def forward_in_time(
     predicted = halves.predict(_without_pictures, seed)
     looked = _looked(halves, looks, seed)
     predicted |= looked
-    channels = [dataset.strings("channel_id")[row] for row in later]
     judged, strata = targets.take(later), folds[later]
     found = cluster_bootstrap(
         _metrics(judged.is_over, judged.log_views_per_day, strata, predicted, steps),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ml.arrays import FloatArray, IntArray
+from ml.errors import LearningError
 
 INNER_FOLDS = 5
 
@@ -37,8 +38,13 @@ def inner_folds(groups: Sequence[str], *, seed: int) -> IntArray:
     """Deal split groups out to folds in random order; return each row's fold, (N,).
 
     Fewer groups than :data:`INNER_FOLDS` are left out one by one.
+
+    Raises:
+        LearningError: There is one group only: without it nothing is left to learn from.
     """
     distinct, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    if len(distinct) == 1:
+        raise LearningError("one channel cannot be left out of itself", reason="tooFewChannels")
     dealt = np.random.default_rng(seed).permutation(len(distinct)) % INNER_FOLDS
     return np.asarray(dealt[group_of])
 

@@ -117,7 +117,7 @@ def _progress(*, quiet: bool) -> "Iterator[Progress]":
 
     columns: list[Any] = [
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
     ]

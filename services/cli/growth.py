@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def growth(
-    threshold: Annotated[float, typer.Option(help="Views a day.", min=0)] = 100.0,
+    threshold: Annotated[float, typer.Option(help="Views a day.", min=0.001)] = 100.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare views of one true week with the lifetime average, and how subscribers tell them."""

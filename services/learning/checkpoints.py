@@ -7,13 +7,12 @@ machine only, so a state is of no use to another one, which trains anew (docs/de
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from services.context import Context
+from services.learning import files
 
 EVERY_S = 10.0
 """A killed training loses so much of its work at most; writing takes no time to speak of."""
@@ -35,9 +34,7 @@ def folder_for(context: Context, *, dataset_id: str, config: Mapping[str, Any], 
 
 def sweep(context: Context) -> None:
     """Remove what nobody took over for days."""
-    for left in _all(context).glob("*"):
-        if time.time() - left.stat().st_mtime > KEPT_S:
-            shutil.rmtree(left, ignore_errors=True)
+    files.sweep(_all(context), KEPT_S)
 
 
 def _all(context: Context) -> Path:

@@ -1,8 +1,6 @@
 """Comparison: the scores in the database against what the videos did, rung by rung."""
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +19,8 @@ from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
 from services.learning import datasets
+from services.learning.failures import told_apart
+from services.learning.files import scratch
 from services.learning.looking import Look, open_looker
 from services.learning.results import judges, newest_models_and_evaluation
 
@@ -52,8 +52,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             "is_new": False,
         }
     job.progress(0, 0, "reading scores")
-    with tempfile.TemporaryDirectory(prefix="tubegrader-comparison-") as folder:
-        dataset = datasets.fetch(context, models[0].dataset_id, Path(folder))
+    with told_apart(context.settings.home), scratch(context, "comparison") as folder:
+        dataset = datasets.fetch(context, models[0].dataset_id, folder)
         predictions = out_of_fold(context, dataset, models)
         looks = _looks(context, job, dataset, models[0])
         job.progress(0, 0, "resampling channels")

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.context import Context
@@ -38,6 +38,14 @@ def looks_folder(context: Context) -> Path:
     return context.settings.home / "looks"
 
 
+def sweep(folder: Path, older_than_s: float) -> None:
+    """Remove what lies in a folder untouched for longer; others may be doing the same."""
+    for left in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > older_than_s:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def scratch(context: Context, what: str) -> Iterator[Path]:
     """Give an empty folder of the home while the block runs.
@@ -47,8 +55,6 @@ def scratch(context: Context, what: str) -> Iterator[Path]:
     """
     every = context.settings.home / "cache" / "scratch"
     every.mkdir(parents=True, exist_ok=True)
-    for left in every.iterdir():
-        if time.time() - left.stat().st_mtime > LEFT_S:
-            shutil.rmtree(left, ignore_errors=True)
+    sweep(every, LEFT_S)
     with tempfile.TemporaryDirectory(prefix=f"{what}-", dir=every) as folder:
         yield Path(folder)

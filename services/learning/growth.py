@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ml import metrics
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.artifacts import ModelCard
-from ml.bootstrap import Interval, Metric, cluster_bootstrap
+from ml.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.datasets import DEFAULT_THRESHOLD
 from ml.splits import assign_folds
 from ml.views.rung import Features, Targets
@@ -118,7 +118,7 @@ class Growth:
             },
             "delta_auc": self.delta_auc.as_json(),
             "delta_r2": self.delta_r2.as_json(),
-            "correlation": self.correlation,
+            "correlation": self.correlation if np.isfinite(self.correlation) else None,
             "spearman": self.spearman,
         }
 
@@ -155,7 +155,10 @@ def study_growth(
     average = select_labelled(context, LABELS["lifetime"], request, now).rows.sort_by("video_id")
     # Who grew over a week has been there for longer than a day, so each has an average too.
     both = pc.is_in(average["video_id"], value_set=wanted.combine_chunks())
-    return compare_labels(grown, average.filter(both), threshold=threshold, seed=seed)
+    # A video that was removed between the two readings has one label only.
+    still = pc.is_in(wanted, value_set=average["video_id"].combine_chunks())
+    grown, average = grown.filter(still), average.filter(both)
+    return compare_labels(grown, average, threshold=threshold, seed=seed)
 
 
 def compare_labels(
@@ -188,8 +191,8 @@ def compare_labels(
         threshold=threshold,
         week=one.labelled(found, "week"),
         lifetime=other.labelled(found, "lifetime"),
-        delta_auc=found["delta auc"],
-        delta_r2=found["delta r2"],
+        delta_auc=found["delta auc"].widened(over_trainings(FOLDS)),
+        delta_r2=found["delta r2"].widened(over_trainings(FOLDS)),
         correlation=float(np.corrcoef(one.log_views, other.log_views)[0, 1]),
         spearman=float(metrics.spearman(one.log_views, other.log_views)),
         fell=int((other.is_over & ~one.is_over).sum()),

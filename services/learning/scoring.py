@@ -229,6 +229,25 @@ def looker_for(context: Context, rungs: Sequence[Rung]) -> Looker | None:
         ) from error
 
 
+def check_looks(context: Context, rungs: Sequence[Rung]) -> None:
+    """See that models that look at thumbnails through a pretrained network can do so here.
+
+    Raises:
+        PermanentError: Its weights are not installed, or are others than those they learned by.
+    """
+    looker = looker_for(context, rungs)
+    if looker is None:
+        return
+    for rung in rungs:
+        trained_on = rung.card.config.get("backbone", looker.weights)
+        if trained_on != looker.weights:
+            raise PermanentError(
+                f"{rung.name} was trained on the looks of a network with weights "
+                f"{trained_on[:12]}, not {looker.weights[:12]}",
+                reason="backboneWeightsOther",
+            )
+
+
 def _read(context: Context, asked: Sequence[videos.ToScore], looker: Looker | None) -> _Chunk:
     names = sorted({video.thumbnail_sha256 for video in asked})
     content = dict(zip(names, context.store.get_many(names), strict=True))

@@ -226,6 +226,8 @@ def _course(moments: _Moments, counts: _Counts, among: "_Videos") -> Course | st
     earlier = counts.level(moments.first, moments.start)
     if moments.shown_from is not None and moments.first < moments.shown_from:
         earlier = math.nan
+    if counts.redefined(moments.first, moments.start):
+        earlier = math.nan
     course = Course(
         video=counts.video.video_id,
         channel=counts.video.channel_id,
@@ -233,7 +235,7 @@ def _course(moments: _Moments, counts: _Counts, among: "_Videos") -> Course | st
         usual=among.usual(counts.video),
         earlier=earlier,
         before=counts.level(moments.start, moments.stop),
-        recent=counts.level(half, moments.stop),
+        recent=counts.level(half, moments.stop, within=LONGEST),
         after=counts.level(moments.again, moments.end),
         daily=_daily(moments, counts),
     )

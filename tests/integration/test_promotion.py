@@ -388,6 +388,10 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
     assert (back["decision"], back["challenger"]) == ("rolledBack", before)
     assert "subscribers@2" in back["reason"]
     assert after.champion() == before
+    [(deposed,)] = after.sql(
+        "SELECT model_version_id FROM model_versions WHERE rung = 'subscribers' AND version = 2"
+    )
+    assert decisions.deposed_by(decisions.history(after.context, "views")) == deposed
     for _ in range(2):  # to the very first
         run("models", "rollback", "--why", "further")
     with pytest.raises(UsageError, match="no champion of thumbnails before") as refused:
@@ -396,6 +400,21 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
     assert after.champion().endswith("@1")
     with pytest.raises(UsageError, match="no champion of speech"):
         run("models", "rollback", "--task", "speech")
+
+
+def test_a_rollback_is_not_undone_before_something_is_trained(week: Week, after: World):
+    with unit_of_work(after.context.sessions) as session:
+        old, new = (
+            model_choice.model_version(session, task="views", rung="subscribers", version=version)
+            for version in (1, 2)
+        )
+    assert old is not None
+    assert new is not None
+    said = {"chosen_by": "It is the best.", "figures": {}}
+    made = decisions.settled(old, new, [new], deposed=new.model_version_id, **said)
+    assert made is not None
+    assert (made.decision, made.ground, made.challenger) == ("kept", "rolledBackFrom", None)
+    assert decisions.settled(old, new, [new], deposed=old.model_version_id, **said) is None
 
 
 def test_a_model_that_scored_nothing_cannot_be_promoted(after: World, run: Callable[..., str]):

@@ -8,9 +8,11 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from ml import metrics
+from ml.errors import LearningError
 from ml.splits import folds_of
 from ml.views.forward import forward_in_time
 from ml.views.permutation import permuted_contribution
+from ml.views.ridge import inner_folds
 from ml.views.slices import slices_of
 from tests.support.learning import draw
 
@@ -98,6 +100,22 @@ def test_forward_in_time_equals_scikit_learn_on_the_earlier_half(tmp_path):
 def test_forward_in_time_says_nothing_of_a_handful(tmp_path):
     dataset = draw(channels=12, videos=4).write(tmp_path)
     assert forward_in_time(dataset, np.arange(len(dataset)) % 3) is None
+
+
+def test_forward_in_time_says_nothing_where_one_channel_published_all_that_is_new(tmp_path):
+    drawn = draw(channels=12, videos=20)
+    table = drawn.write(tmp_path / "as drawn").table.sort_by("video_id")
+    order = np.argsort([t.timestamp() for t in table["published_at"].to_pylist()])
+    names = np.array(table["channel_id"].to_pylist(), dtype=object)
+    names[order[len(order) // 2 :]] = names[order[-1]]
+    dataset = drawn.replace("channel_id", names.tolist()).write(tmp_path / "changed")
+    assert forward_in_time(dataset, np.arange(len(dataset)) % 3) is None
+
+
+def test_one_channel_cannot_be_left_out_of_itself():
+    with pytest.raises(LearningError, match="left out of itself"):
+        inner_folds(["a", "a"], seed=0)
+    assert sorted(inner_folds(["a", "b"], seed=0)) == [0, 1]
 
 
 def test_slices_part_the_videos_and_are_left_out_where_small(tmp_path):

@@ -50,7 +50,6 @@ _FEATURES = {
     "duration_s": "duration in seconds",
     "age_days": "age in days",
     "channel_age_days": "the channel's age in days",
-    "n_earlier_videos": "earlier videos of the channel",
     "earlier_log_views_per_day": "log views a day of earlier videos",
     "days_since_last_upload": "days since the upload before",
 }

@@ -66,7 +66,7 @@ def rollback(context: Context, task: str, *, why: str = "", dry_run: bool = Fals
     before, champion = line[-2:]
     _check(context, before)
     reason = why.strip() or f"Back from {name_of(champion)}."
-    decision = Decision("rolledBack", "rolledBack", reason, champion, before)
+    decision = Decision(decisions.ROLLED_BACK, decisions.ROLLED_BACK, reason, champion, before)
     return decision if dry_run else decisions.carry_out(context, LEARNED[task], decision)
 
 
@@ -74,7 +74,7 @@ def succession(context: Context, task: str) -> list[ModelVersion]:
     """Return the champions of a task in their order, without those that were rolled back."""
     line: list[ModelVersion] = []
     for _, decision in decisions.history(context, task):
-        if decision.decision == "rolledBack":
+        if decision.decision == decisions.ROLLED_BACK:
             line.pop()
         elif decision.decision != "kept" and decision.challenger is not None:
             line.append(decision.challenger)

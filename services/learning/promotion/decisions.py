@@ -12,6 +12,8 @@ from db.session import unit_of_work
 from services.context import Context
 from services.errors import TransientError
 
+ROLLED_BACK = "rolledBack"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -49,6 +51,7 @@ def settled(
     challenger: ModelVersion | None,
     ladder: Sequence[ModelVersion],
     *,
+    deposed: int | None,
     chosen_by: str,
     figures: dict[str, Any],
 ) -> Decision | None:
@@ -58,6 +61,7 @@ def settled(
         champion: Of the task.
         challenger: Of the newest models, if any is fit.
         ladder: The newest models.
+        deposed: Whom the last decision took out of use by hand, if it did; see :func:`deposed_by`.
         chosen_by: By what the challenger was chosen, or why there is none; a sentence.
         figures: Those that it was chosen by.
     """
@@ -69,9 +73,25 @@ def settled(
         return decided("kept", "notSound", f"{chosen_by} None of them contests.")
     if champion is None:
         return decided("promoted", "firstChampion", f"There was no champion yet. {chosen_by}")
-    if champion.model_version_id in {model.model_version_id for model in ladder}:
-        return decided("kept", "sameTraining", "Nothing was trained since the champion was.")
+    ids = {model.model_version_id for model in ladder}
+    if champion.model_version_id in ids:
+        reason = "Nothing was trained since the champion was."
+        return Decision("kept", "sameTraining", reason, champion, None, figures)
+    if deposed is not None and deposed in ids:
+        reason = (
+            "Somebody rolled back from these models, and nothing was trained since; `tubegrader "
+            "models promote` decides otherwise."
+        )
+        return Decision("kept", "rolledBackFrom", reason, champion, None, figures)
     return None
+
+
+def deposed_by(made: Sequence[tuple[Promotion, Decision]]) -> int | None:
+    """Return the id of the model that was rolled back from, if no champion was made since."""
+    changes = [row for row, decision in made if decision.decision != "kept"]
+    if not changes or changes[-1].decision != ROLLED_BACK:
+        return None
+    return changes[-1].champion_version_id
 
 
 def unusable(

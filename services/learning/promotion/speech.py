@@ -1,8 +1,10 @@
 """The contest of speech models: what tonight's training made against the champion.
 
 Both are asked about the same segments, each by a training of theirs that heard neither speaker nor
-source nor recording; so the champion needs no new speakers to be judged, and both have learned from
-equally large a part of their data.
+source nor recording; so the champion needs no new speakers to be judged. About voices that are new
+to the champion its training on everything is asked, and the challenger's training without their
+fold: there the champion has the larger part of its data, so who is new counts a little against a
+change.
 """
 
 from collections.abc import Sequence
@@ -68,7 +70,14 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
     challenger = next((m for m in ladder if m.rung == chosen), None)
     figures = {"choice": _choices(evaluation)}
 
-    made = decisions.settled(champion, challenger, ladder, chosen_by=chosen_by, figures=figures)
+    made = decisions.settled(
+        champion,
+        challenger,
+        ladder,
+        deposed=decisions.deposed_by(decisions.history(context, TASK)),
+        chosen_by=chosen_by,
+        figures=figures,
+    )
     if made is not None:
         return made
     assert champion is not None, "else it is settled"

@@ -1,7 +1,8 @@
 """The contest of models of views: what tonight's training made against the champion.
 
 Both predict the same newest videos, with what was known when tonight's dataset was frozen, each by
-models that never saw the video's channel. Whatever goes wrong on the way, the champion stays.
+models that never saw the video's channel. Whatever goes wrong on the way, the champion stays,
+unless it can no longer be asked at all.
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ class _Side:
 
     version: ModelVersion
     rung: Rung
+    ladder: Sequence[Rung]
     rows: Dataset
 
 
@@ -88,7 +90,12 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
     challenger = next((m for m in ladder if m.rung == choice.rung), None)
 
     made = decisions.settled(
-        champion, challenger, ladder, chosen_by=choice.sentence(), figures=figures
+        champion,
+        challenger,
+        ladder,
+        deposed=decisions.deposed_by(decisions.history(context, VIEWS)),
+        chosen_by=choice.sentence(),
+        figures=figures,
     )
     if made is not None:
         return made
@@ -101,6 +108,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
             context, champion.dataset_id, folder / "champions dataset"
         )
         theirs = _side(context, champion, champions, rows, folder / "champion")
+        scoring.check_looks(context, theirs.ladder)
     except PermanentError as error:
         return decisions.unusable(
             champion, challenger, error, chosen_by=choice.sentence(), figures=figures
@@ -132,7 +140,7 @@ def _side(
     """Load a model, and with it all of its ladder: a champion is of use only as a whole."""
     rungs = scoring.load_rungs(context, ladder, folder)
     by_name = dict(zip((m.rung for m in ladder), rungs, strict=True))
-    return _Side(version, by_name[version.rung], rows)
+    return _Side(version, by_name[version.rung], rungs, rows)
 
 
 def _other_question(old: Dataset, new: Dataset) -> tuple[str, str] | None:

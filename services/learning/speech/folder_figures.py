@@ -162,11 +162,14 @@ def _examined(results: Sequence[SplitResult]) -> dict[str, Any]:
     found = [result.examination for result in results if result.examination is not None]
     if not found:
         return {}
+    probes = [one["source_probe"] for one in found]
     return {
         "nonspeech_unknown": _mean([one["unknown"] for one in found]),
+        # A training that heard one source of a language says nothing of that language.
         "source_probe": {
-            language: _mean([one["source_probe"][language] for one in found])
-            for language in found[0]["source_probe"]
+            language: _mean(own)
+            for language in LANGUAGES
+            if (own := [probe[language] for probe in probes if language in probe])
         },
     }
 

@@ -3,7 +3,6 @@
 import importlib.metadata
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ml.speech.rungs import NetworkRung
 from services.context import Context
 from services.errors import PermanentError
 from services.jobs import JobHandle
+from services.learning import files
 from services.learning.speech import TASK, dataset, folds
 from services.learning.speech.models import (
     SpeechModel,
@@ -104,7 +104,7 @@ def _trained(
 ) -> dict[str, SpeechModel]:
     """Train each rung on everything, and without each fold; finished networks are not redone."""
     folder = _folder(context, job)
-    _sweep(folder.parent)
+    files.sweep(folder.parent, KEPT_S)
     cache = FeatureCache(folder / "features", decode=lambda clip: _sound(context, clip))
 
     def stop() -> bool:
@@ -172,12 +172,6 @@ def _sound(context: Context, clip: Clip) -> Waveform:
 def _folder(context: Context, job: JobHandle) -> Path:
     """Return where a job keeps what it need not do twice; whoever goes on with it finds it."""
     return context.settings.home / "cache" / "speech-training" / str(job.job_id)
-
-
-def _sweep(folder: Path) -> None:
-    for left in folder.glob("*"):
-        if time.time() - left.stat().st_mtime > KEPT_S:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _result(
