@@ -10,7 +10,8 @@ exceeded as rarely as asked for: the single-step procedure of Westfall & Young (
 which, unlike Bonferroni's, gives nothing away where columns go together.
 
 The channels of a pseudo-window are others than those of its reference. Where window and reference
-are of the same channels, alarms without drift are rarer than asked for, never more frequent.
+are of the same channels, alarms without drift are rarer than asked for, as long as no column grows
+by itself: a count of a channel's earlier videos does, and is not to be given to this.
 """
 
 from collections.abc import Sequence

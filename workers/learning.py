@@ -20,7 +20,7 @@ def train(job_id: str, token: str) -> str:
 
 @task("learning.score")
 def score(job_id: str, token: str) -> str:
-    """Score everything with the newest models."""
+    """Score the newest models' own rows, and everything with the models in use."""
     return _run(job_id, token, "scoring")
 
 
@@ -32,5 +32,5 @@ def compare(job_id: str, token: str) -> str:
 
 @task("learning.retrain")
 def retrain(job_id: str, token: str) -> str:
-    """Train, score and compare, one after the other."""
+    """Do a night: train, score, compare, contest and what follows."""
     return _run(job_id, token, "retraining")

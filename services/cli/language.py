@@ -27,7 +27,7 @@ def language(
     ],
     rung: Annotated[
         str | None,
-        typer.Option(help="Which kind of model; the one that was judged best if left out."),
+        typer.Option(help="Which kind of model; the champion if left out, or the one judged best."),
     ] = None,
     model: Annotated[
         str | None,

@@ -47,6 +47,11 @@ KNOWS = {
 """What each rung looks at."""
 LEFT_OUT = {
     "gone": "deleted or private",
+    "metricBreak": "across a change of what YouTube counts as a view",
+    "noCountAtAge": "without counts around the age in question",
+    "noCountBefore": "without a count before",
+    "otherThumbnailSize": "with a picture of another size than most",
+    "seenTooLate": "first seen after that age",
     "liveOrUpcoming": "live or not yet started",
     "noViewCount": "without a view count",
     "noThumbnail": "without a stored thumbnail",

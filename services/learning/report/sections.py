@@ -26,7 +26,7 @@ LEFT_OUT = {
     "noCountAfter": "without two counts soon after",
     "noCountBefore": "without two counts shortly before",
     "noVideo": "of streams that are not over",
-    "notCounted": "of channels with no other video",
+    "notCounted": "without counts close enough, or of channels with no other video",
 }
 
 
