@@ -7,12 +7,13 @@ import numpy as np
 from PIL import Image
 
 from db.partitions import ensure_partitions
-from db.queries import channels, thumbnails, videos
+from db.queries import channels
 from db.session import unit_of_work
 from ml.views.cnn import CnnConfig
 from ml.views.ladder import LadderConfig
 from services.context import Context
 from tests.support import report
+from tests.support.stored import store_videos
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SMALL = LadderConfig(
@@ -86,29 +87,7 @@ def _store(context: Context, ids: list[str], sizes: list[int | None], drawn: lis
                 for one, size in zip(ids, sizes, strict=True)
             ],
         )
-        columns = ("video_id", "channel_id", "published_at")
-        videos.add(session, [{c: v[c] for c in columns} for v in drawn], now=NOW)
-        videos.refresh(session, [{"video_id": v["video_id"], "title": ""} for v in drawn], now=NOW)
-        videos.append_snapshots(
-            session,
-            [
-                {
-                    "video_id": v["video_id"],
-                    "slot": NOW,
-                    "captured_at": NOW,
-                    "view_count": v["views"],
-                }
-                for v in drawn
-            ],
-        )
-        hashes = context.store.put_many([v["picture"] for v in drawn])
-        fetched = [
-            thumbnails.StoredThumbnail(
-                v["video_id"], sha256, "jpeg", 320, 180, len(v["picture"]), "mqdefault", None
-            )
-            for v, sha256 in zip(drawn, hashes, strict=True)
-        ]
-        thumbnails.record_thumbnails(session, fetched, now=NOW)
+        store_videos(context, session, drawn, now=NOW)
 
 
 def learn(context: Context) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from db.partitions import ensure_partitions
-from db.queries import channels, jobs, learning, thumbnails, videos
+from db.queries import channels, jobs, learning
 from db.session import unit_of_work
 from ml.datasets import Dataset
 from ml.views.cnn import CnnConfig
@@ -32,6 +32,7 @@ from services.learning import datasets, retraining
 from services.learning.files import put_folder
 from services.settings import Settings
 from tests.support.grading import NOW, encoded, picture
+from tests.support.stored import store_videos
 
 QUICK = LadderConfig(folds=4, cnn=CnnConfig(widths=(4, 8), epochs=1, batch_size=64))
 
@@ -181,29 +182,7 @@ def store_channels(context: Context, numbers: range, *, each: int = 3, size: flo
                 for one, log in zip(ids, logs, strict=True)
             ],
         )
-        columns = ("video_id", "channel_id", "published_at")
-        videos.add(session, [{c: v[c] for c in columns} for v in drawn], now=now)
-        videos.refresh(session, [{"video_id": v["video_id"], "title": ""} for v in drawn], now=now)
-        videos.append_snapshots(
-            session,
-            [
-                {
-                    "video_id": v["video_id"],
-                    "slot": now,
-                    "captured_at": now,
-                    "view_count": v["views"],
-                }
-                for v in drawn
-            ],
-        )
-        hashes = context.store.put_many([v["picture"] for v in drawn])
-        fetched = [
-            thumbnails.StoredThumbnail(
-                v["video_id"], sha256, "jpeg", 320, 180, len(v["picture"]), "mqdefault", None
-            )
-            for v, sha256 in zip(drawn, hashes, strict=True)
-        ]
-        thumbnails.record_thumbnails(session, fetched, now=now)
+        store_videos(context, session, drawn, now=now)
 
 
 def train(
