@@ -42,6 +42,12 @@ class Interval:
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         return {name: number if np.isfinite(number) else None for name, number in numbers.items()}
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, float | None]) -> "Interval":
+        """Return an interval from what :meth:`as_json` gave."""
+        numbers = (values[name] for name in ("value", "low", "high"))
+        return cls(*(float("nan") if n is None else n for n in numbers))
+
 
 def cluster_bootstrap(
     metrics: Mapping[str, Metric],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,38 +50,71 @@ class Ensemble:
         Returns:
             By pair: row indices (R,) and outputs (R, 3) in the order of :class:`Member`.
         """
-        device = choose_device()
-        rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in self.members}
-        tasks = [
-            partial(member.predict, images[rows_of[pair]], device)
-            for pair, member in self.members.items()
-        ]
-        outputs = side_by_side(tasks, device)
-        return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
+        return outputs_of(self.members, images, folds_by_row)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all weights as arrays by name, such as ``member.0.1.stem.0.weight``."""
-        return {
-            f"member.{j}.{k}.{key}": value
-            for (j, k), member in self.members.items()
-            for key, value in member.tensors().items()
-        }
+        return tensors_of(self.members, "member")
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, npt.NDArray[Any]], *, folds: int, config: CnnConfig
     ) -> "Ensemble":
         """Build an ensemble from :meth:`tensors`."""
-        members = {}
-        for j, k in fold_pairs(folds):
-            prefix = f"member.{j}.{k}."
-            mine = {
-                key.removeprefix(prefix): value
-                for key, value in tensors.items()
-                if key.startswith(prefix)
-            }
-            members[j, k] = Member.from_tensors((j, k), mine, config)
+        members = {
+            pair: Member.from_tensors(pair, mine, config)
+            for pair, mine in tensors_by_pair(tensors, "member", folds=folds).items()
+        }
         return cls(folds, config, members, {})
+
+
+class CrossFitted(Protocol):
+    """A network of an ensemble, whichever kind it is of."""
+
+    def predict(self, inputs: Any, device: Device, /) -> FloatArray:
+        """Return outputs (N, 3) of N inputs."""
+        ...
+
+    def tensors(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return all weights as arrays by name."""
+        ...
+
+
+def outputs_of(
+    members: Mapping[Pair, CrossFitted], inputs: npt.NDArray[Any], folds_by_row: IntArray
+) -> dict[Pair, tuple[IntArray, FloatArray]]:
+    """Run every member on the rows of the folds it left out; by pair rows (R,), outputs (R, 3)."""
+    device = choose_device()
+    rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in members}
+    tasks = [
+        partial(member.predict, inputs[rows_of[pair]], device) for pair, member in members.items()
+    ]
+    outputs = side_by_side(tasks, device)
+    return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
+
+
+def tensors_of(members: Mapping[Pair, CrossFitted], kind: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the weights of all members under names such as ``kind.0.1.head.weight``."""
+    return {
+        f"{kind}.{j}.{k}.{key}": value
+        for (j, k), member in members.items()
+        for key, value in member.tensors().items()
+    }
+
+
+def tensors_by_pair(
+    tensors: Mapping[str, npt.NDArray[Any]], kind: str, *, folds: int
+) -> dict[Pair, dict[str, npt.NDArray[Any]]]:
+    """Take apart what :func:`tensors_of` put together; other names are left out."""
+    prefixes = {(j, k): f"{kind}.{j}.{k}." for j, k in fold_pairs(folds)}
+    return {
+        pair: {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+        for pair, prefix in prefixes.items()
+    }
 
 
 def train_ensemble(

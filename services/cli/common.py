@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,15 @@ def _progress_bar(*, quiet: bool) -> Iterator[Any]:
 def print_json(value: Any) -> None:
     """Print a value as JSON, for scripts."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def interval(value: Mapping[str, float | None] | float, sign: str = "") -> str:
+    """Return a figure with its interval as text, from JSON values; a dash for what is undefined."""
+    if isinstance(value, float):
+        return f"{value:{sign}.3f}"
+    numbers = [value[name] for name in ("value", "low", "high")]
+    middle, low, high = ("–" if n is None else f"{n:{sign}.3f}" for n in numbers)
+    return middle if value["low"] is None else f"{middle} [{low}, {high}]"
 
 
 def print_table(

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.common import interval
+
 
 class Task(StrEnum):
     """What is learned from."""
@@ -302,7 +304,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
     print_table(
         ["rung", "AUC", "R²", "Spearman"],
         [
-            [rung, *(_interval(values[metric]) for metric in metrics)]
+            [rung, *(interval(values[metric]) for metric in metrics)]
             for rung, values in comparison["rungs"].items()
         ],
     )
@@ -328,8 +330,8 @@ def _print_differences(comparison: dict[str, Any]) -> None:
             [
                 each["rung"],
                 each["baseline"],
-                _interval(each["delta_auc"], "+"),
-                _interval(each["delta_r2"], "+"),
+                interval(each["delta_auc"], "+"),
+                interval(each["delta_r2"], "+"),
             ]
             for each in comparison["differences"]
         ],
@@ -363,9 +365,9 @@ def _print_forward(forward: dict[str, Any], order: list[str]) -> None:
         [
             [
                 rung,
-                _interval(values["auc"]),
-                _interval(values["r2"]),
-                _interval(gains[rung]["delta_r2"], "+") if rung in gains else "",
+                interval(values["auc"]),
+                interval(values["r2"]),
+                interval(gains[rung]["delta_r2"], "+") if rung in gains else "",
                 gains[rung]["baseline"] if rung in gains else "",
             ]
             for rung in order
@@ -374,9 +376,3 @@ def _print_forward(forward: dict[str, Any], order: list[str]) -> None:
     )
     if forward["looked"]:
         typer.echo("Rungs with pictures see them here through frozen looks alone.")
-
-
-def _interval(value: dict[str, float | None], sign: str = "") -> str:
-    numbers = [value[name] for name in ("value", "low", "high")]
-    middle, low, high = ("–" if n is None else f"{n:{sign}.3f}" for n in numbers)
-    return middle if value["low"] is None else f"{middle} [{low}, {high}]"

@@ -66,9 +66,8 @@ def list_models(
         ],
     )
     for name, decision in found["decisions"].items():
-        typer.echo(
-            f"\n{name}, {decision['decided_at'][:16].replace('T', ' ')} UTC: {_said(decision)}"
-        )
+        at = decision["decided_at"][:16].replace("T", " ")
+        typer.echo(f"\n{name}, {at} UTC: {describe_contest(decision)}")
 
 
 @app.command("show")
@@ -129,12 +128,8 @@ def roll_back(
     _tell(decision, dry_run=dry_run, as_json=as_json)
 
 
-def describe_contest(result: dict[str, Any]) -> str:
-    """Return a line on what the contest of a retraining decided."""
-    return _said(result)
-
-
-def _said(decision: dict[str, Any]) -> str:
+def describe_contest(decision: dict[str, Any]) -> str:
+    """Return a line on what was decided about a champion."""
     challenger, champion = decision["challenger"], decision["champion"]
     if decision["decision"] == "kept":
         who = f"{champion} stays champion" if champion else "there is no champion"
@@ -175,7 +170,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
     for title, value in rows:
         typer.echo(f"{title:<10}{value}")
     for decision in facts["decisions"]:
-        typer.echo(f"\n{decision['decided_at'][:16].replace('T', ' ')} UTC: {_said(decision)}")
+        at = decision["decided_at"][:16].replace("T", " ")
+        typer.echo(f"\n{at} UTC: {describe_contest(decision)}")
 
 
 def _learned(facts: dict[str, Any]) -> str:

@@ -5,6 +5,9 @@ from typing import Any
 
 import typer
 
+from services.cli.common import interval
+from services.learning.speech.best import best_of
+
 Rungs = Mapping[str, Mapping[str, Any]]
 """What was found of each model, by name."""
 WORST_PAIRS = 5
@@ -14,7 +17,7 @@ REFERENCE = "spectrogram_cnn"
 def print_comparison(found: Mapping[str, Any]) -> None:
     """Print the sentence, the rungs side by side, and where the best of them fails."""
     rungs: Rungs = found["rungs"]
-    best = max(sorted(rungs), key=lambda rung: rungs[rung]["balanced_accuracy"]["value"])
+    best = best_of(rungs)
     typer.secho(found["sentence"], bold=True)
     _headline(rungs, found.get("beyond_reference", {}))
     if found.get("seeds", 1) > 1:
@@ -40,9 +43,9 @@ def _headline(rungs: Rungs, beyond: Mapping[str, Mapping[str, float | None]]) ->
             [
                 rung,
                 f"{_share(judged['worst_source'])} {judged['worst_source']['name']}",
-                _interval(judged["balanced_accuracy"]),
-                _interval(beyond[rung], "+") if rung in beyond else "",
-                _interval(judged["equal_error_rate"]),
+                interval(judged["balanced_accuracy"]),
+                interval(beyond[rung], "+") if rung in beyond else "",
+                interval(judged["equal_error_rate"]),
                 f"{judged['ece']:.3f}",
             ]
             for rung, judged in rungs.items()
@@ -152,7 +155,7 @@ def _codecs(rungs: Rungs, best: str) -> None:
             [
                 codec,
                 *(f"{degraded[rung][codec]['value']:+.3f}" for rung in rungs),
-                _interval(degraded[best][codec], "+").partition(" ")[2],
+                interval(degraded[best][codec], "+").partition(" ")[2],
             ]
             for codec in degraded[best]
         ],
@@ -200,8 +203,8 @@ def _by_speaker(rungs: Rungs) -> None:
         [
             [
                 rung,
-                _interval(judged["by_speaker"]["balanced_accuracy"]),
-                _interval(judged["by_speaker"]["equal_error_rate"]),
+                interval(judged["by_speaker"]["balanced_accuracy"]),
+                interval(judged["by_speaker"]["equal_error_rate"]),
                 f"{judged['by_speaker']['ece']:.3f}",
             ]
             for rung, judged in rungs.items()
@@ -219,7 +222,7 @@ def _curve(rungs: Rungs, best: str) -> None:
             [
                 point["name"],
                 f"{point['training_clips']:.0f}",
-                *(_interval(curves[rung][place]["balanced_accuracy"]) for rung in rungs),
+                *(interval(curves[rung][place]["balanced_accuracy"]) for rung in rungs),
             ]
             for place, point in enumerate(curves[best])
         ],
@@ -255,14 +258,6 @@ def _table(
     if rows:
         typer.echo(f"\n{title}" if title else "")
         print_table(columns, rows, right=right)
-
-
-def _interval(value: Mapping[str, float | None] | float, sign: str = "") -> str:
-    if isinstance(value, float):
-        return f"{value:{sign}.3f}"
-    numbers = [value[name] for name in ("value", "low", "high")]
-    middle, low, high = ("–" if n is None else f"{n:{sign}.3f}" for n in numbers)
-    return middle if value["low"] is None else f"{middle} [{low}, {high}]"
 
 
 def _share(part: Mapping[str, Any]) -> str:

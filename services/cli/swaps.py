@@ -32,6 +32,7 @@ def swaps(
 def _print_estimates(found: "SwapsFound") -> None:
     """Print one line an estimate, in percent of views."""
     from services.cli.common import print_table
+    from services.learning.swaps import percent_of
 
     study, by_score = found.found, found.found.by_score
     if study.effect is None:
@@ -44,7 +45,7 @@ def _print_estimates(found: "SwapsFound") -> None:
         rows.append(("to one with a lower score", by_score.n_fell, by_score.fell))
     print_table(
         ["", "swaps", "views", "low", "high"],
-        [[name, n, *(_percent(v) for v in vars(each).values())] for name, n, each in rows],
+        [[name, n, *(percent_of(v) for v in vars(each).values())] for name, n, each in rows],
         right=["swaps", "views", "low", "high"],
     )
     if by_score is not None:
@@ -53,7 +54,3 @@ def _print_estimates(found: "SwapsFound") -> None:
             f"of what the model predicted, {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
             " came about (1: all of it)"
         )
-
-
-def _percent(log10: float) -> str:
-    return f"{100 * (10**log10 - 1):+.0f} %"

@@ -229,6 +229,26 @@ def looker_for(context: Context, rungs: Sequence[Rung]) -> Looker | None:
         ) from error
 
 
+def with_pictures(
+    context: Context, rungs: Sequence[Rung], features: Features, shown: Sequence[str]
+) -> Features:
+    """Return features with the stored thumbnails, and looks at them, as far as models need them.
+
+    Raises:
+        PermanentError: A thumbnail is missing from the store, or the looks' weights are.
+    """
+    if not any(rung.needs_thumbnails for rung in rungs):
+        return features
+    names = sorted(set(shown))
+    content = dict(zip(names, context.store.get_many(names), strict=True))
+    looker = looker_for(context, rungs)
+    return replace(
+        features,
+        thumbnails=decode_thumbnails(shown, content.__getitem__),
+        looks=None if looker is None else looker.look(shown, content.__getitem__),
+    )
+
+
 def check_looks(context: Context, rungs: Sequence[Rung]) -> None:
     """See that models that look at thumbnails through a pretrained network can do so here.
 

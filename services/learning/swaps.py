@@ -68,7 +68,7 @@ class SwapsFound:
                 " channels can be compared with other videos;"
                 f" {MIN_SWAPS} of {MIN_CHANNELS} channels are needed."
             )
-        change, low, high = (_percent(v) for v in vars(found.effect).values())
+        change, low, high = (percent_of(v) for v in vars(found.effect).values())
         if found.effect.low <= 0 <= found.effect.high:
             return (
                 f"No effect of swapping a thumbnail can be shown: {change} [{low}, {high}] views."
@@ -321,6 +321,6 @@ def _log(subscribers: int | None) -> float:
     return math.nan if subscribers is None else math.log10(subscribers + 1)
 
 
-def _percent(log10: float) -> str:
+def percent_of(log10: float) -> str:
     """Return a change in log10 in percent, with its sign."""
     return f"{100 * (10**log10 - 1):+.0f} %"

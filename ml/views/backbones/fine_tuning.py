@@ -23,13 +23,19 @@ from ml.arrays import FloatArray, ImageArray, IntArray
 from ml.checkpoints import Checkpoints
 from ml.course import Course
 from ml.errors import LearningError
-from ml.runtime.device import Device, choose_device, seeded, side_by_side
+from ml.runtime.device import Device, choose_device, side_by_side
 from ml.splits import fold_pairs
 from ml.views.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
 from ml.views.cnn import OUTPUTS, Cancelled, Progress
 from ml.views.cnn_training import multi_head_loss, standardised, state_name
 from ml.views.crossfit import Pair, training_rows
-from ml.views.ensemble import MIN_TRAINING_ROWS, Watch
+from ml.views.ensemble import (
+    MIN_TRAINING_ROWS,
+    Watch,
+    outputs_of,
+    tensors_by_pair,
+    tensors_of,
+)
 from ml.views.rung import Features, Targets
 from ml.views.tabular import beyond_the_rest
 
@@ -133,38 +139,23 @@ class TunedEnsemble:
         self, maps: npt.NDArray[np.float16], folds_by_row: IntArray
     ) -> dict[Pair, tuple[IntArray, FloatArray]]:
         """Run every member on the rows of the folds it left out, as the networks from scratch."""
-        device = choose_device()
-        rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in self.members}
-        tasks = [
-            partial(member.predict, maps[rows_of[pair]], device)
-            for pair, member in self.members.items()
-        ]
-        outputs = side_by_side(tasks, device)
-        return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
+        return outputs_of(self.members, maps, folds_by_row)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all weights as arrays by name, such as ``tuned.0.1.head.weight``."""
-        return {
-            f"tuned.{j}.{k}.{key}": value
-            for (j, k), member in self.members.items()
-            for key, value in member.tensors().items()
-        }
+        return tensors_of(self.members, "tuned")
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, npt.NDArray[Any]], *, folds: int, flavour: Flavour
     ) -> Self:
         """Build an ensemble from :meth:`tensors`."""
-        members = {}
-        for j, k in fold_pairs(folds):
-            prefix = f"tuned.{j}.{k}."
-            mine = {
-                key.removeprefix(prefix): value
-                for key, value in tensors.items()
-                if key.startswith(prefix)
+        return cls(
+            {
+                pair: TunedMember.from_tensors(mine, flavour)
+                for pair, mine in tensors_by_pair(tensors, "tuned", folds=folds).items()
             }
-            members[j, k] = TunedMember.from_tensors(mine, flavour)
-        return cls(members)
+        )
 
 
 def frozen_maps(
@@ -246,8 +237,7 @@ def train_tuned(
             name=pair,
         )
 
-    with seeded(seed):
-        tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
+    tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
     members = watch.over(lambda: side_by_side(tasks, device))
     return TunedEnsemble(dict(zip(rows_of, members, strict=True)))
 

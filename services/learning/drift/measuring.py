@@ -5,7 +5,7 @@ An alarm is a row and a notification, never a failure: what to make of it is for
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from ml.arrays import IntArray
 from ml.datasets import Dataset
 from ml.drift import RESAMPLES, detect
 from ml.errors import LearningError
-from ml.images import decode_thumbnails
 from ml.views.contest import fair_groups
 from ml.views.rung import Features, Predictions
 from ml.views.thumbnail import predict_all
@@ -210,16 +209,8 @@ def _asked_now(context: Context, learned: _Learned, rows: IntArray, folder: Path
     fair = rows[is_fair[rows]]
     table = dataset.table.take(fair)
     features = Features.of_table(table, split_groups=[groups[row] for row in fair])
-    if any(rung.needs_thumbnails for rung in rungs):
-        shown = table["thumbnail_sha256"].to_pylist()
-        names = sorted(set(shown))
-        content = dict(zip(names, context.store.get_many(names), strict=True))
-        looker = scoring.looker_for(context, rungs)
-        features = replace(
-            features,
-            thumbnails=decode_thumbnails(shown, content.__getitem__),
-            looks=None if looker is None else looker.look(shown, content.__getitem__),
-        )
+    shown = table["thumbnail_sha256"].to_pylist()
+    features = scoring.with_pictures(context, rungs, features, shown)
     return _side(learned, dataset, fair, predict_all(rungs, features))
 
 

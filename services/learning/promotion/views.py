@@ -18,7 +18,6 @@ from db.session import unit_of_work
 from ml.arrays import IntArray
 from ml.contest import newest_window
 from ml.datasets import Dataset
-from ml.images import decode_thumbnails
 from ml.views.contest import Choice, choose_rung, contest, fair_groups
 from ml.views.rung import Features, Predictions, Rung
 from ml.views.thumbnail import predict_all
@@ -190,7 +189,12 @@ def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decisi
         )
     rows = fair[newest]
     window = Dataset(dataset.description, dataset.table.take(rows), dataset.directory)
-    features = _features(context, window, [champion.rung, challenger.rung])
+    features = scoring.with_pictures(
+        context,
+        [champion.rung, challenger.rung],
+        Features.of_table(window.table),
+        window.strings("thumbnail_sha256"),
+    )
     verdict = contest(
         window,
         _asked(champion.rung, features, [groups[row] for row in rows]),
@@ -212,18 +216,6 @@ def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decisi
         challenger.version,
         figures | verdict.as_json() | _described(dataset, rows, left_out=len(dataset) - len(fair)),
     )
-
-
-def _features(context: Context, window: Dataset, rungs: Sequence[Rung]) -> Features:
-    if not any(rung.needs_thumbnails for rung in rungs):
-        return Features.of_table(window.table)
-    shown = window.strings("thumbnail_sha256")
-    names = sorted(set(shown))
-    content = dict(zip(names, context.store.get_many(names), strict=True))
-    images = decode_thumbnails(shown, content.__getitem__)
-    looker = scoring.looker_for(context, rungs)
-    looks = None if looker is None else looker.look(shown, content.__getitem__)
-    return replace(Features.of_table(window.table, images), looks=looks)
 
 
 def _asked(rung: Rung, features: Features, groups: Sequence[str]) -> Predictions:

@@ -210,7 +210,7 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
             RungResult(
                 name,
                 models[name].version if name in models else None,
-                {metric: interval_of(values[metric]) for metric in METRICS},
+                {metric: Interval.from_json(values[metric]) for metric in METRICS},
                 [CalibrationBin(**bin_) for bin_ in values["calibration"]],
             )
             for name, values in rungs
@@ -220,16 +220,16 @@ def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[
             Difference(
                 each["rung"],
                 each["baseline"],
-                interval_of(each["delta_auc"]),
-                interval_of(each["delta_r2"]),
+                Interval.from_json(each["delta_auc"]),
+                Interval.from_json(each["delta_r2"]),
             )
             for each in detail.get("differences", ())
         ],
         "notes": _notes(detail),
         "slices": detail.get("slices", ()),
         "forward": detail.get("forward"),
-        "delta_r2": interval_of(beyond["delta_r2"]),
-        "delta_auc": interval_of(beyond["delta_auc"]),
+        "delta_r2": Interval.from_json(beyond["delta_r2"]),
+        "delta_auc": Interval.from_json(beyond["delta_auc"]),
     }
 
 
@@ -245,12 +245,6 @@ def _notes(detail: Mapping[str, Any]) -> list[str]:
             f" (p = {words.decimal(dealt['p_value'])})."
         )
     return notes
-
-
-def interval_of(values: Mapping[str, float | None]) -> Interval:
-    """Return an interval from its JSON values."""
-    numbers = (values[name] for name in ("value", "low", "high"))
-    return Interval(*(float("nan") if n is None else n for n in numbers))
 
 
 def _line(context: Context, model: ModelVersion, folder: Path) -> Line:

@@ -11,7 +11,7 @@ from ml.bootstrap import Interval
 from ml.registry import rung_names
 from services.learning.growth import Growth, TooLittle
 from services.learning.report import words
-from services.learning.report.contents import Report, interval_of
+from services.learning.report.contents import Report
 from services.learning.report.figures.experiments import by_day, two_labels
 from services.learning.swaps import SwapsFound
 
@@ -115,7 +115,7 @@ def _slice(part: Mapping[str, Any], rung: str, baseline: str) -> dict[str, Any]:
         "channels": words.whole(part["n_channels"]),
         "over": words.share(part["base_rate"]),
         "figures": figures,
-        "delta": _cell(interval_of(part["delta_r2"]), signed=True),
+        "delta": _cell(Interval.from_json(part["delta_r2"]), signed=True),
     }
 
 
@@ -133,8 +133,8 @@ def _forward(forward: Mapping[str, Any], headline: tuple[str, str]) -> dict[str,
     differences = [
         (
             "what the thumbnail adds",
-            _cell(interval_of(each["delta_auc"]), signed=True),
-            _cell(interval_of(each["delta_r2"]), signed=True),
+            _cell(Interval.from_json(each["delta_auc"]), signed=True),
+            _cell(Interval.from_json(each["delta_r2"]), signed=True),
         )
         for each in forward.get("differences", ())
         if (each["rung"], each["baseline"]) == headline
@@ -152,7 +152,7 @@ def _forward_cell(
     figures: Mapping[str, float | None], intervals: Mapping[str, Any], metric: str
 ) -> Sequence[str]:
     if metric in intervals:
-        return _cell(interval_of(intervals[metric]))
+        return _cell(Interval.from_json(intervals[metric]))
     return words.decimal(_number(figures.get(metric))), ""
 
 

@@ -182,9 +182,9 @@ def _rung(
     return SpeechRungResult(
         name=name,
         version=version,
-        balanced_accuracy=_interval(judged["balanced_accuracy"]),
-        difference=_interval(differences[name]) if name in differences else None,
-        equal_error_rate=_interval(judged["equal_error_rate"]),
+        balanced_accuracy=Interval.from_json(judged["balanced_accuracy"]),
+        difference=Interval.from_json(differences[name]) if name in differences else None,
+        equal_error_rate=Interval.from_json(judged["equal_error_rate"]),
         ece=judged["ece"],
         unknown=judged["unknown"],
         worst_source=_part(judged["worst_source"]),
@@ -197,8 +197,3 @@ def _rung(
 
 def _part(values: Mapping[str, Any]) -> Part:
     return Part(values["name"], values["n"], values["accuracy"])
-
-
-def _interval(values: Mapping[str, float | None]) -> Interval:
-    numbers = (values[name] for name in ("value", "low", "high"))
-    return Interval(*(float("nan") if n is None else n for n in numbers))
