@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.catalogues import FOLDS, Learned, World, draw
-from ml import metrics
-from ml.bootstrap import Interval, over_trainings
+from ml.evaluation import metrics
+from ml.evaluation.bootstrap import Interval, over_trainings
 
 SHAPES = ((60, 10), (100, 8), (150, 5), (450, 2))
 """Channels, and videos of each: few large channels and many small ones say as much per video, not
@@ -95,7 +95,7 @@ def summary(found: Sequence[Trial]) -> dict[str, Any]:
     """Count how often the intervals of catalogues of one effect are right, as JSON values.
 
     ``fixed_models`` are the intervals before they were widened for other trainings
-    (:func:`ml.bootstrap.over_trainings`), for comparison.
+    (:func:`ml.evaluation.bootstrap.over_trainings`), for comparison.
     """
     usual = {c: statistics.fmean(t.gained for t in found if t.channels == c) for c in _sizes(found)}
     truths = {

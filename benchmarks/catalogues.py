@@ -14,19 +14,19 @@ import pyarrow as pa
 
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard
-from ml.bootstrap import Interval
-from ml.datasets import Dataset, DatasetDescription
-from ml.splits import assign_folds, fold_pairs, folds_of
-from ml.views.cnn import CnnConfig
-from ml.views.crossfit import training_rows
-from ml.views.ensemble import Ensemble
-from ml.views.evaluation import STRONG, STRONG_FULL, evaluate
-from ml.views.ladder import OUT_OF_FOLD_SCHEMA
-from ml.views.picturing import PictureModel, Said
-from ml.views.regression import fit_logistic, linear_predictor
-from ml.views.rung import Features, Predictions, Targets
-from ml.views.tabular import SubscribersAgeRung, beyond_the_rest
-from ml.views.thumbnail import SubscribersAgeThumbnailRung
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.splits import assign_folds, fold_pairs, folds_of
+from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.data.dataset import Dataset, DatasetDescription
+from ml.thumbnails.evaluation.evaluate import STRONG, STRONG_FULL, evaluate
+from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
+from ml.thumbnails.models.rung import Features, Predictions, Targets
+from ml.thumbnails.models.tabular import SubscribersAgeRung, beyond_the_rest
+from ml.thumbnails.models.thumbnail import SubscribersAgeThumbnailRung
+from ml.thumbnails.stacking.crossfit import training_rows
+from ml.thumbnails.stacking.ensemble import Ensemble
+from ml.thumbnails.stacking.picture_model import PictureModel, Said
+from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
 
 NUMBERS = 8
 """That stand for a picture; the first may matter, the second betrays the channel's size."""

@@ -11,7 +11,7 @@ from sqlalchemy import Table, text
 from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
 from db.models import WorkItem
-from db.queries import work
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
 
@@ -50,7 +50,7 @@ def measure(*, full: bool) -> list[Figure]:
 
 def _claim(context: Context) -> None:
     with unit_of_work(context.sessions) as session:
-        token = work.claim(
+        token = work_items.claim(
             session, "video.snapshot", limit=CLAIMED, now=NOW, lease=timedelta(days=1)
         )
     assert token is not None

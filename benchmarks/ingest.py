@@ -11,11 +11,12 @@ from sqlalchemy import text
 from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
 from db.partitions import ensure_partitions
-from db.queries import videos, work
+from db.queries.catalog import videos
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import statistics
-from services.crawl.dispatch import BATCH_SIZE
+from services.tick import BATCH_SIZE
 from services.youtube.facts import VideoStatistics
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
@@ -115,14 +116,14 @@ def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str,
         connection.execute(due, {"slot": slot})
     with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM work_items"))
-    claim = partial(work.claim, kind="video.snapshot", now=slot, lease=LEASE)
+    claim = partial(work_items.claim, kind="video.snapshot", now=slot, lease=LEASE)
     found: list[tuple[uuid.UUID, dict[str, datetime]]] = []
     while True:
         with unit_of_work(context.sessions) as session:
             token = claim(session, limit=BATCH_SIZE["video.snapshot"])
             if token is None:
                 return found
-            items = work.begin(session, token, until=slot + LEASE)
+            items = work_items.begin(session, token, until=slot + LEASE)
             found.append((token, {item.entity_id: item.slot for item in items}))
 
 

@@ -7,11 +7,12 @@ import psutil
 
 from benchmarks import place
 from benchmarks.measure import Figure
-from services import embedded, jobs
+from services import embedded
 from services.context import Context
 from services.crawl import channels, runs
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
+from services.work import jobs
 
 MEGABYTE = 1_000_000
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from benchmarks import place
 from benchmarks.measure import Figure
-from db.queries import work
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.clock import system_clock
 from services.context import Context
 from services.crawl import channels, discovery, statistics
-from services.crawl.dispatch import BATCH_SIZE
 from services.demo import KEY
+from services.tick import BATCH_SIZE
 
 VIDEOS = 1_000
 
@@ -41,7 +41,7 @@ def _refresh(n_channels: int) -> Figure:
         before = _units(youtube.url)
         with unit_of_work(context.sessions) as session:
             now = system_clock() + timedelta(minutes=1)
-            n = work.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=now)
+            n = work_items.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=now)
         assert n == VIDEOS
         added = _do_all(context, "video.snapshot", ahead=timedelta(minutes=2))
         assert added == VIDEOS
@@ -69,7 +69,7 @@ def _do_all(context: Context, kind: str, *, ahead: timedelta = timedelta()) -> i
 
 def _claim(context: Context, kind: str, ahead: timedelta) -> uuid.UUID | None:
     with unit_of_work(context.sessions) as session:
-        return work.claim(
+        return work_items.claim(
             session,
             kind,
             limit=BATCH_SIZE[kind],

@@ -71,7 +71,7 @@ def _missing() -> str | None:
 
 def _written_clips(folder: Path) -> list[Path]:
     from ml.audio import flac, pcm
-    from ml.speech.nonspeech import KINDS, synthesised
+    from ml.speech.augmentation.nonspeech import KINDS, synthesised
 
     generator = np.random.default_rng(7)
     paths = []
@@ -86,9 +86,9 @@ def _written_clips(folder: Path) -> list[Path]:
 def _own_model(folder: Path, paths: Sequence[Path]) -> Callable[[], object]:
     import torch
 
-    from ml.speech.cache import FeatureCache, decoded_file
-    from ml.speech.manifest import Clip, Manifest
-    from ml.speech.registry import speech_rung_class
+    from ml.speech.data.manifest import Clip, Manifest
+    from ml.speech.frontend.cache import FeatureCache, decoded_file
+    from ml.speech.models.registry import speech_rung_class
 
     torch.set_num_threads(1)
     clips = tuple(

@@ -24,8 +24,8 @@ for segment in cut(Path(sys.argv[1]), CutPolicy(examined_s=None)):
     pass
 """,
     "telling the language of": """
-from services.learning.language import listen_to
-from services.learning.language_model import from_folder
+from services.learning.speech.detection import listen_to
+from services.learning.speech.classifier import from_folder
 heard = listen_to(Path(sys.argv[1]), from_folder(Path(sys.argv[2])).rung)
 assert len(heard.segments) > heard.seconds / 60
 """,

@@ -11,11 +11,11 @@ from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
 from ml.audio import decoded
 from ml.runtime.device import choose_device
-from ml.speech.frontend import COLUMNS, features
-from ml.speech.manifest import Clip, Manifest
-from ml.speech.networks import NETWORKS
-from ml.speech.rungs import rung_config
-from ml.speech.training import clip_logits, train_network
+from ml.speech.data.manifest import Clip, Manifest
+from ml.speech.frontend.features import COLUMNS, features
+from ml.speech.models.network_models import rung_config
+from ml.speech.models.networks import NETWORKS
+from ml.speech.models.training import clip_logits, train_network
 from tests.support import sound
 
 SECONDS, CLIPS, ROUNDS = 60, 64, 3

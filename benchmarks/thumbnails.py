@@ -20,12 +20,12 @@ from sqlalchemy import text
 
 from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
-from db.queries import work
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl.dispatch import BATCH_SIZE
 from services.emulator.server import address, bind
 from services.media import thumbnails
+from services.tick import BATCH_SIZE
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
 LATENCY_S = 0.05
@@ -87,7 +87,7 @@ def _collect(context: Context) -> float:
         stored = 0
         while True:
             with unit_of_work(context.sessions) as session:
-                token = work.claim(
+                token = work_items.claim(
                     session,
                     "video.thumbnail",
                     limit=BATCH_SIZE["video.thumbnail"],

@@ -7,11 +7,11 @@ import torch
 from torch.nn import functional
 
 from benchmarks.measure import Figure, interleaved, timed
-from ml.images import HEIGHT, WIDTH
+from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
-from ml.views.cnn import CnnConfig, ThumbnailNet
-from ml.views.cnn_training import train_member, training_steps
-from ml.views.rung import Targets
+from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
+from ml.thumbnails.models.rung import Targets
+from ml.thumbnails.stacking.cnn_training import train_member, training_steps
 
 ROUNDS = 3
 EPOCHS = 2

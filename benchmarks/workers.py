@@ -15,15 +15,15 @@ from sqlalchemy import text
 
 from benchmarks import place
 from benchmarks.measure import Figure, timed
-from db.queries import work
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services import embedded
 from services.context import Context
 from services.crawl import channels
-from services.crawl.dispatch import BATCH_SIZE, dispatch
 from services.embedded.processes import READY_FILE
 from services.embedded.workers import celery_specs
 from services.settings import Settings
+from services.tick import BATCH_SIZE, dispatch
 
 LATENCY_S = 0.5
 VIDEOS = 16 * BATCH_SIZE["video.snapshot"]
@@ -151,7 +151,7 @@ def _refresh_all(context: Context) -> None:
     """Make all videos due, hand them out, and wait until each is done."""
     asked_at = context.clock()
     with unit_of_work(context.sessions) as session:
-        due = work.make_due(session, kinds=[KIND], channel_ids=None, now=asked_at)
+        due = work_items.make_due(session, kinds=[KIND], channel_ids=None, now=asked_at)
     assert due == VIDEOS
     deadline = time.monotonic() + PATIENCE_S
     while _left(context, asked_at):

@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 import structlog
 from sqlalchemy.orm import Session
 
-from db.queries import breakers, drift, notifications
-from db.queries.notifications import Event
+from db.queries.learning import drift
+from db.queries.work import breakers, notifications
+from db.queries.work.notifications import Event
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl.gates import holdups
 from services.errors import TransientError, UsageError
 from services.settings import Settings
+from services.work.admission import holdups
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from services.settings import Settings
 
 settings = Settings()
 app = Celery(
-    "tubegrader", include=["workers.crawl", "workers.learning", "workers.media", "workers.upkeep"]
+    "tubegrader", include=["workers.crawl", "workers.learning", "workers.media", "workers.control"]
 )
 app.conf.update(celery_config(settings.redis_url or "redis://127.0.0.1:6379/0"))
 app.conf.beat_schedule = {

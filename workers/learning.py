@@ -2,8 +2,8 @@
 
 import uuid
 
-from services import jobs
 from services.learning.tasks import work_of
+from services.work import jobs
 from workers.app import context
 from workers.base import task
 

@@ -33,9 +33,9 @@ def add(
 ) -> None:
     """Collect speech of channels from now on. Adding the same again changes nothing."""
     from services.cli.common import open_context, print_json
+    from services.formatting import counted
     from services.media.audio import selection
     from services.policy.permission import not_allowed
-    from services.words import counted
 
     policy = selection.AudioPolicy(seconds, shortest, longest, videos)
     with open_context() as context:
@@ -95,8 +95,8 @@ def remove(
 ) -> None:
     """Collect speech of channels no longer. What was collected stays until its retention ends."""
     from services.cli.common import open_context, print_json
+    from services.formatting import counted
     from services.media.audio import selection
-    from services.words import counted
 
     with open_context() as context:
         ended = selection.remove(context, channel or [], tags=tags or [], dry_run=dry_run)
@@ -121,9 +121,9 @@ def refetch(
     The same audio changes nothing; other audio opens a new version, which the next scoring scores.
     """
     from services.cli.common import open_context, print_json
+    from services.formatting import counted
     from services.media.audio import selection
     from services.policy.permission import not_allowed
-    from services.words import counted
 
     with open_context() as context:
         done = selection.refetch(context, video, dry_run=dry_run)
@@ -143,8 +143,8 @@ def refetch(
 def status(as_json: AsJson = False) -> None:
     """Tell what allows audio to be taken, what waits or failed and why, and what is held."""
     from services.cli.common import open_context, print_json, print_table
+    from services.formatting import counted
     from services.media.audio import selection
-    from services.words import counted
 
     with open_context() as context:
         found = selection.status(context)
@@ -190,8 +190,8 @@ def label(
     """See which language videos are said to speak, and correct it by hand."""
     from services.cli.common import open_context, print_json
     from services.errors import UsageError
+    from services.formatting import counted
     from services.media.audio import labels
-    from services.words import counted
 
     if conflicts + show + (from_file is not None) > 1 or (conflicts and words):
         raise UsageError("give videos, or --from-file, or --show VIDEO…, or --conflicts")

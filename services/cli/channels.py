@@ -245,7 +245,7 @@ def _print_outcomes(outcomes: "list[Outcome]") -> None:
 def _tag(channel: list[str], tags: list[str], *, remove: bool) -> None:
     from services.cli.common import open_context
     from services.crawl import watchlist
-    from services.words import counted
+    from services.formatting import counted
 
     with open_context() as context:
         n = watchlist.tag(context, channel, tags, remove=remove)
@@ -255,7 +255,7 @@ def _tag(channel: list[str], tags: list[str], *, remove: bool) -> None:
 def _set_paused(channel: list[str], *, paused: bool) -> None:
     from services.cli.common import open_context
     from services.crawl import watchlist
-    from services.words import counted
+    from services.formatting import counted
 
     with open_context() as context:
         changed = watchlist.set_paused(context, channel, paused=paused)

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from services.context import Context
-    from services.jobs import JobView
+    from services.work.jobs import JobView
 
 NO_WORKER_HINT_S = 20.0
 
@@ -53,8 +53,8 @@ def wait_for(context: "Context", job_id: uuid.UUID, title: str, *, quiet: bool) 
     """
     import time
 
-    from services import jobs
     from services.errors import TransientError
+    from services.work import jobs
 
     started = time.monotonic()
     with _progress_bar(quiet=quiet) as show:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from services.crawl.gates import Gate
     from services.embedded.status import Status
     from services.settings import Settings
+    from services.work.admission import Gate
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Queue = Annotated[
@@ -29,8 +29,8 @@ def pause(
     reason: Annotated[str | None, typer.Option(help="Shown wherever the pause is.")] = None,
 ) -> None:
     """Begin no more work until `resume`; what is running finishes. Schedules go on queueing."""
-    from services import pauses
     from services.cli.common import open_context
+    from services.work import pauses
 
     if channel:
         _set_channels(channel, queue, paused=True)
@@ -43,8 +43,8 @@ def pause(
 
 def resume(queue: Queue = None, channel: Channels = None) -> None:
     """Lift a pause: of everything, of a queue, or of channels."""
-    from services import pauses
     from services.cli.common import open_context
+    from services.work import pauses
 
     if channel:
         _set_channels(channel, queue, paused=False)
@@ -76,10 +76,10 @@ def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
 def holdups(as_json: AsJson = False) -> None:
     """Show what holds work back now: pauses, open breakers, used-up quota."""
     from services.cli.common import open_context, print_json, print_table
-    from services.crawl import gates
+    from services.work import admission
 
     with open_context() as context:
-        found = gates.holdups(context)
+        found = admission.holdups(context)
     if as_json:
         print_json([gate.as_json() for gate in found])
         return
@@ -100,9 +100,9 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Gate]":
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.context import Context
-    from services.crawl import gates
     from services.embedded import postgres, urls
     from services.embedded.home import Home
+    from services.work import admission
 
     running = postgres.running(Home(settings.home)) if settings.database_url is None else None
     url = settings.database_url or (running.url if running is not None else None)
@@ -112,7 +112,7 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Gate]":
         return []
     context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
     try:
-        return gates.holdups(context)
+        return admission.holdups(context)
     except SQLAlchemyError:
         return []  # of an earlier version: the next command migrates it
     finally:
@@ -124,8 +124,8 @@ def list_breakers(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the breaker of each host: closed is well, open is not asked for a while."""
     if context.invoked_subcommand is not None:
         return
-    from services import breakers as states
     from services.cli.common import open_context, print_json, print_table
+    from services.work import breakers as states
 
     with open_context() as opened:
         found = states.listed(opened)
@@ -152,8 +152,8 @@ def list_breakers(context: typer.Context, as_json: AsJson = False) -> None:
 @breakers.command("reset")
 def reset_breaker(host: Annotated[str, typer.Argument(help="Such as data-api.")]) -> None:
     """Close a breaker now: the host is asked again at once."""
-    from services import breakers as states
     from services.cli.common import open_context
+    from services.work import breakers as states
 
     with open_context() as context:
         opened = states.reset(context, host)

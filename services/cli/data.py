@@ -27,7 +27,7 @@ def crawl(
     from services.cli.common import open_context, print_json, wait_for
     from services.crawl import channels as watched
     from services.crawl import runs
-    from services.words import counted
+    from services.formatting import counted
 
     named = list(channel or ())
     if file is not None:
@@ -63,7 +63,7 @@ def sql(
     """Open psql on the database, or run a query on it (read-only)."""
     from services import querying
     from services.cli.common import open_context, print_json, print_table
-    from services.words import counted
+    from services.formatting import counted
 
     with open_context() as context:
         if query is None:
@@ -93,7 +93,7 @@ def migrate() -> None:
 
 def describe_crawl(result: dict[str, Any]) -> str:
     """Return lines on what a crawl collected and what it could not."""
-    from services.words import counted
+    from services.formatting import counted
 
     lines = [f"collected {counted(result['done'], 'item')}"]
     lines += [

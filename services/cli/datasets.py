@@ -14,7 +14,7 @@ Name = Annotated[str, typer.Argument(help="The beginning of its id, or newest.")
 def list_datasets(as_json: AsJson = False) -> None:
     """List all datasets, the newest first."""
     from services.cli.common import open_context, print_json, print_table
-    from services.learning import inspection
+    from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.overview(context)
@@ -43,7 +43,7 @@ def list_datasets(as_json: AsJson = False) -> None:
 def show(name: Name = "newest", as_json: AsJson = False) -> None:
     """Show what is in a dataset, what was left out of it, and what its features lack."""
     from services.cli.common import open_context, print_json, print_table
-    from services.learning import inspection
+    from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.show(context, name)
@@ -86,7 +86,7 @@ def diff(
 ) -> None:
     """Say how another dataset differs from one: rows added, removed, changed by column."""
     from services.cli.common import open_context, print_json, print_table
-    from services.learning import inspection
+    from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.diff(context, one, other)
@@ -104,7 +104,7 @@ def diff(
 def verify(name: Name = "newest", as_json: AsJson = False) -> None:
     """Read every file of a dataset again, and look for leaks; fails if there are any."""
     from services.cli.common import open_context, print_json
-    from services.learning import inspection
+    from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.verify(context, name)

@@ -61,12 +61,12 @@ def demo(
 def _whole_job(
     context: "Context", channel_ids: list[str], spoken_ids: list[str], world: "World"
 ) -> Path:
-    from services import jobs
     from services.cli.common import wait_for
     from services.cli.data import describe_crawl
     from services.cli.learning import describe_scoring, describe_training, print_comparison
     from services.crawl import channels, runs
     from services.learning.results import newest_comparison
+    from services.work import jobs
 
     channels.add(context, channel_ids)
     if spoken_ids:
@@ -101,10 +101,11 @@ def _select(context: "Context", channel_ids: list[str]) -> None:
 
 def _listen(context: "Context") -> None:
     """Learn which language is spoken from the segments that came, and ask the database."""
-    from services import jobs, querying
+    from services import querying
     from services.cli.common import print_table, wait_for
     from services.cli.learning import describe_scoring, describe_training
     from services.errors import PermanentError
+    from services.work import jobs
 
     # So little is spoken that a pass over it is one step, and a network needs some dozens.
     params = {

@@ -66,10 +66,10 @@ def grade(
 def print_grading(grading: "Grading") -> None:
     """Print the grades, what was measured and tried, and what to do next."""
     from services.cli.common import print_table
-    from services.learning.grading import words
+    from services.learning.grading import formatting
 
-    typer.secho(words.headline(grading), bold=True)
-    for line in words.cautions(grading):
+    typer.secho(formatting.headline(grading), bold=True)
+    for line in formatting.cautions(grading):
         typer.echo(line)
     typer.echo()
     print_table(
@@ -77,9 +77,9 @@ def print_grading(grading: "Grading") -> None:
         [
             [
                 each.candidate.name,
-                words.grade_cell(each.percentiles["own"]),
-                words.grade_cell(each.percentiles["likeSized"]),
-                words.factor_cell(each.over_median),
+                formatting.grade_cell(each.percentiles["own"]),
+                formatting.grade_cell(each.percentiles["likeSized"]),
+                formatting.factor_cell(each.over_median),
             ]
             for each in grading.graded
         ],
@@ -89,25 +89,34 @@ def print_grading(grading: "Grading") -> None:
         print_table(
             ["of two pictures", "views of the first, the second = 1", ""],
             [
-                [f"{p.first} / {p.second}", words.factor_cell(p.ratio), words.pair_verdict(p)]
+                [
+                    f"{p.first} / {p.second}",
+                    formatting.factor_cell(p.ratio),
+                    formatting.pair_verdict(p),
+                ]
                 for p in grading.pairs
             ],
         )
     for each in grading.graded:
         typer.secho(f"\n{each.candidate.name}", bold=True)
-        typer.echo(words.edits_line(grading, each))
-        for tried in words.shown_edits(each.edits):
-            typer.echo(f"  {tried.title}: {words.change(tried.change)}")
+        typer.echo(formatting.edits_line(grading, each))
+        for tried in formatting.shown_edits(each.edits):
+            typer.echo(f"  {tried.title}: {formatting.change(tried.change)}")
         print_table(
             ["measured", "value", "percentile", "among comparable videos associated with"],
             [
-                [m.feature.title, words.value_cell(m), words.place_cell(m), words.association(m)]
+                [
+                    m.feature.title,
+                    formatting.value_cell(m),
+                    formatting.place_cell(m),
+                    formatting.association(m),
+                ]
                 for m in each.measured
             ],
             right=["value", "percentile"],
         )
-    typer.echo(f"\n{words.grad_cam(grading)}" if words.grad_cam(grading) else "")
-    typer.echo(words.TEST_IT)
+    typer.echo(f"\n{formatting.grad_cam(grading)}" if formatting.grad_cam(grading) else "")
+    typer.echo(formatting.TEST_IT)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ml.bootstrap import Interval
+    from ml.evaluation.bootstrap import Interval
 
 
 def growth(
@@ -14,7 +14,7 @@ def growth(
 ) -> None:
     """Compare views of one true week with the lifetime average, and how subscribers tell them."""
     from services.cli.common import open_context, print_json, print_table
-    from services.learning.growth import Growth, study_growth
+    from services.learning.thumbnails.growth import Growth, study_growth
 
     with open_context() as context:
         found = study_growth(context, threshold=threshold)

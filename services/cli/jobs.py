@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from services.jobs import JobView
+    from services.work.jobs import JobView
 
 app = typer.Typer(
     help="List, show, watch, cancel and retry jobs; count work items.", no_args_is_help=True
@@ -23,8 +23,8 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs."""
-    from services import jobs
     from services.cli.common import open_context, print_json, print_table
+    from services.work import jobs
 
     with open_context() as context:
         found = jobs.newest(context, limit=limit, kind=kind, state=state)
@@ -51,8 +51,8 @@ def list_jobs(
 @app.command("show")
 def show_job(job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job."""
-    from services import jobs
     from services.cli.common import open_context, print_json
+    from services.work import jobs
 
     with open_context() as context:
         job = jobs.find(context, job_id)
@@ -67,8 +67,8 @@ def watch_job(job_id: JobId) -> None:
     """Follow a job until it ends."""
     import uuid
 
-    from services import jobs
     from services.cli.common import open_context, wait_for
+    from services.work import jobs
 
     with open_context(workers=True) as context:
         job = jobs.find(context, job_id)
@@ -80,8 +80,8 @@ def cancel_job(job_id: JobId) -> None:
     """Ask a job to stop; what it did so far stays."""
     import uuid
 
-    from services import jobs
     from services.cli.common import open_context
+    from services.work import jobs
 
     with open_context() as context:
         job = jobs.find(context, job_id)
@@ -107,10 +107,10 @@ def retry_jobs(
     as_json: AsJson = False,
 ) -> None:
     """Try again what failed: jobs by id, all that failed, or single items of work."""
-    from services import jobs, retries
     from services.cli.common import open_context, print_json
     from services.errors import UsageError
-    from services.words import counted
+    from services.formatting import counted
+    from services.work import jobs, retries
 
     if bool(job_id) + failed + items != 1:
         raise UsageError(
@@ -139,8 +139,8 @@ def retry_jobs(
 @app.command("items")
 def count_items(as_json: AsJson = False) -> None:
     """Count the work items by kind, state and reason; each is counted once."""
-    from services import retries
     from services.cli.common import open_context, print_json, print_table
+    from services.work import retries
 
     with open_context() as context:
         counted = retries.item_counts(context)

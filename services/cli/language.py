@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from services.learning.language import Heard, NotHeard
-    from services.learning.language_model import ChosenModel
+    from services.learning.speech.classifier import ChosenModel
+    from services.learning.speech.detection import Heard, NotHeard
 
 BAR = 30
 """Cells of a timeline."""
@@ -51,7 +51,7 @@ def language(
 
     paths = _paths(files)
     with _needed_packages():
-        from services.learning.language import Heard, NotHeard, listen_to
+        from services.learning.speech.detection import Heard, NotHeard, listen_to
 
     chosen = _model(rung, model, weights)
     with _progress(len(paths), quiet=as_json) as begin:
@@ -107,7 +107,12 @@ def _needed_packages() -> Iterator[None]:
 def _model(rung: str | None, model: str | None, weights: Path | None) -> "ChosenModel":
     from services.cli.common import open_context
     from services.errors import UsageError
-    from services.learning.language_model import WHISPER, from_folder, from_registry, from_weights
+    from services.learning.speech.classifier import (
+        WHISPER,
+        from_folder,
+        from_registry,
+        from_weights,
+    )
     from services.settings import Settings
 
     if weights is not None or rung == WHISPER:
@@ -134,7 +139,7 @@ def _progress(files: int, *, quiet: bool) -> "Iterator[Callable[[Path], Callable
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from services.learning.language import readable
+    from services.learning.speech.detection import readable
 
     console = Console(stderr=True)
     columns = (
@@ -166,7 +171,7 @@ def _progress(files: int, *, quiet: bool) -> "Iterator[Callable[[Path], Callable
 def _print_files(heard: "list[Heard | NotHeard]") -> None:
     from rich.text import Text
 
-    from services.learning.language import NotHeard, readable
+    from services.learning.speech.detection import NotHeard, readable
 
     rows: list[list[Any]] = []
     for one in heard:
@@ -190,7 +195,7 @@ def _print_files(heard: "list[Heard | NotHeard]") -> None:
 def _print_segments(heard: "list[Heard]") -> None:
     from rich.text import Text
 
-    from services.learning.language import readable
+    from services.learning.speech.detection import readable
 
     rows: list[list[Any]] = [
         [
@@ -209,7 +214,7 @@ def _print_segments(heard: "list[Heard]") -> None:
 
 
 def _print_legend(chosen: "ChosenModel", failed: int, files: int) -> None:
-    from services.words import counted
+    from services.formatting import counted
 
     typer.echo(
         f"\nTimeline: {SHOWN['en'][0]} English  {SHOWN['zh'][0]} Chinese  "

@@ -86,9 +86,9 @@ def train(
 
     Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.
     """
-    from services import jobs
     from services.cli import speech
     from services.cli.common import open_context, print_json, wait_for
+    from services.work import jobs
 
     if folder is not None:
         if what is not Task.speech:
@@ -116,8 +116,8 @@ def train(
 
 def score(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = False) -> None:
     """Score every video, or clip of speech, that lacks a score of the models in use, or newest."""
-    from services import jobs
     from services.cli.common import open_context, print_json, wait_for
+    from services.work import jobs
 
     with open_context(workers=wait) as context:
         job_id = jobs.submit(context, "score", {"task": what.value})
@@ -206,9 +206,9 @@ def retrain(
     One job, which goes on where it stopped. Only one of a task works at a time; another one waits.
     Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.
     """
-    from services import jobs
     from services.cli.common import open_context, print_json, wait_for
     from services.cli.models import describe_contest
+    from services.work import jobs
 
     asked = {"threshold": threshold, "label": label} | _asked(backbone, fine_tune=fine_tune)
     params: dict[str, Any] = {"task": what.value, "seed": seed}
@@ -230,9 +230,9 @@ def retrain(
 
 
 def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:
-    from services import jobs
     from services.cli.common import open_context, wait_for
     from services.learning.results import needs_comparison
+    from services.work import jobs
 
     if what is Task.speech:
         from services.learning.speech import TASK as LEARNED

@@ -126,11 +126,11 @@ def _training(
     if said(heard) and not speech:
         raise UsageError("--conflicts is for --speech")
     if views["label"] is not None:
-        from services.learning.datasets import Request
+        from services.learning.thumbnails.datasets import Request
 
         Request(label=views["label"])  # refuses one that is none
     if heard["conflicts"] is not None:
-        from services.learning.speech.dataset import Request as SpeechRequest
+        from services.learning.speech.datasets import Request as SpeechRequest
 
         SpeechRequest(conflicts=heard["conflicts"])
     return asked | ({"task": "speech"} if speech else {})
@@ -270,7 +270,7 @@ def _outcome(view: "ScheduleView") -> str:
 
 
 def _local(view: "ScheduleView", moment: datetime) -> datetime:
-    from services.schedules.moments import checked_zone
+    from services.schedules.triggers import checked_zone
 
     return moment.astimezone(checked_zone(view.time_zone))
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ml.bootstrap import Interval
-    from services.learning.swaps import SwapsFound
+    from ml.evaluation.bootstrap import Interval
+    from services.learning.thumbnails.swaps import SwapsFound
 
 
 def swaps(
@@ -14,7 +14,7 @@ def swaps(
 ) -> None:
     """Hold videos whose thumbnail was swapped against videos like them that kept theirs."""
     from services.cli.common import open_context, print_json
-    from services.learning.swaps import study_swaps
+    from services.learning.thumbnails.swaps import study_swaps
 
     with open_context() as context:
         found = study_swaps(context)
@@ -32,7 +32,7 @@ def swaps(
 def _print_estimates(found: "SwapsFound") -> None:
     """Print one line an estimate, in percent of views."""
     from services.cli.common import print_table
-    from services.learning.swaps import percent_of
+    from services.learning.thumbnails.swaps import percent_of
 
     study, by_score = found.found, found.found.by_score
     if study.effect is None:

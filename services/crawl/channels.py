@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from db.queries import channels, work
+from db.queries.catalog import channels
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import cadence, leases
+from services.crawl import cadence
 from services.errors import PermanentError, UsageError
+from services.work import leases
 from services.youtube.facts import ChannelFacts
 from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 
@@ -75,7 +77,7 @@ def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -
         _refresh(session, facts, now=now)
     channels.label_by_metadata(session, [facts.channel_id for facts in found])
     for kind in ("channel.snapshot", "channel.discover"):
-        work.add_items(session, kind, [(f.channel_id, f.channel_id) for f in found], slot=now)
+        work_items.add_items(session, kind, [(f.channel_id, f.channel_id) for f in found], slot=now)
     return new
 
 
@@ -113,7 +115,9 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             at = answer.answered_at
             next_slots = {c: cadence.next_slot(items[c].slot, every, now=at[c]) for c in at}
             intervals = dict.fromkeys(next_slots, every)
-            work.complete(session, token, next_slots, now=now, intervals=intervals, captured_at=at)
+            work_items.complete(
+                session, token, next_slots, now=now, intervals=intervals, captured_at=at
+            )
     return added
 
 
@@ -126,7 +130,7 @@ def ask_again(context: Context) -> int:
     with unit_of_work(context.sessions) as session:
         found = channels.take_to_ask_again(session, now=now, next_at=now + ASK_AGAIN_EVERY)
         kinds = ("channel.snapshot", "channel.discover")
-        work.revive(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
+        work_items.revive(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
     return len(found)
 
 

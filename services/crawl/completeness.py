@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from db.queries import completeness as rows
+from db.queries.catalog import completeness as rows
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import gates, watchlist
+from services.crawl import watchlist
+from services.work import admission
 
 DEFAULT_SPAN = timedelta(days=7)
 
@@ -79,7 +80,9 @@ def report(
     channel_id = None if channel is None else watchlist.find(context, [channel])[0]
     with unit_of_work(context.sessions) as session:
         # What nobody works on at the moment has a reason that the operator can read.
-        held = {kind: gate.reason for kind, gate in gates.closed(context, session, now=now).items()}
+        held = {
+            kind: gate.reason for kind, gate in admission.closed(context, session, now=now).items()
+        }
         days = [
             _explained(day, held, now=now)
             for day in rows.by_day(session, since=since, now=now, channel_id=channel_id)

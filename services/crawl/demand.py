@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from db.queries import planning
+from db.queries.work import planning
 from services.crawl.cadence import Policy, next_slot
 from services.crawl.discovery import FEED_EVERY, TRUST_FEED_FOR, WHOLE_WALK_EVERY
 from services.youtube.gateway import IDS_PER_CALL

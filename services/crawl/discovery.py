@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from db.queries import channels, videos, work
+from db.queries.catalog import channels, videos
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import cadence, leases
+from services.crawl import cadence
 from services.crawl.channels import ASK_AGAIN_EVERY
 from services.errors import (
     BlockedError,
@@ -25,6 +26,7 @@ from services.errors import (
     TransientError,
     TubeGraderError,
 )
+from services.work import leases
 from services.youtube.facts import UploadsPage
 from services.youtube.failures import ApiKeyError
 from services.youtube.feed import Feed, fetch_feed
@@ -102,7 +104,7 @@ class _Walk:
         self.shown, self.from_newest = {}, True
 
 
-def _discover(context: Context, token: uuid.UUID, item: work.LeasedItem) -> int | None:
+def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -> int | None:
     """Read one channel's uploads, unless its feed tells that there is nothing new.
 
     Returns:
@@ -125,7 +127,7 @@ def _discover(context: Context, token: uuid.UUID, item: work.LeasedItem) -> int 
                 started_at=walk.started_at,
                 listed=walk.listed,
             )
-            if work.extend_lease(session, token, until=now + context.lease) == 0:
+            if work_items.extend_lease(session, token, until=now + context.lease) == 0:
                 return None  # what was added stays right
         walk.page_token = page.next_page_token
         if at_end:
@@ -221,10 +223,10 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
         now=now,
     )
     for kind in ("video.snapshot", "video.thumbnail"):
-        work.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
+        work_items.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
     returned = videos.mark_listed(session, list(dated))
     kinds = ("video.snapshot", "video.thumbnail")
-    work.revive(session, kinds, reasons=GONE_REASONS, entity_ids=returned, now=now)
+    work_items.revive(session, kinds, reasons=GONE_REASONS, entity_ids=returned, now=now)
     walk.new += len(new)
     walk.listed += len(page.uploads)
     walk.shown |= dated
@@ -263,7 +265,9 @@ def _vanished(context: Context, walk: _Walk) -> tuple[Collection[str], Collectio
     return answer.missing, list(answer.items)
 
 
-def _complete(context: Context, session: Session, token: uuid.UUID, item: work.LeasedItem) -> None:
+def _complete(
+    context: Context, session: Session, token: uuid.UUID, item: work_items.LeasedItem
+) -> None:
     """End the work on a channel; with feeds as hints, the next look is in an hour."""
     now = context.clock()
     every = context.cadence.discovery_every
@@ -271,7 +275,7 @@ def _complete(context: Context, session: Session, token: uuid.UUID, item: work.L
         every = min(every, FEED_EVERY)
     slot = cadence.next_slot(item.slot, every, now=now)
     channel_id = item.entity_id
-    work.complete(session, token, {channel_id: slot}, now=now, intervals={channel_id: every})
+    work_items.complete(session, token, {channel_id: slot}, now=now, intervals={channel_id: every})
 
 
 def _note_state(context: Context, channel_id: str, error: TubeGraderError) -> None:

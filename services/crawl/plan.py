@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from db.queries import planning
-from db.queries.quota import booked_between
+from db.queries.work import planning
+from db.queries.work.quota import booked_between
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl import demand as demands

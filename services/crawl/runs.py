@@ -13,20 +13,21 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.models import Job
-from db.queries import audio, channels, items, jobs, work
-from db.queries.progress import Progress, progress
+from db.queries.catalog import channels
+from db.queries.speech import selections
+from db.queries.work import jobs, overview, work_items
+from db.queries.work.progress import Progress, progress
 from db.session import unit_of_work
-from services import breakers
 from services.context import Context
-from services.crawl import gates
 from services.errors import UsageError
-from services.jobs import submit
 from services.queue import CRAWL, QUEUE_OF_TASK, TASK_OF_WORK
+from services.work import admission, breakers
+from services.work.jobs import submit
 from services.youtube.failures import concerns_key
 
 SHORT_WAIT = timedelta(minutes=2)
 """A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
-_WITHOUT_AUDIO = tuple(kind for kind in work.KINDS if kind != audio.KIND)
+_WITHOUT_AUDIO = tuple(kind for kind in work_items.KINDS if kind != selections.KIND)
 _CRAWL = frozenset(kind for kind, task in TASK_OF_WORK.items() if QUEUE_OF_TASK[task] == CRAWL)
 
 
@@ -63,7 +64,7 @@ def advance(context: Context) -> None:
     now = context.clock()
     with unit_of_work(context.sessions) as session:
         active = jobs.lock_active(session, "crawl")
-        closed = gates.closed(context, session, now=now) if active else {}
+        closed = admission.closed(context, session, now=now) if active else {}
         for job in active:
             if job.state == "queued":
                 _begin(session, job, closed, now=now)
@@ -73,18 +74,20 @@ def advance(context: Context) -> None:
                 _follow(session, job, closed, now=now)
 
 
-def _begin(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
+def _begin(
+    session: Session, job: Job, closed: Mapping[str, admission.Gate], *, now: datetime
+) -> None:
     if (paused := _pause(closed)) is not None:
         job.progress_message = paused
         return
     chosen = job.params["channel_ids"]
     breakers.allow_probes(session, now=now)
     for kind in ("channel.snapshot", "channel.discover"):
-        work.add_items(session, kind, [(c, c) for c in chosen], slot=now)
-    work.make_due(session, kinds=_WITHOUT_AUDIO, channel_ids=chosen, now=now)
+        work_items.add_items(session, kind, [(c, c) for c in chosen], slot=now)
+    work_items.make_due(session, kinds=_WITHOUT_AUDIO, channel_ids=chosen, now=now)
     if job.params.get("audio"):
-        audio.choose(session, now=now, channel_ids=chosen)
-        audio.bring_forward(session, channel_ids=chosen, now=now)
+        selections.choose(session, now=now, channel_ids=chosen)
+        selections.bring_forward(session, channel_ids=chosen, now=now)
     jobs.begin(job, now=now)
 
 
@@ -96,11 +99,13 @@ def _cancel(
     for other in active:
         if not other.cancel_requested:
             chosen.difference_update(other.params["channel_ids"])
-    work.stand_down(session, channel_ids=chosen, later=later, now=now)
+    work_items.stand_down(session, channel_ids=chosen, later=later, now=now)
     jobs.end(job, "cancelled", now=now)
 
 
-def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now: datetime) -> None:
+def _follow(
+    session: Session, job: Job, closed: Mapping[str, admission.Gate], *, now: datetime
+) -> None:
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
     kinds = _kinds(job)
@@ -117,7 +122,7 @@ def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now
         state = _explained(state, min(held.values(), key=lambda gate: gate.until or now))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
-        failures = items.failures_by_reason(session, channel_ids=chosen, kinds=kinds)
+        failures = overview.failures_by_reason(session, channel_ids=chosen, kinds=kinds)
         result = {
             "done": state.done,
             "failed": state.failed,
@@ -137,15 +142,15 @@ def _follow(session: Session, job: Job, closed: Mapping[str, gates.Gate], *, now
 
 
 def _kinds(job: Job) -> Sequence[str]:
-    return work.KINDS if job.params.get("audio") else _WITHOUT_AUDIO
+    return work_items.KINDS if job.params.get("audio") else _WITHOUT_AUDIO
 
 
-def _pause(closed: Mapping[str, gates.Gate]) -> str | None:
+def _pause(closed: Mapping[str, admission.Gate]) -> str | None:
     """Return words on what the operator has paused of the crawl's queue; None if it runs."""
     return next((g.message for k, g in closed.items() if g.kind == "paused" and k in _CRAWL), None)
 
 
-def _explained(state: Progress, gate: gates.Gate) -> Progress:
+def _explained(state: Progress, gate: admission.Gate) -> Progress:
     """Return a state that waits with the reason of a gate: its items were not even tried."""
     kind = "quota" if gate.kind == "quota" else "blocked"
     return replace(

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from db.queries.quota import Booked, booked_between
+from db.queries.work.quota import Booked, booked_between
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError

@@ -9,12 +9,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions
-from db.queries import audio, videos, work
+from db.queries.catalog import videos
+from db.queries.speech import selections
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import cadence, leases
+from services.crawl import cadence
 from services.crawl.formats import video_format
 from services.errors import TubeGraderError
+from services.work import leases
 from services.youtube.facts import VideoFacts, VideoStatistics
 from services.youtube.view_counts import view_definition
 
@@ -37,7 +40,7 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
             videos.mark_gone(session, found.gone, now=now)
             if found.facts or found.gone:
                 # Selections ask for lengths, which are known now; who is gone makes room.
-                audio.choose(session, now=now, video_ids=[*found.facts, *found.gone])
+                selections.choose(session, now=now, video_ids=[*found.facts, *found.gone])
     return added
 
 
@@ -105,7 +108,7 @@ def ingest(
         v: policy.video_interval(at[v] - traits[v].began_at, traits[v].format) for v in slots
     }
     next_slots = {v: cadence.next_slot(slots[v], intervals[v], now=at[v]) for v in slots}
-    work.complete(session, token, next_slots, now=now, intervals=intervals, captured_at=at)
+    work_items.complete(session, token, next_slots, now=now, intervals=intervals, captured_at=at)
     return added
 
 

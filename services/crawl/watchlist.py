@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.models.channels import CHANNEL_STATES
-from db.queries import channels, policy, speech, thumbnails, watchlist
+from db.queries import policy
+from db.queries.catalog import channels, thumbnails, watchlist
+from db.queries.speech import clips
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl.channels import watch
@@ -327,7 +329,7 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
             thumbnails.hold(session)  # nobody shows one of its pictures anew meanwhile
         rows = watchlist.belongings(session, channel_id)
         own = watchlist.own_thumbnails(session, channel_id)
-        sounds = speech.objects_of(session, speech.clips_of_channel(session, channel_id))
+        sounds = clips.objects_of(session, clips.clips_of_channel(session, channel_id))
         channel = channels.get(session, channel_id)
         title = channel.title if channel else None
         datasets = watchlist.count_datasets(session)

@@ -12,7 +12,7 @@ import numpy as np
 from services.emulator.catalog import Catalog, Channel, DecayingViews, ThumbnailVersion, Video
 from services.emulator.drawing import LATENT_LIMIT, draw_thumbnail
 from services.emulator.labels import audio_label, language_of
-from services.emulator.words import channel_title, video_title
+from services.emulator.titles import channel_title, video_title
 from services.errors import UsageError
 
 DEFAULT_EFFECT = 0.32

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.context import Context
-from services.learning import files
+from services.learning import artifacts
 
 EVERY_S = 10.0
 """A killed training loses so much of its work at most; writing takes no time to speak of."""
@@ -34,7 +34,7 @@ def folder_for(context: Context, *, dataset_id: str, config: Mapping[str, Any], 
 
 def sweep(context: Context) -> None:
     """Remove what nobody took over for days."""
-    files.sweep(_all(context), KEPT_S)
+    artifacts.sweep(_all(context), KEPT_S)
 
 
 def _all(context: Context) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from db.models import Evaluation, ModelVersion
-from db.queries import learning, promotion
+from db.queries.learning import promotion, records
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
@@ -71,8 +71,8 @@ def newest_models_and_evaluation(
     """Return the newest version of each rung of a task, and its newest evaluation if any."""
     with unit_of_work(context.sessions) as session:
         return (
-            learning.newest_model_versions(session, task=task),
-            learning.newest_evaluation(session, task=task),
+            records.newest_model_versions(session, task=task),
+            records.newest_evaluation(session, task=task),
         )
 
 
@@ -84,13 +84,13 @@ def models_in_use(context: Context, task: str = VIEWS) -> list[ModelVersion]:
     """
     with unit_of_work(context.sessions) as session:
         ladder = promotion.champion_ladder(session, task=task)
-        return ladder or learning.newest_model_versions(session, task=task)
+        return ladder or records.newest_model_versions(session, task=task)
 
 
 def evaluation_of(context: Context, models: Sequence[ModelVersion]) -> Evaluation | None:
     """Return the newest comparison of exactly these models, or None."""
     with unit_of_work(context.sessions) as session:
-        return learning.evaluation_of(session, {m.rung: m.model_version_id for m in models})
+        return records.evaluation_of(session, {m.rung: m.model_version_id for m in models})
 
 
 def judges(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:

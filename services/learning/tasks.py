@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from services.context import Context
 from services.errors import PermanentError
-from services.jobs import JobHandle, JobWork
+from services.work.jobs import JobHandle, JobWork
 
 THUMBNAILS: Final = "thumbnails"
 SPEECH: Final = "speech"

@@ -12,12 +12,12 @@ import structlog
 
 from services.context import Context
 from services.errors import UsageError
-from services.jobs import JobHandle
 from services.learning.promotion.card import render
 from services.learning.promotion.facts import facts_of, is_interval
 from services.learning.promotion.naming import find
 from services.learning.results import newest_models_and_evaluation
 from services.learning.tasks import LEARNED, task_of
+from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 

@@ -10,12 +10,14 @@ datasets refer to, the new bytes are not kept, only their hash and ETag.
 import uuid
 from collections.abc import Mapping, Sequence
 
-from db.queries import thumbnails, work
+from db.queries.catalog import thumbnails
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import cadence, leases
+from services.crawl import cadence
 from services.errors import PermanentError
 from services.media.perceptual import is_same_picture, perceptual_hash
+from services.work import leases
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,
@@ -41,7 +43,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
         now = context.clock()
         with unit_of_work(context.sessions) as session:
             # A picture that comes late, after another worker's, would look like a swap.
-            held = work.lock_held(session, token)
+            held = work_items.lock_held(session, token)
             recorded = thumbnails.record_thumbnails(
                 session, [_row(f) for f in other if f.video_id in held], now=now
             )
@@ -55,7 +57,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
                 v: cadence.next_slot(items[v].slot, context.cadence.thumbnail_every, now=now)
                 for v in [*(f.video_id for f in fetched), *unchanged]
             }
-            work.complete(session, token, next_slots, now=now)
+            work_items.complete(session, token, next_slots, now=now)
         # What lay there already without a row of its own may have been removed since it was looked
         # for above. Whoever removes objects keeps these rows from being written until it is done,
         # so by now they are gone or stay, and come back for good.

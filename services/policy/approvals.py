@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models.policy import APPROVAL_SCOPES, Approval
-from db.queries import audio
 from db.queries import policy as rows
+from db.queries.speech import selections
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
@@ -78,7 +78,7 @@ def add(
             },
         )
         if scope == "audio" and added is not None:
-            audio.approved_now(session, channel_id=channel_id, now=now)
+            selections.approved_now(session, channel_id=channel_id, now=now)
     return added is not None
 
 

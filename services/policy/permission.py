@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from db.queries import audio
 from db.queries import policy as rows
-from db.queries.speech import Standing
+from db.queries.speech import selections
+from db.queries.speech.clips import Standing
 from services.errors import PermanentError
 from services.settings import Settings
 
@@ -52,7 +52,7 @@ def not_allowed(n_channels: int) -> PermanentError:
     what = "this channel" if n_channels == 1 else f"{n_channels} of the channels"
     return PermanentError(
         f"nothing allows audio of {what} to be taken",
-        reason=audio.NO_APPROVAL,
+        reason=selections.NO_APPROVAL,
         hint="record the permission: `tubegrader approvals add REFERENCE --scope audio "
         "[--channel UC…]`; for material of your own set TUBEGRADER_AUDIO_ALLOWED=true",
     )

@@ -22,8 +22,9 @@ from sqlalchemy.exc import OperationalError
 
 from db.models import Export
 from db.queries import policy as rows
-from db.queries import speech, thumbnails
+from db.queries.catalog import thumbnails
 from db.queries.policy import Limit
+from db.queries.speech import clips
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
@@ -258,17 +259,17 @@ def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
         with unit_of_work(run.context.sessions) as session:
             now = run.context.clock()
             standing = permission.standing(session, run.context.settings, now=now)
-            due = speech.due_clips(session, limit, standing, after=after, batch=CLIPS)
+            due = clips.due_clips(session, limit, standing, after=after, batch=CLIPS)
             if not due:
                 return
             after = due[-1]
-            listed = speech.clips_in_datasets(session, due)
+            listed = clips.clips_in_datasets(session, due)
             free = [clip_id for clip_id in due if clip_id not in listed]
             _hold(found, "needed by a dataset in use", len(listed))
-            _hold(found, "scores of it stay", speech.count_scored(session, free))
+            _hold(found, "scores of it stay", clips.count_scored(session, free))
             gone = len(free)
             if not run.dry_run:
-                gone, objects = speech.purge_clips(session, limit, standing, free, now=now)
+                gone, objects = clips.purge_clips(session, limit, standing, free, now=now)
                 # Before the commit: whoever records such a clip anew waits for it, and stores
                 # the bytes once more.
                 run.context.store.delete_many(objects)

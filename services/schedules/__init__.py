@@ -7,13 +7,13 @@ from typing import Any
 
 from db.models import Schedule
 from db.models.schedules import MISFIRE_POLICIES, SCHEDULE_KINDS
-from db.queries import schedules as rows
+from db.queries.work import schedules as rows
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.schedules import firing
-from services.schedules.moments import Cron, Interval, Rhythm, checked, checked_zone, upcoming
 from services.schedules.names import checked_name
+from services.schedules.triggers import Cron, Interval, Rhythm, checked, checked_zone, upcoming
 
 __all__ = [
     "KINDS",

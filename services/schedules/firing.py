@@ -11,13 +11,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from db.models import Schedule
-from db.queries import jobs as job_rows
-from db.queries import schedules as rows
+from db.queries.work import jobs as job_rows
+from db.queries.work import schedules as rows
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.schedules import requests
-from services.schedules.moments import Cron, Interval, Rhythm, following, newest_until
+from services.schedules.triggers import Cron, Interval, Rhythm, following, newest_until
 
 log = structlog.get_logger()
 

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import Schedule
-from db.queries import channels, speech_learning, watchlist
+from db.queries.catalog import channels, watchlist
+from db.queries.speech import segments
 
 
 def job_params(session: Session, schedule: Schedule) -> dict[str, Any] | None:
@@ -17,7 +18,7 @@ def job_params(session: Session, schedule: Schedule) -> dict[str, Any] | None:
     if schedule.kind == "upkeep":
         return dict(schedule.params)
     if schedule.params.get("task") == "speech":
-        return dict(schedule.params) if speech_learning.has_clips(session) else None
+        return dict(schedule.params) if segments.has_clips(session) else None
     watched = channels.ids(session, paused=False)
     if schedule.kind != "crawl":
         return dict(schedule.params) if watched else None

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from db.base import Base
 from db.partitions import ensure_partitions
-from db.queries import transfer, work
+from db.queries import transfer
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
@@ -165,12 +166,12 @@ def _watch(context: Context, session: Session, spool: Spool) -> int:
         for batch in _batches(row[at] for row in spool.rows("channels")):
             pairs = [(channel, channel) for channel in batch]
             for kind in ("channel.snapshot", "channel.discover"):
-                watched += work.add_items(session, kind, pairs, slot=now)
+                watched += work_items.add_items(session, kind, pairs, slot=now)
     if "videos" in spool.columns:
         ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
         for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
             for kind in ("video.snapshot", "video.thumbnail"):
-                work.add_items(session, kind, set(batch), slot=now)
+                work_items.add_items(session, kind, set(batch), slot=now)
     return watched // 2
 
 

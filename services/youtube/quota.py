@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.queries.quota import mark_exhausted, reserve_units, spent
+from db.queries.work.quota import mark_exhausted, reserve_units, spent
 from services.clock import Clock
 from services.errors import QuotaError
 from services.settings import Settings

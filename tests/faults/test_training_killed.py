@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from services import embedded, jobs
+from services import embedded
 from services.context import Context
-from services.learning import training
+from services.learning.thumbnails import training
 from services.settings import Settings
+from services.work import jobs
 from tests.support.embedded import home, made_home, supervised, wait_until
 from tests.support.training import (
     another_worker,

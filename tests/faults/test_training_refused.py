@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.queries import learning
+from db.queries.learning import records
 from db.session import unit_of_work
-from ml.views.cnn import CnnConfig
-from ml.views.ladder import LadderConfig
-from services import jobs
+from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
-from services.learning import datasets, scoring, training
+from services.learning.thumbnails import datasets, scoring, training
+from services.work import jobs
 from tests.support.cli import settings_of, tubegrader
 from tests.support.training import (
     NOW,
@@ -56,7 +56,7 @@ def refused(context: Context, job: jobs.JobView, reason: str) -> str:
 def shard_of(context: Context, dataset_id: str) -> Path:
     """Where the store's folder has the pictures of a dataset."""
     with unit_of_work(context.sessions) as session:
-        row = learning.dataset(session, dataset_id)
+        row = records.dataset(session, dataset_id)
         assert row is not None
         (sha256,) = [sha256 for name, sha256 in row.files.items() if name.endswith(".tar")]
     assert context.settings.storage_url is not None
@@ -171,12 +171,12 @@ def test_a_failure_leaves_the_models_that_were_there(crawled):
     before = train(crawled)
     assert before.state == "succeeded"
     with unit_of_work(crawled.sessions) as session:
-        newest = [m.model_version_id for m in learning.newest_model_versions(session)]
+        newest = [m.model_version_id for m in records.newest_model_versions(session)]
     shard = shard_of(crawled, before.result["dataset_id"])
     shard.write_bytes(shard.read_bytes()[:100])
     assert train(crawled, seed=1).error_reason == "objectCorrupt"
     with unit_of_work(crawled.sessions) as session:
-        assert [m.model_version_id for m in learning.newest_model_versions(session)] == newest
+        assert [m.model_version_id for m in records.newest_model_versions(session)] == newest
     assert left_in_cache(crawled.settings.home) == []
 
 

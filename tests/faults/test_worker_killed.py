@@ -13,11 +13,12 @@ import psutil
 import pytest
 import redis
 
-from services import embedded, jobs
+from services import embedded
 from services.context import Context
 from services.crawl import channels, runs
 from services.emulator.synthetic import synthetic_catalog
 from services.settings import Settings
+from services.work import jobs
 from tests.support.crawl import KEY, counts, rows, value
 from tests.support.embedded import home, made_home, supervised, wait_until
 from tests.support.emulator import RunningEmulator, fetch, running_emulator

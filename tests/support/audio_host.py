@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from db.queries import work
-from db.queries.audio import KIND
+from db.queries.speech.selections import KIND
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
 from services.media import audio
@@ -109,7 +109,7 @@ class Speech:
 
     def claim(self, limit: int = 50) -> uuid.UUID | None:
         with unit_of_work(self.context.sessions) as session:
-            return work.claim(
+            return work_items.claim(
                 session, KIND, limit=limit, now=self.clock(), lease=self.context.lease
             )
 

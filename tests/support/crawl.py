@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services import jobs
 from services.context import Context
 from services.crawl import channels, discovery, runs, statistics
-from services.crawl.dispatch import dispatch
 from services.emulator.catalog import Catalog
 from services.media import audio, thumbnails
+from services.tick import dispatch
+from services.work import jobs
 from tests.support.emulator import fetch, running_emulator
 
 NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 from db.partitions import ensure_partitions
-from db.queries import channels
+from db.queries.catalog import channels
 from db.session import unit_of_work
-from ml.views.cnn import CnnConfig
-from ml.views.ladder import LadderConfig
+from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
 from tests.support import report
 from tests.support.stored import store_videos

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from ml.dataset_schema import ROW_SCHEMA
-from ml.datasets import Dataset, read_dataset, write_dataset
-from ml.views.cnn import CnnConfig
-from ml.views.ladder import LadderConfig
+from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.data.dataset import Dataset, read_dataset, write_dataset
+from ml.thumbnails.data.schema import ROW_SCHEMA
+from ml.thumbnails.models.ladder import LadderConfig
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TINY_CNN = CnnConfig(widths=(8, 16, 24), epochs=4, batch_size=32, learning_rate=1e-2)

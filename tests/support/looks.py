@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ml.views.backbones.embeddings import WIDTH
-from ml.views.backbones.looks import Looks
-from ml.views.features.catalogue import FEATURES
+from ml.thumbnails.backbones.embeddings import WIDTH
+from ml.thumbnails.features.catalogue import FEATURES
+from ml.thumbnails.features.image_features import Looks
 
 NAMED = 3
 """The measurement that holds what is drawn into the thumbnails: red less blue."""

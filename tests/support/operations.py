@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.queries import channels, work
+from db.queries.catalog import channels
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import leases
-from services.crawl.dispatch import dispatch
 from services.errors import TubeGraderError
+from services.tick import dispatch
+from services.work import leases
 from tests.support.crawl import TurnableClock
 
 
@@ -64,7 +65,7 @@ class Operations:
             with unit_of_work(self.context.sessions) as session:
                 later = self.clock() + timedelta(days=1)
                 done = {item.entity_id: later for item in held}
-                work.complete(session, token, done, now=self.clock())
+                work_items.complete(session, token, done, now=self.clock())
 
     def watch(self, n: int) -> list[str]:
         """Watch channels, without any work yet."""
@@ -77,7 +78,7 @@ class Operations:
         """Watch ``n`` channels and have one item of work due on each."""
         ids = self.watch(n)
         with unit_of_work(self.context.sessions) as session:
-            work.add_items(session, kind, [(c, c) for c in ids], slot=self.clock())
+            work_items.add_items(session, kind, [(c, c) for c in ids], slot=self.clock())
 
     def sql(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         with self.context.engine.begin() as connection:

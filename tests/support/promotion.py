@@ -19,18 +19,21 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from db.partitions import ensure_partitions
-from db.queries import channels, jobs, learning
+from db.queries.catalog import channels
+from db.queries.learning import records
+from db.queries.work import jobs
 from db.session import unit_of_work
-from ml.datasets import Dataset
-from ml.views.cnn import CnnConfig
-from ml.views.ladder import LadderConfig, dataset_images, train_ladder
-from services import jobs as services_jobs
+from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from services.context import Context
 from services.embedded import Endpoints
-from services.jobs import JobHandle
-from services.learning import datasets, retraining
-from services.learning.files import put_folder
+from services.learning import pipeline
+from services.learning.artifacts import put_folder
+from services.learning.thumbnails import datasets
 from services.settings import Settings
+from services.work import jobs as services_jobs
+from services.work.jobs import JobHandle
 from tests.support.grading import NOW, encoded, picture
 from tests.support.stored import store_videos
 
@@ -65,7 +68,7 @@ class World:
 
     def go_on(self, job_id: uuid.UUID) -> services_jobs.JobView:
         """Do what is left of a job, as a worker would."""
-        services_jobs.run(self.context, job_id, self.taken(job_id), retraining.work)
+        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.work)
         return services_jobs.view(self.context, job_id)
 
     def taken(self, job_id: uuid.UUID) -> uuid.UUID:
@@ -211,7 +214,7 @@ def train(
     now = context.clock()
     with unit_of_work(context.sessions) as session:
         versions = {
-            rung: learning.add_model_version(
+            rung: records.add_model_version(
                 session,
                 rung=rung,
                 dataset_id=frozen.dataset_id,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from services.context import Context
-from services.crawl.dispatch import dispatch
 from services.emulator.catalog import Catalog
 from services.emulator.faults import FaultPlan
+from services.tick import dispatch
 from services.youtube.gateway import YouTubeGateway
 from services.youtube.quota import DatabaseLedger, daily_limits, key_fingerprint
 from tests.support.audit import Audit, World, audit

@@ -6,16 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from db.partitions import ensure_partitions
-from db.queries import channels, jobs, learning, thumbnails, videos
+from db.queries.catalog import channels, thumbnails, videos
+from db.queries.learning import records
+from db.queries.work import jobs
 from db.session import unit_of_work
-from ml.views.cnn import CnnConfig
-from ml.views.ladder import LadderConfig, dataset_images, train_ladder
-from services import jobs as services_jobs
+from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from services.context import Context
 from services.emulator.catalog import Catalog
-from services.learning import comparison, datasets, scoring
-from services.learning.files import put_folder
-from services.learning.looking import Look, open_looker
+from services.learning.artifacts import put_folder
+from services.learning.thumbnails import comparison, datasets, scoring
+from services.learning.thumbnails.extraction import Look, open_looker
+from services.work import jobs as services_jobs
 
 SMALL = LadderConfig(cnn=CnnConfig(widths=(4, 8), epochs=2))
 
@@ -96,7 +98,7 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
         }
     with unit_of_work(context.sessions) as session:
         for rung, rung_files in files.items():
-            learning.add_model_version(
+            records.add_model_version(
                 session,
                 rung=rung,
                 dataset_id=frozen.dataset_id,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ml.bootstrap import Interval
-from ml.metrics import CalibrationBin, calibration_bins
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.metrics import CalibrationBin, calibration_bins
 from services.learning.report.contents import METRICS, Line, Report, Rows, RungResult
 from services.learning.report.extremes import Extremes, Tile
 

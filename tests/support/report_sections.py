@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from ml.bootstrap import Interval
-from ml.swaps import ByScore, SwapStudy
-from services.learning.growth import Growth, Labelled
-from services.learning.swaps import SwapsFound
+from ml.evaluation.bootstrap import Interval
+from ml.thumbnails.evaluation.swaps import ByScore, SwapStudy
+from services.learning.thumbnails.growth import Growth, Labelled
+from services.learning.thumbnails.swaps import SwapsFound
 
 
 def _json(value: float, low: float, high: float) -> dict[str, float]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.speech.manifest import Clip, Manifest
-from ml.speech.sampling import SamplingConfig
-from ml.speech.training import SpeechConfig
-from ml.speech.windows import WindowConfig
+from ml.speech.data.manifest import Clip, Manifest
+from ml.speech.frontend.windows import WindowConfig
+from ml.speech.models.sampling import SamplingConfig
+from ml.speech.models.training import SpeechConfig
 
 RATE = 16_000
 TINY = SpeechConfig(

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
-from db.queries import languages, speech
+from db.queries.speech import clips, languages
 from db.session import unit_of_work
 from ml.audio import flac, pcm
-from services import jobs
 from services.context import Context
 from services.learning.tasks import work_of
+from services.work import jobs
 from tests.support.crawl import NOW
 from tests.support.speech import spoken
 
@@ -57,7 +57,7 @@ def collect(
             ),
             {"v": video_id, "c": channel(speaker), "t": NOW},
         )
-        clip = speech.StoredClip(
+        clip = clips.StoredClip(
             video_id=video_id,
             audio_sha256=original,
             byte_size=9,
@@ -75,7 +75,7 @@ def collect(
             approval_reference=None,
         )
         stored = [
-            speech.StoredSegment(
+            clips.StoredSegment(
                 start_s=number * seconds,
                 length_s=seconds,
                 flac_sha256=hashlib.sha256(sound).hexdigest(),
@@ -87,7 +87,7 @@ def collect(
             )
             for number, sound in enumerate(sounds)
         ]
-        speech.record_clip(session, clip, stored, now=NOW)
+        clips.record_clip(session, clip, stored, now=NOW)
         if language != "none":
             languages.label(session, [video_id], language or speaker[:2], by="a test", now=NOW)
     return video_id

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from db.queries.speech_report import ClipCounts
-from ml.bootstrap import Interval
-from ml.metrics import calibration_bins
+from db.queries.speech.counts import ClipCounts
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.metrics import calibration_bins
 from services.learning.report.spectrograms import Example, Examples, picture
 from services.learning.report.speech import Part, SpeechReport, SpeechRungResult
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.queries import thumbnails, videos
+from db.queries.catalog import thumbnails, videos
 from services.context import Context
 
 

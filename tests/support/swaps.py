@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.swaps import DAYS, Course, Swap
+from ml.thumbnails.evaluation.swaps import DAYS, Course, Swap
 
 LENGTH = 4 * DAYS
 """Days drawn a video: two weeks before the last moment of a swap, and two after it."""

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import text
 
-from db.queries import jobs as rows
+from db.queries.work import jobs as rows
 from db.session import unit_of_work
-from services import jobs
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
-from services.learning import training
+from services.learning.thumbnails import training
+from services.work import jobs
 from tests.support.embedded import Python
 from tests.support.report import store_world
 

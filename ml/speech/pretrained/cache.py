@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml.speech.cache import CachedFeatures, Decode, FeatureCache
-from ml.speech.codecs import Waveform
+from ml.speech.augmentation.codecs import Waveform
+from ml.speech.frontend.cache import CachedFeatures, Decode, FeatureCache
 from ml.speech.pretrained.encoder import COLUMNS, SpeechEncoder
 
 

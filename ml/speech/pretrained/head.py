@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.arrays import FloatArray
-from ml.speech.manifest import Manifest
+from ml.speech.data.manifest import Manifest
 
 RIDGE = 0.3
 """On standardised columns, beside a mean loss. Tenfold either way changes balanced accuracy on

@@ -1,7 +1,7 @@
 """The log-mel spectrogram that Whisper's encoders expect (Radford et al. 2022), in numpy.
 
-Other than :mod:`ml.speech.frontend`: 80 bands on Slaney's mel scale, cut off 8 decades below the
-loudest point. Weights only fit the features that they were trained on.
+Other than :mod:`ml.speech.frontend.features`: 80 bands on Slaney's mel scale, cut off 8 decades
+below the loudest point. Weights only fit the features that they were trained on.
 """
 
 from functools import lru_cache

@@ -13,26 +13,26 @@ import numpy as np
 import structlog
 
 from db.models import ModelVersion
-from db.queries import drift as reports
-from db.queries import learning, promotion
+from db.queries.learning import drift as reports
+from db.queries.learning import promotion, records
 from db.session import unit_of_work
 from ml.arrays import IntArray
-from ml.datasets import Dataset
-from ml.drift import RESAMPLES, detect
 from ml.errors import LearningError
-from ml.views.contest import fair_groups
-from ml.views.rung import Features, Predictions
-from ml.views.thumbnail import predict_all
+from ml.evaluation.drift import RESAMPLES, detect
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.evaluation.champion_challenger import fair_groups
+from ml.thumbnails.models.rung import Features, Predictions
+from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.jobs import JobHandle
-from services.learning import datasets, scoring
+from services.learning.artifacts import scratch
 from services.learning.drift.reading import newest
 from services.learning.drift.sides import Side, compared, tell
 from services.learning.drift.windows import Windows, choose
-from services.learning.failures import told_apart
-from services.learning.files import scratch
+from services.learning.errors import told_apart
 from services.learning.results import VIEWS
+from services.learning.thumbnails import datasets, scoring
+from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 
@@ -109,7 +109,7 @@ def _learned(context: Context, folder: Path) -> _Learned:
     with unit_of_work(context.sessions) as session:
         champion = promotion.model_of(session, task=VIEWS)
         ladder = promotion.champion_ladder(session, task=VIEWS)
-        newest_dataset = learning.newest_dataset(session)
+        newest_dataset = records.newest_dataset(session)
     if champion is None or newest_dataset is None:
         raise PermanentError(
             "there is no champion whose videos new ones could differ from",
@@ -176,7 +176,7 @@ def _remembered(context: Context, learned: _Learned, rows: IntArray) -> Side:
     """
     dataset, asked = learned.rows, learned.asked
     with unit_of_work(context.sessions) as session:
-        scores = learning.scores_of(session, model_version_ids=[m.model_version_id for m in asked])
+        scores = records.scores_of(session, model_version_ids=[m.model_version_id for m in asked])
     known = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
     keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
     said = {

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from db.models import DriftColumn, DriftReport, ModelVersion
-from db.queries import drift as reports
+from db.queries.learning import drift as reports
 from db.session import unit_of_work
 from services.context import Context
 

@@ -6,9 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.arrays import FloatArray
-from ml.datasets import Dataset
-from ml.drift import BIAS, LOG_LOSS, R2, Categories, Column, Drift, Judged, Numbers, Performance
-from ml.views.rung import Predictions
+from ml.evaluation.drift import (
+    BIAS,
+    LOG_LOSS,
+    R2,
+    Categories,
+    Column,
+    Drift,
+    Judged,
+    Numbers,
+    Performance,
+)
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.models.rung import Predictions
 from services.learning.drift.windows import FIXED_AGE
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.arrays import IntArray
-from ml.datasets import Dataset
-from ml.drift import MIN_CHANNELS, MIN_VIDEOS
+from ml.evaluation.drift import MIN_CHANNELS, MIN_VIDEOS
+from ml.thumbnails.data.dataset import Dataset
 
 FIXED_AGE = {"day7", "day30"}
 """Labels that are counted at the same age of every video, so that old and new can be compared."""

@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from db.queries import channels, grading
-from db.queries.grading import Shown
+from db.queries.catalog import channels, comparable
+from db.queries.catalog.comparable import Shown
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError, UsageError
@@ -55,7 +55,7 @@ def whose(context: Context, channel: str | None, subscribers: int | None) -> Who
         else:
             handle = "@" + reference.value.lower()
             channel_id = channels.by_handles(session, [handle]).get(handle)
-        sizes = grading.channels_by_size(session)
+        sizes = comparable.channels_by_size(session)
     if channel_id is None:
         raise UsageError(
             f"channel {channel} is not known here",
@@ -92,7 +92,7 @@ def like_sized_thumbnails(context: Context, who: Whose, allowed: Sequence[str] |
         allowed: Only these channels; None: any.
     """
     with unit_of_work(context.sessions) as session:
-        sizes = grading.channels_by_size(session)
+        sizes = comparable.channels_by_size(session)
     chosen = set(sizes) - {who.channel_id or ""}
     if allowed is not None:
         chosen &= set(allowed)
@@ -110,7 +110,7 @@ def _off(size: int | None, wanted: int) -> float:
 
 def _pictures(context: Context, channel_ids: Sequence[str], *, per_channel: int) -> Pictures:
     with unit_of_work(context.sessions) as session:
-        shown = grading.shown_thumbnails(session, channel_ids, per_channel=per_channel)
+        shown = comparable.shown_thumbnails(session, channel_ids, per_channel=per_channel)
     names = [video.thumbnail_sha256 for video in shown]
     try:
         return Pictures(shown, context.store.get_many(names))

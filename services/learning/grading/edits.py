@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml.arrays import FloatArray
-from ml.bootstrap import Interval
-from ml.views.edits import edit, variants
+from ml.evaluation.bootstrap import Interval
+from ml.thumbnails.features.edits import edit, variants
 from services.learning.grading.judge import Judge
 from services.learning.grading.pictures import Candidate, as_shown
 from services.learning.grading.uncertainty import jackknife

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ml.arrays import FloatArray, ImageArray
-from ml.bootstrap import Interval
 from ml.errors import LearningError
-from ml.images import decode_thumbnails
-from ml.views.explanation import GRID, occlusion_map
-from ml.views.features.catalogue import measure
-from ml.views.pictures import HEIGHT, WIDTH
+from ml.evaluation.bootstrap import Interval
+from ml.images.decoding import decode_thumbnails
+from ml.images.pictures import HEIGHT, WIDTH
+from ml.thumbnails.evaluation.explanation import GRID, occlusion_map
+from ml.thumbnails.features.catalogue import measure
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.grading.comparables import (

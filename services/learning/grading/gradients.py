@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ml.arrays import FloatArray, ImageArray
-from ml.images import decode_thumbnails
-from ml.views.cnn import Member, ThumbnailNet
-from ml.views.explanation import grad_cam, passes_randomisation
-from ml.views.thumbnail import ThumbnailRung
+from ml.images.decoding import decode_thumbnails
+from ml.thumbnails.backbones.cnn import Member, ThumbnailNet
+from ml.thumbnails.evaluation.explanation import grad_cam, passes_randomisation
+from ml.thumbnails.models.thumbnail import ThumbnailRung
 from services.learning.grading.judge import Judge
 from services.learning.grading.pictures import as_shown
 

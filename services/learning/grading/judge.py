@@ -16,21 +16,21 @@ import numpy as np
 
 from db.models import Evaluation
 from ml.arrays import BoolArray, FloatArray, ImageArray
-from ml.datasets import Dataset
 from ml.errors import LearningError
-from ml.images import decode_thumbnails
-from ml.registry import load_rung, rung_class
-from ml.splits import fold_of
-from ml.views.looking import Looker
-from ml.views.rung import Features, Rung
-from ml.views.thumbnail import need_looks, need_maps
+from ml.evaluation.splits import fold_of
+from ml.images.decoding import decode_thumbnails
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.features.extractor import Looker
+from ml.thumbnails.models.registry import load_rung, rung_class
+from ml.thumbnails.models.rung import Features, Rung
+from ml.thumbnails.models.thumbnail import need_looks, need_maps
 from services.context import Context
 from services.errors import PermanentError
-from services.learning import datasets
-from services.learning.files import get_folder
+from services.learning.artifacts import get_folder
 from services.learning.grading.pictures import as_shown
-from services.learning.looking import open_looker
 from services.learning.results import evaluation_of, models_in_use
+from services.learning.thumbnails import datasets
+from services.learning.thumbnails.extraction import open_looker
 
 PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
 """Which rung grades where no comparison says: the first of these that was trained."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from db.queries.grading import Shown
+from db.queries.catalog.comparable import Shown
 from ml.arrays import FloatArray
-from ml.bootstrap import Interval, Metric, cluster_bootstrap
-from ml.datasets import Dataset
-from ml.metrics import spearman
-from ml.views.features.catalogue import FEATURES, Feature
+from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
+from ml.evaluation.metrics import spearman
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.features.catalogue import FEATURES, Feature
 
 MIN_CHANNELS = 8
 """Below, resampling channels tells too little for an interval."""

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from services.errors import UsageError
-from services.learning.grading import words
+from services.learning.grading import formatting
 from services.learning.grading.grade import Graded, Grading
 from services.learning.grading.heat import overlay
 from services.learning.grading.pictures import as_shown
@@ -46,7 +46,7 @@ def render(grading: Grading) -> str:
     return template.render(
         style=style,
         grading=grading,
-        words=words,
+        words=formatting,
         tiles=[
             {
                 "graded": each,
@@ -55,7 +55,7 @@ def render(grading: Grading) -> str:
                 "gradients": _gradients(grading, number),
                 "edits": [
                     (tried, _address(tried.content, "jpeg"))
-                    for tried in words.shown_edits(each.edits)
+                    for tried in formatting.shown_edits(each.edits)
                 ],
             }
             for number, each in enumerate(grading.graded)

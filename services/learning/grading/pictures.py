@@ -11,8 +11,8 @@ from PIL import Image
 
 from ml.arrays import ImageArray
 from ml.errors import LearningError
-from ml.images import decode_thumbnail
-from ml.views.pictures import HEIGHT, WIDTH
+from ml.images.decoding import decode_thumbnail
+from ml.images.pictures import HEIGHT, WIDTH
 from services.errors import PermanentError, UsageError
 from services.youtube.images import inspect_thumbnail
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ml.arrays import BoolArray, FloatArray
-from ml.bootstrap import Interval, cluster_weights
+from ml.evaluation.bootstrap import Interval, cluster_weights
 
 STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % points of Student's t with 1, 2, … degrees of freedom; with more the last is safe."""

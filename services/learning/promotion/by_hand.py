@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from db.models import ModelVersion
-from db.queries import model_choice, promotion
+from db.queries.learning import model_versions, promotion
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError, UsageError
@@ -85,7 +85,7 @@ def _check(context: Context, version: ModelVersion) -> None:
     """See that a version can be used: all of its ladder can be loaded, and it told something."""
     with unit_of_work(context.sessions) as session:
         ladder = promotion.ladder_of(session, version)
-        has_scores = model_choice.has_scores(session, version.model_version_id)
+        has_scores = model_versions.has_scores(session, version.model_version_id)
     if not has_scores:
         raise PermanentError(
             f"{name_of(version)} has scored nothing yet, so there would be nothing to read",
@@ -100,4 +100,6 @@ def _check(context: Context, version: ModelVersion) -> None:
             for model in ladder:
                 models.get_model(context.store, model.files, folder / str(model.model_version_id))
         else:
-            importlib.import_module("services.learning.scoring").load_rungs(context, ladder, folder)
+            importlib.import_module("services.learning.thumbnails.scoring").load_rungs(
+                context, ladder, folder
+            )

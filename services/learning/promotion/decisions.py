@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.models import ModelVersion, Promotion
-from db.queries import model_choice, promotion
-from db.queries.promotion import CHALLENGER, CHAMPION
+from db.queries.learning import model_versions, promotion
+from db.queries.learning.promotion import CHALLENGER, CHAMPION
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import TransientError
@@ -131,7 +131,7 @@ def carry_out(
     with unit_of_work(context.sessions) as session:
         promotion.lock_task(session, task)
         if job_id is not None and (made := promotion.decision_of_job(session, job_id)):
-            versions = model_choice.by_ids(session, _ids(made))
+            versions = model_versions.by_ids(session, _ids(made))
             return _decision(made, versions)
         current = promotion.model_of(session, task=task)
         if _id(current) != _id(champion):
@@ -167,14 +167,14 @@ def made_by(context: Context, job_id: uuid.UUID) -> Decision | None:
     """Return what a job decided, or None if it has not yet."""
     with unit_of_work(context.sessions) as session:
         made = promotion.decision_of_job(session, job_id)
-        return None if made is None else _decision(made, model_choice.by_ids(session, _ids(made)))
+        return None if made is None else _decision(made, model_versions.by_ids(session, _ids(made)))
 
 
 def history(context: Context, task: str) -> list[tuple[Promotion, Decision]]:
     """Return all decisions about a task's champion, the oldest first."""
     with unit_of_work(context.sessions) as session:
         made = promotion.history(session, task=task)
-        versions = model_choice.by_ids(session, [i for one in made for i in _ids(one)])
+        versions = model_versions.by_ids(session, [i for one in made for i in _ids(one)])
         return [(one, _decision(one, versions)) for one in made]
 
 

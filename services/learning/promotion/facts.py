@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from db.models import Dataset, Evaluation, ModelVersion
-from db.queries import learning, model_choice, promotion
+from db.queries.learning import model_versions, promotion, records
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.files import get_folder
+from services.learning.artifacts import get_folder
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
 from services.learning.promotion.naming import task_named
@@ -46,8 +46,8 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
 def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]]:
     in_use = {model.model_version_id for model in models_in_use(context, task)}
     with unit_of_work(context.sessions) as session:
-        newest = learning.newest_model_versions(session, task=task)
-        versions = model_choice.all_versions(session, task=task)
+        newest = records.newest_model_versions(session, task=task)
+        versions = model_versions.all_versions(session, task=task)
         if not every:
             wanted = in_use | {model.model_version_id for model in newest}
             versions = [model for model in versions if model.model_version_id in wanted]
@@ -75,7 +75,7 @@ def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
     with unit_of_work(context.sessions) as session:
         ladder = promotion.ladder_of(session, version)
         aliases = promotion.aliases(session).get(version.model_version_id, [])
-        dataset = learning.dataset(session, version.dataset_id)
+        dataset = records.dataset(session, version.dataset_id)
     assert dataset is not None, "a foreign key"
     in_use = {model.model_version_id for model in models_in_use(context, version.task)}
     names = {model.rung: name_of(model) for model in ladder}

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from db.models import ModelVersion
-from db.queries import model_choice, promotion
-from db.queries.promotion import CHALLENGER, CHAMPION
+from db.queries.learning import model_versions, promotion
+from db.queries.learning.promotion import CHALLENGER, CHAMPION
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
@@ -36,14 +36,14 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
                 )
             return found
         rung, at, which = name.rpartition("@") if "@" in name else (name, "", "")
-        versions = model_choice.versions_of(session, rung)
+        versions = model_versions.versions_of(session, rung)
         if not versions:
             raise _unknown(
                 rung,
                 [
                     model.rung
                     for each in LEARNED.values()
-                    for model in model_choice.all_versions(session, task=each)
+                    for model in model_versions.all_versions(session, task=each)
                 ],
             )
         if not at:

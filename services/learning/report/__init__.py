@@ -7,10 +7,10 @@ from pathlib import Path
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.drift.reading import newest
-from services.learning.growth import study_growth
 from services.learning.report.contents import gather
 from services.learning.report.speech import Missing, gather_speech
-from services.learning.swaps import study_swaps
+from services.learning.thumbnails.growth import study_growth
+from services.learning.thumbnails.swaps import study_swaps
 
 __all__ = ["write_report"]
 

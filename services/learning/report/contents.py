@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 
 from db.models import Evaluation, ModelVersion
-from db.queries import learning
-from db.queries import report as queries
+from db.queries.learning import records
+from db.queries.learning import report as queries
 from db.session import unit_of_work
 from ml.arrays import BoolArray, FloatArray
-from ml.bootstrap import Interval
-from ml.datasets import Dataset
 from ml.errors import LearningError
-from ml.metrics import CalibrationBin
-from ml.registry import load_rung, rung_names
-from ml.views.evaluation import BASELINE, FULL
-from ml.views.tabular import SubscribersRung
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.metrics import CalibrationBin
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.evaluation.evaluate import BASELINE, FULL
+from ml.thumbnails.models.registry import load_rung, rung_names
+from ml.thumbnails.models.tabular import SubscribersRung
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.datasets import fetch_rows
-from services.learning.files import get_folder
-from services.learning.report import words
+from services.learning.artifacts import get_folder
+from services.learning.report import formatting
 from services.learning.report.extremes import Extremes, furthest_off
+from services.learning.thumbnails.datasets import fetch_rows
 
 METRICS = ("auc", "r2", "spearman", "brier")
 
@@ -136,7 +136,7 @@ def gather(context: Context) -> Report:
         PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
     """
     with unit_of_work(context.sessions) as session:
-        evaluation = learning.newest_evaluation(session)
+        evaluation = records.newest_evaluation(session)
         if evaluation is None:
             raise PermanentError(
                 "nothing was compared yet",
@@ -145,11 +145,11 @@ def gather(context: Context) -> Report:
             )
         ids: dict[str, int] = evaluation.detail["model_version_ids"]
         models = {m.rung: m for m in queries.model_versions(session, list(ids.values()))}
-        dataset_row = learning.dataset(session, evaluation.dataset_id)
+        dataset_row = records.dataset(session, evaluation.dataset_id)
         assert dataset_row is not None, "a foreign key holds it"
         scores = {
             (model, video, picture): log_views
-            for video, picture, model, _, log_views in learning.scores_of(
+            for video, picture, model, _, log_views in records.scores_of(
                 session, model_version_ids=list(ids.values())
             )
         }
@@ -240,9 +240,9 @@ def _notes(detail: Mapping[str, Any]) -> list[str]:
     if dealt is not None:
         notes.append(
             "With thumbnails dealt out anew within channels, the thumbnail adds"
-            f" {words.decimal(dealt['null_mean'], signed=True)} on average and less than"
-            f" {words.decimal(dealt['null_high'], signed=True)} in 95 of 100 dealings"
-            f" (p = {words.decimal(dealt['p_value'])})."
+            f" {formatting.decimal(dealt['null_mean'], signed=True)} on average and less than"
+            f" {formatting.decimal(dealt['null_high'], signed=True)} in 95 of 100 dealings"
+            f" (p = {formatting.decimal(dealt['p_value'])})."
         )
     return notes
 

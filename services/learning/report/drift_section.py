@@ -7,7 +7,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from services.learning.report.figures import drawing
+from services.learning.report.charts import drawing
 
 WIDTH = 760.0
 _ROW, _ABOVE, _BELOW, _LEFT, _RIGHT = 24.0, 12.0, 34.0, 170.0, 60.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from db.queries import report as queries
+from db.queries.learning import report as queries
 from db.session import unit_of_work
 from ml.arrays import FloatArray
 from services.context import Context

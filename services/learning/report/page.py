@@ -9,25 +9,25 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ml.bootstrap import Interval
-from ml.views.evaluation import BASELINE, FULL, STRONG, STRONG_FULL
-from services.learning.growth import Growth, TooLittle
-from services.learning.report import words
-from services.learning.report.contents import METRICS, Report, RungResult
-from services.learning.report.drift_section import render_drift
-from services.learning.report.extremes import Tile
-from services.learning.report.figures.calibration import calibration_panel
-from services.learning.report.figures.ladder import difference_strip, ladder_panel
-from services.learning.report.figures.views import (
+from ml.evaluation.bootstrap import Interval
+from ml.thumbnails.evaluation.evaluate import BASELINE, FULL, STRONG, STRONG_FULL
+from services.learning.report import formatting
+from services.learning.report.charts.calibration import calibration_panel
+from services.learning.report.charts.ladder import difference_strip, ladder_panel
+from services.learning.report.charts.thumbnails import (
     MOST_POINTS,
     common_limits,
     predicted_against_measured,
     views_against_subscribers,
 )
+from services.learning.report.contents import METRICS, Report, RungResult
+from services.learning.report.drift_section import render_drift
+from services.learning.report.extremes import Tile
 from services.learning.report.sections import render_growth, render_slices, render_swaps
 from services.learning.report.speech import NOTHING_COLLECTED, Missing, SpeechReport
 from services.learning.report.speech_section import render_speech
-from services.learning.swaps import SwapsFound
+from services.learning.thumbnails.growth import Growth, TooLittle
+from services.learning.thumbnails.swaps import SwapsFound
 
 WIDE, NARROW = (1000.0, 520.0), (360.0, 420.0)
 PICTURE_ALONE = "thumbnail"
@@ -89,7 +89,7 @@ def render(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals["words"] = words
+    environment.globals["words"] = formatting
     folder = resources.files("services.learning.report")
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     # Ours, and inside <style>, where escaping would break it.
@@ -141,8 +141,8 @@ def _figures(report: Report) -> dict[str, Any]:
         "predicted": [
             Panel(
                 rung,
-                f"R² {words.decimal(report.rung(rung).metrics['r2'].value, 2)}, "
-                f"Spearman {words.decimal(report.rung(rung).metrics['spearman'].value, 2)}",
+                f"R² {formatting.decimal(report.rung(rung).metrics['r2'].value, 2)}, "
+                f"Spearman {formatting.decimal(report.rung(rung).metrics['spearman'].value, 2)}",
                 predicted_against_measured(f"predicted-{i}", rung, rows, limits, threshold),
             )
             for i, rung in enumerate(compared)
@@ -175,13 +175,13 @@ def _texts(report: Report) -> dict[str, Any]:
             for rung in report.rungs
         ),
         "left_out": [
-            f"{words.whole(n)} {LEFT_OUT.get(reason, reason)}"
+            f"{formatting.whole(n)} {LEFT_OUT.get(reason, reason)}"
             for reason, n in sorted(report.excluded.items())
         ],
         "thinned": MOST_POINTS if len(report.rows) > MOST_POINTS else None,
         "n_hidden": int(sum(math.isnan(s) for s in report.rows.subscribers)),
         "n_gone": report.n_videos - len(report.rows),
-        "tenfold": words.amount(10**report.line.slope),
+        "tenfold": formatting.amount(10**report.line.slope),
         "alone": _alone(report),
         "sides": _sides(report),
     }
@@ -214,9 +214,9 @@ def _alone(report: Report) -> str:
     if not math.isfinite(auc):
         return ""
     return (
-        f"Shown one video over and one under {words.amount(report.threshold)} views a day, the"
-        f" picture alone ranks the right one higher {words.share(auc)} of the time; a coin would"
-        " manage half."
+        f"Shown one video over and one under {formatting.amount(report.threshold)} views a day, the"
+        f" picture alone ranks the right one higher {formatting.share(auc)} of the time; a coin"
+        " would manage half."
     )
 
 
@@ -237,8 +237,10 @@ def _sides(report: Report) -> Sequence[tuple[str, str, Sequence[Tile]]]:
 
 def _brier(rung: RungResult) -> str:
     brier = rung.metrics["brier"]
-    return f"Brier {words.decimal(brier.value)} {words.limits(brier)}".rstrip()
+    return f"Brier {formatting.decimal(brier.value)} {formatting.limits(brier)}".rstrip()
 
 
 def _cell(interval: Interval, *, signed: bool = False) -> tuple[str, str]:
-    return words.decimal(interval.value, signed=signed), words.limits(interval, signed=signed)
+    return formatting.decimal(interval.value, signed=signed), formatting.limits(
+        interval, signed=signed
+    )

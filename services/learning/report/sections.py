@@ -7,13 +7,13 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ml.bootstrap import Interval
-from ml.registry import rung_names
-from services.learning.growth import Growth, TooLittle
-from services.learning.report import words
+from ml.evaluation.bootstrap import Interval
+from ml.thumbnails.models.registry import rung_names
+from services.learning.report import formatting
+from services.learning.report.charts.experiments import by_day, two_labels
 from services.learning.report.contents import Report
-from services.learning.report.figures.experiments import by_day, two_labels
-from services.learning.swaps import SwapsFound
+from services.learning.thumbnails.growth import Growth, TooLittle
+from services.learning.thumbnails.swaps import SwapsFound
 
 HEADINGS = {
     "subscribers": "by subscribers, from",
@@ -40,7 +40,7 @@ def render_slices(environment: Environment, template: str, report: Report) -> Ma
         "slices": [(HEADINGS.get(name, name), parts) for name, parts in by.items()],
         "rung": rung,
         "baseline": baseline,
-        "threshold": words.amount(report.threshold),
+        "threshold": formatting.amount(report.threshold),
         "forward": None if report.forward is None else _forward(report.forward, (rung, baseline)),
     }
     return _filled(environment, template, given)
@@ -65,9 +65,9 @@ def render_swaps(environment: Environment, template: str, found: SwapsFound) -> 
         "figure": by_day(study.daily) if study.daily else None,
         "placebo_shown": placebo is not None and (placebo.low > 0 or placebo.high < 0),
         "slope": by_score
-        and f"{words.decimal(by_score.slope.value, 2)} {words.limits(by_score.slope, 2)}",
+        and f"{formatting.decimal(by_score.slope.value, 2)} {formatting.limits(by_score.slope, 2)}",
         "left_out": [
-            f"{words.whole(n)} {LEFT_OUT.get(reason, reason)}"
+            f"{formatting.whole(n)} {LEFT_OUT.get(reason, reason)}"
             for reason, n in found.left_out.items()
         ],
     }
@@ -79,7 +79,7 @@ def render_growth(environment: Environment, template: str, found: Growth | TooLi
     if isinstance(found, TooLittle):
         return _filled(environment, template, {"found": found, "table": None})
     table = [
-        (name, words.share(side.base_rate), _cell(side.auc), _cell(side.r2))
+        (name, formatting.share(side.base_rate), _cell(side.auc), _cell(side.r2))
         for name, side in (("of one week", found.week), ("since publication", found.lifetime))
     ]
     differences = (_cell(each, signed=True) for each in (found.delta_auc, found.delta_r2))
@@ -93,7 +93,7 @@ def render_growth(environment: Environment, template: str, found: Growth | TooLi
 
 def _swaps_row(name: str, n: int | None, interval: Interval) -> tuple[str, str, str, str]:
     value, low, high = (_percent(v) for v in vars(interval).values())
-    return name, "" if n is None else words.whole(n), value, f"[{low}, {high}]"
+    return name, "" if n is None else formatting.whole(n), value, f"[{low}, {high}]"
 
 
 def _filled(environment: Environment, template: str, given: Mapping[str, Any]) -> Markup:
@@ -104,16 +104,16 @@ def _filled(environment: Environment, template: str, given: Mapping[str, Any]) -
 def _slice(part: Mapping[str, Any], rung: str, baseline: str) -> dict[str, Any]:
     figures = [
         [
-            words.decimal(_number(part["rungs"].get(name, {}).get(metric)), 2)
+            formatting.decimal(_number(part["rungs"].get(name, {}).get(metric)), 2)
             for name in (rung, baseline)
         ]
         for metric in ("auc", "r2")
     ]
     return {
         "name": part["name"],
-        "n": words.whole(part["n_videos"]),
-        "channels": words.whole(part["n_channels"]),
-        "over": words.share(part["base_rate"]),
+        "n": formatting.whole(part["n_videos"]),
+        "channels": formatting.whole(part["n_channels"]),
+        "over": formatting.share(part["base_rate"]),
         "figures": figures,
         "delta": _cell(Interval.from_json(part["delta_r2"]), signed=True),
     }
@@ -140,8 +140,8 @@ def _forward(forward: Mapping[str, Any], headline: tuple[str, str]) -> dict[str,
         if (each["rung"], each["baseline"]) == headline
     ]
     return {
-        "earlier": words.whole(forward["n_earlier"]),
-        "later": words.whole(forward["n_later"]),
+        "earlier": formatting.whole(forward["n_earlier"]),
+        "later": formatting.whole(forward["n_later"]),
         "cut": forward["cut"][:10],
         "rungs": rungs,
         "differences": differences,
@@ -153,11 +153,13 @@ def _forward_cell(
 ) -> Sequence[str]:
     if metric in intervals:
         return _cell(Interval.from_json(intervals[metric]))
-    return words.decimal(_number(figures.get(metric))), ""
+    return formatting.decimal(_number(figures.get(metric))), ""
 
 
 def _cell(interval: Interval, *, signed: bool = False) -> tuple[str, str]:
-    return words.decimal(interval.value, signed=signed), words.limits(interval, signed=signed)
+    return formatting.decimal(interval.value, signed=signed), formatting.limits(
+        interval, signed=signed
+    )
 
 
 def _number(value: float | None) -> float:
@@ -166,4 +168,4 @@ def _number(value: float | None) -> float:
 
 def _percent(log10: float) -> str:
     """Return a change in log10 in percent with a real minus sign."""
-    return f"{words.decimal(100 * (10**log10 - 1), 0, signed=True)}\N{NO-BREAK SPACE}%"
+    return f"{formatting.decimal(100 * (10**log10 - 1), 0, signed=True)}\N{NO-BREAK SPACE}%"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from db.queries import speech_learning
+from db.queries.speech import segments
 from db.session import unit_of_work
 from ml.arrays import FloatArray
 from ml.errors import LearningError
@@ -113,16 +113,16 @@ def picture(log_mel: FloatArray) -> str:
 
 def _rows(context: Context, dataset_id: str, model_version_id: int) -> list[dict[str, Any]]:
     """Return the dataset's rows with what the model says of them."""
-    from services.learning.speech import dataset  # noqa: PLC0415 - only where there is speech
+    from services.learning.speech import datasets  # noqa: PLC0415 - only where there is speech
 
     try:
-        rows = dataset.fetch(context, dataset_id).rows.to_pylist()
+        rows = datasets.fetch(context, dataset_id).rows.to_pylist()
     except PermanentError:
         return []  # the figures were recorded; only pictures need the rows
     with unit_of_work(context.sessions) as session:
         scores = {
             score.segment_id: score
-            for score in speech_learning.scored_segments(
+            for score in segments.scored_segments(
                 session, [row["segment_id"] for row in rows], model_version_ids=[model_version_id]
             )
         }
@@ -181,7 +181,7 @@ def _stored(context: Context, sha256: str) -> SampleArray | None:
 
 def _log_mel(samples: SampleArray) -> FloatArray:
     """Return what the models see of the first seconds, without what they add on pitch."""
-    from ml.speech.frontend import BANDS, FRAMES_PER_SECOND, features  # noqa: PLC0415 - torch
+    from ml.speech.frontend.features import BANDS, FRAMES_PER_SECOND, features  # noqa: PLC0415 - torch
 
     frames = round(SECONDS * FRAMES_PER_SECOND)
     log_mel: FloatArray = np.asarray(features(samples)[:frames, :BANDS], np.float64)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from db.queries import speech_learning, speech_report
-from db.queries.speech_report import ClipCounts
+from db.queries.speech import counts, segments
+from db.queries.speech.counts import ClipCounts
 from db.session import unit_of_work
-from ml.bootstrap import Interval
-from ml.metrics import CalibrationBin
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.metrics import CalibrationBin
 from services.context import Context
 from services.learning.report.spectrograms import Examples, examples
 from services.learning.results import newest_models_and_evaluation
@@ -134,7 +134,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
         if models:
             return NOTHING_COMPARED
         with unit_of_work(context.sessions) as session:
-            collected = speech_learning.has_clips(session)
+            collected = segments.has_clips(session)
         return NOTHING_TRAINED if collected else NOTHING_COLLECTED
     version_of = {model.model_version_id: model.version for model in models}
     ids = evaluation.detail["model_version_ids"]
@@ -143,7 +143,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
     )
     best = best_of(evaluation.detail["rungs"])
     with unit_of_work(context.sessions) as session:
-        clips = speech_report.clip_counts(session, rung=best)
+        clips = counts.clip_counts(session, rung=best)
     return SpeechReport(
         sentence=evaluation.sentence,
         evaluation_id=evaluation.evaluation_id,

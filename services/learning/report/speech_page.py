@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from db.queries.speech_report import ClipCounts
+from db.queries.speech.counts import ClipCounts
 from ml.errors import LearningError
-from ml.speech.evaluation import HALF, Scored
-from ml.speech.manifest import LANGUAGES, Manifest
-from services.learning.report import words
-from services.learning.report.figures.speech_curve import curve_panel
+from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.evaluation.evaluate import HALF, Scored
+from services.learning.report import formatting
+from services.learning.report.charts.speech_curve import curve_panel
 from services.learning.report.spectrograms import Examples, SampleArray, chosen
 from services.learning.report.speech import SpeechReport, rungs_of
 from services.learning.report.speech_section import render_speech
@@ -75,7 +75,7 @@ def speech_page(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals["words"] = words
+    environment.globals["words"] = formatting
     folder = resources.files("services.learning.report")
     template = environment.from_string((folder / "speech_page.html").read_text("utf-8"))
     section = (folder / "speech.html").read_text("utf-8")
@@ -111,7 +111,7 @@ def _examples(manifest: Manifest, best: Scored) -> Examples:
 
 
 def _decoded(row: dict[str, Any]) -> SampleArray | None:
-    from ml.speech.cache import decoded_file  # noqa: PLC0415 - PyAV and torch
+    from ml.speech.frontend.cache import decoded_file  # noqa: PLC0415 - PyAV and torch
 
     try:
         return decoded_file(row["clip"])
@@ -123,13 +123,14 @@ def _sources(judged: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             part["name"],
-            words.whole(part["n_speakers"]),
-            words.share(part["accuracy"]),
+            formatting.whole(part["n_speakers"]),
+            formatting.share(part["accuracy"]),
             "–"
             if part["low"] is None
-            else f"{words.share(part['low'])} to {words.share(part['high'])}, by {part['drawn']}",
-            words.share(part["equal_error_rate"]),
-            words.decimal(part["ece"]),
+            else f"{formatting.share(part['low'])} to {formatting.share(part['high'])}, by"
+            f" {part['drawn']}",
+            formatting.share(part["equal_error_rate"]),
+            formatting.decimal(part["ece"]),
         )
         for part in sorted(judged["by_source"], key=lambda part: part["accuracy"])
     ]
@@ -216,36 +217,36 @@ def _probe(judged: Mapping[str, Any], language: str) -> Mapping[str, float]:
 def _named(probe: Mapping[str, float]) -> str:
     if not probe:
         return "–"
-    return f"{words.share(probe['accuracy'])} ({words.share(probe['chance'])})"
+    return f"{formatting.share(probe['accuracy'])} ({formatting.share(probe['chance'])})"
 
 
 def _signed(interval: Mapping[str, float | None]) -> str:
     value, low, high = (interval[name] for name in ("value", "low", "high"))
     assert value is not None
-    shown = words.decimal(value, signed=True)
+    shown = formatting.decimal(value, signed=True)
     if low is None or high is None:
         return shown
-    ends = (words.decimal(end, signed=True) for end in (low, high))
+    ends = (formatting.decimal(end, signed=True) for end in (low, high))
     return f"{shown} [{', '.join(ends)}]"
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else words.share(value)
+    return "–" if value is None else formatting.share(value)
 
 
 def _between(judged: Mapping[str, Any]) -> str:
     found = judged.get("by_speaker", {}).get("balanced_accuracy")
     if found is None:
         return "–"
-    ends = (words.decimal(found[name]) for name in ("low", "high") if found[name] is not None)
-    return f"{words.decimal(found['value'])} [{', '.join(ends)}]"
+    ends = (formatting.decimal(found[name]) for name in ("low", "high") if found[name] is not None)
+    return f"{formatting.decimal(found['value'])} [{', '.join(ends)}]"
 
 
 def _spread(judged: Mapping[str, Any]) -> str:
     over = judged["over_seeds"]["balanced_accuracy"]
-    return f"{words.decimal(over['mean'])} ± {words.decimal(over['deviation'])}"
+    return f"{formatting.decimal(over['mean'])} ± {formatting.decimal(over['deviation'])}"
 
 
 def _of_pair(judged: Mapping[str, Any], name: str) -> str:
     pairs: Sequence[Mapping[str, Any]] = judged["by_pair"]
-    return next(words.share(pair["accuracy"]) for pair in pairs if pair["pair"] == name)
+    return next(formatting.share(pair["accuracy"]) for pair in pairs if pair["pair"] == name)

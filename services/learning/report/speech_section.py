@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ml.bootstrap import Interval
-from ml.speech.manifest import LANGUAGES
-from services.learning.report import words
-from services.learning.report.figures.calibration import calibration_panel
-from services.learning.report.figures.speech import MARKS, MOST_SOURCES, sources_panel
+from ml.evaluation.bootstrap import Interval
+from ml.speech.data.manifest import LANGUAGES
+from services.learning.report import formatting
+from services.learning.report.charts.calibration import calibration_panel
+from services.learning.report.charts.speech import MARKS, MOST_SOURCES, sources_panel
 from services.learning.report.spectrograms import SECONDS
 from services.learning.report.speech import (
     SLICES,
@@ -73,7 +73,7 @@ def _given(speech: SpeechReport) -> dict[str, Any]:
         "reliability": [
             (
                 rung.name,
-                f"calibration error {words.decimal(rung.ece)}",
+                f"calibration error {formatting.decimal(rung.ece)}",
                 calibration_panel(
                     rung.name,
                     rung.reliability,
@@ -99,8 +99,9 @@ def _given(speech: SpeechReport) -> dict[str, Any]:
 
 def _lede(speech: SpeechReport) -> str:
     return (
-        f"{words.whole(speech.n_segments)} {speech.unit} of {words.whole(speech.n_speakers)}"
-        f" speakers from {words.whole(speech.n_sources)} sources, each judged by a training that"
+        f"{formatting.whole(speech.n_segments)} {speech.unit} of"
+        f" {formatting.whole(speech.n_speakers)} speakers from"
+        f" {formatting.whole(speech.n_sources)} sources, each judged by a training that"
         " heard neither the speaker nor the source. Whoever guesses is right half of the time."
     )
 
@@ -112,12 +113,12 @@ def _row(rung: SpeechRungResult, speech: SpeechReport) -> dict[str, Any]:
         "what": IS.get(rung.name, ""),
         "is_best": rung.name == speech.best,
         "cells": [
-            (words.share(worst.accuracy), words.one_line(worst.name, "unnamed")),
+            (formatting.share(worst.accuracy), formatting.one_line(worst.name, "unnamed")),
             _cell(rung.balanced_accuracy),
             ("–", "") if rung.difference is None else _cell(rung.difference, signed=True),
             _cell(rung.equal_error_rate),
-            (words.decimal(rung.ece), ""),
-            (words.share(rung.unknown), ""),
+            (formatting.decimal(rung.ece), ""),
+            (formatting.share(rung.unknown), ""),
         ],
     }
 
@@ -131,7 +132,11 @@ def _confusion(rung: SpeechRungResult) -> list[tuple[str, list[tuple[str, str, b
             (
                 NAMES[language],
                 [
-                    (words.share(n / total) if total else "–", words.whole(n), answer == truth)
+                    (
+                        formatting.share(n / total) if total else "–",
+                        formatting.whole(n),
+                        answer == truth,
+                    )
                     for answer, n in enumerate(rung.confusion[truth])
                 ],
             )
@@ -149,11 +154,11 @@ def _slices(
     judged = next(rung for rung in rungs if rung.name == best)
     return [
         (
-            words.one_line(part.name, "unnamed"),
-            words.whole(part.n),
+            formatting.one_line(part.name, "unnamed"),
+            formatting.whole(part.n),
             part.n < FEW,
             [
-                (words.share(by_name[r.name].get(part.name, math.nan)), r.name == best)
+                (formatting.share(by_name[r.name].get(part.name, math.nan)), r.name == best)
                 for r in rungs
             ],
         )
@@ -168,18 +173,20 @@ def _clips(speech: SpeechReport) -> str:
     if not total:
         return ""
     heard = ", ".join(
-        f"{words.whole(counts.by_language[language])} {name}"
+        f"{formatting.whole(counts.by_language[language])} {name}"
         for language, name in NAMES.items()
         if language in counts.by_language
     )
     agrees = (
-        f" It agrees with the label of {words.share(counts.agreeing / counts.labelled)} of the"
-        f" {words.whole(counts.labelled)} that are said to speak some language."
+        f" It agrees with the label of {formatting.share(counts.agreeing / counts.labelled)} of the"
+        f" {formatting.whole(counts.labelled)} that are said to speak some language."
         if counts.labelled
         else ""
     )
-    return f"Of {words.whole(total)} clips collected, {speech.best} hears {heard}.{agrees}"
+    return f"Of {formatting.whole(total)} clips collected, {speech.best} hears {heard}.{agrees}"
 
 
 def _cell(interval: Interval, *, signed: bool = False) -> tuple[str, str]:
-    return words.decimal(interval.value, signed=signed), words.limits(interval, signed=signed)
+    return formatting.decimal(interval.value, signed=signed), formatting.limits(
+        interval, signed=signed
+    )

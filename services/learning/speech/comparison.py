@@ -7,20 +7,21 @@ import numpy as np
 import pyarrow as pa
 
 from db.models import ModelVersion
-from db.queries import learning, speech_learning
-from db.queries.speech_learning import ScoredSegment
+from db.queries.learning import records
+from db.queries.speech import segments as speech_learning
+from db.queries.speech.segments import ScoredSegment
 from db.session import unit_of_work
 from ml.errors import LearningError
-from ml.speech.differences import accuracy_differences, error_rate_interval
-from ml.speech.evaluation import Scored, evaluate_scored
-from ml.speech.manifest import LANGUAGES
-from ml.speech.registry import REFERENCE
-from ml.speech.rung import UNKNOWN
+from ml.speech.data.manifest import LANGUAGES
+from ml.speech.evaluation.differences import accuracy_differences, error_rate_interval
+from ml.speech.evaluation.evaluate import Scored, evaluate_scored
+from ml.speech.models.base import UNKNOWN
+from ml.speech.models.registry import REFERENCE
 from services.context import Context
 from services.errors import PermanentError
-from services.jobs import JobHandle
 from services.learning.results import judges, newest_models_and_evaluation
-from services.learning.speech import TASK, dataset
+from services.learning.speech import TASK, datasets
+from services.work.jobs import JobHandle
 
 RESAMPLES = 1000
 _HALF = 0.5
@@ -53,7 +54,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             "is_new": False,
         }
     job.progress(0, 0, "resampling speakers")
-    rows = dataset.fetch(context, models[0].dataset_id).rows
+    rows = datasets.fetch(context, models[0].dataset_id).rows
     try:
         detail = _detail(context, models, rows, job)
     except LearningError as error:
@@ -61,7 +62,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     ids = {model.rung: model.model_version_id for model in models}
     job.check()
     with unit_of_work(context.sessions) as session:
-        evaluation_id = learning.add_evaluation(
+        evaluation_id = records.add_evaluation(
             session,
             dataset_id=models[0].dataset_id,
             job_id=job.job_id,

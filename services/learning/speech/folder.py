@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import LearningError
-from ml.speech.cache import Cancelled, Progress
-from ml.speech.curve import curve_points
-from ml.speech.manifest import Manifest
-from ml.speech.noise import with_noise
-from ml.speech.protocol import (
+from ml.speech.data.manifest import Manifest
+from ml.speech.evaluation.curve import curve_points
+from ml.speech.evaluation.protocol import (
     Split,
     SplitResult,
     finished_results,
@@ -25,7 +23,9 @@ from ml.speech.protocol import (
     source_splits,
     speaker_splits,
 )
-from ml.speech.registry import (
+from ml.speech.frontend.cache import Cancelled, Progress
+from ml.speech.frontend.noise import with_noise
+from ml.speech.models.registry import (
     left_out_rungs,
     pretrained_rung_names,
     speech_rung_class,

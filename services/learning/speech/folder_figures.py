@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ml.speech.cache import CLEAN, CODEC, codec_variants
-from ml.speech.curve import Point
-from ml.speech.differences import accuracy_differences, error_rate_interval
-from ml.speech.evaluation import HALF, Scored, evaluate_scored, spread
-from ml.speech.manifest import LANGUAGES, Manifest
-from ml.speech.protocol import Split, SplitResult, scored
-from ml.speech.registry import REFERENCE, speech_rung_names
-from ml.speech.rung import MIN_CONFIDENCE, MIN_SPEECH
+from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.evaluation.curve import Point
+from ml.speech.evaluation.differences import accuracy_differences, error_rate_interval
+from ml.speech.evaluation.evaluate import HALF, Scored, evaluate_scored, spread
+from ml.speech.evaluation.protocol import Split, SplitResult, scored
+from ml.speech.frontend.cache import CLEAN, CODEC, codec_variants
+from ml.speech.models.base import MIN_CONFIDENCE, MIN_SPEECH
+from ml.speech.models.registry import REFERENCE, speech_rung_names
 from services.learning.speech.best import best_of
 
 _SPREAD_ONLY = 1

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import LearningError
-from ml.speech.cache import Cancelled, Progress
-from ml.speech.manifest import Manifest
-from ml.speech.registry import (
+from ml.speech.data.manifest import Manifest
+from ml.speech.frontend.cache import Cancelled, Progress
+from ml.speech.models.registry import (
     left_out_rungs,
     pretrained_rung_names,
     speech_cache,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.speech.manifest import LANGUAGES, Manifest, assert_sources_disjoint
+from ml.speech.data.manifest import LANGUAGES, Manifest, assert_sources_disjoint
 from services.errors import PermanentError
 
 FEWEST = 2

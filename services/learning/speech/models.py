@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ml.errors import LearningError
-from ml.speech.frontend import AnyFeatures
-from ml.speech.manifest import Manifest
-from ml.speech.registry import load_speech_rung
-from ml.speech.rung import SpeechPredictions, SpeechRung
+from ml.speech.data.manifest import Manifest
+from ml.speech.frontend.features import AnyFeatures
+from ml.speech.models.base import SpeechPredictions, SpeechRung
+from ml.speech.models.registry import load_speech_rung
 from services.errors import PermanentError
-from services.learning.files import get_folder, put_folder
+from services.learning.artifacts import get_folder, put_folder
 from services.learning.speech.folds import Fold
 from services.storage import ObjectStore
 

@@ -16,19 +16,21 @@ import numpy as np
 import structlog
 
 from db.models import ModelVersion
-from db.queries import languages, learning, speech_learning
-from db.queries.speech_learning import UnscoredSegment
+from db.queries.learning import records
+from db.queries.speech import languages
+from db.queries.speech import segments as speech_learning
+from db.queries.speech.segments import UnscoredSegment
 from db.session import unit_of_work
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
-from ml.speech.frontend import Features, features
-from ml.speech.rung import UNKNOWN, SpeechPredictions
+from ml.speech.frontend.features import Features, features
+from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
 from services.errors import PermanentError
-from services.jobs import JobHandle
 from services.learning.results import models_in_use
 from services.learning.speech import TASK
 from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 
@@ -66,7 +68,7 @@ def newest(context: Context, job: JobHandle) -> dict[str, Any]:
         As :func:`work`.
     """
     with unit_of_work(context.sessions) as session:
-        versions = learning.newest_model_versions(session, task=TASK)
+        versions = records.newest_model_versions(session, task=TASK)
     return _score_all(context, job, versions)
 
 

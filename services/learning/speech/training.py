@@ -10,27 +10,27 @@ from typing import Any
 
 import structlog
 
-from db.queries import learning
+from db.queries.learning import records
 from db.session import unit_of_work
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
-from ml.speech.cache import FeatureCache
-from ml.speech.codecs import Waveform
-from ml.speech.manifest import Clip, Manifest
-from ml.speech.registry import speech_rung_class, speech_rung_names
-from ml.speech.rung import SpeechRung
-from ml.speech.rungs import NetworkRung
+from ml.speech.augmentation.codecs import Waveform
+from ml.speech.data.manifest import Clip, Manifest
+from ml.speech.frontend.cache import FeatureCache
+from ml.speech.models.base import SpeechRung
+from ml.speech.models.network_models import NetworkRung
+from ml.speech.models.registry import speech_rung_class, speech_rung_names
 from services.context import Context
 from services.errors import PermanentError
-from services.jobs import JobHandle
-from services.learning import files
-from services.learning.speech import TASK, dataset, folds
+from services.learning import artifacts
+from services.learning.speech import TASK, datasets, folds
 from services.learning.speech.models import (
     SpeechModel,
     assert_unheard,
     folds_by_origin,
     put_model,
 )
+from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ sound must not outlive it for long."""
 def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
-    The job's params: ``conflicts`` (see :class:`services.learning.speech.dataset.Request`),
+    The job's params: ``conflicts`` (see :class:`services.learning.speech.datasets.Request`),
     ``rungs`` (names; all of the registry), ``folds``, ``epochs`` (fewer make a trial quick; None
     is each rung's own number), ``seed``, ``force`` (train although the same models exist).
 
@@ -54,16 +54,16 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: Nothing honest can be learned from what was collected; says why.
     """
-    request = dataset.Request(conflicts=str(job.params.get("conflicts", "drop")))
+    request = datasets.Request(conflicts=str(job.params.get("conflicts", "drop")))
     seed = int(job.params.get("seed", 0))
     rungs = list(job.params.get("rungs") or speech_rung_names())
     epochs = job.params.get("epochs")
     job.progress(0, 0, "freezing the dataset")
-    frozen = dataset.freeze(context, request)
+    frozen = datasets.freeze(context, request)
     config = {"rungs": rungs, "folds": int(job.params.get("folds", FOLDS)), "epochs": epochs}
     code_version = importlib.metadata.version("tubegrader")
     with unit_of_work(context.sessions) as session:
-        existing = learning.model_versions_like(
+        existing = records.model_versions_like(
             session,
             dataset_id=frozen.dataset_id,
             seed=seed,
@@ -74,14 +74,14 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
     with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as made:
         models = _trained(context, job, frozen.manifest, config, seed)
-        files = {
+        artifacts = {
             rung: put_model(context.store, model, Path(made) / rung)
             for rung, model in models.items()
         }
     job.check()
     with unit_of_work(context.sessions) as session:
         versions = {
-            rung: learning.add_model_version(
+            rung: records.add_model_version(
                 session,
                 rung=rung,
                 dataset_id=frozen.dataset_id,
@@ -93,7 +93,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
                 files=rung_files,
                 task=TASK,
             ).version
-            for rung, rung_files in files.items()
+            for rung, rung_files in artifacts.items()
         }
     shutil.rmtree(_folder(context, job), ignore_errors=True)
     return _result(frozen, versions, trained=True)
@@ -104,7 +104,7 @@ def _trained(
 ) -> dict[str, SpeechModel]:
     """Train each rung on everything, and without each fold; finished networks are not redone."""
     folder = _folder(context, job)
-    files.sweep(folder.parent, KEPT_S)
+    artifacts.sweep(folder.parent, KEPT_S)
     cache = FeatureCache(folder / "features", decode=lambda clip: _sound(context, clip))
 
     def stop() -> bool:
@@ -175,7 +175,7 @@ def _folder(context: Context, job: JobHandle) -> Path:
 
 
 def _result(
-    frozen: dataset.SpeechDataset, versions: dict[str, int], *, trained: bool
+    frozen: datasets.SpeechDataset, versions: dict[str, int], *, trained: bool
 ) -> dict[str, Any]:
     return {
         "dataset_id": frozen.dataset_id,

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import structlog
 
-from db.queries import audio, speech, work
+from db.queries.speech import clips, selections
+from db.queries.work import work_items
 from db.session import unit_of_work
 from services.context import Context
-from services.crawl import leases
 from services.errors import BlockedError, TubeGraderError, UsageError
-from services.lease import KeptLease, LeaseLostError
-from services.media.audio.material import Material, audio_seconds, prepared
+from services.media.audio.processing import Material, audio_seconds, prepared
 from services.policy.permission import Permission, not_allowed, permissions
+from services.work import leases
+from services.work.heartbeat import KeptLease, LeaseLostError
 from services.youtube.audio.facts import FetchedAudio, NotYetError
 from services.youtube.audio.source import AudioSource
 
@@ -71,19 +72,21 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
 def _extend(context: Context, token: uuid.UUID) -> bool:
     with unit_of_work(context.sessions) as session:
         until = context.clock() + context.lease
-        return work.extend_lease(session, token, until=until) > 0
+        return work_items.extend_lease(session, token, until=until) > 0
 
 
 def _allowed(
-    context: Context, token: uuid.UUID, items: Collection[work.LeasedItem]
+    context: Context, token: uuid.UUID, items: Collection[work_items.LeasedItem]
 ) -> dict[str, tuple[Permission, int]]:
     """Return permission and seconds wanted by channel; have the items of all others wait."""
     channel_ids = {item.channel_id for item in items}
     with unit_of_work(context.sessions) as session:
         now = context.clock()
         permitted = permissions(session, context.settings, channel_ids, now=now)
-        wanted = audio.wanted_seconds(session, channel_ids)
-        audio.take_back(session, token, [i.entity_id for i in items if i.channel_id not in wanted])
+        wanted = selections.wanted_seconds(session, channel_ids)
+        selections.take_back(
+            session, token, [i.entity_id for i in items if i.channel_id not in wanted]
+        )
     refused = [i for i in items if i.channel_id in wanted and i.channel_id not in permitted]
     if refused:
         _wait(context, token, refused, not_allowed(len({i.channel_id for i in refused})))
@@ -93,7 +96,7 @@ def _allowed(
 def _wait(
     context: Context,
     token: uuid.UUID,
-    items: Collection[work.LeasedItem],
+    items: Collection[work_items.LeasedItem],
     error: TubeGraderError,
 ) -> None:
     """Have items wait for something that is no fault of theirs or of the host's."""
@@ -102,7 +105,7 @@ def _wait(
     if isinstance(error, NotYetError) and error.not_before is not None:
         later = max(error.not_before, now + ASK_AGAIN_AFTER)
     with unit_of_work(context.sessions) as session:
-        work.fail(
+        work_items.fail(
             session,
             token,
             [item.entity_id for item in items],
@@ -117,7 +120,7 @@ def _wait(
 def _collect(
     context: Context,
     token: uuid.UUID,
-    item: work.LeasedItem,
+    item: work_items.LeasedItem,
     allowed: tuple[Permission, int],
     lease: KeptLease,
 ) -> bool:
@@ -145,11 +148,11 @@ def _collect(
         now = context.clock()
         with unit_of_work(context.sessions) as session:
             # A clip that comes late, after another worker's, would look like another version.
-            if item.entity_id not in work.lock_held(session, token):
+            if item.entity_id not in work_items.lock_held(session, token):
                 return False
             clip = _clip(fetched, material, permission)
-            recorded = speech.record_clip(session, clip, material.segments, now=now)
-            work.complete(session, token, {item.entity_id: None}, now=now)
+            recorded = clips.record_clip(session, clip, material.segments, now=now)
+            work_items.complete(session, token, {item.entity_id: None}, now=now)
         # A purge may have removed them since they were stored, before the rows spoke of them; it
         # has ended by now, or it sees the rows.
         _store(context, material)
@@ -163,8 +166,8 @@ def _store(context: Context, material: Material) -> None:
         context.store.put_many([file.read_bytes() for file in some])
 
 
-def _clip(fetched: FetchedAudio, material: Material, permission: Permission) -> speech.StoredClip:
-    return speech.StoredClip(
+def _clip(fetched: FetchedAudio, material: Material, permission: Permission) -> clips.StoredClip:
+    return clips.StoredClip(
         video_id=fetched.video_id,
         audio_sha256=material.sha256,
         byte_size=material.byte_size,

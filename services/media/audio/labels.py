@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.queries import languages, videos
+from db.queries.catalog import videos
+from db.queries.speech import languages
 from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError

@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from db.queries import audio, items, watchlist
 from db.queries import policy as approvals
+from db.queries.catalog import watchlist
+from db.queries.speech import selections
+from db.queries.work import overview
 from db.session import unit_of_work
 from services.context import Context
 from services.crawl.watchlist import find
@@ -76,8 +78,8 @@ def add(
     ids = _named(context, typed, tags)
     now = context.clock()
     with unit_of_work(context.sessions) as session:
-        changed = audio.select_channels(session, ids, asdict(policy), now=now)
-        due = audio.choose(session, now=now, channel_ids=ids)
+        changed = selections.select_channels(session, ids, asdict(policy), now=now)
+        due = selections.choose(session, now=now, channel_ids=ids)
         allowed = permissions(session, context.settings, ids, now=now)
     outcome = {channel_id: changed.get(channel_id, "known") for channel_id in ids}
     return Selected(outcome, due, [c for c in ids if c not in allowed])
@@ -96,15 +98,15 @@ def remove(
     ids = set(_named(context, typed, tags))
     with unit_of_work(context.sessions) as session:
         if dry_run:
-            listed = audio.overview(session)
+            listed = selections.overview(session)
             return [s["channel_id"] for s in listed if s["enabled"] and s["channel_id"] in ids]
-        return audio.unselect_channels(session, ids, now=context.clock())
+        return selections.unselect_channels(session, ids, now=context.clock())
 
 
 def listed(context: Context) -> list[dict[str, Any]]:
     """Return each selection, how its videos stand, what is held, and what allows it."""
     with unit_of_work(context.sessions) as session:
-        found = audio.overview(session)
+        found = selections.overview(session)
         allowed = permissions(
             session,
             context.settings,
@@ -124,8 +126,8 @@ def status(context: Context) -> dict[str, Any]:
     now = context.clock()
     with unit_of_work(context.sessions) as session:
         references = [a.reference for a in approvals.approvals_in_force(session, "audio", now=now)]
-        work = [asdict(c) for c in items.counts(session, now=now) if c.kind == audio.KIND]
-        held = audio.totals(session)
+        work = [asdict(c) for c in overview.counts(session, now=now) if c.kind == selections.KIND]
+        held = selections.totals(session)
     return {
         "allowed_by_setting": context.settings.audio_allowed,
         "approvals": list(dict.fromkeys(references)),
@@ -171,18 +173,18 @@ def refetch(context: Context, typed: Sequence[str], *, dry_run: bool = False) ->
         raise UsageError("no video was named", hint="give ids or addresses")
     now = context.clock()
     with unit_of_work(context.sessions) as session:
-        channels = audio.selected_videos(session, ids)
+        channels = selections.selected_videos(session, ids)
         if missing := [video for video in ids if video not in channels]:
             raise UsageError(
                 f"the audio of {', '.join(missing[:3])} was never chosen; nothing is fetched again",
                 hint="`tubegrader audio add CHANNEL` chooses its newest videos",
                 reason="notSelected",
             )
-        due = audio.refetchable(session, ids, now=now)
+        due = selections.refetchable(session, ids, now=now)
         chosen = {channels[video] for video in due}
         allowed = permissions(session, context.settings, chosen, now=now)
         if not dry_run:
-            audio.fetch_again(session, due, now=now)
+            selections.fetch_again(session, due, now=now)
     return Refetched(due, sorted(set(ids) - set(due)), sorted(chosen - set(allowed)))
 
 
@@ -194,7 +196,7 @@ def refuse_unless_allowed(context: Context, channel_ids: Sequence[str] | None) -
         PermanentError: Nothing allows it (``noApproval``); the hint says what to run.
     """
     with unit_of_work(context.sessions) as session:
-        chosen = {s["channel_id"] for s in audio.overview(session) if s["enabled"]}
+        chosen = {s["channel_id"] for s in selections.overview(session) if s["enabled"]}
         if channel_ids is not None:
             chosen &= set(channel_ids)
         if not chosen:

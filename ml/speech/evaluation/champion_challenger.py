@@ -1,0 +1,126 @@
+"""The contest of speech models: by what champion and challenger are measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.errors import LearningError
+from ml.evaluation import metrics
+from ml.evaluation.bootstrap import Metric
+from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, judge
+from ml.speech.data.manifest import LANGUAGES
+from ml.speech.evaluation.evaluate import balanced_accuracy
+
+ACCURACY_MARGIN = 0.01
+LOG_LOSS_MARGIN = 0.02
+"""How much worse a challenger may be at most: one clip in a hundred, two hundredths of a nat."""
+RULES = Rules(share=1.0, fewest_rows=40, fewest_clusters=6, part_clusters=6)
+"""Speech grows slowly and few people speak it: all of it is the window."""
+FEWEST_SPEAKERS = 2
+"""Of each language."""
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Heard:
+    """N segments that both were asked about.
+
+    Attributes:
+        labels: Index into ``LANGUAGES``, (N,).
+        speakers: Who speaks.
+        sources: Where each is from.
+        codecs: How each was encoded.
+    """
+
+    labels: IntArray
+    speakers: Sequence[str]
+    sources: Sequence[str]
+    codecs: Sequence[str]
+
+
+def is_enough(heard: Heard, rules: Rules = RULES) -> bool:
+    """Tell whether there is enough to hold a contest on."""
+    by_language = [
+        {s for s, label in zip(heard.speakers, heard.labels.tolist(), strict=True) if label == one}
+        for one in range(len(LANGUAGES))
+    ]
+    return (
+        len(heard.labels) >= rules.fewest_rows
+        and len(set(heard.speakers)) >= rules.fewest_clusters
+        and min(len(speakers) for speakers in by_language) >= FEWEST_SPEAKERS
+    )
+
+
+def contest(
+    heard: Heard, champion: FloatArray, challenger: FloatArray, *, rules: Rules = RULES, seed: int
+) -> Verdict:
+    """Hold the contest on N segments of which neither heard speaker, source or recording.
+
+    Args:
+        heard: The segments.
+        champion: Its probability of Chinese for each, (N,).
+        challenger: Its probability of Chinese for each, (N,).
+        rules: What the contest is held by.
+        seed: Makes the resamples repeatable.
+
+    Raises:
+        LearningError: One of them answers NaN.
+    """
+    if not (np.isfinite(champion).all() and np.isfinite(challenger).all()):
+        raise LearningError("a speech model answers NaN", reason="notFinite")
+
+    def measures_of(rows: IntArray) -> list[Measure]:
+        sides = (champion[rows], challenger[rows])
+        accuracy = [_accuracy(heard, rows, side) for side in sides]
+        log_loss = [_log_loss(heard.labels[rows] == 1, side) for side in sides]
+        return [
+            Measure("balanced accuracy", "balanced_accuracy", True, ACCURACY_MARGIN, *accuracy),
+            Measure("log loss", "log_loss", False, LOG_LOSS_MARGIN, *log_loss),
+        ]
+
+    codecs = np.asarray(heard.codecs)
+    parts = [Part("codec", name, codecs == name) for name in sorted(set(heard.codecs))]
+    return judge(measures_of, heard.speakers, parts, rules=rules, seed=seed)
+
+
+def fair_rows(
+    rows: Sequence[Mapping[str, str]], folds_of: Mapping[str, int], keys: Sequence[str]
+) -> BoolArray:
+    """Tell which rows an older model can be asked about fairly, (N,).
+
+    A model asks its training without the fold that a row's recording, speaker and source are in.
+    Where those are in several folds, as when a channel was put into another source meanwhile, each
+    of its trainings has heard one of them.
+
+    Args:
+        rows: With a value for each of ``keys``.
+        folds_of: The model's fold by ``key:value``.
+        keys: Such as ``recording``, ``speaker``, ``source``.
+    """
+    known = [
+        {folds_of[name] for key in keys if (name := f"{key}:{row[key]}") in folds_of}
+        for row in rows
+    ]
+    return np.array([len(folds) <= 1 for folds in known], dtype=np.bool_)
+
+
+def _accuracy(heard: Heard, rows: IntArray, p_zh: FloatArray) -> Metric:
+    labels = heard.labels[rows]
+    right = (p_zh > _HALF) == (labels == 1)
+    sources = np.asarray(heard.sources)[rows]
+    importance = _importance(sources.tolist(), labels)
+    return lambda weights: balanced_accuracy(weights, importance, right, labels)
+
+
+def _importance(sources: Sequence[str], labels: IntArray) -> FloatArray:
+    """Let each source weigh the same within its language."""
+    cells = [f"{source}\0{label}" for source, label in zip(sources, labels.tolist(), strict=True)]
+    _, index, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    weights: FloatArray = 1 / counts[index]
+    return weights
+
+
+def _log_loss(is_chinese: BoolArray, p_zh: FloatArray) -> Metric:
+    return lambda weights: metrics.log_loss(is_chinese, p_zh, weights=weights)

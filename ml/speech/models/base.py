@@ -1,0 +1,111 @@
+"""The interface that every speech model has, so that scoring need not know which it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+
+from ml.arrays import FloatArray
+from ml.artifacts import ModelCard
+from ml.speech.augmentation.codecs import Waveform
+from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.frontend.cache import Cancelled, FeatureCache, Progress
+from ml.speech.frontend.features import AnyFeatures
+
+UNKNOWN = "unknown"
+MIN_SPEECH = 0.5
+"""Less than this and it is music, silence or noise, not speech."""
+MIN_CONFIDENCE = 0.6
+"""Less than this and the language is not told: another one perhaps, or too little said."""
+
+
+@dataclass(frozen=True)
+class SpeechPredictions:
+    """What a model makes of N clips.
+
+    Attributes:
+        probabilities: Shape (N, 2), English and Chinese, summing to 1: given that it is one of
+            the two.
+        speech: Shape (N,): the probability that somebody speaks.
+        embedding: Shape (N, E): what the model's last layer saw, averaged over windows.
+    """
+
+    probabilities: FloatArray
+    speech: FloatArray
+    embedding: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.speech)
+
+    def languages(
+        self, *, min_speech: float = MIN_SPEECH, min_confidence: float = MIN_CONFIDENCE
+    ) -> list[str]:
+        """Name each clip's language, or ``unknown``."""
+        told = (self.speech >= min_speech) & (self.probabilities.max(axis=1) >= min_confidence)
+        best = self.probabilities.argmax(axis=1)
+        return [
+            LANGUAGES[index] if sure else UNKNOWN for index, sure in zip(best, told, strict=True)
+        ]
+
+
+class SpeechRung(Protocol):
+    """A trained model that tells English from Chinese."""
+
+    name: ClassVar[str]
+
+    @property
+    def card(self) -> ModelCard:
+        """Where the model comes from; ``card.config["sources"]`` lists the sources it learned."""
+        ...
+
+    @classmethod
+    def fit(
+        cls,
+        manifest: Manifest,
+        cache: FeatureCache,
+        *,
+        seed: int,
+        progress: Progress = ...,
+        cancelled: Cancelled = ...,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """Train on all clips of a manifest.
+
+        Args:
+            manifest: The training part, both languages.
+            cache: Gives the clips' features; what is missing is computed.
+            seed: Decides weights, order and augmentation: the same arguments, the same bits.
+            progress: Told (step, total, message).
+            cancelled: Asked before each step.
+            checkpoint: A folder where finished parts are kept, so that a second call with the same
+                arguments goes on after them.
+
+        Raises:
+            LearningError: One language only, too few clips, a diverging loss, unreadable clips.
+            LearningCancelledError: ``cancelled`` said so.
+        """
+        ...
+
+    def predict(self, waveforms: Sequence[Waveform]) -> SpeechPredictions:
+        """Score clips: mono float32 at 16 kHz, of any length; windows vote within a clip."""
+        ...
+
+    def predict_features(self, clips: Sequence[AnyFeatures]) -> SpeechPredictions:
+        """Score clips whose features are known, each (frames, COLUMNS)."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write the artefact: ``model.safetensors`` and ``model.json``."""
+        ...
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read an artefact back."""
+        ...
+
+
+def empty_predictions(embedding: int) -> SpeechPredictions:
+    """Return predictions of no clips."""
+    return SpeechPredictions(np.zeros((0, 2)), np.zeros(0), np.zeros((0, embedding)))

@@ -1,0 +1,241 @@
+"""The contest of models of views: which rung of a ladder contests, and by what it is measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.errors import LearningError
+from ml.evaluation import metrics
+from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
+from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, judge
+from ml.evaluation.splits import fold_of
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.evaluation.slices import parts_of
+from ml.thumbnails.models.rung import Predictions
+
+R2_MARGIN = 0.01
+LOG_LOSS_MARGIN = 0.01
+"""How much worse a challenger may be at most: a hundredth of the variance, of a nat."""
+NOTHING = "constant"
+"""The rung that knows nothing: what any other has to beat."""
+REFERENCES = {"lite0+ridge"}
+"""Plain methods beside the ladder, there to be beaten and not to be used."""
+ONE_ERROR = 0.6827
+"""Coverage of one standard error to either side."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rung that might contest.
+
+    Attributes:
+        rung: Its name.
+        log_loss: Out of fold, in nats.
+        r2: Out of fold.
+        beyond_nothing: Its log loss less that of the constant, with a 95 % interval.
+        behind_best: Its log loss less the lowest one, with an interval of one standard error.
+        is_sound: It is shown to be better than the constant.
+    """
+
+    rung: str
+    log_loss: float
+    r2: float
+    beyond_nothing: Interval
+    behind_best: Interval
+    is_sound: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        intervals = {n: getattr(self, n).as_json() for n in ("beyond_nothing", "behind_best")}
+        return {**vars(self), **intervals}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rung contests; None where none is sound. The candidates are in the ladder's order."""
+
+    rung: str | None
+    best: str | None
+    candidates: Sequence[Candidate]
+
+    def sentence(self) -> str:
+        """Say which rung was chosen by what."""
+        if self.rung is None:
+            return "No rung can be shown to tell more than the constant."
+        found = {candidate.rung: candidate for candidate in self.candidates}
+        loss = found[self.rung].log_loss
+        if self.rung == self.best:
+            return f"{self.rung} has the lowest log loss out of fold, {loss:.3f}."
+        assert self.best is not None
+        return (
+            f"{self.rung} is the simplest rung within one standard error of the lowest log loss "
+            f"out of fold ({loss:.3f}; {self.best} has {found[self.best].log_loss:.3f})."
+        )
+
+
+def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, seed: int) -> Choice:
+    """Choose the rung that contests, by a rule that was fixed before any was trained.
+
+    Of the rungs that are shown to be better than the constant, it is the simplest one within one
+    standard error of the lowest log loss (Breiman, Friedman, Olshen & Stone 1984, section 3.4.3),
+    differences paired by channel.
+
+    Args:
+        dataset: The rows they were trained on.
+        out_of_fold: What each rung predicts for the channels it never saw, from the simplest
+            rung to the one that knows most; the constant among them.
+        seed: Makes the resamples repeatable.
+
+    Raises:
+        LearningError: A rung predicts NaN, the constant is missing, or fewer than two channels.
+    """
+    if NOTHING not in out_of_fold:
+        raise LearningError(f"there is no rung {NOTHING} to beat", reason="noConstant")
+    for rung, predicted in out_of_fold.items():
+        check_finite(rung, predicted)
+    labels, truth = dataset.is_over, dataset.log_views_per_day
+    channels = dataset.strings("channel_id")
+    whole = np.ones(len(channels))
+    losses: dict[str, Metric] = {
+        rung: _log_loss(labels, predicted) for rung, predicted in out_of_fold.items()
+    }
+    values = {rung: float(loss(whole)) for rung, loss in losses.items()}
+
+    def less(other: str, *, level: float) -> dict[str, Interval]:
+        functions = {rung: _difference(loss, losses[other]) for rung, loss in losses.items()}
+        return cluster_bootstrap(functions, channels, resamples=RESAMPLES, seed=seed, level=level)
+
+    beyond = less(NOTHING, level=0.95)
+    sound = [rung for rung in losses if rung not in REFERENCES and beyond[rung].high < 0]
+    best = min(sound, key=lambda rung: values[rung], default=None)
+    behind = less(best or NOTHING, level=ONE_ERROR)
+    candidates = [
+        Candidate(
+            rung,
+            values[rung],
+            float(metrics.r_squared(truth, predicted.log_views_per_day)),
+            beyond[rung],
+            behind[rung],
+            rung in sound,
+        )
+        for rung, predicted in out_of_fold.items()
+    ]
+    chosen = next((rung for rung in sound if behind[rung].low <= 0), None)
+    return Choice(chosen, best, candidates)
+
+
+def contest(
+    window: Dataset,
+    champion: Predictions,
+    challenger: Predictions,
+    *,
+    rules: Rules | None = None,
+    seed: int = 0,
+) -> Verdict:
+    """Hold the contest on the window's N videos, of whose channels neither has seen any.
+
+    Args:
+        window: The rows.
+        champion: What it predicts for each.
+        challenger: What it predicts for each.
+        rules: What the contest is held by.
+        seed: Makes the resamples repeatable.
+
+    Raises:
+        LearningError: One of them predicts NaN, or fewer than two channels.
+    """
+    check_finite("of the champion", champion)
+    check_finite("of the challenger", challenger)
+    labels, truth = window.is_over, window.log_views_per_day
+
+    def measures_of(rows: IntArray) -> list[Measure]:
+        here = truth[rows]
+        sides = [
+            Predictions(side.p_over[rows], side.log_views_per_day[rows])
+            for side in (champion, challenger)
+        ]
+        r2 = [_r_squared(here, side) for side in sides]
+        log_loss = [_log_loss(labels[rows], side) for side in sides]
+        return [
+            Measure("R²", "r2", True, R2_MARGIN, *r2),
+            Measure("log loss", "log_loss", False, LOG_LOSS_MARGIN, *log_loss),
+        ]
+
+    parts = [Part(by, name, inside) for by, name, inside in parts_of(window)]
+    return judge(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
+
+
+def fair_groups(
+    channels: Sequence[str],
+    groups: Sequence[str],
+    learned: Mapping[str, str],
+    *,
+    seed: int,
+    folds: int,
+) -> tuple[list[str], BoolArray]:
+    """Return by which of an older model's folds new rows are fairly judged.
+
+    A channel that the model learned from is judged by the fold that it is in, which never saw it.
+    So is a channel that shares a picture with one, since that picture was seen as well. Where a
+    group's channels are in several of its folds, each of its models has seen one of them.
+
+    Args:
+        channels: Of the N new rows.
+        groups: Their split groups, as of now.
+        learned: The split group, as of then, of each channel that the model learned from.
+        seed: Of the model's folds.
+        folds: How many.
+
+    Returns:
+        The split group to ask the model about, for each row; and whether that is fair, (N,).
+
+    Raises:
+        LearningError: ``leakChannel``: a channel would be judged by who saw it. That is a defect.
+    """
+    folds_of_group: dict[str, dict[int, str]] = {}
+    for channel, group in zip(channels, groups, strict=True):
+        if channel in learned:
+            fold = fold_of(learned[channel], seed=seed, folds=folds)
+            folds_of_group.setdefault(group, {})[fold] = learned[channel]
+    asked, fair = [], np.ones(len(channels), dtype=np.bool_)
+    for row, (channel, group) in enumerate(zip(channels, groups, strict=True)):
+        known = folds_of_group.get(group, {})
+        fair[row] = len(known) <= 1
+        asked.append(next(iter(known.values()), group))
+        if fair[row] and channel in learned:
+            judging, own = (
+                fold_of(name, seed=seed, folds=folds) for name in (asked[row], learned[channel])
+            )
+            if judging != own:
+                raise LearningError(
+                    f"channel {channel} would be judged by a model that saw it",
+                    reason="leakChannel",
+                )
+    return asked, fair
+
+
+def check_finite(rung: str, predicted: Predictions) -> None:
+    """See that predictions are numbers.
+
+    Raises:
+        LearningError: They are not.
+    """
+    numbers = np.concatenate([predicted.p_over, predicted.log_views_per_day])
+    if not np.isfinite(numbers).all():
+        raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
+
+
+def _log_loss(labels: BoolArray, predicted: Predictions) -> Metric:
+    return lambda weights: metrics.log_loss(labels, predicted.p_over, weights=weights)
+
+
+def _r_squared(truth: FloatArray, predicted: Predictions) -> Metric:
+    return lambda weights: metrics.r_squared(truth, predicted.log_views_per_day, weights=weights)
+
+
+def _difference(first: Metric, second: Metric) -> Metric:
+    return lambda weights: first(weights) - second(weights)

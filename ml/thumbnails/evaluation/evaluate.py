@@ -1,0 +1,287 @@
+"""Compare the rungs on the same rows, with intervals by channel, and say it in one sentence."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.errors import LearningError
+from ml.evaluation import metrics
+from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
+from ml.evaluation.metrics import CalibrationBin
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.evaluation.forward import Forward, forward_in_time
+from ml.thumbnails.evaluation.permutation import Permutation, permuted_contribution
+from ml.thumbnails.evaluation.slices import Slice, slices_of
+
+if TYPE_CHECKING:
+    from ml.thumbnails.features.image_features import Looks
+
+BASELINE = "subscribers"
+FULL = "subscribers+thumbnail"
+STRONG = "subscribers+age"
+STRONG_FULL = "subscribers+age+thumbnail"
+
+STEPS = (
+    ("age+format", "constant"),
+    (BASELINE, "constant"),
+    (STRONG, BASELINE),
+    ("+history", STRONG),
+    ("+features", "+history"),
+    ("thumbnail", "lite0+ridge"),
+    (FULL, BASELINE),
+    (STRONG_FULL, STRONG),
+    ("+thumbnail", "+history"),
+)
+"""Which rung is compared with which: each with the one that knows the same but for one thing, and
+the thumbnail alone with the plain method, which looks at nothing else either."""
+HEADLINES = (
+    (STRONG_FULL, STRONG, "subscribers, age and format"),
+    (FULL, BASELINE, "subscribers"),
+)
+"""What the sentence is about: the first of these that was trained, and what to call its rest."""
+
+
+@dataclass(frozen=True)
+class RungEvaluation:
+    """One rung's metrics with intervals, and its calibration."""
+
+    auc: Interval
+    r2: Interval
+    spearman: Interval
+    mae: Interval
+    brier: Interval
+    average_precision: Interval
+    log_loss: Interval
+    within_channel_auc: Interval
+    calibration: list[CalibrationBin]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; undefined numbers are None."""
+        intervals = {
+            name: value.as_json() for name, value in vars(self).items() if name != "calibration"
+        }
+        return intervals | {"calibration": [asdict(bin_) for bin_ in self.calibration]}
+
+
+METRICS = tuple(name for name in RungEvaluation.__dataclass_fields__ if name != "calibration")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one rung has over another, paired by channel: R² and AUC of the first less the other."""
+
+    rung: str
+    baseline: str
+    delta_r2: Interval
+    delta_auc: Interval
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; undefined numbers are None."""
+        return {
+            "rung": self.rung,
+            "baseline": self.baseline,
+            "delta_r2": self.delta_r2.as_json(),
+            "delta_auc": self.delta_auc.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one comparison.
+
+    Attributes:
+        rungs: By name.
+        differences: Each rung of :data:`STEPS` against its neighbour.
+        headline: Of the differences the one that the sentence is about.
+        sentence: The finding in plain words.
+        permutation: The headline's ΔR² if thumbnails are dealt out anew.
+        slices: The same by size of the channel, age and format.
+        forward: What models of the earlier half say of the later; None where there are no halves.
+        n_videos: Rows compared.
+        n_channels: Their channels.
+        base_rate: Share of rows over the threshold; what average precision is without knowledge.
+        threshold: Views per day.
+        resamples: Of the bootstrap.
+        dataset: The dataset's id.
+    """
+
+    rungs: dict[str, RungEvaluation]
+    differences: list[Difference]
+    headline: Difference
+    sentence: str
+    permutation: Permutation
+    slices: list[Slice]
+    forward: Forward | None
+    n_videos: int
+    n_channels: int
+    base_rate: float
+    threshold: float
+    resamples: int
+    dataset: str
+
+    def difference(self, rung: str, baseline: str) -> Difference:
+        """Return one of the differences."""
+        return next(d for d in self.differences if (d.rung, d.baseline) == (rung, baseline))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; undefined numbers are None."""
+        plain = (
+            "sentence",
+            "n_videos",
+            "n_channels",
+            "base_rate",
+            "threshold",
+            "resamples",
+            "dataset",
+        )
+        simple = self.difference(FULL, BASELINE).as_json()
+        return {
+            "rungs": {name: rung.as_json() for name, rung in self.rungs.items()},
+            "differences": [difference.as_json() for difference in self.differences],
+            "headline": self.headline.as_json(),
+            "beyond_subscribers": {name: simple[name] for name in ("delta_r2", "delta_auc")},
+            "permutation": asdict(self.permutation),
+            "slices": [part.as_json() for part in self.slices],
+            "forward": None if self.forward is None else self.forward.as_json(),
+            **{name: getattr(self, name) for name in plain},
+        }
+
+
+def evaluate(
+    dataset: Dataset,
+    out_of_fold: pa.Table,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    looks: "Looks | None" = None,
+) -> Evaluation:
+    """Compare the rungs' out-of-fold predictions.
+
+    AUC, average precision and Spearman's correlation compare only videos of the same fold, which
+    the same model scored; see :mod:`ml.evaluation.metrics`. The bootstrap resamples channels and
+    keeps the models fixed: a rung's own intervals say how far other channels could differ, not how
+        other
+    trainings would. Those of differences are wider and say both (docs/decisions/0016).
+
+    Args:
+        dataset: Holds the truth.
+        out_of_fold: ``OUT_OF_FOLD_SCHEMA``, every rung on every video of the dataset.
+        resamples: Bootstrap resamples of the channels.
+        seed: Makes the resamples repeatable.
+        looks: What a pretrained network makes of the thumbnails, for rungs with pictures forward
+            in time.
+
+    Raises:
+        LearningError: Predictions missing or not finite, or fewer than two channels.
+    """
+    labels, truth = dataset.is_over, dataset.log_views_per_day
+    channels = dataset.strings("channel_id")
+    functions: dict[str, Metric] = {}
+    probabilities: dict[str, FloatArray] = {}
+    predicted: dict[str, FloatArray] = {}
+    folds: IntArray = np.zeros(0, dtype=np.int64)
+    for rung in dict.fromkeys(out_of_fold["rung"].to_pylist()):
+        folds, p_over, log_views = _aligned(dataset, out_of_fold, rung)
+        probabilities[rung], predicted[rung] = p_over, log_views
+        functions |= _metrics_of(rung, labels, truth, p_over, log_views, folds, channels)
+    steps = [(more, less) for more, less in STEPS if more in predicted and less in predicted]
+    for more, less in steps:
+        for name in ("r2", "auc"):
+            functions[f"{more} {name} - {less}"] = _difference(
+                functions[f"{more} {name}"], functions[f"{less} {name}"]
+            )
+    intervals = cluster_bootstrap(functions, channels, resamples=resamples, seed=seed)
+    wider = over_trainings(len(np.unique(folds)))
+    differences = {
+        (more, less): Difference(
+            more,
+            less,
+            *(intervals[f"{more} {name} - {less}"].widened(wider) for name in ("r2", "auc")),
+        )
+        for more, less in steps
+    }
+    rung, baseline, beyond = next(h for h in HEADLINES if h[:2] in differences)
+    headline = differences[rung, baseline]
+    return Evaluation(
+        rungs={
+            rung: RungEvaluation(
+                **{name: intervals[f"{rung} {name}"] for name in METRICS},
+                calibration=metrics.calibration_bins(labels, p_over),
+            )
+            for rung, p_over in probabilities.items()
+        },
+        differences=list(differences.values()),
+        headline=headline,
+        sentence=finding(headline.delta_r2, beyond),
+        permutation=permuted_contribution(
+            truth, predicted[baseline], predicted[rung], channels, folds, seed=seed
+        ),
+        slices=slices_of(dataset, predicted, probabilities, folds, (rung, baseline), seed=seed),
+        forward=forward_in_time(dataset, folds, looks=looks, steps=STEPS, seed=seed),
+        n_videos=len(dataset),
+        n_channels=len(set(channels)),
+        base_rate=float(labels.mean()),
+        threshold=dataset.description.threshold,
+        resamples=resamples,
+        dataset=dataset.description.id,
+    )
+
+
+def finding(delta_r2: Interval, beyond: str = "subscribers") -> str:
+    """Say what the thumbnail adds beyond the rest, and stay silent where nothing is shown."""
+    numbers = f"ΔR² {delta_r2.value:.3f} [{delta_r2.low:.3f}, {delta_r2.high:.3f}]"
+    if delta_r2.low > 0:
+        return f"The thumbnail adds {numbers} beyond {beyond}."
+    return f"No effect of the thumbnail beyond {beyond} can be shown: {numbers}."
+
+
+def _aligned(
+    dataset: Dataset, out_of_fold: pa.Table, rung: str
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return a rung's folds, probabilities and log views in the order of the dataset's rows."""
+    part = out_of_fold.filter(pc.equal(out_of_fold["rung"], rung)).sort_by("video_id")
+    # The dataset's table is sorted by video id too.
+    if part["video_id"].to_pylist() != dataset.strings("video_id"):
+        raise LearningError(
+            f"the predictions of rung {rung} are not for the videos of dataset"
+            f" {dataset.description.id}",
+            reason="predictionsMismatch",
+        )
+    p_over, log_views = part["p_over"].to_numpy(), part["log_views_per_day"].to_numpy()
+    if not (np.isfinite(p_over).all() and np.isfinite(log_views).all()):
+        raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
+    return part["fold"].to_numpy(), p_over, log_views
+
+
+def _metrics_of(
+    rung: str,
+    labels: BoolArray,
+    truth: FloatArray,
+    p_over: FloatArray,
+    log_views: FloatArray,
+    folds: IntArray,
+    channels: Sequence[str],
+) -> dict[str, Metric]:
+    return {
+        f"{rung} auc": lambda w: metrics.auc(labels, p_over, weights=w, strata=folds),
+        f"{rung} r2": lambda w: metrics.r_squared(truth, log_views, weights=w),
+        f"{rung} spearman": lambda w: metrics.spearman(truth, log_views, weights=w, strata=folds),
+        f"{rung} mae": lambda w: metrics.mean_absolute_error(truth, log_views, weights=w),
+        f"{rung} within_channel_auc": lambda w: metrics.within_cluster_auc(
+            labels, p_over, channels, weights=w
+        ),
+        f"{rung} brier": lambda w: metrics.brier(labels, p_over, weights=w),
+        f"{rung} log_loss": lambda w: metrics.log_loss(labels, p_over, weights=w),
+        f"{rung} average_precision": lambda w: metrics.average_precision(
+            labels, p_over, weights=w, strata=folds
+        ),
+    }
+
+
+def _difference(more: Metric, less: Metric) -> Metric:
+    return lambda weights: more(weights) - less(weights)

@@ -1,0 +1,238 @@
+"""Forward in time: models of the earlier videos, judged by later ones of channels they never saw.
+
+Out-of-fold figures mix the times: a model may learn from videos newer than the one it judges.
+Here it may not. "Earlier" is by publication; whether its views had been counted when the later
+video came is not asked, as datasets of one collection could not be judged at all then. A video is
+judged by a model of the earlier half without the video's fold, so its channel is new to it too.
+
+Rungs with pictures see them through what is frozen: a pretrained network's look and measurements.
+Only heads and regressions are fitted again; networks trained from scratch would have to be trained
+anew and are left out, so these rungs know a little less than those that the ladder trained.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.errors import LearningError
+from ml.evaluation import metrics
+from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.models import tabular
+from ml.thumbnails.models.rung import Features, Predictions, Targets
+from ml.thumbnails.stacking.design import Column, Design
+from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
+
+if TYPE_CHECKING:
+    # Torch comes with it, which the other rungs do without.
+    from ml.thumbnails.features.image_features import Looks
+
+RUNGS = (
+    tabular.AgeFormatRung,
+    tabular.SubscribersRung,
+    tabular.SubscribersAgeRung,
+    tabular.HistoryRung,
+)
+MIN_ROWS = 50
+MIN_CHANNELS = 5
+"""In each half; fewer teach nothing that one could judge."""
+RESAMPLES = 1000
+
+Predicted = Callable[[Features, Targets, Features, int], Mapping[str, Predictions]]
+"""Fit on rows and their targets, score other rows, with a seed: predictions by rung."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The rungs, forward in time.
+
+    Attributes:
+        cut: The videos published from then on are judged, ISO 8601.
+        n_earlier: Videos before.
+        n_later: Videos judged.
+        looked: Whether rungs with pictures are among them.
+        rungs: By name: ``auc`` and ``r2``; None where undefined.
+        intervals: By name the same with their intervals by channel.
+        differences: What rungs have over their neighbours, paired by channel: ``rung``,
+            ``baseline``, ``delta_r2``, ``delta_auc``.
+    """
+
+    cut: str
+    n_earlier: int
+    n_later: int
+    looked: bool
+    rungs: Mapping[str, Mapping[str, float | None]]
+    intervals: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    differences: Sequence[Mapping[str, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return dict(vars(self))
+
+
+def forward_in_time(
+    dataset: Dataset,
+    folds: IntArray,
+    *,
+    looks: "Looks | None" = None,
+    steps: Sequence[tuple[str, str]] = (),
+    seed: int = 0,
+) -> Forward | None:
+    """Fit each rung on the earlier half of the videos and judge it by the later half.
+
+    Args:
+        dataset: The rows.
+        folds: Of each row, shape (N,); a row is judged by a model without its fold.
+        looks: What a pretrained network makes of the rows' thumbnails; None leaves the rungs with
+            pictures out.
+        steps: Which rungs are compared with which.
+        seed: Decides inner folds and resamples.
+
+    Returns:
+        None where the halves are too small, hold one class only or too few channels.
+    """
+    published = dataset.table["published_at"].cast(pa.int64()).to_numpy()
+    cut = int(np.median(published))
+    earlier, later = np.flatnonzero(published < cut), np.flatnonzero(published >= cut)
+    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    for rows in (earlier, later):
+        part = targets.is_over[rows]
+        if len(rows) < MIN_ROWS or part.all() or not part.any():
+            return None
+    names = dataset.strings("channel_id")
+    channels = [names[row] for row in later]
+    if min(len({names[row] for row in earlier}), len(set(channels))) < MIN_CHANNELS:
+        return None
+    n_folds = int(folds.max()) + 1
+    if np.bincount(folds[earlier], minlength=n_folds).max() == len(earlier):
+        return None
+    halves = _Halves(Features.of_table(dataset.table), targets, folds, earlier, later)
+    predicted = halves.predict(_without_pictures, seed)
+    looked = _looked(halves, looks, seed)
+    predicted |= looked
+    judged, strata = targets.take(later), folds[later]
+    found = cluster_bootstrap(
+        _metrics(judged.is_over, judged.log_views_per_day, strata, predicted, steps),
+        channels,
+        resamples=RESAMPLES,
+        seed=seed,
+    )
+    intervals = {
+        rung: {name: found[f"{rung} {name}"].as_json() for name in ("auc", "r2")}
+        for rung in predicted
+    }
+    moment = dataset.table["published_at"].type
+    return Forward(
+        pa.scalar(cut, pa.int64()).cast(moment).as_py().isoformat(),
+        len(earlier),
+        len(later),
+        bool(looked),
+        {r: {name: each["value"] for name, each in of.items()} for r, of in intervals.items()},
+        intervals,
+        _differences(found, predicted, steps, widened=over_trainings(n_folds)),
+    )
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """The rows of both halves, and how a rung is fitted on one and asked about the other."""
+
+    features: Features
+    targets: Targets
+    folds: IntArray
+    earlier: IntArray
+    later: IntArray
+
+    def predict(self, rungs: Predicted, seed: int) -> dict[str, Predictions]:
+        """Return what models of the earlier half, each without a fold, say of the later half."""
+        result: dict[str, Predictions] = {}
+        for fold in np.unique(self.folds[self.later]):
+            learning = self.earlier[self.folds[self.earlier] != fold]
+            inside = np.flatnonzero(self.folds[self.later] == fold)
+            found = rungs(
+                self.features.take(learning),
+                self.targets.take(learning),
+                self.features.take(self.later[inside]),
+                seed,
+            )
+            for name, part in found.items():
+                result.setdefault(name, Predictions.empty(len(self.later))).put(inside, part)
+        return result
+
+
+def _without_pictures(
+    learning: Features, targets: Targets, asked: Features, _seed: int
+) -> dict[str, Predictions]:
+    return {kind.name: _regressed(kind.columns, learning, targets, asked) for kind in RUNGS}
+
+
+def _regressed(
+    columns: tuple[Column, ...], learning: Features, targets: Targets, asked: Features
+) -> Predictions:
+    design = Design.fit(columns, learning)
+    known, unknown = design.matrix(learning), design.matrix(asked)
+    return Predictions(
+        sigmoid(linear_predictor(fit_logistic(known, targets.is_over), unknown)),
+        linear_predictor(fit_linear(known, targets.log_views_per_day), unknown),
+    )
+
+
+def _looked(halves: _Halves, looks: "Looks | None", seed: int) -> dict[str, Predictions]:
+    """Return the rungs with pictures, none where there are no looks or too few to learn from."""
+    if looks is None:
+        return {}
+    from ml.thumbnails.models.refitting import refit_on_looks  # noqa: PLC0415 - torch, only where looked
+
+    try:
+        return replace(halves, features=replace(halves.features, looks=looks)).predict(
+            refit_on_looks, seed
+        )
+    except LearningError:
+        # Half of the videos may be too few where all of them were enough.
+        return {}
+
+
+def _metrics(
+    labels: BoolArray,
+    truth: FloatArray,
+    strata: IntArray,
+    predicted: Mapping[str, Predictions],
+    steps: Sequence[tuple[str, str]],
+) -> dict[str, Metric]:
+    result: dict[str, Metric] = {}
+    for rung, found in predicted.items():
+        p_over, log_views = found.p_over, found.log_views_per_day
+        result[f"{rung} auc"] = lambda w, p=p_over: metrics.auc(  # type: ignore[misc]
+            labels, p, weights=w, strata=strata
+        )
+        result[f"{rung} r2"] = lambda w, y=log_views: metrics.r_squared(truth, y, weights=w)  # type: ignore[misc]
+    for more, less in steps:
+        if more in predicted and less in predicted:
+            for name in ("auc", "r2"):
+                with_, without = result[f"{more} {name}"], result[f"{less} {name}"]
+                result[f"{more} {name} - {less}"] = lambda w, a=with_, b=without: a(w) - b(w)  # type: ignore[misc]
+    return result
+
+
+def _differences(
+    found: Mapping[str, Interval],
+    predicted: Mapping[str, Predictions],
+    steps: Sequence[tuple[str, str]],
+    *,
+    widened: float,
+) -> list[dict[str, Any]]:
+    """Return differences with intervals that allow for other trainings too, as out of fold."""
+    return [
+        {
+            "rung": more,
+            "baseline": less,
+            "delta_r2": found[f"{more} r2 - {less}"].widened(widened).as_json(),
+            "delta_auc": found[f"{more} auc - {less}"].widened(widened).as_json(),
+        }
+        for more, less in steps
+        if more in predicted and less in predicted
+    ]

@@ -1,0 +1,278 @@
+"""Train every rung of the ladder on one dataset, cross-fitted by channel."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ml.arrays import ImageArray, IntArray
+from ml.artifacts import ModelCard
+from ml.errors import LearningError
+from ml.evaluation.splits import assign_folds
+from ml.images.decoding import PREPROCESSING, decode_thumbnails
+from ml.images.pictures import PREPROCESSING as FRAME_PREPROCESSING
+from ml.runtime.device import choose_device
+from ml.thumbnails.backbones.cnn import Cancelled, CnnConfig, Progress
+from ml.thumbnails.backbones.weights import Backbone
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.models.constant import ConstantRung
+from ml.thumbnails.models.measured import FeaturesRung
+from ml.thumbnails.models.reference import FrozenRidgeRung
+from ml.thumbnails.models.registry import absent_rungs, rung_class, rung_names
+from ml.thumbnails.models.rung import Features, Predictions, Rung, Targets
+from ml.thumbnails.models.tabular import TabularRung, beyond_the_rest
+from ml.thumbnails.models.thumbnail import ThumbnailRung, config_json, predict_all
+from ml.thumbnails.stacking.crossfit import rows_outside
+from ml.thumbnails.stacking.ensemble import Ensemble, train_ensemble
+from ml.thumbnails.stacking.fine_tuning import TuningConfig, train_tuned
+from ml.thumbnails.stacking.heads import Heads
+from ml.thumbnails.stacking.picture_model import PictureModel
+from ml.training.checkpoints import Checkpoints
+
+OUT_OF_FOLD_SCHEMA = pa.schema(
+    [
+        pa.field("rung", pa.string(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("fold", pa.int64(), nullable=False),
+        pa.field("p_over", pa.float64(), nullable=False),
+        pa.field("log_views_per_day", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """Settings of one training run.
+
+    Attributes:
+        seed: Decides folds, first weights and the order of the training rows.
+        folds: K; the networks number K (K - 1) / 2.
+        cnn: Hyperparameters of the networks.
+        backbone: Whether a pretrained network's look at the thumbnails is learned from too.
+        weights: SHA-256 of that network's weights, so that other weights are another training.
+        fine_tune: Whether that network's last stages are trained on as well, with ``tuning``.
+        tuning: Hyperparameters of that.
+    """
+
+    seed: int = 0
+    folds: int = 4
+    cnn: CnnConfig = field(default_factory=CnnConfig)
+    backbone: bool = False
+    weights: str = ""
+    fine_tune: bool = False
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+
+
+@dataclass(frozen=True)
+class TrainedLadder:
+    """All rungs and what they predicted for channels they had not seen.
+
+    Attributes:
+        rungs: By name, from the bottom up.
+        out_of_fold: ``OUT_OF_FOLD_SCHEMA``: one row for each rung and video.
+        ensemble: The networks, with the rows that each was trained on.
+        absent: The rungs that could not be trained, and why in a word.
+    """
+
+    rungs: Mapping[str, Rung]
+    out_of_fold: pa.Table
+    ensemble: Ensemble
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+    def with_metrics(self, metrics: Mapping[str, Mapping[str, object]]) -> "TrainedLadder":
+        """Return the same ladder with each rung's metrics written on its card."""
+        rungs = {
+            name: replace(rung, card=replace(rung.card, metrics=metrics.get(name, {})))  # type: ignore[type-var]
+            for name, rung in self.rungs.items()
+        }
+        return replace(self, rungs=rungs)
+
+    def save(self, directory: Path) -> dict[str, Path]:
+        """Save each rung in a folder of its name; return the folders by rung."""
+        folders = {name: directory / name for name in self.rungs}
+        for name, rung in self.rungs.items():
+            rung.save(folders[name])
+        return folders
+
+
+def dataset_images(dataset: Dataset, *, workers: int = 2) -> ImageArray:
+    """Decode every row's thumbnail, shape (N, 90, 160, 3) in the order of the dataset's table.
+
+    Raises:
+        LearningError: A thumbnail that cannot be decoded, by its SHA-256.
+    """
+    encoded = dict(dataset.thumbnails())
+    return decode_thumbnails(
+        dataset.strings("thumbnail_sha256"), encoded.__getitem__, workers=workers
+    )
+
+
+def train_ladder(
+    dataset: Dataset,
+    images: ImageArray,
+    config: LadderConfig,
+    progress: Progress = lambda _step, _total, _message: None,
+    cancelled: Cancelled = lambda: False,
+    looks: Looks | None = None,
+    checkpoints: Checkpoints | None = None,
+    backbone: Backbone | None = None,
+) -> TrainedLadder:
+    """Train all rungs.
+
+    Args:
+        dataset: The rows.
+        images: Their thumbnails, shape (N, 90, 160, 3), as from :func:`dataset_images`.
+        config: Settings.
+        progress: Told (step, total, message) as the networks train.
+        cancelled: Asked before each step; training stops if it returns True.
+        looks: What a pretrained network makes of the thumbnails, for ``config.backbone``.
+        backbone: The pretrained network, for ``config.fine_tune``; ``looks`` then hold its maps.
+        checkpoints: Where the networks' states are kept, to go on from if the process dies.
+
+    Raises:
+        LearningError: Too few channels or videos, labels of one class only, a diverging loss.
+        LearningCancelledError: ``cancelled`` said so.
+    """
+    if config.backbone and looks is None:
+        raise LearningError("no look at the thumbnails was given", reason="noLooks")
+    known = looks if config.backbone else None
+    features = replace(Features.of_table(dataset.table, images), looks=known)
+    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
+    _check(dataset, features, targets)
+    device = choose_device()
+    card = ModelCard(
+        dataset=dataset.description.id,
+        seed=config.seed,
+        folds=config.folds,
+        threshold=dataset.description.threshold,
+    )
+    ensemble = train_ensemble(
+        features,
+        targets,
+        folds_by_row,
+        folds=config.folds,
+        config=config.cnn,
+        seed=config.seed,
+        progress=progress,
+        cancelled=cancelled,
+        device=device,
+        checkpoints=checkpoints,
+    )
+    heads = (
+        None
+        if known is None
+        else _heads(known, features, targets, folds_by_row, config, progress, cancelled)
+    )
+    tuned = None
+    if config.fine_tune:
+        if known is None or backbone is None:
+            raise LearningError("fine-tuning needs the pretrained network", reason="noLooks")
+        tuned = train_tuned(
+            backbone.network,
+            known.for_tuning(),
+            features,
+            targets,
+            folds_by_row,
+            folds=config.folds,
+            config=config.tuning,
+            seed=config.seed,
+            progress=progress,
+            cancelled=cancelled,
+            checkpoints=checkpoints,
+        )
+    pictures = PictureModel(ensemble, heads, tuned)
+    looking = replace(
+        card,
+        config={} if known is None else {"backbone": known.backbone},
+        preprocessing=FRAME_PREPROCESSING,
+    )
+    chosen: dict[str, Any] = {} if heads is None else {"heads": heads.recipe_names}
+    if tuned is not None and backbone is not None:
+        flavour = asdict(backbone.network.flavour)
+        chosen["tuned"] = {**asdict(config.tuning), "flavour": flavour}
+    seeing = replace(
+        looking,
+        config={"cnn": config_json(config.cnn), **looking.config, **chosen},
+        preprocessing=PREPROCESSING,
+        device=device.description,
+    )
+    said = pictures.said(features, seeing)
+    absent = absent_rungs(
+        looked_at=known is not None, measured=known is not None and known.measurements is not None
+    )
+    rungs: dict[str, Rung] = {}
+    for name in rung_names():
+        if name in absent:
+            continue
+        kind = rung_class(name)
+        if issubclass(kind, ThumbnailRung):
+            rungs[name] = kind.fit(features, targets, folds_by_row, seeing, pictures, said)
+        elif issubclass(kind, FeaturesRung | FrozenRidgeRung):
+            rungs[name] = kind.fit(features, targets, folds_by_row, looking)
+        elif issubclass(kind, TabularRung):
+            rungs[name] = kind.fit(features, targets, folds_by_row, card)
+        else:
+            rungs[name] = ConstantRung.fit(targets, folds_by_row, card)
+    # Every rung scores a row with the model that never saw its channel: this is out of fold.
+    predictions = predict_all(list(rungs.values()), features)
+    tables = [
+        _out_of_fold(name, predicted, dataset.strings("video_id"), folds_by_row)
+        for name, predicted in zip(rungs, predictions, strict=True)
+    ]
+    return TrainedLadder(rungs, pa.concat_tables(tables), ensemble, absent)
+
+
+def _heads(
+    looks: Looks,
+    features: Features,
+    targets: Targets,
+    folds_by_row: IntArray,
+    config: LadderConfig,
+    progress: Progress,
+    cancelled: Cancelled,
+) -> Heads:
+    outside = [rows_outside(folds_by_row, fold) for fold in range(config.folds)]
+    return Heads.fit(
+        looks,
+        targets.log_views_per_day,
+        targets.is_over,
+        [beyond_the_rest(features.take(rows), targets.log_views_per_day[rows]) for rows in outside],
+        features.split_groups,
+        folds_by_row,
+        seed=config.seed,
+        progress=progress,
+        cancelled=cancelled,
+    )
+
+
+def _check(dataset: Dataset, features: Features, targets: Targets) -> None:
+    assert features.thumbnails is not None
+    if len(features.thumbnails) != len(features):
+        raise LearningError(
+            f"{len(features.thumbnails)} thumbnails for {len(features)} videos",
+            reason="noThumbnails",
+        )
+    if targets.is_over.all() or not targets.is_over.any():
+        side = "reach" if targets.is_over.all() else "miss"
+        raise LearningError(
+            f"all {len(features)} videos {side} {dataset.description.threshold:g} views per day:"
+            " nothing can be told apart; choose another threshold",
+            reason="oneClass",
+        )
+
+
+def _out_of_fold(
+    name: str, predictions: Predictions, video_ids: list[str], folds_by_row: IntArray
+) -> pa.Table:
+    columns = [
+        pa.array([name] * len(video_ids)),
+        pa.array(video_ids),
+        pa.array(folds_by_row),
+        pa.array(predictions.p_over),
+        pa.array(predictions.log_views_per_day),
+    ]
+    return pa.table(columns, schema=OUT_OF_FOLD_SCHEMA)

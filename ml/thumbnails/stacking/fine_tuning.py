@@ -1,0 +1,320 @@
+"""The last stages of the pretrained network, trained on, in place of a head on what is frozen.
+
+What the first stages make of a picture is computed once; a member of the ensemble starts from the
+published weights of the rest and learns on those maps. So a step costs a third of what it would
+cost through the whole network, and the stages that are the same for all photographs, light, edges
+and textures, cannot be unlearned on a few hundred rows (Yosinski et al. 2014, "How transferable are
+features in deep neural networks?"). Cross-fitted in pairs as the networks from scratch are.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ml.arrays import FloatArray, ImageArray, IntArray
+from ml.errors import LearningError
+from ml.evaluation.splits import fold_pairs
+from ml.runtime.device import Device, choose_device, side_by_side
+from ml.thumbnails.backbones.cnn import OUTPUTS, Cancelled, Progress
+from ml.thumbnails.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
+from ml.thumbnails.models.rung import Features, Targets
+from ml.thumbnails.models.tabular import beyond_the_rest
+from ml.thumbnails.stacking.cnn_training import multi_head_loss, standardised, state_name
+from ml.thumbnails.stacking.crossfit import Pair, training_rows
+from ml.thumbnails.stacking.ensemble import (
+    MIN_TRAINING_ROWS,
+    Watch,
+    outputs_of,
+    tensors_by_pair,
+    tensors_of,
+)
+from ml.training.checkpoints import Checkpoints
+from ml.training.trainer import Course
+
+FROZEN_STAGES = 5
+"""The five stages up to a sixteenth of the picture's resolution stay as they are."""
+MAP_SHAPE = (112, 12, 20)
+"""Channels, rows and columns of what they make of 180 by 320 pixels."""
+MAP_WIDTH = 112 * 12 * 20
+RECIPE = "lite0-maps-v1"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """Hyperparameters.
+
+    Attributes:
+        epochs: Passes over a member's training rows.
+        batch_size: Pictures a step.
+        learning_rate: Peak of the one-cycle schedule for the pretrained weights; the new layer on
+            top, which starts at nothing, gets ten times as much.
+        weight_decay: Of AdamW.
+        dropout: On the pooled features.
+    """
+
+    epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.05
+    dropout: float = 0.3
+
+
+class TunedNet(nn.Module):
+    """The last stages and a new layer on top: (N, 112, 12, 20) maps to (N, 3) as ThumbnailNet.
+
+    Batch normalisation keeps ImageNet's statistics: those of a few hundred rows are noise.
+    """
+
+    def __init__(self, network: EfficientNetLite0) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(*copy.deepcopy(list(network.blocks)[FROZEN_STAGES:]))
+        self.conv_head = copy.deepcopy(network.conv_head)
+        self.bn2 = copy.deepcopy(network.bn2)
+        self.head = nn.Linear(HEAD_CHANNELS, OUTPUTS)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, maps: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return (N, 3): log views, over-threshold logit, residual.
+
+        Args:
+            maps: (N, 112, 12, 20).
+            kept: Dropout's factors for the pooled features, (N, 1280); None keeps all.
+        """
+        hidden = functional.relu6(self.bn2(self.conv_head(self.stages(maps))))
+        pooled = hidden.mean(dim=(2, 3)).float()
+        with torch.autocast(maps.device.type, enabled=False):
+            return cast("Tensor", self.head(pooled if kept is None else pooled * kept))
+
+
+@dataclass(frozen=True)
+class TunedMember:
+    """One network; the attributes are those of :class:`ml.thumbnails.backbones.cnn.Member`."""
+
+    network: TunedNet
+    centre: FloatArray
+    scale: FloatArray
+
+    def predict(self, maps: npt.NDArray[np.float16], device: Device) -> FloatArray:
+        """Return (N, 3): log10 views per day, over-threshold logit, residual in log10 units."""
+        outputs = np.empty((len(maps), OUTPUTS))
+        self.network.eval().to(device.torch_device)
+        with torch.inference_mode():
+            for start in range(0, len(maps), _BATCH):
+                part = maps[start : start + _BATCH]
+                outputs[start : start + len(part)] = self.network(_input(part, device)).cpu()
+        outputs[:, [0, 2]] = outputs[:, [0, 2]] * self.scale + self.centre
+        return outputs
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything learned as arrays by name."""
+        weights = {key: value.cpu().numpy() for key, value in self.network.state_dict().items()}
+        return weights | {"centre": self.centre, "scale": self.scale}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]], flavour: Flavour) -> Self:
+        """Build a member from :meth:`tensors`."""
+        network = TunedNet(EfficientNetLite0(flavour))
+        own = {"centre", "scale"}
+        network.load_state_dict({k: torch.tensor(v) for k, v in tensors.items() if k not in own})
+        return cls(network.eval(), tensors["centre"], tensors["scale"])
+
+
+@dataclass(frozen=True)
+class TunedEnsemble:
+    """Members by the pair of folds they left out."""
+
+    members: Mapping[Pair, TunedMember]
+
+    def member_outputs(
+        self, maps: npt.NDArray[np.float16], folds_by_row: IntArray
+    ) -> dict[Pair, tuple[IntArray, FloatArray]]:
+        """Run every member on the rows of the folds it left out, as the networks from scratch."""
+        return outputs_of(self.members, maps, folds_by_row)
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all weights as arrays by name, such as ``tuned.0.1.head.weight``."""
+        return tensors_of(self.members, "tuned")
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, npt.NDArray[Any]], *, folds: int, flavour: Flavour
+    ) -> Self:
+        """Build an ensemble from :meth:`tensors`."""
+        return cls(
+            {
+                pair: TunedMember.from_tensors(mine, flavour)
+                for pair, mine in tensors_by_pair(tensors, "tuned", folds=folds).items()
+            }
+        )
+
+
+def frozen_maps(
+    pictures: ImageArray, network: EfficientNetLite0, device: Device
+) -> npt.NDArray[np.float16]:
+    """Return what the frozen stages make of pictures without bars (N, 180, 320, 3).
+
+    Returns:
+        (N, :data:`MAP_WIDTH`), in half precision, in which maps are kept.
+    """
+    network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tasks = [
+        partial(_maps_of, pictures[start : start + 16], network, device)
+        for start in range(0, len(pictures), 16)
+    ]
+    parts = side_by_side(tasks, device) if tasks else []
+    return np.concatenate([np.zeros((0, MAP_WIDTH), dtype=np.float16), *parts])
+
+
+def train_tuned(
+    network: EfficientNetLite0,
+    maps: npt.NDArray[np.float16],
+    features: Features,
+    targets: Targets,
+    folds_by_row: IntArray,
+    *,
+    folds: int,
+    config: TuningConfig,
+    seed: int,
+    progress: Progress,
+    cancelled: Cancelled,
+    checkpoints: Checkpoints | None = None,
+) -> TunedEnsemble:
+    """Train every member on the folds it does not leave out; the same arguments, the same bits.
+
+    Args:
+        network: The pretrained network, which stays as it is.
+        maps: Of N pictures, (N, :data:`MAP_WIDTH`).
+        features: Of the same rows.
+        targets: Of the same rows.
+        folds_by_row: (N,).
+        folds: K.
+        config: Hyperparameters.
+        seed: Members get seeds derived from it.
+        progress: Told after each step, over all members together, in the caller's thread.
+        cancelled: Asked at each step, likewise.
+        checkpoints: Where each member's state is kept, to go on from if the process dies.
+
+    Raises:
+        LearningError: Too few rows, or a diverging loss.
+        LearningCancelledError: ``cancelled`` said so.
+    """
+    known, device = features.without_pictures(), choose_device()
+    rows_of = {pair: training_rows(folds_by_row, pair) for pair in fold_pairs(folds)}
+    smallest = min(len(rows) for rows in rows_of.values())
+    if smallest < MIN_TRAINING_ROWS:
+        raise LearningError(
+            f"{smallest} thumbnails are too few to fine-tune a network on;"
+            f" at least {MIN_TRAINING_ROWS} are needed",
+            reason="tooFewVideos",
+        )
+    total = sum(_steps(len(rows), config) for rows in rows_of.values())
+    watch = Watch(total, f"fine-tuning {len(rows_of)} networks", progress, cancelled)
+
+    def task(number: int, pair: Pair, rows: IntArray) -> Callable[[], TunedMember]:
+        part = targets.take(rows)
+        return lambda: _train_member(
+            TunedNet(network),
+            maps,
+            rows,
+            part,
+            beyond_the_rest(known.take(rows), part.log_views_per_day),
+            config=config,
+            seed=seed * len(rows_of) + number,
+            device=device,
+            step=watch.step,
+            cancelled=watch.stopped.is_set,
+            checkpoints=checkpoints,
+            name=pair,
+        )
+
+    tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
+    members = watch.over(lambda: side_by_side(tasks, device))
+    return TunedEnsemble(dict(zip(rows_of, members, strict=True)))
+
+
+def _train_member(
+    network: TunedNet,
+    maps: npt.NDArray[np.float16],
+    rows: IntArray,
+    targets: Targets,
+    residual: FloatArray,
+    *,
+    config: TuningConfig,
+    seed: int,
+    device: Device,
+    step: Callable[[], None],
+    cancelled: Cancelled,
+    checkpoints: Checkpoints | None,
+    name: Pair,
+) -> TunedMember:
+    truth, centre, scale = standardised(targets, residual)
+    target = device.torch_device
+    network = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    new = list(network.head.parameters())
+    old = [p for key, p in network.named_parameters() if not key.startswith("head.")]
+    rates = [config.learning_rate, 10 * config.learning_rate]
+    optimizer = torch.optim.AdamW(
+        [{"params": old}, {"params": new}], weight_decay=config.weight_decay
+    )
+    steps = _steps(len(rows), config)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps)
+    network.eval()  # see TunedNet: statistics stay, gradients flow all the same
+    course = Course(
+        network,
+        optimizer,
+        schedule,
+        rows=len(rows),
+        batch_size=config.batch_size,
+        steps=steps,
+        seed=seed,
+    )
+
+    def loss_of(batch: IntArray) -> Tensor:
+        inputs = _input(maps[rows[batch]], device)
+        # A mirrored map stands for the mirrored picture.
+        mirrored = torch.from_numpy(course.generator.random(len(batch)) < 0.5).to(target)  # noqa: PLR2004
+        inputs = torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs)
+        kept = course.generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
+        factors = torch.from_numpy(kept / np.float32(1 - config.dropout)).to(target)
+        with device.autocast():
+            outputs = network(inputs, factors)
+        return multi_head_loss(outputs, truth[batch].to(target))
+
+    course.run(
+        loss_of,
+        what=f"fine-tuned member {name}",
+        step=step,
+        cancelled=cancelled,
+        checkpoints=checkpoints,
+        name=state_name("tuned", name, rows, truth, asdict(config), seed, device),
+    )
+    return TunedMember(network.eval(), centre, scale)
+
+
+def _steps(rows: int, config: TuningConfig) -> int:
+    return config.epochs * max(1, rows // config.batch_size)
+
+
+def _input(maps: npt.NDArray[np.float16], device: Device) -> Tensor:
+    shaped = torch.from_numpy(np.ascontiguousarray(maps)).reshape(-1, *MAP_SHAPE)
+    return shaped.to(device.torch_device).float().contiguous(memory_format=torch.channels_last)
+
+
+def _maps_of(
+    pictures: ImageArray, network: EfficientNetLite0, device: Device
+) -> npt.NDArray[np.float16]:
+    with torch.inference_mode():
+        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device.torch_device)
+        hidden = network.maps(images.permute(0, 3, 1, 2).float(), stages=FROZEN_STAGES)[-1]
+        flat = hidden.contiguous().flatten(1).half().cpu().numpy()
+    return np.asarray(flat)

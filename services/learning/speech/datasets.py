@@ -1,0 +1,289 @@
+"""Datasets of speech: which segments were labelled how at one moment, frozen as a table.
+
+The table names the sound by its hash and does not hold it: sound is kept for as long as its
+retention or its approval lasts, and a dataset must not prolong that.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from db.queries.catalog import channels
+from db.queries.learning import records
+from db.queries.speech import languages
+from db.queries.speech import segments as speech_learning
+from db.queries.speech.languages import LabelledSegment
+from db.session import unit_of_work
+from ml.speech.data.manifest import LANGUAGES, Clip, Manifest
+from services.context import Context
+from services.errors import PermanentError, UsageError
+from services.learning.artifacts import get_folder, put_folder
+from services.learning.speech import TASK
+
+MANIFEST, DESCRIPTION = "segments.parquet", "dataset.json"
+CONFLICTS = ("drop", "keep")
+FEWEST_SPEAKERS = 2
+"""Of each language: one is learned from while the other is judged."""
+SCHEMA = pa.schema(
+    [
+        pa.field("segment_id", pa.int64(), nullable=False),
+        pa.field("clip_id", pa.int64(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("flac_sha256", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("label_source", pa.string(), nullable=False),
+        pa.field("speaker", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("recording", pa.string(), nullable=False),
+        pa.field("codec", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("speech_share", pa.float64(), nullable=False),
+        pa.field("level_dbfs", pa.float64(), nullable=False),
+        pa.field("snr_db", pa.float64()),
+        pa.field("clipped_share", pa.float64(), nullable=False),
+    ]
+)
+"""One row a segment. ``speaker`` is the channel; ``source`` the channel, or the group its tag
+``source:NAME`` puts it in; ``recording`` the hash of the audio it was cut from."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which dataset is asked for.
+
+    Attributes:
+        conflicts: ``drop`` leaves out segments whose claims name several languages, unless
+            somebody decided by hand; ``keep`` takes the label in force.
+        shortest_s: Shorter segments are left out, in seconds.
+    """
+
+    conflicts: str = "drop"
+    shortest_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.conflicts not in CONFLICTS:
+            raise UsageError(
+                f"conflicting labels cannot be “{self.conflicts}”",
+                hint=f"use {' or '.join(CONFLICTS)}",
+            )
+
+
+@dataclass(frozen=True)
+class SpeechDataset:
+    """A frozen dataset; ``is_new`` tells whether it was frozen just now.
+
+    Attributes:
+        dataset_id: The hash of what is in it and of how it was chosen.
+        rows: In ``SCHEMA``.
+        excluded: Segments left out, by reason.
+        is_new: Whether it was not there before.
+    """
+
+    dataset_id: str
+    rows: pa.Table
+    excluded: dict[str, int]
+    is_new: bool
+
+    @property
+    def manifest(self) -> Manifest:
+        """The segments as speech models take them, in the order of the rows."""
+        return Manifest(tuple(_clip(row) for row in self.rows.to_pylist()))
+
+
+def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
+    """Freeze the segments with a label in force; the same ones are the same dataset.
+
+    Raises:
+        PermanentError: ``noSpeech``, ``noLabelledSpeech``, ``oneLanguage``, ``tooFewSpeakers``;
+            the hint says what to do.
+    """
+    request = request or Request()
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        if not speech_learning.has_clips(session):
+            raise PermanentError(
+                "no speech was collected yet",
+                reason="noSpeech",
+                hint="`tubegrader audio add CHANNEL…`, then `tubegrader crawl --audio`",
+            )
+        # A channel is labelled when it is read, which may be before its videos were. Not where
+        # videos are read: batches are of many channels, in any order, and would lock each other's.
+        channels.label_by_metadata(session, speech_learning.heard_channels(session))
+        segments = languages.labelled_segments(session)
+        groups = speech_learning.source_groups(session)
+        excluded = Counter(speech_learning.unlearnable(session))
+    kept = _chosen(segments, request, excluded)
+    rows = [_row(segment, groups) for segment in kept]
+    left_out = dict(sorted(excluded.items()))
+    _check(rows, left_out)
+    described = {"task": TASK, "request": asdict(request), "rows": rows}
+    dataset_id = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    with unit_of_work(context.sessions) as session:
+        if records.dataset(session, dataset_id) is not None:
+            return SpeechDataset(dataset_id, table, left_out, is_new=False)
+    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
+        folder = Path(name)
+        pq.write_table(table, folder / MANIFEST, compression="zstd")
+        description = _description(dataset_id, request, table) | {
+            "excluded": left_out,
+            "as_of": now.isoformat(),
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
+        files = put_folder(context.store, folder)
+    with unit_of_work(context.sessions) as session:
+        records.add_dataset(
+            session,
+            {
+                "dataset_id": dataset_id,
+                "task": TASK,
+                "as_of": now,
+                "created_at": now,
+                "n_videos": table.num_rows,
+                "n_channels": description["speakers"],
+                "excluded": left_out,
+                "files": files,
+            },
+        )
+    return SpeechDataset(dataset_id, table, left_out, is_new=True)
+
+
+def fetch(context: Context, dataset_id: str) -> SpeechDataset:
+    """Read a dataset's table from the store.
+
+    Raises:
+        PermanentError: It is not known, or its files are missing or damaged.
+    """
+    with unit_of_work(context.sessions) as session:
+        row = records.dataset(session, dataset_id)
+    if row is None or row.task != TASK:
+        raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
+    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
+        folder = get_folder(context.store, {MANIFEST: row.files[MANIFEST]}, Path(name))
+        table = pq.read_table(folder / MANIFEST, schema=SCHEMA)
+    return SpeechDataset(dataset_id, table, dict(row.excluded), is_new=False)
+
+
+def _chosen(
+    segments: Sequence[LabelledSegment], request: Request, excluded: Counter[str]
+) -> list[LabelledSegment]:
+    """Return what can be learned from; count the others by reason."""
+    by_sound: dict[str, list[LabelledSegment]] = defaultdict(list)
+    for segment in segments:
+        reason = _why_not(segment, request)
+        if reason is None:
+            by_sound[segment.flac_sha256].append(segment)
+        else:
+            excluded[reason] += 1
+    kept = []
+    for same in by_sound.values():
+        if len({segment.language for segment in same}) > 1:
+            # The same sound under two videos that are said to speak different languages.
+            excluded["conflictingLabel"] += len(same)
+            continue
+        kept.append(same[0])
+        if len(same) > 1:
+            excluded["duplicate"] += len(same) - 1
+    return kept
+
+
+def _why_not(segment: LabelledSegment, request: Request) -> str | None:
+    if segment.is_conflicting and segment.label_source != "hand" and request.conflicts == "drop":
+        return "conflictingLabel"
+    if segment.language not in LANGUAGES:
+        return "otherLanguage"
+    if segment.length_s < request.shortest_s:
+        return "tooShort"
+    return None
+
+
+def _row(segment: LabelledSegment, groups: dict[str, str]) -> dict[str, Any]:
+    return {
+        "segment_id": segment.segment_id,
+        "clip_id": segment.clip_id,
+        "video_id": segment.video_id,
+        "flac_sha256": segment.flac_sha256,
+        "language": segment.language,
+        "label_source": segment.label_source,
+        "speaker": segment.speaker,
+        "source": groups.get(segment.speaker, segment.speaker),
+        "recording": segment.audio_sha256,
+        "codec": segment.codec,
+        "start_s": segment.start_s,
+        "seconds": segment.length_s,
+        "speech_share": segment.speech_share,
+        "level_dbfs": segment.level_dbfs,
+        "snr_db": segment.snr_db,
+        "clipped_share": segment.clipped_share,
+    }
+
+
+def _check(rows: Sequence[dict[str, Any]], excluded: dict[str, int]) -> None:
+    """See that a model can be learned from the rows and judged."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
+    if not rows:
+        raise PermanentError(
+            f"no segment of speech can be learned from ({reasons or 'none was found'})",
+            reason="noLabelledSpeech",
+            hint="say what videos speak: `tubegrader label VIDEO… en`, or zh; "
+            "`tubegrader label --conflicts` lists those whose claims contradict",
+        )
+    speakers = {
+        language: len({row["speaker"] for row in rows if row["language"] == language})
+        for language in LANGUAGES
+    }
+    missing = [language for language, count in speakers.items() if not count]
+    if missing:
+        raise PermanentError(
+            f"all {len(rows)} segments are in one language; none is in {missing[0]}",
+            reason="oneLanguage",
+            hint="`tubegrader audio add` channels that speak it, or correct labels with "
+            "`tubegrader label VIDEO… LANGUAGE`",
+        )
+    fewest = min(speakers, key=lambda language: speakers[language])
+    if speakers[fewest] < FEWEST_SPEAKERS:
+        raise PermanentError(
+            f"{speakers[fewest]} speaker (channel) of {fewest} is too few: a model is judged on "
+            f"speakers that it never heard; at least {FEWEST_SPEAKERS} of each language are needed",
+            reason="tooFewSpeakers",
+            hint="`tubegrader audio add` more channels, then `tubegrader crawl --audio`",
+        )
+
+
+def _description(dataset_id: str, request: Request, table: pa.Table) -> dict[str, Any]:
+    rows = table.select(["language", "speaker", "source", "recording", "seconds"]).to_pylist()
+    return {
+        "dataset_id": dataset_id,
+        "task": TASK,
+        "request": asdict(request),
+        "segments": len(rows),
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "speakers": len({row["speaker"] for row in rows}),
+        "sources": len({row["source"] for row in rows}),
+        "recordings": len({row["recording"] for row in rows}),
+        "segments_by_language": dict(sorted(Counter(row["language"] for row in rows).items())),
+    }
+
+
+def _clip(row: dict[str, Any]) -> Clip:
+    return Clip(
+        clip_id=row["flac_sha256"],
+        path="",
+        language=row["language"],
+        speaker=row["speaker"],
+        source=row["source"],
+        recording=row["recording"],
+        codec=row["codec"],
+        seconds=row["seconds"],
+        snr=float("nan") if row["snr_db"] is None else row["snr_db"],
+    )

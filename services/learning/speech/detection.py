@@ -1,0 +1,193 @@
+"""Which language is spoken in a file: decoded, cut into speech, each segment scored, then a vote.
+
+Segments of one file share speaker, microphone and topic, so they are no independent witnesses:
+their calibrated probabilities are averaged by length instead of multiplied, which would turn many
+alike mistakes into false certainty.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ml.audio import AudioError, Cut, CutPolicy, cut, floats
+from ml.errors import LearningError
+from services.errors import PermanentError
+from services.learning.speech.classifier import Listener
+from services.learning.speech.scoring import voted
+
+LISTENING = CutPolicy(
+    seconds_wanted=None,
+    shortest_s=0.4,
+    longest_s=10.0,
+    least_speech_share=0.0,
+    least_level_dbfs=-120.0,
+    examined_s=None,
+)
+"""All speech of a file, however short, quiet or broken: it is asked about, not learned from."""
+
+Progress = Callable[[float, float], None]
+"""Called with (seconds heard, seconds in all)."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model says; the three probabilities add up to 1.
+
+    Attributes:
+        language: ``en``, ``zh`` or ``unknown``: music, noise, another language, or not sure.
+        p_en: Probability of English.
+        p_zh: Probability of Chinese.
+        p_unknown: Probability that nobody speaks.
+    """
+
+    language: str
+    p_en: float
+    p_zh: float
+    p_unknown: float
+
+    @property
+    def probability(self) -> float | None:
+        """Of the language; None for ``unknown``, which is what is said for want of one."""
+        return {"en": self.p_en, "zh": self.p_zh}.get(self.language)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        rounded = {
+            name: value if isinstance(value, str) else round(value, 4)
+            for name, value in asdict(self).items()
+        }
+        probability = self.probability
+        return rounded | {"probability": None if probability is None else round(probability, 4)}
+
+
+@dataclass(frozen=True)
+class HeardSegment:
+    """A stretch of speech.
+
+    Attributes:
+        start_s: Seconds from the file's beginning.
+        end_s: Likewise.
+        told: What the model says of it.
+    """
+
+    start_s: float
+    end_s: float
+    told: Told
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3)} | (
+            self.told.as_json()
+        )
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard in a file.
+
+    Attributes:
+        path: The file.
+        told: The vote of its segments, each by its length.
+        seconds: Its length.
+        speech_share: Share of it that is speech, 0 to 1.
+        segments: In the order of time; none where nobody speaks.
+    """
+
+    path: Path
+    told: Told
+    seconds: float
+    speech_share: float
+    segments: Sequence[HeardSegment]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return (
+            {"file": readable(self.path)}
+            | self.told.as_json()
+            | {
+                "seconds": round(self.seconds, 3),
+                "speech_share": round(self.speech_share, 4),
+                "segments": [segment.as_json() for segment in self.segments],
+            }
+        )
+
+
+@dataclass(frozen=True)
+class NotHeard:
+    """A file that could not be listened to.
+
+    Attributes:
+        path: The file.
+        reason: As :class:`ml.audio.AudioError`; a word to count by.
+        problem: For people.
+    """
+
+    path: Path
+    reason: str
+    problem: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "file": readable(self.path),
+            "error": {"reason": self.reason, "message": self.problem},
+        }
+
+
+def listen_to(
+    path: Path, model: Listener, *, progress: Progress = lambda _heard_s, _all_s: None
+) -> Heard | NotHeard:
+    """Tell the language of a file; a file that cannot be used is an answer, not an error.
+
+    Besides 0.3 kB a second of the file one segment is held at a time: a network's intermediate
+    results take some hundred times the room of the samples, and a library keeps buffers for each
+    shape that it has met, of which many segments together have many.
+
+    Args:
+        path: Any audio or video file.
+        model: Who decides.
+        progress: Told where in the file it is.
+
+    Raises:
+        PermanentError: A part of the installation is missing: no other file would fare better.
+    """
+    try:
+        return _heard(path, model, progress)
+    except AudioError as error:
+        problem = str(error).removeprefix(f"{path.name}: ")
+        return NotHeard(path, error.reason, problem)
+    except OSError as error:
+        return NotHeard(path, "notReadable", f"cannot be read: {error.strerror}")
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+
+
+def readable(path: Path) -> str:
+    """Return a name that can be printed: names may hold control characters and stray bytes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
+
+
+def _heard(path: Path, model: Listener, progress: Progress) -> Heard:
+    if path.exists() and not path.is_file():
+        raise AudioError(path, "it is no file", reason="notReadable")
+    cutting = cut(path, LISTENING)
+    activity = cutting.activity
+    progress(0.0, activity.length_s)
+    segments: list[HeardSegment] = []
+    for part in cutting:
+        segments.append(_scored(part, model))
+        progress(segments[-1].end_s, activity.length_s)
+    vote = voted([(s.end_s - s.start_s, s.told.p_en, s.told.p_zh) for s in segments])
+    return Heard(path, Told(**vote), activity.length_s, activity.speech_share, segments)
+
+
+def _scored(part: Cut, model: Listener) -> HeardSegment:
+    predicted = model.predict([floats(part.samples)])
+    [(en, zh)] = (predicted.probabilities * predicted.speech[:, None]).tolist()
+    where = part.segment
+    return HeardSegment(
+        where.start_s,
+        where.start_s + where.length_s,
+        Told(**voted([(1.0, en, zh)])),
+    )

@@ -1,0 +1,113 @@
+"""The pretrained look at thumbnails: whether it is to be had here, and the looks themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.errors import LearningError
+from ml.thumbnails.backbones.weights import Backbone
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.features.extractor import Looker, can_look, can_measure
+from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.models.registry import absent_rungs
+from services.context import Context
+from services.errors import PermanentError
+from services.learning.artifacts import looks_folder
+
+TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What training makes of thumbnails besides its own networks.
+
+    Attributes:
+        looker: None: nothing.
+        missing: Why there is none (``turnedOff``, ``notInstalled``), or None.
+        fine_tune: Whether the network's last stages are trained on as well.
+    """
+
+    looker: Looker | None
+    missing: str | None = None
+    fine_tune: bool = False
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the pretrained network's weights; empty without one."""
+        return "" if self.looker is None else self.looker.weights
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The network, None without one."""
+        return None if self.looker is None else self.looker.backbone
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """The rungs that cannot be trained like this, and why in a word."""
+        return absent_rungs(looked_at=self.looker is not None, measured=can_measure())
+
+    def at(self, dataset: Dataset, progress: Progress) -> Looks | None:
+        """Look at a dataset's thumbnails, at those that are known by now from the cache.
+
+        Raises:
+            LearningError: A thumbnail cannot be decoded.
+        """
+        if self.looker is None:
+            return None
+        encoded = dict(dataset.thumbnails())
+        names = dataset.strings("thumbnail_sha256")
+        return self.looker.look(names, encoded.__getitem__, progress=progress)
+
+
+def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> Look:
+    """Return the look that a training gets.
+
+    Args:
+        context: Its settings say whether there is to be one, and with whose weights.
+        asked: Whether it was asked for; None leaves it to the settings and to what is installed.
+        fine_tune: Whether its last stages are to be trained on, for which it has to be there.
+
+    Raises:
+        PermanentError: It was asked for and cannot be had, or the user's weights cannot be used.
+    """
+    if fine_tune and asked is False:
+        raise PermanentError(
+            "there is nothing to fine-tune without the pretrained network",
+            reason="nothingToTune",
+            hint="leave out --no-backbone, or --fine-tune",
+        )
+    asked = True if fine_tune else asked
+    wanted = context.settings.backbone if asked is None else asked
+    if not wanted:
+        return Look(None, TURNED_OFF)
+    if asked is None and context.settings.backbone_weights is None and not can_look():
+        return Look(None, NOT_INSTALLED)
+    try:
+        return Look(open_looker(context, maps=fine_tune), fine_tune=fine_tune)
+    except LearningError as error:
+        raise PermanentError(
+            str(error),
+            reason=error.reason,
+            hint="or train without: `tubegrader train --no-backbone`",
+        ) from error
+
+
+def open_looker(context: Context, folder: Path | None = None, *, maps: bool = False) -> Looker:
+    """Open the pretrained network with the weights that the settings name.
+
+    Args:
+        context: Its settings.
+        folder: Where looks are kept; None: in the home, where every night finds them again.
+        maps: Whether models that were fine-tuned are to be asked.
+
+    Raises:
+        LearningError: The weights are missing or cannot be used.
+    """
+    settings = context.settings
+    return Looker(
+        looks_folder(context) if folder is None else folder,
+        weights=settings.backbone_weights,
+        timm_name=settings.backbone_model,
+        maps=maps,
+    )

@@ -1,0 +1,336 @@
+"""Batch scoring: store → decode → models → Postgres, reading ahead while the models work.
+
+Rows of the models' own dataset are scored with what was known when it was frozen, so that a
+comparison judges exactly what was asked; every other video with what is known now. No score comes
+from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import structlog
+
+from db.models import ModelVersion
+from db.queries.catalog import videos
+from db.queries.learning import records
+from db.session import unit_of_work
+from ml.arrays import ImageArray
+from ml.errors import LearningError
+from ml.images.decoding import decode_thumbnails
+from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.schema import ROW_SCHEMA
+from ml.thumbnails.features.extractor import Looker
+from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.models.registry import load_rung
+from ml.thumbnails.models.rung import Features, Rung
+from ml.thumbnails.models.thumbnail import need_looks, need_maps, predict_all
+from services.context import Context
+from services.errors import PermanentError
+from services.learning import results
+from services.learning.artifacts import get_folder, scratch
+from services.learning.errors import told_apart
+from services.learning.thumbnails import datasets
+from services.learning.thumbnails.extraction import open_looker
+from services.work.jobs import JobHandle
+
+log = structlog.get_logger()
+
+CHUNK = 512
+"""Videos at a time: their decoded pictures take 22 MB."""
+_ASKED = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    videos: Sequence[videos.ToScore]
+    images: ImageArray
+    looks: Looks | None
+    unreadable: int
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a scoring job: the newest models' own rows, and whatever the models in use lack.
+
+    Returns:
+        How many videos were scored now; how many pictures were unreadable; the models in use.
+
+    Raises:
+        PermanentError: There is no model yet, or an artefact is damaged.
+    """
+    newest, in_use = _newest(context), results.models_in_use(context)
+    if _ids(newest) == _ids(in_use):
+        return _score_all(context, job, newest)
+    own = _score_all(context, job, newest, rest=False)
+    rest = _score_all(context, job, in_use)
+    return rest | {name: own[name] + rest[name] for name in ("scored", "unreadable")}
+
+
+def own_rows(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Score with the newest models the rows that they were trained on, so they can be compared.
+
+    Returns, raises:
+        As :func:`work`.
+    """
+    return _score_all(context, job, _newest(context), rest=False)
+
+
+def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Score every video that lacks a score of the models in use: what users read.
+
+    Returns, raises:
+        As :func:`work`.
+    """
+    return _score_all(context, job, results.models_in_use(context))
+
+
+def _newest(context: Context) -> list[ModelVersion]:
+    with unit_of_work(context.sessions) as session:
+        return records.newest_model_versions(session)
+
+
+def _ids(models: Sequence[ModelVersion]) -> list[int]:
+    return sorted(model.model_version_id for model in models)
+
+
+def _score_all(
+    context: Context, job: JobHandle, models: Sequence[ModelVersion], *, rest: bool = True
+) -> dict[str, Any]:
+    """Score the models' own rows that lack a score, and every other video unless told not to."""
+    if not models:
+        raise PermanentError(
+            "there is no model to score with", reason="noModel", hint="`tubegrader train` first"
+        )
+    ids = [model.model_version_id for model in models]
+    told = {model.rung: model.version for model in models}
+    scored = unreadable = 0
+    with told_apart(context.settings.home), scratch(context, "scoring") as folder:
+        dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
+        asked = _of_dataset(context, dataset, ids)
+        besides = [v.video_id for v in asked]
+        total = len(asked)
+        if rest:
+            with unit_of_work(context.sessions) as session:
+                total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
+        job.progress(0, total, "scoring videos")
+        if not total:
+            return {"scored": 0, "unreadable": 0, "models": told}
+        rungs = load_rungs(context, models, folder)
+        groups = dataset.split_group_by_channel()
+        looker = looker_for(context, rungs)
+        chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
+        for chunk in _read_ahead(context, chunks, looker):
+            _score(context, models, rungs, chunk, groups)
+            scored += len(chunk.videos)
+            unreadable += chunk.unreadable
+            job.progress(scored, max(total, scored), "scoring videos")
+    return {"scored": scored, "unreadable": unreadable, "models": told}
+
+
+def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
+    """Load models from the store, in their order.
+
+    Raises:
+        PermanentError: A file is missing or damaged.
+    """
+    try:
+        return [
+            load_rung(get_folder(context.store, m.files, folder / str(m.model_version_id)))
+            for m in models
+        ]
+    except LearningError as error:
+        raise PermanentError(str(error), reason=error.reason) from error
+
+
+def _of_dataset(
+    context: Context, dataset: Dataset, model_ids: Sequence[int]
+) -> list[videos.ToScore]:
+    """Return the dataset's rows that lack a score, with what was known at that time."""
+    rows = dataset.table.select([field.name for field in fields(videos.ToScore)]).to_pylist()
+    with unit_of_work(context.sessions) as session:
+        scored = records.fully_scored(session, model_version_ids=model_ids)
+        present = videos.known_ids(session, [row["video_id"] for row in rows])
+    return [
+        videos.ToScore(**row)
+        for row in rows
+        if (row["video_id"], row["thumbnail_sha256"]) not in scored and row["video_id"] in present
+    ]
+
+
+def _age_of_label(dataset: Dataset) -> float | None:
+    """Return the age at which the models' views were counted, None where it is that of the day."""
+    kinds = set(dataset.strings("label_kind"))
+    return float(dataset.numbers("age_days")[0]) if kinds <= {"day7", "day30"} else None
+
+
+def _chunks(
+    context: Context,
+    asked: Sequence[videos.ToScore],
+    model_ids: Sequence[int],
+    fixed_age: float | None,
+    *,
+    rest: bool,
+) -> Iterator[Sequence[videos.ToScore]]:
+    """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
+    now = context.clock()
+    for start in range(0, len(asked), CHUNK):
+        yield asked[start : start + CHUNK]
+    if not rest:
+        return
+    already = {(v.video_id, v.thumbnail_sha256) for v in asked}
+    after = ""
+    while True:
+        with unit_of_work(context.sessions) as session:
+            page = videos.to_score(
+                session, model_version_ids=model_ids, now=now, after=after, limit=CHUNK
+            )
+        if not page:
+            return
+        after = page[-1].video_id
+        lacking = [v for v in page if (v.video_id, v.thumbnail_sha256) not in already]
+        if fixed_age is not None:
+            lacking = [replace(v, age_days=fixed_age) for v in lacking]
+        if lacking:
+            yield lacking
+
+
+def _read_ahead(
+    context: Context, chunks: Iterator[Sequence[videos.ToScore]], looker: Looker | None
+) -> Iterator[_Chunk]:
+    """Fetch and decode the next chunk while the caller works on this one."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+
+        def read_next() -> _Chunk | None:
+            chunk = next(chunks, None)
+            return None if chunk is None else _read(context, chunk, looker)
+
+        coming = pool.submit(read_next)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(read_next)
+            if chunk.videos:
+                yield chunk
+
+
+def looker_for(context: Context, rungs: Sequence[Rung]) -> Looker | None:
+    """Return what looks at thumbnails, None if no model needs it.
+
+    Raises:
+        PermanentError: The weights are not installed here.
+    """
+    if not need_looks(rungs):
+        return None
+    try:
+        return open_looker(context, maps=need_maps(rungs))
+    except LearningError as error:
+        raise PermanentError(
+            str(error), reason=error.reason, hint="or `tubegrader train` here, without them"
+        ) from error
+
+
+def with_pictures(
+    context: Context, rungs: Sequence[Rung], features: Features, shown: Sequence[str]
+) -> Features:
+    """Return features with the stored thumbnails, and looks at them, as far as models need them.
+
+    Raises:
+        PermanentError: A thumbnail is missing from the store, or the looks' weights are.
+    """
+    if not any(rung.needs_thumbnails for rung in rungs):
+        return features
+    names = sorted(set(shown))
+    content = dict(zip(names, context.store.get_many(names), strict=True))
+    looker = looker_for(context, rungs)
+    return replace(
+        features,
+        thumbnails=decode_thumbnails(shown, content.__getitem__),
+        looks=None if looker is None else looker.look(shown, content.__getitem__),
+    )
+
+
+def check_looks(context: Context, rungs: Sequence[Rung]) -> None:
+    """See that models that look at thumbnails through a pretrained network can do so here.
+
+    Raises:
+        PermanentError: Its weights are not installed, or are others than those they learned by.
+    """
+    looker = looker_for(context, rungs)
+    if looker is None:
+        return
+    for rung in rungs:
+        trained_on = rung.card.config.get("backbone", looker.weights)
+        if trained_on != looker.weights:
+            raise PermanentError(
+                f"{rung.name} was trained on the looks of a network with weights "
+                f"{trained_on[:12]}, not {looker.weights[:12]}",
+                reason="backboneWeightsOther",
+            )
+
+
+def _read(context: Context, asked: Sequence[videos.ToScore], looker: Looker | None) -> _Chunk:
+    names = sorted({video.thumbnail_sha256 for video in asked})
+    content = dict(zip(names, context.store.get_many(names), strict=True))
+    try:
+        images = decode_thumbnails([v.thumbnail_sha256 for v in asked], content.__getitem__)
+        kept = asked
+    except LearningError:
+        kept, images = _readable_only(asked, content)
+    looks = None
+    if looker is not None:
+        looks = looker.look([v.thumbnail_sha256 for v in kept], content.__getitem__)
+    return _Chunk(kept, images, looks, len(asked) - len(kept))
+
+
+def _readable_only(
+    asked: Sequence[videos.ToScore], content: dict[str, bytes]
+) -> tuple[list[videos.ToScore], ImageArray]:
+    """Decode one by one; a picture that cannot be decoded is left out and said in the log."""
+    kept, images = [], []
+    for video in asked:
+        try:
+            images.append(decode_thumbnails([video.thumbnail_sha256], content.__getitem__))
+            kept.append(video)
+        except LearningError as error:
+            log.warning("scoring.unreadable", video_id=video.video_id, problem=str(error))
+    return kept, np.concatenate(images) if images else np.empty((0, 90, 160, 3), np.uint8)
+
+
+def _score(
+    context: Context,
+    models: Sequence[ModelVersion],
+    rungs: Sequence[Rung],
+    chunk: _Chunk,
+    groups: Mapping[str, str],
+) -> None:
+    features = Features.of_table(
+        pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_ASKED),
+        chunk.images,
+        # A channel that no model saw is a group of its own.
+        split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],
+    )
+    predictions = predict_all(rungs, replace(features, looks=chunk.looks))
+    now = context.clock()
+    with unit_of_work(context.sessions) as session:
+        for model, predicted in zip(models, predictions, strict=True):
+            records.upsert_scores(
+                session,
+                [
+                    {
+                        "video_id": video.video_id,
+                        "thumbnail_sha256": video.thumbnail_sha256,
+                        "model_version_id": model.model_version_id,
+                        "probability_over": probability,
+                        "log10_views_per_day": log10_views,
+                        "scored_at": now,
+                    }
+                    for video, probability, log10_views in zip(
+                        chunk.videos,
+                        predicted.p_over.tolist(),
+                        predicted.log_views_per_day.tolist(),
+                        strict=True,
+                    )
+                ],
+            )

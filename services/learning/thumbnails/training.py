@@ -1,0 +1,173 @@
+"""Training: freeze a dataset, train every rung of the ladder on it, keep the artefacts."""
+
+import importlib.metadata
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from db.queries.learning import records
+from db.session import unit_of_work
+from ml.errors import LearningError
+from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
+from ml.thumbnails.models.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
+from ml.thumbnails.models.registry import rung_names
+from ml.training.checkpoints import Checkpoints
+from services.context import Context
+from services.errors import PermanentError
+from services.learning import checkpoints
+from services.learning.artifacts import put_folder, scratch
+from services.learning.errors import told_apart
+from services.learning.thumbnails import datasets, extraction
+from services.learning.thumbnails.extraction import Look
+from services.work.jobs import JobHandle
+
+log = structlog.get_logger()
+
+FROZEN = "dataset"
+"""The step that a job has done once its dataset is frozen: who goes on with it learns from that."""
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a training job.
+
+    The job's params: ``threshold`` (views per day), ``label`` (which views, see
+    ``services.learning.thumbnails.datasets.Request``), ``seed``, ``force`` (train although the same
+    models exist), ``backbone`` (learn from a pretrained network's look too: True refuses to go on
+    without, False does without, nothing leaves it to the settings and to what is installed),
+    ``fine_tune`` (train its last stages on).
+
+    Returns:
+        The dataset's id and size, and the version of each rung; ``trained`` is False when they
+        existed already. ``absent`` are the rungs that could not be trained, ``without_look`` says
+        why there was no pretrained look.
+
+    Raises:
+        PermanentError: Nothing honest can be learned from what was collected; says why.
+        TransientError: A disk is full; what was finished is kept.
+    """
+    request = datasets.Request(
+        threshold=float(job.params.get("threshold", DEFAULT_THRESHOLD)),
+        label=str(job.params.get("label", datasets.AUTO)),
+        force=bool(job.params.get("force", False)),
+    )
+    look = extraction.choose(
+        context,
+        job.params.get("backbone"),
+        fine_tune=bool(job.params.get("fine_tune", False)),
+    )
+    config = LadderConfig(
+        seed=int(job.params.get("seed", 0)),
+        backbone=look.looker is not None,
+        weights=look.weights,
+        fine_tune=look.fine_tune,
+    )
+    frozen = _frozen(context, job, request)
+    with unit_of_work(context.sessions) as session:
+        existing = records.model_versions_like(
+            session,
+            dataset_id=frozen.dataset_id,
+            seed=config.seed,
+            code_version=importlib.metadata.version("tubegrader"),
+            config=asdict(config),
+        )
+    # An earlier release may have trained fewer rungs in otherwise the same way.
+    is_whole = {m.rung for m in existing} >= set(rung_names()) - look.absent.keys()
+    # Its worker may have died between recording them and saying so.
+    is_ours = all(m.job_id == job.job_id for m in existing)
+    if is_whole and (is_ours or not request.force):
+        return _result(frozen, look, {m.rung: m.version for m in existing}, trained=False)
+    checkpoints.sweep(context)
+    try:
+        versions = _trained(context, job, config, look, frozen.dataset_id)
+    except PermanentError:
+        # Who tries this job again means: with what there is by then.
+        job.end_step(FROZEN, {})
+        raise
+    return _result(frozen, look, versions, trained=True)
+
+
+def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> datasets.FrozenDataset:
+    """Freeze the dataset; or return the one that this job had begun to learn from."""
+    if before := job.steps.get(FROZEN):
+        return datasets.known(context, before["dataset_id"], is_new=before["is_new"])
+    job.progress(0, 0, "freezing the dataset")
+    frozen = datasets.freeze(context, request)
+    job.end_step(FROZEN, {"dataset_id": frozen.dataset_id, "is_new": frozen.is_new})
+    return frozen
+
+
+def _trained(
+    context: Context, job: JobHandle, config: LadderConfig, look: Look, dataset_id: str
+) -> dict[str, int]:
+    """Train on a dataset and record the models; go on from the states that are kept."""
+    kept = checkpoints.folder_for(
+        context, dataset_id=dataset_id, config=asdict(config), seed=config.seed
+    )
+    with told_apart(context.settings.home), scratch(context, "training") as folder:
+        dataset = datasets.fetch(context, dataset_id, folder / "dataset")
+        try:
+            looks = look.at(dataset, job.progress)
+            images = dataset_images(dataset)
+            ladder = train_ladder(
+                dataset,
+                images,
+                config,
+                progress=job.progress,
+                looks=looks,
+                backbone=look.backbone,
+                checkpoints=Checkpoints(kept, checkpoints.EVERY_S),
+            )
+        except LearningError:
+            # It would fail again in the same way.
+            shutil.rmtree(kept, ignore_errors=True)
+            raise
+        versions = _store(context, job, ladder, config, dataset_id, folder / "models")
+    shutil.rmtree(kept, ignore_errors=True)
+    return versions
+
+
+def _store(
+    context: Context,
+    job: JobHandle,
+    ladder: TrainedLadder,
+    config: LadderConfig,
+    dataset_id: str,
+    folder: Path,
+) -> dict[str, int]:
+    """Put every rung's artefact into the store, then record them all at once."""
+    files = {
+        rung: put_folder(context.store, artefact) for rung, artefact in ladder.save(folder).items()
+    }
+    job.check()
+    with unit_of_work(context.sessions) as session:
+        return {
+            rung: records.add_model_version(
+                session,
+                rung=rung,
+                dataset_id=dataset_id,
+                job_id=job.job_id,
+                trained_at=context.clock(),
+                code_version=importlib.metadata.version("tubegrader"),
+                seed=config.seed,
+                config=asdict(config),
+                files=rung_files,
+            ).version
+            for rung, rung_files in files.items()
+        }
+
+
+def _result(
+    frozen: datasets.FrozenDataset, look: Look, versions: dict[str, int], *, trained: bool
+) -> dict[str, Any]:
+    return {
+        "dataset_id": frozen.dataset_id,
+        "dataset_is_new": frozen.is_new,
+        "excluded": frozen.excluded,
+        "versions": versions,
+        "absent": look.absent,
+        "without_look": look.missing,
+        "trained": trained,
+    }

@@ -1,0 +1,318 @@
+"""Jobs: what users and schedules ask for, with progress, cancellation and an end.
+
+The row is the truth. A worker takes a job by swapping the token it was sent for one of its own,
+so a message that comes twice starts nothing twice; a thread keeps the lease while it works.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from db.models import Job
+from db.models.work import JOB_KINDS, JOB_STATES
+from db.queries.work import jobs as rows
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import (
+    BusyError,
+    PermanentError,
+    QuotaError,
+    TransientError,
+    TubeGraderError,
+    UsageError,
+)
+from services.work.heartbeat import KeptLease, LeaseLostError
+
+
+class JobCancelledError(Exception):
+    """Somebody asked for the job to be cancelled; raised inside the work."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as a front door shows it."""
+
+    job_id: str
+    kind: str
+    state: str
+    progress_done: int
+    progress_total: int
+    progress_message: str | None
+    waiting_until: datetime | None
+    error_reason: str | None
+    error_message: str | None
+    steps: dict[str, Any]
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+
+
+def submit(context: Context, kind: str, params: dict[str, Any]) -> uuid.UUID:
+    """Record a job; a dispatcher starts it. Returns its id."""
+    with unit_of_work(context.sessions) as session:
+        return rows.submit(session, kind, params, now=context.clock())
+
+
+def view(context: Context, job_id: uuid.UUID) -> JobView:
+    """Return a job.
+
+    Raises:
+        UsageError: There is none with this id.
+    """
+    with unit_of_work(context.sessions) as session:
+        job = rows.get(session, job_id)
+        if job is None:
+            raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
+        return _view(job)
+
+
+def watch(context: Context, job_id: uuid.UUID, *, poll_s: float = 0.2) -> Iterator[JobView]:
+    """Yield a job now and again, the last time when it has ended."""
+    while True:
+        job = view(context, job_id)
+        yield job
+        if job.ended:
+            return
+        time.sleep(poll_s)
+
+
+def succeeded(job: JobView) -> JobView:
+    """Return a job that ended well.
+
+    Raises:
+        PermanentError: It failed or was cancelled, with the reason it gave.
+    """
+    if job.state == "succeeded":
+        return job
+    raise PermanentError(
+        job.error_message or f"the job was {job.state}", reason=job.error_reason or job.state
+    )
+
+
+def newest(
+    context: Context, *, limit: int = 20, kind: str | None = None, state: str | None = None
+) -> list[JobView]:
+    """Return the newest jobs, of a kind and state if given.
+
+    Raises:
+        UsageError: There is no such kind or state.
+    """
+    for value, known in ((kind, JOB_KINDS), (state, JOB_STATES)):
+        if value is not None and value not in known:
+            raise UsageError(f"no job is “{value}”", hint=f"use {', '.join(known)}")
+    with unit_of_work(context.sessions) as session:
+        found = rows.newest(session, limit=limit, kind=kind, state=state)
+        return [_view(job) for job in found]
+
+
+def find(context: Context, prefix: str) -> JobView:
+    """Return the one job whose id starts with ``prefix``.
+
+    Raises:
+        UsageError: None or several do.
+    """
+    found = [job for job in newest(context, limit=10_000) if job.job_id.startswith(prefix.lower())]
+    if len(found) != 1:
+        problem = "no job" if not found else f"{len(found)} jobs"
+        raise UsageError(
+            f"{problem} with an id that starts with {prefix!r}",
+            hint="`tubegrader jobs list` shows them",
+        )
+    return found[0]
+
+
+def cancel(context: Context, job_id: uuid.UUID) -> str:
+    """Ask a job to stop; return its state afterwards.
+
+    Raises:
+        UsageError: There is no such job.
+    """
+    with unit_of_work(context.sessions) as session:
+        state = rows.request_cancel(session, job_id, now=context.clock())
+    if state is None:
+        raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
+    return state
+
+
+class JobHandle:
+    """A running job, as its work sees it: say how far it is, learn whether to stop."""
+
+    def __init__(
+        self,
+        context: Context,
+        job_id: uuid.UUID,
+        token: uuid.UUID,
+        params: dict[str, Any],
+        steps: dict[str, Any],
+    ) -> None:
+        self.job_id = job_id
+        self.token = token
+        self.params = params
+        self.steps = dict(steps)
+        self._context = context
+        self._cancelled = threading.Event()
+        self._lease = KeptLease(self._beat, every_s=min(1.0, context.lease.total_seconds() / 4))
+        self._progress: tuple[int, int, str] | None = None
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """Note how far the work is; written by the keeper of the lease.
+
+        Raises:
+            JobCancelledError: The user cancelled it.
+            LeaseLostError: Another worker has it.
+        """
+        self._progress = (done, total, message)
+        self.check()
+
+    def check(self) -> None:
+        """Raise if the work must stop (see ``progress``)."""
+        self._lease.check()
+        if self._cancelled.is_set():
+            raise JobCancelledError
+
+    def end_step(self, name: str, result: dict[str, Any]) -> None:
+        """Keep the result of a step that is done: whoever goes on with the job begins after it.
+
+        Raises:
+            JobCancelledError: The user cancelled it.
+            LeaseLostError: Another worker has it.
+        """
+        with unit_of_work(self._context.sessions) as session:
+            if not rows.end_step(session, self.job_id, self.token, name, result):
+                raise LeaseLostError
+        self.steps[name] = result
+        self.check()
+
+    def kept_alive(self) -> AbstractContextManager[None]:
+        """Extend the lease and write progress from a thread while the block runs."""
+        return self._lease.kept()
+
+    def _beat(self) -> bool:
+        done, total, message = self._progress or (None, None, None)
+        with unit_of_work(self._context.sessions) as session:
+            cancel_requested = rows.heartbeat(
+                session,
+                self.job_id,
+                self.token,
+                until=self._context.clock() + self._context.lease,
+                done=done,
+                total=total,
+                message=message,
+            )
+        if cancel_requested:
+            self._cancelled.set()
+        return cancel_requested is not None
+
+
+JobWork = Callable[[Context, JobHandle], dict[str, Any]]
+"""The work of a kind of job: gets its handle, returns its result."""
+
+
+def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) -> str:
+    """Take a job and do its work; record the end. Called by workers.
+
+    Returns:
+        How it ended: a job state, ``queued`` when it is to be tried again, or ``taken`` when
+        another worker has it.
+    """
+    with unit_of_work(context.sessions) as session:
+        lease_end = context.clock() + context.lease
+        job = rows.take(session, job_id, token, until=lease_end)
+        if job is None or job.lease_token is None:
+            return "taken"
+        handle = JobHandle(context, job_id, job.lease_token, job.params, job.steps)
+    try:
+        with handle.kept_alive():
+            result = work(context, handle)
+    except LeaseLostError:
+        return "taken"
+    except JobCancelledError:
+        return _finish(context, handle, "cancelled")
+    except (TransientError, QuotaError) as error:
+        return _try_again(context, handle, error)
+    except TubeGraderError as error:
+        return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
+    except Exception as error:
+        # A defect: say so in the row, and let the worker log the trace.
+        problem = ("permanent", "defect", f"{type(error).__name__}: {error}")
+        _finish(context, handle, "failed", error=problem)
+        raise
+    return _finish(context, handle, "succeeded", result=result)
+
+
+def _finish(
+    context: Context,
+    handle: JobHandle,
+    state: str,
+    *,
+    result: dict[str, Any] | None = None,
+    error: tuple[str, str, str] | None = None,
+) -> str:
+    with unit_of_work(context.sessions) as session:
+        kept = rows.finish(
+            session,
+            handle.job_id,
+            handle.token,
+            state,
+            now=context.clock(),
+            result=result,
+            error=error,
+        )
+    return state if kept else "taken"
+
+
+def _try_again(context: Context, handle: JobHandle, error: TransientError | QuotaError) -> str:
+    now = context.clock()
+    later = error.reset_at if isinstance(error, QuotaError) else now + timedelta(minutes=1)
+    with unit_of_work(context.sessions) as session:
+        job = rows.get(session, handle.job_id)
+        waits = isinstance(error, BusyError)
+        worn_out = job is None or (job.attempts >= rows.MAX_ATTEMPTS and not waits)
+        cancelled = job is not None and job.cancel_requested
+        if not worn_out and not cancelled:
+            message = f"trying again at {later:%Y-%m-%d %H:%M} UTC: {error}"
+            kept = rows.retry_later(
+                session, handle.job_id, handle.token, at=later, message=message, counted=not waits
+            )
+            return "queued" if kept else "taken"
+    if cancelled:
+        return _finish(context, handle, "cancelled")
+    return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
+
+
+def _line(error: TubeGraderError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
+def _view(job: Job) -> JobView:
+    return JobView(
+        job_id=str(job.job_id),
+        kind=job.kind,
+        state=job.state,
+        progress_done=job.progress_done,
+        progress_total=job.progress_total,
+        progress_message=job.progress_message,
+        waiting_until=job.waiting_until,
+        error_reason=job.error_reason,
+        error_message=job.error_message,
+        steps=job.steps,
+        result=job.result,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )

@@ -1,0 +1,49 @@
+"""Upkeep: what keeps a database that collects for years in shape."""
+
+from datetime import timedelta
+from typing import Any
+
+from db.partitions import ensure_partitions
+from db.queries.work import jobs, notifications, pauses, quota, schedules
+from db.session import unit_of_work
+from services.context import Context
+from services.policy import retention
+from services.work.jobs import JobHandle
+
+KEPT = timedelta(days=366)
+"""How long it is remembered what was asked for, done, booked and notified: a year and a day."""
+
+
+def work(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a job of upkeep: partitions made ahead, what is past its retention removed, old notes too.
+
+    Returns:
+        The partitions made, what was purged, and how many slots, notifications, jobs and notes of
+        missed slots were deleted.
+    """
+    now = context.clock()
+    job.progress(0, 3, "making partitions")
+    with unit_of_work(context.sessions) as session:
+        made = ensure_partitions(session.connection(), start=now)
+    purged = retention.purge(
+        context,
+        dry_run=False,
+        progress=lambda kind, _rows: job.progress(1, 3, f"removing {kind} past its retention"),
+    )
+    job.progress(2, 3, "deleting old notes")
+    with unit_of_work(context.sessions) as session:
+        slots = schedules.forget_slots(session, before=now - KEPT)
+        told = notifications.forget(session, before=now - KEPT)
+        ended = jobs.forget(session, before=now - KEPT)
+        quota.forget(session, before=(now - KEPT).date())
+        pauses.forget_ended(session, before=now - KEPT)
+    missed = retention.forget_missed(context)
+    job.progress(3, 3, "done")
+    return {
+        "partitions": made,
+        "purged": purged.as_json(),
+        "slots_deleted": slots,
+        "notifications_deleted": told,
+        "jobs_deleted": ended,
+        "missed_slots_deleted": missed,
+    }

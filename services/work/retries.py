@@ -1,0 +1,62 @@
+"""What ended badly, counted and tried again: jobs and work items."""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Any
+
+from db.models.work import JOB_KINDS, WORK_KINDS
+from db.queries.work import jobs as job_rows
+from db.queries.work import overview
+from db.session import unit_of_work
+from services.context import Context
+from services.errors import UsageError
+
+
+def retry_jobs(context: Context, job_ids: Collection[str]) -> list[str]:
+    """Submit jobs that failed or were cancelled once more; return the ids of those.
+
+    One of several steps goes on with the step that it failed at. Jobs in any other state stay as
+    they are.
+    """
+    wanted = [uuid.UUID(job_id) for job_id in job_ids]
+    with unit_of_work(context.sessions) as session:
+        return [str(j) for j in job_rows.retry(session, job_ids=wanted, now=context.clock())]
+
+
+def retry_failed_jobs(
+    context: Context, *, reason: str | None = None, kind: str | None = None
+) -> list[str]:
+    """Submit the failed jobs of a reason and kind, all by default, once more; return their ids.
+
+    Raises:
+        UsageError: There is no such kind of job.
+    """
+    _known(kind, JOB_KINDS, "job")
+    with unit_of_work(context.sessions) as session:
+        retried = job_rows.retry(
+            session, states=("failed",), reason=reason, kind=kind, now=context.clock()
+        )
+        return [str(j) for j in retried]
+
+
+def retry_items(context: Context, *, reason: str | None = None, kind: str | None = None) -> int:
+    """Make the failed work items of a reason and kind due again; return how many there were.
+
+    Raises:
+        UsageError: There is no such kind of work.
+    """
+    _known(kind, WORK_KINDS, "work")
+    with unit_of_work(context.sessions) as session:
+        return overview.retry_failed(session, reason=reason, kind=kind, now=context.clock())
+
+
+def item_counts(context: Context) -> list[dict[str, Any]]:
+    """Return how many work items there are by kind, state and reason: each is in one of them."""
+    with unit_of_work(context.sessions) as session:
+        return [asdict(count) for count in overview.counts(session, now=context.clock())]
+
+
+def _known(kind: str | None, kinds: Collection[str], what: str) -> None:
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"there is no kind of {what} “{kind}”", hint=f"use {', '.join(kinds)}")

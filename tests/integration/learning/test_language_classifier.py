@@ -1,0 +1,130 @@
+"""Which of the registry's models listens when nobody names one."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from db.queries.learning import records
+from db.session import unit_of_work
+from ml.speech.models.network_models import NetworkRung
+from services.context import Context
+from services.errors import PermanentError
+from services.learning.speech.classifier import from_registry
+from services.learning.speech.models import SpeechModel, put_model
+from tests.support.cli import settings_of, tubegrader
+from tests.support.language import heard_model
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+DATASET = "5e" * 32
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> NetworkRung:
+    return heard_model(tmp_path_factory.mktemp("clips"))
+
+
+def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path) -> dict[str, int]:
+    """Record the model under each of the names; return their ids."""
+    files = put_model(context.store, SpeechModel(model, [], {}), folder)
+    with unit_of_work(context.sessions) as session:
+        records.add_dataset(
+            session,
+            {
+                "dataset_id": DATASET,
+                "task": "language",
+                "as_of": NOW,
+                "created_at": NOW,
+                "n_videos": 40,
+                "n_channels": 8,
+                "excluded": {},
+                "files": {},
+            },
+        )
+        return {
+            rung: records.add_model_version(
+                session,
+                rung=rung,
+                dataset_id=DATASET,
+                job_id=None,
+                trained_at=NOW,
+                code_version="0.1.0",
+                seed=0,
+                config={},
+                files=files,
+                task="language",
+            ).model_version_id
+            for rung in rungs
+        }
+
+
+def judge(context: Context, ids: dict[str, int], accuracies: dict[str, float]) -> None:
+    with unit_of_work(context.sessions) as session:
+        records.add_evaluation(
+            session,
+            dataset_id=DATASET,
+            job_id=None,
+            created_at=NOW,
+            n_videos=40,
+            n_channels=8,
+            sentence="…",
+            detail={
+                "task": "speech",
+                "model_version_ids": ids,
+                "rungs": {
+                    rung: {"balanced_accuracy": {"value": value, "low": None, "high": None}}
+                    for rung, value in accuracies.items()
+                },
+            },
+            metrics=[
+                {
+                    "rung": rung,
+                    "metric": "balanced_accuracy",
+                    "baseline": "",
+                    "model_version_id": ids[rung],
+                    "value": value,
+                    "low": value,
+                    "high": value,
+                }
+                for rung, value in accuracies.items()
+            ],
+        )
+
+
+def test_without_a_model_the_command_says_how_to_get_one(context: Context) -> None:
+    ran = tubegrader("language", "a.wav", env=settings_of(context))
+    assert ran.code == 1
+    assert ran.complaint[0] == "error: no speech model was trained yet"
+    assert "tubegrader train speech" in ran.complaint[1]
+    assert "--model DIR" in ran.complaint[1]
+
+
+def test_the_one_that_was_judged_best_listens(
+    context: Context, model: NetworkRung, tmp_path: Path
+) -> None:
+    ids = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "model")
+    # Not compared yet: the last of the ladder.
+    assert str(from_registry(context)) == "tdnn v1"
+    judge(context, ids, {"spectrogram_cnn": 0.7, "crnn": 0.9, "tdnn": 0.8})
+    assert str(from_registry(context)) == "crnn v1"
+    assert from_registry(context, rung="tdnn").name == "tdnn"
+    newer = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "newer")
+    # The comparison was of the older ones.
+    assert str(from_registry(context)) == "tdnn v2"
+    judge(context, newer, {"spectrogram_cnn": 0.95, "crnn": 0.9, "tdnn": 0.8})
+    assert str(from_registry(context)) == "spectrogram_cnn v2"
+    assert str(from_registry(context, version=1)) == "spectrogram_cnn v1"
+    assert str(from_registry(context, rung="crnn", version=1)) == "crnn v1"
+    for asked in ({"rung": "whisper"}, {"version": 3}, {"rung": "tdnn", "version": 9}):
+        with pytest.raises(PermanentError, match="there is no speech model") as caught:
+            from_registry(context, **asked)  # type: ignore[arg-type]
+        assert caught.value.hint is not None
+        assert "crnn v2" in caught.value.hint
+
+
+def test_the_fetched_model_is_the_one_that_was_kept(
+    context: Context, model: NetworkRung, tmp_path: Path
+) -> None:
+    record(context, model, ["spectrogram_cnn"], tmp_path / "model")
+    fetched = from_registry(context)
+    assert fetched.rung.card == model.card

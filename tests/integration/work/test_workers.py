@@ -1,0 +1,182 @@
+"""Workers: what is sent lands in its queue, tasks call their services, nothing is swallowed."""
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+import structlog
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+import workers.control
+import workers.crawl
+import workers.media
+from services import queue
+from services.context import Context
+from services.crawl import runs
+from services.embedded import Endpoints
+from services.emulator.synthetic import synthetic_catalog
+from services.errors import TransientError
+from services.queue import TaskQueue
+from tests.support.crawl import NOW, newest_counts, offline_crawl, true_counts, value
+from workers.app import app
+from workers.base import task
+
+
+@pytest.fixture
+def broker(endpoints: Endpoints) -> Iterator["redis.Redis[str]"]:
+    """The session's Redis, emptied."""
+    with redis.Redis.from_url(endpoints.redis_url, decode_responses=True) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture
+def task_queue(endpoints: Endpoints, broker: "redis.Redis[str]") -> TaskQueue:
+    return TaskQueue(endpoints.redis_url)
+
+
+def messages(broker: "redis.Redis[str]", name: str) -> list[dict[str, Any]]:
+    """What waits in a queue, newest first, with the body decoded."""
+    found = [json.loads(entry) for entry in broker.lrange(name, 0, -1)]
+    return [{**m, "body": json.loads(base64.b64decode(m["body"]))} for m in found]
+
+
+@pytest.mark.parametrize("name", queue.QUEUE_OF_TASK)
+def test_a_message_lands_in_the_queue_of_its_task(
+    task_queue: TaskQueue, broker: "redis.Redis[str]", name: str
+):
+    task_queue.send(name, "a-token", expires_s=60)
+    [message] = messages(broker, queue.QUEUE_OF_TASK[name])
+    assert message["headers"]["task"] == name
+    assert message["body"][0] == ["a-token"]
+    assert message["content-type"] == "application/json"
+    left = datetime.fromisoformat(message["headers"]["expires"]) - datetime.now(UTC)
+    assert timedelta() < left <= timedelta(seconds=60)
+
+
+def test_a_name_that_is_no_task_is_not_sent(task_queue: TaskQueue, broker: "redis.Redis[str]"):
+    with pytest.raises(KeyError):
+        task_queue.send("crawl.everything")
+    assert broker.keys() == []
+
+
+def test_a_lost_broker_is_a_failure_in_passing_with_a_hint():
+    away = TaskQueue("redis://127.0.0.1:1/0")
+    with pytest.raises(TransientError) as caught:
+        away.send("upkeep.dispatch")
+    assert caught.value.reason == "brokerUnreachable"
+    assert "TUBEGRADER_REDIS_URL" in str(caught.value.hint)
+
+
+@pytest.fixture
+def own_context(context: Context, monkeypatch: pytest.MonkeyPatch) -> Context:
+    """The tasks of this process work with the test's context."""
+    for module in (workers.crawl, workers.media, workers.control):
+        monkeypatch.setattr(module, "context", context)
+    return context
+
+
+def test_a_tick_sends_what_is_due_and_the_tasks_do_it(
+    own_context: Context, task_queue: TaskQueue, broker: "redis.Redis[str]", monkeypatch
+):
+    """Through a real Redis, with the tasks called as a worker calls them."""
+    catalog = synthetic_catalog(seed=4, epoch=NOW, channels=2, videos=20)
+    with offline_crawl(own_context, catalog) as crawl:
+        for module in (workers.crawl, workers.media, workers.control):
+            monkeypatch.setattr(module, "context", crawl.context)
+        crawl.context.__dict__["queue"] = task_queue
+        job_id = runs.start(crawl.context)
+        sent = []
+        while app.tasks["upkeep.dispatch"].run():
+            for name in queue.QUEUES:
+                for message in messages(broker, name):
+                    sent.append(message["headers"]["task"])
+                    app.tasks[message["headers"]["task"]].run(*message["body"][0])
+                broker.delete(name)
+        # Nobody asked for audio.
+        assert set(sent) == {*queue.TASK_OF_WORK.values()} - {"media.fetch_audio"}
+        assert newest_counts(own_context) == true_counts(crawl.truth())
+        state = "SELECT state FROM jobs WHERE job_id = :j"
+        assert value(own_context, state, j=job_id) == "succeeded"
+
+
+def test_a_tick_that_cannot_send_leaves_the_work_to_come_back(own_context: Context, monkeypatch):
+    catalog = synthetic_catalog(seed=4, epoch=NOW, channels=2, videos=20)
+    with offline_crawl(own_context, catalog) as crawl:
+        monkeypatch.setattr(workers.control, "context", crawl.context)
+        working = crawl.context.queue
+        crawl.context.__dict__["queue"] = TaskQueue("redis://127.0.0.1:1/0")
+        job_id = runs.start(crawl.context)
+        with pytest.raises(TransientError):
+            app.tasks["upkeep.dispatch"].run()
+        crawl.context.__dict__["queue"] = working
+        crawl.settle()
+        assert crawl.queue.sent == []  # all of it is under lease
+        crawl.turn(seconds=crawl.context.settings.lease_seconds)
+        crawl.settle()
+        assert newest_counts(own_context) == true_counts(crawl.truth())
+        state = "SELECT state FROM jobs WHERE job_id = :j"
+        assert value(own_context, state, j=job_id) == "succeeded"
+
+
+def test_a_message_whose_lease_is_spent_does_nothing(own_context: Context):
+    for name in queue.TASK_OF_WORK.values():
+        assert app.tasks[name].run(str(uuid.uuid4())) == 0
+
+
+def test_partitions_are_made_ahead(own_context: Context):
+    with own_context.engine.begin() as connection:
+        newest = connection.execute(
+            text(
+                "SELECT max(inhrelid::regclass::text) FROM pg_inherits "
+                "WHERE inhparent = 'video_snapshots'::regclass"
+            )
+        ).scalar_one()
+        connection.execute(text(f"DROP TABLE {newest}"))
+    assert app.tasks["upkeep.make_partitions"].run() == [newest]
+    assert app.tasks["upkeep.make_partitions"].run() == []
+
+
+@pytest.fixture
+def registered() -> Iterator[list[str]]:
+    """Names of tasks that a test made, taken away afterwards."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        del app.tasks[name]
+
+
+def test_a_defect_is_logged_with_its_task_and_raised(registered: list[str]):
+    @task("test.breaks")
+    def breaks(token: str) -> int:
+        raise ZeroDivisionError(token)
+
+    registered.append("test.breaks")
+    with (
+        capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs,
+        pytest.raises(ZeroDivisionError),
+    ):
+        app.tasks["test.breaks"].run("a-token")
+    [line] = logs
+    assert (line["event"], line["log_level"]) == ("task.crashed", "error")
+    assert (line["task"], line["args"]) == ("test.breaks", ("a-token",))
+
+
+def test_what_a_task_did_is_one_line_and_nothing_done_is_none(registered: list[str]):
+    @task("test.counts")
+    def counts(n: int) -> int:
+        return n
+
+    registered.append("test.counts")
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+        assert counts(0) == 0
+        assert logs == []
+        assert counts(3) == 3
+    assert [(line["event"], line["outcome"]) for line in logs] == [("task.done", 3)]

@@ -1,0 +1,101 @@
+"""Whether training gets a pretrained look: settings, what is installed, what was asked for."""
+
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
+from ml.thumbnails.backbones.weights import TIMM
+from ml.thumbnails.models.registry import rung_names
+from services.cli.learning import describe_training
+from services.context import Context
+from services.errors import PermanentError
+from services.learning.report.page import KNOWS
+from services.learning.results import LADDER
+from services.learning.thumbnails import extraction
+from services.settings import Settings
+
+RESULT = {
+    "versions": {"constant": 1},
+    "trained": True,
+    "excluded": {},
+    "dataset_id": "d" * 64,
+    "absent": {},
+    "without_look": None,
+}
+
+
+@pytest.fixture
+def context_with(tmp_path):
+    def make(**settings):
+        return Context(Settings(home=tmp_path / "home", **settings))
+
+    return make
+
+
+@pytest.fixture
+def weights(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        path = tmp_path / "mine.safetensors"
+        save_file(EfficientNetLite0(TIMM).state_dict(), path)
+    return path
+
+
+def test_weights_of_ones_own_are_taken_by_default_and_named_by_their_hash(context_with, weights):
+    look = extraction.choose(context_with(backbone_weights=weights), None)
+    assert look.missing is None
+    assert look.weights == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert "lite0+ridge" not in look.absent
+    assert not look.fine_tune
+    assert extraction.choose(context_with(backbone_weights=weights), None, fine_tune=True).fine_tune
+
+
+def test_weights_that_cannot_be_used_are_not_passed_over_in_silence(context_with, tmp_path):
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(b"not weights")
+    with pytest.raises(PermanentError) as error:
+        extraction.choose(context_with(backbone_weights=broken), None)
+    assert error.value.reason == "backboneWeightsUnusable"
+    assert "--no-backbone" in (error.value.hint or "")
+
+
+@pytest.mark.parametrize("asked", [False, None])
+def test_turned_off_by_the_command_or_by_the_setting(context_with, weights, asked):
+    context = context_with(backbone=asked is not None, backbone_weights=weights)
+    look = extraction.choose(context, asked)
+    assert (look.looker, look.missing, look.weights) == (None, "turnedOff", "")
+    assert set(look.absent) == {"+features", "lite0+ridge"}
+    assert set(look.absent) <= set(rung_names())
+
+
+def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_with, monkeypatch):
+    monkeypatch.setattr(extraction, "can_look", lambda: False)
+    assert extraction.choose(context_with(), None).missing == "notInstalled"
+    monkeypatch.setattr("ml.thumbnails.backbones.weights._MODULE", "no_such_module_anywhere")
+    for options in ({"asked": True}, {"asked": None, "fine_tune": True}):
+        with pytest.raises(PermanentError) as error:
+            extraction.choose(context_with(), **options)
+        assert error.value.reason == "backboneWeightsMissing"
+
+
+def test_fine_tuning_without_the_network_contradicts_itself(context_with):
+    with pytest.raises(PermanentError) as error:
+        extraction.choose(context_with(), asked=False, fine_tune=True)
+    assert error.value.reason == "nothingToTune"
+
+
+def test_rungs_are_shown_in_the_order_of_the_registry():
+    assert rung_names() == LADDER
+    assert set(KNOWS) == set(LADDER)
+
+
+def test_what_was_done_without_is_said():
+    assert "\n" not in describe_training(RESULT)
+    missing = describe_training(RESULT | {"without_look": "notInstalled"})
+    assert "pip install 'tubegrader[backbone,pictures]'" in missing
+    assert "turned off" in describe_training(RESULT | {"without_look": "turnedOff"})
+    unmeasured = describe_training(RESULT | {"absent": {"+features": "notMeasured"}})
+    assert "pip install 'tubegrader[pictures]'" in unmeasured
