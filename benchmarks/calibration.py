@@ -61,7 +61,7 @@ def trial(world: World, seed: int, population: int = POPULATION) -> Trial:
     learned = Learned.of(catalogue, seed)
     others = draw(World(population, 1, world.effect), np.random.default_rng([seed, 1]), prefix="PO")
     spread = float(others.log_views.var())
-    without, with_picture = (p.log_views_per_day for p in learned.predict(others))
+    without, with_picture = (p.log10_views_per_day for p in learned.predict(others))
     gained = metrics.r_squared(others.log_views, with_picture) - metrics.r_squared(
         others.log_views, without
     )

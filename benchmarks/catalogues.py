@@ -121,8 +121,8 @@ class Learned:
                     pa.array([name] * len(dataset)),
                     dataset.table["video_id"],
                     pa.array(folds),
-                    pa.array(predicted.p_over),
-                    pa.array(predicted.log_views_per_day),
+                    pa.array(predicted.probability_over),
+                    pa.array(predicted.log10_views_per_day),
                 ],
                 schema=OUT_OF_FOLD_SCHEMA,
             )
@@ -135,9 +135,9 @@ class Learned:
 def _member(catalogue: Catalogue, targets: Targets, rows: IntArray) -> list[FloatArray]:
     """Learn what a network would say: log views, the logit of the threshold, the residual."""
     pictures, part = catalogue.pictures[rows], targets.take(rows)
-    residual = beyond_the_rest(catalogue.features.take(rows), part.log_views_per_day)
+    residual = beyond_the_rest(catalogue.features.take(rows), part.log10_views_per_day)
     return [
-        _ridge(pictures, part.log_views_per_day),
+        _ridge(pictures, part.log10_views_per_day),
         fit_logistic(pictures, part.is_over),
         _ridge(pictures, residual),
     ]

@@ -12,7 +12,6 @@ from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
 from db.models import WorkItem
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
@@ -49,7 +48,7 @@ def measure(*, full: bool) -> list[Figure]:
 
 
 def _claim(context: Context) -> None:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         token = work_items.claim(
             session, "video.snapshot", limit=CLAIMED, now=NOW, lease=timedelta(days=1)
         )

@@ -13,7 +13,6 @@ from benchmarks.measure import Figure, interleaved, timed
 from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import statistics
 from services.tick import BATCH_SIZE
@@ -72,7 +71,7 @@ def _append(context: Context, answers: Sequence[Answer], slot: datetime) -> floa
 
     def append() -> None:
         for answer in answers:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 rows = [
                     {
                         "video_id": s.video_id,
@@ -96,7 +95,7 @@ def _ingest(context: Context, answers: Sequence[Answer], slot: datetime) -> floa
 
     def ingest() -> None:
         for token, slots in leases:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in slots}
                 found = statistics.Found(counts, dict.fromkeys(slots, slot))
                 added = statistics.ingest(session, token, slots, found, now=slot)
@@ -119,7 +118,7 @@ def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str,
     claim = partial(work_items.claim, kind="video.snapshot", now=slot, lease=LEASE)
     found: list[tuple[uuid.UUID, dict[str, datetime]]] = []
     while True:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             token = claim(session, limit=BATCH_SIZE["video.snapshot"])
             if token is None:
                 return found

@@ -8,7 +8,6 @@ from datetime import timedelta
 from benchmarks import place
 from benchmarks.measure import Figure
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.clock import system_clock
 from services.context import Context
 from services.crawl import channels, discovery, statistics
@@ -39,7 +38,7 @@ def _refresh(n_channels: int) -> Figure:
         _do_all(context, "channel.discover")
         _do_all(context, "video.snapshot")
         before = _units(youtube.url)
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             now = system_clock() + timedelta(minutes=1)
             n = work_items.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=now)
         assert n == VIDEOS
@@ -68,7 +67,7 @@ def _do_all(context: Context, kind: str, *, ahead: timedelta = timedelta()) -> i
 
 
 def _claim(context: Context, kind: str, ahead: timedelta) -> uuid.UUID | None:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return work_items.claim(
             session,
             kind,

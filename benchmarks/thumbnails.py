@@ -21,7 +21,6 @@ from sqlalchemy import text
 from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.emulator.server import address, bind
 from services.media import thumbnails
@@ -86,7 +85,7 @@ def _collect(context: Context) -> float:
     def collect() -> None:
         stored = 0
         while True:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 token = work_items.claim(
                     session,
                     "video.thumbnail",

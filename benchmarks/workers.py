@@ -16,7 +16,6 @@ from sqlalchemy import text
 from benchmarks import place
 from benchmarks.measure import Figure, timed
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services import embedded
 from services.context import Context
 from services.crawl import channels
@@ -150,7 +149,7 @@ def _worker(settings: Settings, endpoints: embedded.Endpoints, n: int, log: Path
 def _refresh_all(context: Context) -> None:
     """Make all videos due, hand them out, and wait until each is done."""
     asked_at = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         due = work_items.make_due(session, kinds=[KIND], channel_ids=None, now=asked_at)
     assert due == VIDEOS
     deadline = time.monotonic() + PATIENCE_S

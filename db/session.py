@@ -1,7 +1,4 @@
-"""Engines and units of work. Edges open a unit of work; nothing below them commits."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Engines, and the factory of sessions. ``services.context.Context`` opens transactions."""
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -26,10 +23,3 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
 def make_session_factory(engine: Engine) -> SessionFactory:
     """Make the factory that units of work are opened from."""
     return sessionmaker(engine, expire_on_commit=False)
-
-
-@contextmanager
-def unit_of_work(factory: SessionFactory) -> Iterator[Session]:
-    """Open a session, commit when the block ends, roll back when it raises."""
-    with factory.begin() as session:
-        yield session

@@ -38,7 +38,8 @@ class ModelCard:
         dataset: The dataset's id.
         seed: Decides the folds, the first weights and the order of the training rows.
         folds: How many folds of channels; 1 where nothing is cross-fitted.
-        threshold: Views per day that ``p_over`` speaks of; 0 for models of something else.
+        threshold: Views per day that ``probability_over`` speaks of; 0 for models of something
+            else.
         config: Hyperparameters.
         preprocessing: What was done to thumbnails before they reached the model.
         metrics: The evaluation, filled in after training.

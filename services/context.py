@@ -1,11 +1,13 @@
 """What a service needs around it, made once per process from the settings."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.session import SessionFactory, make_engine, make_session_factory
 from services.clock import Clock, system_clock
@@ -48,8 +50,15 @@ class Context:
 
     @cached_property
     def sessions(self) -> SessionFactory:
-        """The factory of units of work."""
+        """The factory of sessions."""
         return make_session_factory(self.engine)
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """Open a session: committed when the block ends, rolled back when it raises.
+
+        The one place where something commits: a unit of work begins and ends with it.
+        """
+        return self.sessions.begin()
 
     @cached_property
     def store(self) -> "ObjectStore":

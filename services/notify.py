@@ -21,11 +21,10 @@ from sqlalchemy.orm import Session
 from db.queries.learning import drift
 from db.queries.work import breakers, notifications
 from db.queries.work.notifications import Event
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import TransientError, UsageError
 from services.settings import Settings
-from services.work.admission import holdups
+from services.work.admission import blockers
 
 log = structlog.get_logger()
 
@@ -52,8 +51,8 @@ def note_events(context: Context) -> bool:
     if not told:
         return False
     now = context.clock()
-    used_up = [gate for gate in holdups(context) if gate.kind == "quota"]
-    with unit_of_work(context.sessions) as session:
+    used_up = [blocker for blocker in blockers(context) if blocker.kind == "quota"]
+    with context.transaction() as session:
         events = [
             *_failed_jobs(session, now=now),
             *_open_breakers(session),
@@ -61,11 +60,11 @@ def note_events(context: Context) -> bool:
         ]
         events += [
             Event(
-                f"quota:{gate.what}:{gate.until:%Y-%m-%dT%H:%MZ}",
+                f"quota:{blocker.what}:{blocker.until:%Y-%m-%dT%H:%MZ}",
                 "quota.exhausted",
-                {"bucket": gate.what, "until": _text(gate.until), "message": gate.message},
+                {"bucket": blocker.what, "until": _text(blocker.until), "message": blocker.message},
             )
-            for gate in used_up
+            for blocker in used_up
         ]
         for target in told:
             notifications.note(session, events, target, now=now)
@@ -75,7 +74,7 @@ def note_events(context: Context) -> bool:
 def send_due(context: Context) -> int:
     """Send what is due, each outside any transaction; return how many arrived. For workers."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         claimed = notifications.claim(session, limit=BATCH, now=now, lease=context.lease)
         session.expunge_all()
     sent = 0
@@ -95,7 +94,7 @@ def send_due(context: Context) -> int:
             )
             last = notification.attempts >= MAX_ATTEMPTS
             pause = RETRY_FIRST * 4 ** (notification.attempts - 1)
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 notifications.mark_failed(
                     session,
                     notification.notification_id,
@@ -104,7 +103,7 @@ def send_due(context: Context) -> int:
                 )
         else:
             sent += 1
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 notifications.mark_sent(session, notification.notification_id, now=context.clock())
     return sent
 
@@ -133,7 +132,7 @@ def send_test(context: Context) -> list[str]:
 
 def counts(context: Context) -> list[dict[str, Any]]:
     """Return how many notifications there are by event, target and state."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return [
             {"event": event, "target": target, "state": state, "count": n}
             for event, target, state, n in notifications.counts(session)

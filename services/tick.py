@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from db.queries.catalog import videos
 from db.queries.work import jobs, work_items
-from db.session import unit_of_work
 from services import notify
 from services.context import Context
 from services.crawl import channels, runs
@@ -45,7 +44,7 @@ def dispatch(context: Context) -> int:
     runs.advance(context)
     channels.ask_again(context)
     messages: list[tuple[str, tuple[str, ...]]] = []
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         closed = admission.closed(context, session, now=context.clock())
     for kind, task in TASK_OF_WORK.items():
         if kind not in closed:
@@ -61,7 +60,7 @@ def dispatch(context: Context) -> int:
 
 def _claim_jobs(context: Context) -> list[tuple[str, tuple[str, ...]]]:
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         paused = paused_queues(session)
         kinds = [kind for kind, task in TASK_OF_JOB.items() if QUEUE_OF_TASK[task] not in paused]
         return [
@@ -71,12 +70,12 @@ def _claim_jobs(context: Context) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _without_unread(
-    session: Session, token: uuid.UUID, gate: admission.Gate, *, now: datetime
+    session: Session, token: uuid.UUID, blocker: admission.Blocker, *, now: datetime
 ) -> bool:
     """Put off what a batch cannot be asked now; tell whether anything is left of it."""
-    until, reason = gate.until or now, gate.reason
+    until, reason = blocker.until or now, blocker.reason
     left = videos.put_off_unread(
-        session, token, until=until, reason=reason, message=gate.message, now=now
+        session, token, until=until, reason=reason, message=blocker.message, now=now
     )
     return left > 0
 
@@ -86,7 +85,7 @@ def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
     size = BATCH_SIZE[kind]
     most = MOST_LEASED_AUDIO if kind == "video.audio" else MOST_LEASED_BATCHES
     tokens: list[uuid.UUID] = []
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         admitted = breakers.admission(session, kind, now=now)
         under_way = work_items.count_leased(session, kind, now=now)
         room = {

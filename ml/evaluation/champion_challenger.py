@@ -235,7 +235,7 @@ def newest_window(
     return np.sort(order[:size])
 
 
-def judge(
+def grader(
     measures_of: Callable[[IntArray], Sequence[Measure]],
     clusters: Sequence[str],
     parts: Iterable[Part] = (),

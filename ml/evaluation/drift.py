@@ -136,14 +136,14 @@ class Judged:
     """What a model said of rows, and what they did.
 
     Attributes:
-        p_over: P(views per day ≥ threshold), (N,).
-        log_views_per_day: Predicted log10(views per day + 1), (N,).
+        probability_over: P(views per day ≥ threshold), (N,).
+        log10_views_per_day: Predicted log10(views per day + 1), (N,).
         is_over: Whether the threshold was reached, (N,).
         truth: log10(views per day + 1), (N,).
     """
 
-    p_over: FloatArray
-    log_views_per_day: FloatArray
+    probability_over: FloatArray
+    log10_views_per_day: FloatArray
     is_over: BoolArray
     truth: FloatArray
 
@@ -191,10 +191,10 @@ MEASURES = (LOG_LOSS, R2, BIAS)
 
 def _measure(name: str, judged: Judged, weights: FloatArray) -> FloatArray:
     if name == LOG_LOSS:
-        return metrics.log_loss(judged.is_over, judged.p_over, weights=weights)
+        return metrics.log_loss(judged.is_over, judged.probability_over, weights=weights)
     if name == R2:
-        return metrics.r_squared(judged.truth, judged.log_views_per_day, weights=weights)
-    excess: FloatArray = weights @ (judged.p_over - judged.is_over) / weights.sum(axis=1)
+        return metrics.r_squared(judged.truth, judged.log10_views_per_day, weights=weights)
+    excess: FloatArray = weights @ (judged.probability_over - judged.is_over) / weights.sum(axis=1)
     return excess
 
 

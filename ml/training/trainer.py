@@ -13,7 +13,7 @@ from ml.errors import LearningCancelledError, LearningError
 from ml.training.checkpoints import Checkpoints, State
 
 
-class Course:
+class Trainer:
     """A network in training and all that its next step depends on.
 
     Whatever is drawn is drawn from ``generator``: torch's own is shared between threads.

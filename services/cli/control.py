@@ -7,7 +7,7 @@ import typer
 if TYPE_CHECKING:
     from services.embedded.status import Status
     from services.settings import Settings
-    from services.work.admission import Gate
+    from services.work.admission import Blocker
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Queue = Annotated[
@@ -73,15 +73,15 @@ def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
         typer.echo(f"nothing to do: {'paused' if paused else 'not paused'} already")
 
 
-def holdups(as_json: AsJson = False) -> None:
+def blockers(as_json: AsJson = False) -> None:
     """Show what holds work back now: pauses, open breakers, used-up quota."""
     from services.cli.common import open_context, print_json, print_table
     from services.work import admission
 
     with open_context() as context:
-        found = admission.holdups(context)
+        found = admission.blockers(context)
     if as_json:
-        print_json([gate.as_json() for gate in found])
+        print_json([blocker.as_json() for blocker in found])
         return
     if not found:
         typer.echo("nothing is held back")
@@ -95,7 +95,7 @@ def holdups(as_json: AsJson = False) -> None:
     )
 
 
-def held_back(settings: "Settings", seen: "Status") -> "list[Gate]":
+def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
     """Return what holds work back, for `status`: it starts nothing and fails of nothing."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -112,7 +112,7 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Gate]":
         return []
     context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
     try:
-        return admission.holdups(context)
+        return admission.blockers(context)
     except SQLAlchemyError:
         return []  # of an earlier version: the next command migrates it
     finally:

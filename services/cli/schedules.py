@@ -95,7 +95,7 @@ def add_schedule(
     )
     with open_context() as context:
         new = schedules.add(context, plan)
-        [(view, [first])] = schedules.next_moments(context, [name], 1)
+        [(view, [first])] = schedules.next_fire_times(context, [name], 1)
     if as_json:
         print_json({"name": name, "new": new, "next_slot": first.isoformat()})
         return
@@ -153,7 +153,7 @@ def list_schedules(as_json: AsJson = False) -> None:
             [
                 s.name,
                 s.kind,
-                _rhythm(s),
+                _trigger(s),
                 s.time_zone,
                 s.state,
                 f"{s.next_slot:%Y-%m-%d %H:%M}" if s.next_slot else "",
@@ -176,7 +176,7 @@ def show_next(
     from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
-        found = schedules.next_moments(context, name or [], count)
+        found = schedules.next_fire_times(context, name or [], count)
     if as_json:
         print_json(
             [
@@ -257,7 +257,7 @@ def _say(names: list[str], changed: list[str], state: str) -> None:
         typer.echo(f"{name} is {state}" if name in changed else f"{name} was {state} already")
 
 
-def _rhythm(view: "ScheduleView") -> str:
+def _trigger(view: "ScheduleView") -> str:
     from services.schedules.names import say_length
 
     return view.cron if view.cron is not None else f"every {say_length(view.interval_s or 0)}"

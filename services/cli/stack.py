@@ -108,14 +108,14 @@ def status(json: Json = False) -> None:
                     {"pid": user.process.pid, "role": user.role, "command": user.command}
                     for user in seen.users
                 ],
-                "held_back": [gate.as_json() for gate in held],
+                "held_back": [blocker.as_json() for blocker in held],
             }
         )
     else:
         _print_status(_console(), settings, seen)
-        for gate in held:
-            until = f" (until {gate.until:%Y-%m-%d %H:%M} UTC)" if gate.until else ""
-            line = _plain(f"held back: {gate.what}: {gate.message}{until}")
+        for blocker in held:
+            until = f" (until {blocker.until:%Y-%m-%d %H:%M} UTC)" if blocker.until else ""
+            line = _plain(f"held back: {blocker.what}: {blocker.message}{until}")
             _console().print(line, style="yellow", soft_wrap=True)
     if not seen.all_up:
         raise typer.Exit(_NOT_UP)

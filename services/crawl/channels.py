@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from db.queries.catalog import channels
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence
 from services.errors import PermanentError, UsageError
@@ -65,7 +64,7 @@ def add(context: Context, typed: Sequence[str]) -> AddedChannels:
             )
         found.update(answer.items)
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         new = watch(session, list(found.values()), now=now)
     return AddedChannels(channel_ids=sorted(found), new=len(new))
 
@@ -89,7 +88,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
         answer = context.youtube.for_purpose("statistics").channels(items)
         failures.add_answer(answer, missing="channelNotFound")
         now = context.clock()
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             added = channels.append_snapshots(
                 session,
                 [
@@ -127,10 +126,10 @@ def ask_again(context: Context) -> int:
     Channels that were closed, suspended or gone do come back, but rarely.
     """
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = channels.take_to_ask_again(session, now=now, next_at=now + ASK_AGAIN_EVERY)
         kinds = ("channel.snapshot", "channel.discover")
-        work_items.revive(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
+        work_items.retry(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
     return len(found)
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from db.queries.catalog import completeness as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import watchlist
 from services.work import admission
@@ -78,10 +77,11 @@ def report(
     now = context.clock()
     since = since or now - DEFAULT_SPAN
     channel_id = None if channel is None else watchlist.find(context, [channel])[0]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         # What nobody works on at the moment has a reason that the operator can read.
         held = {
-            kind: gate.reason for kind, gate in admission.closed(context, session, now=now).items()
+            kind: blocker.reason
+            for kind, blocker in admission.closed(context, session, now=now).items()
         }
         days = [
             _explained(day, held, now=now)

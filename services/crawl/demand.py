@@ -70,15 +70,15 @@ def assumed(
     """
     demand = Demand(start, hours)
     every = min(policy.discovery_every, FEED_EVERY) if feed_hints else policy.discovery_every
-    looks = channels * (HOUR / every)
+    image_features = channels * (HOUR / every)
     whole = channels * (HOUR / WHOLE_WALK_EVERY)
     all_pages = math.ceil(videos / channels / IDS_PER_CALL) if channels else 0
     found = uploads * (HOUR / DAY)
     refreshes = sum(n * (HOUR / every) for n, every in by_step(policy, videos, uploads))
     for hour in range(hours):
         if channels:
-            new = uploads * (every / DAY) / channels * looks
-            pages = _pages(looks, new, has_more=all_pages > 1, feed_hints=feed_hints)
+            new = uploads * (every / DAY) / channels * image_features
+            pages = _pages(image_features, new, has_more=all_pages > 1, feed_hints=feed_hints)
             demand.add(DISCOVERY, hour, pages + whole * max(all_pages - 1, 0))
             demand.fixed += whole * max(all_pages - 1, 0)
         demand.add(IN_FULL, hour, _calls(channels * (HOUR / policy.channel_every)))
@@ -87,16 +87,20 @@ def assumed(
     return demand
 
 
-def _pages(looks: float, new: float, *, has_more: bool, feed_hints: bool) -> float:
+def _pages(image_features: float, new: float, *, has_more: bool, feed_hints: bool) -> float:
     """Return the pages that looking into channels costs, with so many new videos in all of them.
 
     A page with something new on it is followed by a second one. A feed without anything new spares
     the first, but is trusted for a while only.
     """
-    if not looks:
+    if not image_features:
         return 0.0
-    news = looks * (1 - math.exp(-new / looks))
-    first = min(news + looks * (FEED_EVERY / TRUST_FEED_FOR), looks) if feed_hints else looks
+    news = image_features * (1 - math.exp(-new / image_features))
+    first = (
+        min(news + image_features * (FEED_EVERY / TRUST_FEED_FOR), image_features)
+        if feed_hints
+        else image_features
+    )
     return first + news * has_more
 
 

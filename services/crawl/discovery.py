@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from db.queries.catalog import channels, videos
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence
 from services.crawl.channels import ASK_AGAIN_EVERY
@@ -112,13 +111,13 @@ def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -
     """
     walk, feed_suffices = _begin(context, item.entity_id)
     if feed_suffices and not _feed_has_news(context, walk):
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             _complete(context, session, token, item)
         return 0
     while True:
         page = _page(context, walk)
         now = context.clock()
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             at_end = _take_page(session, walk, page, now=now) or page.next_page_token is None
             channels.keep_walk(
                 session,
@@ -135,7 +134,7 @@ def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -
     gone, unlisted = _vanished(context, walk)
     now = context.clock()
     is_whole = walk.page_token is None
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         videos.mark_gone(session, gone, now=now)
         videos.mark_unlisted(session, unlisted, now=now)
         channels.finish_walk(
@@ -153,7 +152,7 @@ def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -
 def _begin(context: Context, channel_id: str) -> tuple[_Walk, bool]:
     """Return the walk to begin or to go on with, and whether a feed can stand in for it."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channel = channels.get(session, channel_id)
         if channel is None:
             raise PermanentError(f"{channel_id} is watched no longer", reason="notWatched")
@@ -189,7 +188,7 @@ def _feed_has_news(context: Context, walk: _Walk) -> bool:
         every = context.cadence.discovery_every
         return walk.known_until is None or walk.known_until + every <= context.clock()
     listed = {entry.video_id for entry in feed.entries}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return bool(listed - videos.known_ids(session, listed))
 
 
@@ -226,7 +225,7 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
         work_items.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
     returned = videos.mark_listed(session, list(dated))
     kinds = ("video.snapshot", "video.thumbnail")
-    work_items.revive(session, kinds, reasons=GONE_REASONS, entity_ids=returned, now=now)
+    work_items.retry(session, kinds, reasons=GONE_REASONS, entity_ids=returned, now=now)
     walk.new += len(new)
     walk.listed += len(page.uploads)
     walk.shown |= dated
@@ -252,7 +251,7 @@ def _vanished(context: Context, walk: _Walk) -> tuple[Collection[str], Collectio
     """
     if not walk.from_newest or not walk.shown:
         return (), ()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         wanting = videos.expected_in_list(
             session,
             walk.channel_id,
@@ -282,5 +281,5 @@ def _note_state(context: Context, channel_id: str, error: TubeGraderError) -> No
     state = CHANNEL_STATE_OF_REASON.get(error.reason)
     if state is not None:
         ask_again_at = context.clock() + ASK_AGAIN_EVERY
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             channels.mark_not_shown(session, [channel_id], state, ask_again_at=ask_again_at)

@@ -6,7 +6,6 @@ from typing import Any
 
 from db.queries.work import planning
 from db.queries.work.quota import booked_between
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import demand as demands
 from services.crawl.cadence import Policy, words
@@ -132,7 +131,7 @@ def plan_watched(
     """
     now, policy, key = context.clock(), context.cadence, context.settings.youtube_api_key
     used: dict[Account, float] = {}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         watched = planning.watched(session, now=now)
         uploads = watched.uploads_30_days / 30 if uploads_per_day is None else uploads_per_day
         hints = context.settings.feed_hints

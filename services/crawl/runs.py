@@ -17,7 +17,6 @@ from db.queries.catalog import channels
 from db.queries.speech import selections
 from db.queries.work import jobs, overview, work_items
 from db.queries.work.progress import Progress, progress
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.queue import CRAWL, QUEUE_OF_TASK, TASK_OF_WORK
@@ -45,7 +44,7 @@ def start(
         UsageError: No channel is watched yet.
     """
     if channel_ids is None:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             channel_ids = channels.ids(session, paused=False)
             if not channel_ids and channels.ids(session):
                 raise UsageError(
@@ -62,7 +61,7 @@ def start(
 def advance(context: Context) -> None:
     """Start waiting crawl jobs and bring the running ones up to date; end those that are done."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         active = jobs.lock_active(session, "crawl")
         closed = admission.closed(context, session, now=now) if active else {}
         for job in active:
@@ -75,7 +74,7 @@ def advance(context: Context) -> None:
 
 
 def _begin(
-    session: Session, job: Job, closed: Mapping[str, admission.Gate], *, now: datetime
+    session: Session, job: Job, closed: Mapping[str, admission.Blocker], *, now: datetime
 ) -> None:
     if (paused := _pause(closed)) is not None:
         job.progress_message = paused
@@ -99,27 +98,27 @@ def _cancel(
     for other in active:
         if not other.cancel_requested:
             chosen.difference_update(other.params["channel_ids"])
-    work_items.stand_down(session, channel_ids=chosen, later=later, now=now)
+    work_items.unschedule(session, channel_ids=chosen, later=later, now=now)
     jobs.end(job, "cancelled", now=now)
 
 
 def _follow(
-    session: Session, job: Job, closed: Mapping[str, admission.Gate], *, now: datetime
+    session: Session, job: Job, closed: Mapping[str, admission.Blocker], *, now: datetime
 ) -> None:
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
     kinds = _kinds(job)
-    held = {k: gate for k, gate in closed.items() if gate.until is not None and k in kinds}
+    held = {k: blocker for k, blocker in closed.items() if blocker.until is not None and k in kinds}
     state = progress(
         session,
         channel_ids=chosen,
         kinds=kinds,
         since=since,
         now=now,
-        held={kind: gate.until for kind, gate in held.items() if gate.until is not None},
+        held={kind: blocker.until for kind, blocker in held.items() if blocker.until is not None},
     )
     if state.waiting_until is not None and state.waiting_reason is None and held:
-        state = _explained(state, min(held.values(), key=lambda gate: gate.until or now))
+        state = _explained(state, min(held.values(), key=lambda blocker: blocker.until or now))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
         failures = overview.failures_by_reason(session, channel_ids=chosen, kinds=kinds)
@@ -145,16 +144,16 @@ def _kinds(job: Job) -> Sequence[str]:
     return work_items.KINDS if job.params.get("audio") else _WITHOUT_AUDIO
 
 
-def _pause(closed: Mapping[str, admission.Gate]) -> str | None:
+def _pause(closed: Mapping[str, admission.Blocker]) -> str | None:
     """Return words on what the operator has paused of the crawl's queue; None if it runs."""
     return next((g.message for k, g in closed.items() if g.kind == "paused" and k in _CRAWL), None)
 
 
-def _explained(state: Progress, gate: admission.Gate) -> Progress:
+def _explained(state: Progress, blocker: admission.Blocker) -> Progress:
     """Return a state that waits with the reason of a gate: its items were not even tried."""
-    kind = "quota" if gate.kind == "quota" else "blocked"
+    kind = "quota" if blocker.kind == "quota" else "blocked"
     return replace(
-        state, waiting_kind=kind, waiting_reason=gate.reason, waiting_message=gate.message
+        state, waiting_kind=kind, waiting_reason=blocker.reason, waiting_message=blocker.message
     )
 
 

@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from db.queries.work.quota import Booked, booked_between
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.youtube.quota import (
@@ -95,7 +94,7 @@ def spending(context: Context, *, days: int = 7) -> Spending:
         )
     now = context.clock()
     today = pacific_day(now)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         booked = booked_between(
             session,
             key_fingerprint=key_fingerprint(key.get_secret_value()),

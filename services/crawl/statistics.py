@@ -12,7 +12,6 @@ from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.speech import selections
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence
 from services.crawl.formats import video_format
@@ -34,7 +33,7 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     with leases.failing(context, token, items.values()) as failures:
         found = _ask(context, items, failures)
         now = context.clock()
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             slots = {v: items[v].slot for v in (*found.counts, *found.facts)}
             added = ingest(session, token, slots, found, now=now, policy=context.cadence)
             videos.mark_gone(session, found.gone, now=now)
@@ -114,7 +113,7 @@ def ingest(
 
 def _ask(context: Context, video_ids: Collection[str], failures: leases.Failures) -> Found:
     """Return the counts of settled videos, the facts of the others, and those that are gone."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         unsettled = videos.unsettled(session, video_ids)
     youtube = context.youtube.for_purpose("statistics")
     in_full = sorted(unsettled)

@@ -8,7 +8,6 @@ from db.models.channels import CHANNEL_STATES
 from db.queries import policy
 from db.queries.catalog import channels, thumbnails, watchlist
 from db.queries.speech import clips
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl.channels import watch
 from services.crawl.sources import NamedChannel, channel_in_feed
@@ -166,7 +165,7 @@ def _find(
                 stopped = error
             continue
         in_a_row = 0
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             new = set(watch(session, list(facts.values()), now=context.clock()))
         _note(context, {f.channel_id for f in facts.values()}, tags, language)
         found |= {r: (f.channel_id, f.channel_id in new) for r, f in facts.items()}
@@ -180,7 +179,7 @@ def _is_about_the_item(error: TubeGraderError) -> bool:
 def _known(context: Context, wanted: Collection[ChannelReference]) -> _Found:
     handles = {"@" + r.value.lower(): r for r in wanted if r.kind is ReferenceKind.HANDLE}
     ids = {r.value: r for r in wanted if r.kind is ReferenceKind.ID}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = {
             ids[channel_id]: (channel_id, False) for channel_id in channels.known(session, ids)
         }
@@ -220,7 +219,7 @@ def _as_typed(reference: ChannelReference) -> str:
 def _note(
     context: Context, channel_ids: Collection[str], tags: Collection[str], language: str | None
 ) -> None:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         watchlist.add_tags(session, channel_ids, tags)
         if language is not None:
             channels.label_by_hand(session, channel_ids, language)
@@ -244,7 +243,7 @@ def overview(
     known = (*CHANNEL_STATES, "paused")
     if state is not None and state not in known:
         raise UsageError(f"no channel is “{state}”", hint=f"use {', '.join(known)}")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return [dict(row) for row in watchlist.overview(session, tag=tag, state=state)]
 
 
@@ -259,7 +258,7 @@ def find(context: Context, typed: Sequence[str]) -> list[str]:
     found = []
     for text in typed:
         reference = parse_channel_reference(channel_in_feed(text))
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             if reference.kind is ReferenceKind.ID:
                 matching = channels.known(session, [reference.value])
             else:
@@ -282,7 +281,7 @@ def facts(context: Context, typed: str) -> dict[str, Any]:
         UsageError: It is not watched.
     """
     [channel_id] = find(context, [typed])
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return watchlist.facts(session, channel_id)
 
 
@@ -295,7 +294,7 @@ def tag(context: Context, typed: Sequence[str], tags: Collection[str], *, remove
     _check_tags(tags)
     found = find(context, typed)
     change = watchlist.remove_tags if remove else watchlist.add_tags
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return change(session, found, tags)
 
 
@@ -309,7 +308,7 @@ def set_paused(context: Context, typed: Sequence[str], *, paused: bool) -> list[
         UsageError: A channel is not watched.
     """
     found = find(context, typed)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return channels.set_paused(session, found, paused=paused, now=context.clock())
 
 
@@ -324,7 +323,7 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
         TransientError: The store did not answer; the rows are deleted, some pictures are left.
     """
     [channel_id] = find(context, [typed])
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         if not dry_run:
             thumbnails.hold(session)  # nobody shows one of its pictures anew meanwhile
         rows = watchlist.belongings(session, channel_id)
@@ -338,7 +337,7 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
         if not dry_run:
             watchlist.delete_channel(session, channel_id, own)
     if not dry_run:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             # Another channel may have shown one of them in the meantime, but none does now.
             thumbnails.hold(session)
             needed = listed | watchlist.with_rows(session, own)

@@ -33,7 +33,7 @@ def get_folder(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Pa
     return folder
 
 
-def looks_folder(context: Context) -> Path:
+def image_features_folder(context: Context) -> Path:
     """Return where looks at thumbnails are kept; they can be deleted and are made anew."""
     return context.settings.home / "looks"
 

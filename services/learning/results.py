@@ -5,7 +5,6 @@ from typing import Any
 
 from db.models import Evaluation, ModelVersion
 from db.queries.learning import promotion, records
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
 
@@ -69,7 +68,7 @@ def newest_models_and_evaluation(
     context: Context, task: str = VIEWS
 ) -> tuple[list[ModelVersion], Evaluation | None]:
     """Return the newest version of each rung of a task, and its newest evaluation if any."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return (
             records.newest_model_versions(session, task=task),
             records.newest_evaluation(session, task=task),
@@ -82,14 +81,14 @@ def models_in_use(context: Context, task: str = VIEWS) -> list[ModelVersion]:
     They are the champion and what was trained together with it; the newest ones where there is no
     champion yet.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ladder = promotion.champion_ladder(session, task=task)
         return ladder or records.newest_model_versions(session, task=task)
 
 
 def evaluation_of(context: Context, models: Sequence[ModelVersion]) -> Evaluation | None:
     """Return the newest comparison of exactly these models, or None."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return records.evaluation_of(session, {m.rung: m.model_version_id for m in models})
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 from db.queries.catalog import thumbnails
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import cadence
 from services.errors import PermanentError
@@ -35,13 +34,13 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
     items = {item.entity_id: item for item in leases.begin(context, token)}
     versions = 0
     with leases.failing(context, token, items.values()) as failures:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             current = thumbnails.current_thumbnails(session, items)
         fetched, unchanged = _fetch(context, items, current, failures)
         other, same = _told_apart(context, fetched, current)
         there = context.store.put_new([f.content for f in other])
         now = context.clock()
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             # A picture that comes late, after another worker's, would look like a swap.
             held = work_items.lock_held(session, token)
             recorded = thumbnails.record_thumbnails(
@@ -126,7 +125,7 @@ def _known_hash(context: Context, shown: thumbnails.CurrentThumbnail) -> int | N
         found = perceptual_hash(context.store.get(shown.thumbnail_sha256))
     except PermanentError:
         return None
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         thumbnails.set_perceptual_hash(session, shown.thumbnail_sha256, found)
     return found
 

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from db.models.policy import APPROVAL_SCOPES, Approval
 from db.queries import policy as rows
 from db.queries.speech import selections
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.youtube.identifiers import is_channel_id
@@ -64,7 +63,7 @@ def add(
     granted_at = granted_at or now
     if expires_at is not None and expires_at <= granted_at:
         raise UsageError("the approval would end before it begins")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         added = rows.add_approval(
             session,
             {
@@ -85,7 +84,7 @@ def add(
 def ledger(context: Context) -> list[ApprovalView]:
     """Return all approvals, the newest first."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return [_view(row, now) for row in rows.approvals(session)]
 
 
@@ -95,7 +94,7 @@ def revoke(context: Context, reference: str) -> int:
     Raises:
         UsageError: None is in force.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ended = rows.revoke(session, reference, now=context.clock())
     if ended == 0:
         raise UsageError(

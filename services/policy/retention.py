@@ -25,7 +25,6 @@ from db.queries import policy as rows
 from db.queries.catalog import thumbnails
 from db.queries.policy import Limit
 from db.queries.speech import clips
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.policy import limits, permission
@@ -113,7 +112,7 @@ def purge(
         if kind == "facts":
             _facts(run, found)
             continue
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             held = limits.in_force(session, context.settings, kind, now=context.clock())
         found.kept_days, found.approvals, found.note = held.kept.days, held.approvals, held.note
         work[kind](run, held.limit, found)
@@ -129,11 +128,11 @@ def refresh(context: Context, *, dry_run: bool) -> int:
     """
     before = context.clock() - limits.TERMS
     if dry_run:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             return rows.stale_videos(session, before=before)
     total = 0
     while True:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             asked = rows.ask_again(session, before=before, batch=BATCH)
         total += asked
         if asked < BATCH:
@@ -152,8 +151,7 @@ class _Run:
 
 
 def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
-    sessions = run.context.sessions
-    with unit_of_work(sessions) as session:
+    with run.context.transaction() as session:
         whole = rows.whole_partitions(session, limit)
         old = rows.count_datasets_before(session, limit.general)
         if old:
@@ -164,7 +162,7 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
             return
     for name in whole:
         try:
-            with unit_of_work(sessions) as session:
+            with run.context.transaction() as session:
                 gone = rows.drop_partition(session, name, limit)
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
@@ -179,7 +177,7 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
 
 def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
     if run.dry_run:
-        with unit_of_work(run.context.sessions) as session:
+        with run.context.transaction() as session:
             found.rows = rows.count_channel_snapshots(session, limit)
         return
     _in_batches(run, limit, found, rows.delete_channel_snapshots)
@@ -187,7 +185,7 @@ def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
 
 def _facts(run: _Run, found: KindReport) -> None:
     """Blank what the terms want refreshed and nobody can: facts of what is not shown any more."""
-    with unit_of_work(run.context.sessions) as session:
+    with run.context.transaction() as session:
         limit = limits.of_facts(session, now=run.context.clock())
         found.kept_days = limits.TERMS.days
         if limit is None:
@@ -197,7 +195,7 @@ def _facts(run: _Run, found: KindReport) -> None:
             found.rows = rows.count_lasting_facts(session, limit)
             return
     _in_batches(run, limit, found, rows.blank_facts)
-    with unit_of_work(run.context.sessions) as session:
+    with run.context.transaction() as session:
         run.told(found, rows.blank_channels(session, limit))
 
 
@@ -212,7 +210,7 @@ def forget_missed(context: Context) -> int:
     for work, kept_as in kinds.items():
         deleted = BATCH
         while deleted == BATCH:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 now = context.clock()
                 held = limits.in_force(session, context.settings, kept_as, now=now)
                 deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
@@ -222,7 +220,7 @@ def forget_missed(context: Context) -> int:
 
 def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[..., int]) -> None:
     while True:
-        with unit_of_work(run.context.sessions) as session:
+        with run.context.transaction() as session:
             gone = delete(session, limit, batch=BATCH)
         run.told(found, gone)
         if gone < BATCH:
@@ -233,7 +231,7 @@ def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
     needed = _pictures_in_use(run.context)
     after = ""
     while True:
-        with unit_of_work(run.context.sessions) as session:
+        with run.context.transaction() as session:
             due = rows.due_pictures(session, limit, after=after, batch=PICTURES)
             if not due:
                 return
@@ -256,7 +254,7 @@ def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
     """Remove clips past the limit, and at once those whose approval ended or was revoked."""
     after = 0
     while True:
-        with unit_of_work(run.context.sessions) as session:
+        with run.context.transaction() as session:
             now = run.context.clock()
             standing = permission.standing(session, run.context.settings, now=now)
             due = clips.due_clips(session, limit, standing, after=after, batch=CLIPS)
@@ -285,7 +283,7 @@ def _pictures_in_use(context: Context) -> set[str]:
     """Return the hashes of the pictures in the datasets in use: scoring them reads the store."""
     import pyarrow.parquet as pq  # noqa: PLC0415  (only where there are datasets)
 
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         used = rows.datasets_in_use(session)
     needed: set[str] = set()
     for _dataset_id, files in used:
@@ -301,7 +299,7 @@ def _orphans(run: _Run, found: KindReport) -> None:
     store = run.context.store
     # Objects carry the store's own time.
     for names in store.names_before(run.context.clock() - ORPHAN_AGE):
-        with unit_of_work(run.context.sessions) as session:
+        with run.context.transaction() as session:
             orphans = set(names) - rows.referenced_objects(session, names)
             if orphans and not run.dry_run:
                 thumbnails.hold(session)
@@ -311,7 +309,7 @@ def _orphans(run: _Run, found: KindReport) -> None:
 
 
 def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
-    with unit_of_work(run.context.sessions) as session:
+    with run.context.transaction() as session:
         due = rows.due_exports(session, before=limit.general)
     for export in due:
         reason = _why_not(export)
@@ -322,7 +320,7 @@ def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
             folder = Path(export.directory)
             if folder.exists():
                 _remove(folder)
-            with unit_of_work(run.context.sessions) as session:
+            with run.context.transaction() as session:
                 rows.end_export(session, export.export_id, now=run.context.clock())
         run.told(found, 1)
 

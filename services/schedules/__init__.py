@@ -8,12 +8,11 @@ from typing import Any
 from db.models import Schedule
 from db.models.schedules import MISFIRE_POLICIES, SCHEDULE_KINDS
 from db.queries.work import schedules as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.schedules import firing
 from services.schedules.names import checked_name
-from services.schedules.triggers import Cron, Interval, Rhythm, checked, checked_zone, upcoming
+from services.schedules.triggers import Cron, Interval, Trigger, checked, checked_zone, upcoming
 
 __all__ = [
     "KINDS",
@@ -94,9 +93,9 @@ def add(context: Context, plan: Plan) -> bool:
         UsageError: Something about it is wrong, or another one has its name.
     """
     now = context.clock().replace(microsecond=0)
-    rhythm = _checked(plan, now=now)
-    with unit_of_work(context.sessions) as session:
-        first = upcoming(rhythm, now, 1)[0]
+    trigger = _checked(plan, now=now)
+    with context.transaction() as session:
+        first = upcoming(trigger, now, 1)[0]
         added = rows.add(session, {**asdict(plan), "created_at": now, "next_slot": first})
         if added is not None:
             return True
@@ -111,7 +110,7 @@ def add(context: Context, plan: Plan) -> bool:
 
 def listed(context: Context) -> list[ScheduleView]:
     """Return the schedules that were not removed, by name."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         last = rows.last_slots(session)
         return [_view(s, last.get(s.schedule_id)) for s in rows.in_use(session)]
 
@@ -124,7 +123,7 @@ def pause(context: Context, names: Collection[str], *, reason: str | None = None
     """
     now = context.clock()
     changed = []
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for schedule in _named(rows.in_use(session, names), names):
             if schedule.paused_at is None:
                 schedule.paused_at, schedule.paused_reason = now, reason
@@ -140,11 +139,11 @@ def resume(context: Context, names: Collection[str]) -> list[str]:
     """
     now = context.clock()
     changed = []
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for schedule in _named(rows.in_use(session, names), names):
             if schedule.paused_at is not None:
-                rhythm = checked(firing.rhythm_of(schedule), now=now)
-                schedule.next_slot = upcoming(rhythm, now, 1)[0]
+                trigger = checked(firing.trigger_of(schedule), now=now)
+                schedule.next_slot = upcoming(trigger, now, 1)[0]
                 schedule.paused_at = schedule.paused_reason = None
                 changed.append(schedule.name)
     return changed
@@ -157,7 +156,7 @@ def remove(context: Context, names: Collection[str]) -> list[str]:
         UsageError: There is none of a name; nothing was changed.
     """
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = _named(rows.in_use(session, names), names)
         for schedule in found:
             schedule.removed_at = now
@@ -170,12 +169,12 @@ def run_now(context: Context, name: str) -> str:
     Raises:
         UsageError: There is none of this name, or its last job has not ended.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         [schedule] = _named(rows.in_use(session, [name]), [name])
         return firing.fire_now(session, schedule, now=context.clock())
 
 
-def next_moments(
+def next_fire_times(
     context: Context, names: Collection[str], count: int
 ) -> list[tuple[ScheduleView, list[datetime]]]:
     """Return the next moments, in UTC, of the schedules of these names, or of all that are on.
@@ -184,16 +183,16 @@ def next_moments(
         UsageError: There is none of a name.
     """
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         schedules = rows.in_use(session)
         if names:
             schedules = [s for s in _named(schedules, names) if s.name in names]
         else:
             schedules = [s for s in schedules if s.paused_at is None]
-        return [(_view(s, None), upcoming(firing.rhythm_of(s), now, count)) for s in schedules]
+        return [(_view(s, None), upcoming(firing.trigger_of(s), now, count)) for s in schedules]
 
 
-def _checked(plan: Plan, *, now: datetime) -> Rhythm:
+def _checked(plan: Plan, *, now: datetime) -> Trigger:
     checked_name(plan.name)
     checked_zone(plan.time_zone)
     if plan.kind not in KINDS:

@@ -13,11 +13,10 @@ from sqlalchemy.orm import Session
 from db.models import Schedule
 from db.queries.work import jobs as job_rows
 from db.queries.work import schedules as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.schedules import requests
-from services.schedules.triggers import Cron, Interval, Rhythm, following, newest_until
+from services.schedules.triggers import Cron, Interval, Trigger, following, newest_until
 
 log = structlog.get_logger()
 
@@ -28,7 +27,7 @@ MOST_AT_ONCE = 100
 def fire_due(context: Context) -> int:
     """Fire what is due; return how many jobs were submitted."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         due = rows.lock_due(session, now=now, limit=MOST_AT_ONCE)
         return sum(_look_at(session, schedule, now=now) for schedule in due)
 
@@ -55,7 +54,7 @@ def fire_now(session: Session, schedule: Schedule, *, now: datetime) -> str:
     return _submit(session, schedule, now, params, now=now)
 
 
-def rhythm_of(schedule: Schedule) -> Rhythm:
+def trigger_of(schedule: Schedule) -> Trigger:
     """Return when a schedule is due."""
     if schedule.cron is not None:
         return Cron(schedule.cron, schedule.time_zone)
@@ -65,14 +64,14 @@ def rhythm_of(schedule: Schedule) -> Rhythm:
 
 def _look_at(session: Session, schedule: Schedule, *, now: datetime) -> int:
     try:
-        rhythm = rhythm_of(schedule)
+        trigger = trigger_of(schedule)
         if schedule.next_slot is None:
-            schedule.next_slot = following(rhythm, now)
+            schedule.next_slot = following(trigger, now)
             fired = 0
         else:
-            slot = newest_until(rhythm, schedule.next_slot, now)
+            slot = newest_until(trigger, schedule.next_slot, now)
             fired = _decide(session, schedule, slot, first=schedule.next_slot, now=now)
-            schedule.next_slot = following(rhythm, now)
+            schedule.next_slot = following(trigger, now)
     except UsageError as error:
         # A zone that the system knows no more, say: one schedule stops, the others go on.
         log.exception("schedule.unreadable", schedule=schedule.name)

@@ -58,18 +58,18 @@ class Interval:
             number += 1
 
 
-Rhythm = Cron | Interval
+Trigger = Cron | Interval
 
 
-def checked(rhythm: Rhythm, *, now: datetime) -> Rhythm:
+def checked(trigger: Trigger, *, now: datetime) -> Trigger:
     """Return a rhythm that has a moment to come.
 
     Raises:
         UsageError: It is malformed, or never comes.
     """
-    if next(rhythm.after(now), None) is None:
-        raise UsageError(f"{_said(rhythm)} never comes", hint="is there such a day?")
-    return rhythm
+    if next(trigger.after(now), None) is None:
+        raise UsageError(f"{_said(trigger)} never comes", hint="is there such a day?")
+    return trigger
 
 
 def checked_zone(name: str) -> zoneinfo.ZoneInfo:
@@ -86,36 +86,36 @@ def checked_zone(name: str) -> zoneinfo.ZoneInfo:
         ) from error
 
 
-def following(rhythm: Rhythm, moment: datetime) -> datetime | None:
+def following(trigger: Trigger, moment: datetime) -> datetime | None:
     """Return the first moment after ``moment``; None if there is none."""
-    return next(rhythm.after(moment), None)
+    return next(trigger.after(moment), None)
 
 
-def upcoming(rhythm: Rhythm, moment: datetime, count: int) -> list[datetime]:
+def upcoming(trigger: Trigger, moment: datetime, count: int) -> list[datetime]:
     """Return the next ``count`` moments after ``moment``, in UTC."""
-    return list(islice(rhythm.after(moment), count))
+    return list(islice(trigger.after(moment), count))
 
 
-def newest_until(rhythm: Rhythm, first: datetime, now: datetime) -> datetime:
+def newest_until(trigger: Trigger, first: datetime, now: datetime) -> datetime:
     """Return the newest moment of a rhythm from ``first``, which is one, until ``now``.
 
     Looks back in growing windows: a rhythm of minutes that stood still for a year is no loop
     over half a million moments.
     """
-    if isinstance(rhythm, Interval):
-        step = timedelta(seconds=rhythm.seconds)
-        return max(first, (rhythm.anchor + (now - rhythm.anchor) // step * step).astimezone(UTC))
+    if isinstance(trigger, Interval):
+        step = timedelta(seconds=trigger.seconds)
+        return max(first, (trigger.anchor + (now - trigger.anchor) // step * step).astimezone(UTC))
     for window in _LOOK_BACK:
         if (start := now - window) <= first:
             break
-        if (newest := _last(rhythm, start, now)) is not None:
+        if (newest := _last(trigger, start, now)) is not None:
             return newest
-    return _last(rhythm, first, now) or first
+    return _last(trigger, first, now) or first
 
 
-def _last(rhythm: Rhythm, start: datetime, now: datetime) -> datetime | None:
+def _last(trigger: Trigger, start: datetime, now: datetime) -> datetime | None:
     newest = None
-    for moment in rhythm.after(start):
+    for moment in trigger.after(start):
         if moment > now:
             break
         newest = moment
@@ -136,5 +136,5 @@ def _simulation(expression: str, start: datetime) -> CronSim:
 _CRON_HINT = "minute hour day-of-month month day-of-week, such as “30 3 * * *” for half past three"
 
 
-def _said(rhythm: Rhythm) -> str:
-    return f"“{rhythm.expression}”" if isinstance(rhythm, Cron) else f"every {rhythm.seconds} s"
+def _said(trigger: Trigger) -> str:
+    return f"“{trigger.expression}”" if isinstance(trigger, Cron) else f"every {trigger.seconds} s"

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Boolean, Column, DateTime
 
 from db.queries import policy, transfer
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.transfer.tables import (
@@ -132,7 +131,7 @@ def _write(
     now = context.clock()
     files: dict[str, dict[str, Any]] = {}
     rows: dict[str, int] = {}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         transfer.freeze(session)
         for part in parts:
             path = partial / f"{part.name}.{file_format}"
@@ -164,7 +163,7 @@ def _write(
         "utf-8",
     )
     sha256 = _described(manifest)["sha256"]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         policy.record_export(
             session,
             {

@@ -20,7 +20,6 @@ from db.base import Base
 from db.partitions import ensure_partitions
 from db.queries import transfer
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.transfer.own import is_export, read_export
@@ -111,7 +110,7 @@ def import_folder(
             )
         _make_partitions(context, spool)
         try:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 new = _write(session, spool, refusals, progress)
                 watched = _watch(context, session, spool) if watch else 0
         except (IntegrityError, DataError) as error:
@@ -128,7 +127,7 @@ def import_folder(
 def _make_partitions(context: Context, spool: Spool) -> None:
     """Make the months that are needed, each in a moment of its own: it locks the whole table."""
     for month in sorted(spool.months):
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             ensure_partitions(session.connection(), start=month, end=month + timedelta(days=1))
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from db.queries.work import breakers as breaker_rows
 from db.queries.work import quota as quota_rows
-from db.session import unit_of_work
 from services.context import Context
 from services.queue import QUEUE_OF_TASK, TASK_OF_WORK
 from services.work.breakers import HOST_OF_WORK
@@ -47,7 +46,7 @@ PURPOSE_OF_WORK: dict[str, Purpose] = {
 
 
 @dataclass(frozen=True)
-class Gate:
+class Blocker:
     """One thing that holds work back.
 
     Attributes:
@@ -69,18 +68,18 @@ class Gate:
         return {**asdict(self), "until": self.until.isoformat() if self.until else None}
 
 
-def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Gate]:
+def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Blocker]:
     """Return the gate that is closed for each kind of work that nothing may be claimed of."""
     paused = paused_queues(session)
-    breakers = {gate.what: gate for gate in _breakers(session, now=now)}
-    used_up = {gate.what: gate for gate in _used_up(context, session, now=now)}
+    breakers = {blocker.what: blocker for blocker in _breakers(session, now=now)}
+    used_up = {blocker.what: blocker for blocker in _used_up(context, session, now=now)}
     shares_used = {} if SHARED in used_up else _shares_used(context, session, now=now)
-    found: dict[str, Gate] = {}
+    found: dict[str, Blocker] = {}
     for kind, task in TASK_OF_WORK.items():
         queue, host = QUEUE_OF_TASK[task], HOST_OF_WORK.get(kind)
         buckets = BUCKETS_OF_WORK.get(kind, set())
         if queue in paused:
-            found[kind] = Gate(queue, "paused", None, "paused", paused[queue])
+            found[kind] = Blocker(queue, "paused", None, "paused", paused[queue])
         elif host in breakers:
             found[kind] = breakers[host]
         elif buckets and buckets <= used_up.keys():
@@ -90,39 +89,41 @@ def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Ga
     return found
 
 
-def only_counts(context: Context, session: Session, *, now: datetime) -> Gate | None:
+def only_counts(context: Context, session: Session, *, now: datetime) -> Blocker | None:
     """Return what keeps videos from being read in full while their counts can be; None if nothing.
 
     The counts have a bucket of their own, which lasts when the shared one is used up.
     """
-    used_up = {gate.what: gate for gate in _used_up(context, session, now=now)}
+    used_up = {blocker.what: blocker for blocker in _used_up(context, session, now=now)}
     if BATCH_STATS in used_up:
         return None
     return used_up.get(SHARED) or _shares_used(context, session, now=now).get("video.snapshot")
 
 
-def holdups(context: Context) -> list[Gate]:
+def blockers(context: Context) -> list[Blocker]:
     """Return everything that is held back now, for front doors."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         paused = paused_queues(session)
         return [
-            *(Gate(queue, "paused", None, "paused", said) for queue, said in paused.items()),
+            *(Blocker(queue, "paused", None, "paused", said) for queue, said in paused.items()),
             *_breakers(session, now=now),
             *_used_up(context, session, now=now),
         ]
 
 
-def _breakers(session: Session, *, now: datetime) -> list[Gate]:
+def _breakers(session: Session, *, now: datetime) -> list[Blocker]:
     """Return the breakers whose pause is not over, or whose probe is under way."""
     return [
-        Gate(b.host, "breaker", b.retry_at, b.reason or "unknown", b.message or f"{b.host} fails")
+        Blocker(
+            b.host, "breaker", b.retry_at, b.reason or "unknown", b.message or f"{b.host} fails"
+        )
         for b in breaker_rows.not_closed(session)
         if b.retry_at is not None and b.retry_at > now
     ]
 
 
-def _used_up(context: Context, session: Session, *, now: datetime) -> list[Gate]:
+def _used_up(context: Context, session: Session, *, now: datetime) -> list[Blocker]:
     key = context.settings.youtube_api_key
     if key is None:
         return []
@@ -134,13 +135,13 @@ def _used_up(context: Context, session: Session, *, now: datetime) -> list[Gate]
     limits = daily_limits(context.settings.youtube_daily_units)
     reset = reset_at(now)
     return [
-        Gate(bucket, "quota", reset, "quotaExceeded", str(quota_error(bucket, reset)))
+        Blocker(bucket, "quota", reset, "quotaExceeded", str(quota_error(bucket, reset)))
         for bucket, limit in limits.items()
         if bucket in spent and (spent[bucket].exhausted or spent[bucket].units >= limit)
     ]
 
 
-def _shares_used(context: Context, session: Session, *, now: datetime) -> dict[str, Gate]:
+def _shares_used(context: Context, session: Session, *, now: datetime) -> dict[str, Blocker]:
     """Return the gate for each kind of work that finds nothing but what is kept for others."""
     key = context.settings.youtube_api_key
     limit = context.settings.youtube_daily_units
@@ -158,5 +159,5 @@ def _shares_used(context: Context, session: Session, *, now: datetime) -> dict[s
         held_back = quota_rows.held_back(booked, kept, purpose=purpose)
         if sum(booked.values()) + held_back >= limit:
             error = share_error(SHARED, purpose, end)
-            found[kind] = Gate(SHARED, "quota", end, error.reason, str(error))
+            found[kind] = Blocker(SHARED, "quota", end, error.reason, str(error))
     return found

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from db.models import Breaker
 from db.queries.work import breakers as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import BlockedError, TransientError, TubeGraderError, UsageError
 from services.youtube.failures import ApiKeyError
@@ -82,7 +81,7 @@ class BreakerView:
 
 def listed(context: Context) -> list[BreakerView]:
     """Return the breaker of every host; one that never was in trouble is closed."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = {b.host: _view(b) for b in rows.known(session)}
     closed = (BreakerView(host, "closed", 0, 0, None, None, None, None) for host in HOSTS)
     return list(({view.host: view for view in closed} | found).values())
@@ -96,7 +95,7 @@ def reset(context: Context, host: str) -> bool:
     """
     if host not in HOSTS:
         raise UsageError(f"there is no host “{host}”", hint=f"use {', '.join(HOSTS)}")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         breaker = rows.lock(session, host, now=context.clock())
         was_closed = breaker.state == "closed"
         breaker.state, breaker.failures, breaker.trips = "closed", 0, 0

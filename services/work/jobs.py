@@ -16,7 +16,6 @@ from typing import Any
 from db.models import Job
 from db.models.work import JOB_KINDS, JOB_STATES
 from db.queries.work import jobs as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import (
     BusyError,
@@ -64,7 +63,7 @@ class JobView:
 
 def submit(context: Context, kind: str, params: dict[str, Any]) -> uuid.UUID:
     """Record a job; a dispatcher starts it. Returns its id."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return rows.submit(session, kind, params, now=context.clock())
 
 
@@ -74,7 +73,7 @@ def view(context: Context, job_id: uuid.UUID) -> JobView:
     Raises:
         UsageError: There is none with this id.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         job = rows.get(session, job_id)
         if job is None:
             raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
@@ -115,7 +114,7 @@ def newest(
     for value, known in ((kind, JOB_KINDS), (state, JOB_STATES)):
         if value is not None and value not in known:
             raise UsageError(f"no job is “{value}”", hint=f"use {', '.join(known)}")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = rows.newest(session, limit=limit, kind=kind, state=state)
         return [_view(job) for job in found]
 
@@ -142,7 +141,7 @@ def cancel(context: Context, job_id: uuid.UUID) -> str:
     Raises:
         UsageError: There is no such job.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         state = rows.request_cancel(session, job_id, now=context.clock())
     if state is None:
         raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
@@ -192,7 +191,7 @@ class JobHandle:
             JobCancelledError: The user cancelled it.
             LeaseLostError: Another worker has it.
         """
-        with unit_of_work(self._context.sessions) as session:
+        with self._context.transaction() as session:
             if not rows.end_step(session, self.job_id, self.token, name, result):
                 raise LeaseLostError
         self.steps[name] = result
@@ -204,7 +203,7 @@ class JobHandle:
 
     def _beat(self) -> bool:
         done, total, message = self._progress or (None, None, None)
-        with unit_of_work(self._context.sessions) as session:
+        with self._context.transaction() as session:
             cancel_requested = rows.heartbeat(
                 session,
                 self.job_id,
@@ -230,7 +229,7 @@ def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) ->
         How it ended: a job state, ``queued`` when it is to be tried again, or ``taken`` when
         another worker has it.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         lease_end = context.clock() + context.lease
         job = rows.take(session, job_id, token, until=lease_end)
         if job is None or job.lease_token is None:
@@ -263,7 +262,7 @@ def _finish(
     result: dict[str, Any] | None = None,
     error: tuple[str, str, str] | None = None,
 ) -> str:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         kept = rows.finish(
             session,
             handle.job_id,
@@ -279,12 +278,12 @@ def _finish(
 def _try_again(context: Context, handle: JobHandle, error: TransientError | QuotaError) -> str:
     now = context.clock()
     later = error.reset_at if isinstance(error, QuotaError) else now + timedelta(minutes=1)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         job = rows.get(session, handle.job_id)
         waits = isinstance(error, BusyError)
-        worn_out = job is None or (job.attempts >= rows.MAX_ATTEMPTS and not waits)
+        exhausted = job is None or (job.attempts >= rows.MAX_ATTEMPTS and not waits)
         cancelled = job is not None and job.cancel_requested
-        if not worn_out and not cancelled:
+        if not exhausted and not cancelled:
             message = f"trying again at {later:%Y-%m-%d %H:%M} UTC: {error}"
             kept = rows.retry_later(
                 session, handle.job_id, handle.token, at=later, message=message, counted=not waits

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import (
     BlockedError,
@@ -52,7 +51,7 @@ REFUSED_PAUSE = timedelta(minutes=10)
 
 def begin(context: Context, token: uuid.UUID) -> list[work_items.LeasedItem]:
     """Begin a batch: return the items of a lease; none when its message came late or twice."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return work_items.begin(session, token, until=context.clock() + context.lease)
 
 
@@ -120,7 +119,7 @@ def _tell_breaker(
     kind = next((item.kind for item in items), None)
     if kind is None:
         return None
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return breakers.record(
             session, kind, n_items=len(items), errors=failures.errors, now=context.clock()
         )
@@ -136,7 +135,7 @@ def _fail(
 ) -> None:
     now = context.clock()
     log.warning("work.failed", items=len(items), reason=error.reason, problem=str(error))
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for attempts in {item.attempts for item in items}:
             work_items.fail(
                 session,

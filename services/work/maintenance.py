@@ -5,7 +5,6 @@ from typing import Any
 
 from db.partitions import ensure_partitions
 from db.queries.work import jobs, notifications, pauses, quota, schedules
-from db.session import unit_of_work
 from services.context import Context
 from services.policy import retention
 from services.work.jobs import JobHandle
@@ -23,7 +22,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """
     now = context.clock()
     job.progress(0, 3, "making partitions")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         made = ensure_partitions(session.connection(), start=now)
     purged = retention.purge(
         context,
@@ -31,7 +30,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         progress=lambda kind, _rows: job.progress(1, 3, f"removing {kind} past its retention"),
     )
     job.progress(2, 3, "deleting old notes")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         slots = schedules.forget_slots(session, before=now - KEPT)
         told = notifications.forget(session, before=now - KEPT)
         ended = jobs.forget(session, before=now - KEPT)

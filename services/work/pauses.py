@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from db.models.schedules import PAUSE_SCOPES
 from db.queries.work import pauses as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.queue import QUEUES
@@ -35,7 +34,7 @@ def pause(context: Context, scope: str = EVERYTHING, *, reason: str | None = Non
     Raises:
         UsageError: There is no such queue.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return rows.add(session, _checked(scope), reason=reason, now=context.clock())
 
 
@@ -45,13 +44,13 @@ def resume(context: Context, scope: str = EVERYTHING) -> bool:
     Raises:
         UsageError: There is no such queue.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return rows.lift(session, _checked(scope), now=context.clock())
 
 
 def listed(context: Context) -> list[PauseView]:
     """Return the pauses in force."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return [PauseView(p.scope, p.paused_at, p.reason) for p in rows.in_force(session)]
 
 

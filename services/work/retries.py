@@ -8,7 +8,6 @@ from typing import Any
 from db.models.work import JOB_KINDS, WORK_KINDS
 from db.queries.work import jobs as job_rows
 from db.queries.work import overview
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 
@@ -20,7 +19,7 @@ def retry_jobs(context: Context, job_ids: Collection[str]) -> list[str]:
     they are.
     """
     wanted = [uuid.UUID(job_id) for job_id in job_ids]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return [str(j) for j in job_rows.retry(session, job_ids=wanted, now=context.clock())]
 
 
@@ -33,7 +32,7 @@ def retry_failed_jobs(
         UsageError: There is no such kind of job.
     """
     _known(kind, JOB_KINDS, "job")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         retried = job_rows.retry(
             session, states=("failed",), reason=reason, kind=kind, now=context.clock()
         )
@@ -47,13 +46,13 @@ def retry_items(context: Context, *, reason: str | None = None, kind: str | None
         UsageError: There is no such kind of work.
     """
     _known(kind, WORK_KINDS, "work")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return overview.retry_failed(session, reason=reason, kind=kind, now=context.clock())
 
 
 def item_counts(context: Context) -> list[dict[str, Any]]:
     """Return how many work items there are by kind, state and reason: each is in one of them."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return [asdict(count) for count in overview.counts(session, now=context.clock())]
 
 

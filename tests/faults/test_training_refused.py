@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
@@ -55,7 +54,7 @@ def refused(context: Context, job: jobs.JobView, reason: str) -> str:
 
 def shard_of(context: Context, dataset_id: str) -> Path:
     """Where the store's folder has the pictures of a dataset."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         row = records.dataset(session, dataset_id)
         assert row is not None
         (sha256,) = [sha256 for name, sha256 in row.files.items() if name.endswith(".tar")]
@@ -170,12 +169,12 @@ def test_missing_weights_are_refused_where_they_were_asked_for(context, monkeypa
 def test_a_failure_leaves_the_models_that_were_there(crawled):
     before = train(crawled)
     assert before.state == "succeeded"
-    with unit_of_work(crawled.sessions) as session:
+    with crawled.transaction() as session:
         newest = [m.model_version_id for m in records.newest_model_versions(session)]
     shard = shard_of(crawled, before.result["dataset_id"])
     shard.write_bytes(shard.read_bytes()[:100])
     assert train(crawled, seed=1).error_reason == "objectCorrupt"
-    with unit_of_work(crawled.sessions) as session:
+    with crawled.transaction() as session:
         assert [m.model_version_id for m in records.newest_model_versions(session)] == newest
     assert left_in_cache(crawled.settings.home) == []
 

@@ -15,7 +15,6 @@ from sqlalchemy import text
 
 from db.queries.speech.selections import KIND
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.media import audio
 from services.media.audio import selection
@@ -108,7 +107,7 @@ class Speech:
         return selection.add(self.context, CHANNELS, policy=wanted)
 
     def claim(self, limit: int = 50) -> uuid.UUID | None:
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             return work_items.claim(
                 session, KIND, limit=limit, now=self.clock(), lease=self.context.lease
             )

@@ -284,23 +284,25 @@ def _wrong_thumbnails(
     engine: Engine, world: World, items: Mapping[tuple[str, str], _Row]
 ) -> Iterator[str]:
     """Every picture shown long enough to be seen has its version; none was invented."""
-    looks = _Looks(world.catalog)
+    image_features = _Looks(world.catalog)
     query = "SELECT * FROM video_thumbnails ORDER BY video_id, version"
     stored = {n: list(g) for n, g in groupby(_rows(engine, query), key=itemgetter("video_id"))}
     for name, versions in stored.items():
         video = world.catalog.videos[name]
         for row in versions:
             for moment in (row["first_seen_at"], row["last_seen_at"]):
-                if row["thumbnail_sha256"] not in looks.shown(video, moment, world.inexact):
+                if row["thumbnail_sha256"] not in image_features.shown(
+                    video, moment, world.inexact
+                ):
                     yield f"{name} version {row['version']}: not what was shown at {moment}"
         since = versions[0]["first_seen_at"]
         until = items["video.thumbnail", name]["done_at"]
         seen = {row["thumbnail_sha256"] for row in versions}
-        if not seen & looks.shown(video, until, world.inexact):
+        if not seen & image_features.shown(video, until, world.inexact):
             yield f"{name}: what was shown when last asked, at {until}, was missed"
         long = cadence.DEFAULT.thumbnail_every + cadence.GRID + world.patience
-        for version in looks.shown_for(video, since, until, long):
-            if not seen & looks.like(version):
+        for version in image_features.shown_for(video, since, until, long):
+            if not seen & image_features.like(version):
                 yield f"{name}: the picture {version} was missed"
     for (kind, name), item in items.items():
         due = item["state"] != "failed" and item["slot"] + world.patience < world.end

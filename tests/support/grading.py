@@ -8,7 +8,6 @@ from PIL import Image
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels
-from db.session import unit_of_work
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
@@ -73,7 +72,7 @@ def store_channels(context: Context, *, effect: float, count: int = 40, each: in
 
 
 def _store(context: Context, ids: list[str], sizes: list[int | None], drawn: list[dict]) -> None:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ensure_partitions(session.connection(), start=NOW)
         channels.add(session, ids, now=NOW)
         for number, one in enumerate(ids):

@@ -4,13 +4,13 @@ import numpy as np
 
 from ml.thumbnails.backbones.embeddings import WIDTH
 from ml.thumbnails.features.catalogue import FEATURES
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.image_features import ImageFeatures
 
 NAMED = 3
 """The measurement that holds what is drawn into the thumbnails: red less blue."""
 
 
-def looks_at(images: np.ndarray, *, measured: bool = True) -> Looks:
+def looks_at(images: np.ndarray, *, measured: bool = True) -> ImageFeatures:
     """Return the pictures' coarse colours, scattered over as many numbers as a look has.
 
     What a pretrained network gives is tried in ``test_real_looks``, the measurements in
@@ -22,4 +22,4 @@ def looks_at(images: np.ndarray, *, measured: bool = True) -> Looks:
     values = 1 / (1 + np.exp(-coarse @ generator.normal(size=(coarse.shape[1], len(FEATURES)))))
     tint = images[..., 0].mean((1, 2)) - images[..., 2].mean((1, 2))
     values[:, NAMED] = tint / 255
-    return Looks(embeddings.astype(np.float32), values if measured else None, "drawn")
+    return ImageFeatures(embeddings.astype(np.float32), values if measured else None, "drawn")

@@ -12,7 +12,6 @@ from sqlalchemy import text
 
 from db.queries.catalog import channels
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import TubeGraderError
 from services.tick import dispatch
@@ -62,7 +61,7 @@ class Operations:
         with leases.failing(self.context, token, held):
             if error is not None:
                 raise error
-            with unit_of_work(self.context.sessions) as session:
+            with self.context.transaction() as session:
                 later = self.clock() + timedelta(days=1)
                 done = {item.entity_id: later for item in held}
                 work_items.complete(session, token, done, now=self.clock())
@@ -70,14 +69,14 @@ class Operations:
     def watch(self, n: int) -> list[str]:
         """Watch channels, without any work yet."""
         ids = [f"UC{i:022d}" for i in range(n)]
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             channels.add(session, ids, now=self.clock())
         return ids
 
     def make_work(self, kind: str, n: int) -> None:
         """Watch ``n`` channels and have one item of work due on each."""
         ids = self.watch(n)
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             work_items.add_items(session, kind, [(c, c) for c in ids], slot=self.clock())
 
     def sql(self, statement: str, **values: object) -> list[tuple[Any, ...]]:

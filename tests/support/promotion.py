@@ -22,7 +22,6 @@ from db.partitions import ensure_partitions
 from db.queries.catalog import channels
 from db.queries.learning import records
 from db.queries.work import jobs
-from db.session import unit_of_work
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
@@ -60,7 +59,7 @@ class World:
         """Submit a retraining whose first step is done."""
         job_id = services_jobs.submit(self.context, "retrain", {"task": "thumbnails"})
         done = train(self.context, seed=seed, broken=broken, threshold=threshold, job_id=job_id)
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             job = jobs.get(session, job_id)
             assert job is not None
             job.steps = {"train": done}
@@ -124,7 +123,7 @@ def world(
     made = World(Context(settings), now=NOW if like is None else like.now)
     made.context = dataclasses.replace(made.context, clock=lambda: made.now)
     try:
-        with unit_of_work(made.context.sessions) as session:
+        with made.context.transaction() as session:
             ensure_partitions(session.connection(), start=NOW)
         yield made
     finally:
@@ -169,7 +168,7 @@ def store_channels(context: Context, numbers: range, *, each: int = 3, size: flo
                     "picture": encoded(picture(light=0.0, seed=1000 * number + video)),
                 }
             )
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels.add(session, ids, now=now)
         for one in ids:
             channels.refresh(session, {"channel_id": one, "title": one}, now=now)
@@ -212,7 +211,7 @@ def train(
             for rung, artefact in ladder.save(folder / "models").items()
         }
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         versions = {
             rung: records.add_model_version(
                 session,

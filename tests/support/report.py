@@ -9,14 +9,13 @@ from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
 from db.queries.learning import records
 from db.queries.work import jobs
-from db.session import unit_of_work
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from services.context import Context
 from services.emulator.catalog import Catalog
 from services.learning.artifacts import put_folder
 from services.learning.thumbnails import comparison, datasets, scoring
-from services.learning.thumbnails.extraction import Look, open_looker
+from services.learning.thumbnails.extraction import ExtractionPlan, open_extractor
 from services.work import jobs as services_jobs
 
 SMALL = LadderConfig(cnn=CnnConfig(widths=(4, 8), epochs=2))
@@ -35,7 +34,7 @@ def store_world(
         title: Told a channel's or video's id and title, returns the title to store.
     """
     now = catalog.epoch
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ensure_partitions(session.connection(), start=now)
         channels.add(session, list(catalog.channels), now=now)
         for channel in catalog.channels.values():
@@ -89,14 +88,16 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
     frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
     with tempfile.TemporaryDirectory() as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
-        look = Look(open_looker(context) if config.backbone else None)
-        looks = look.at(dataset, lambda *_: None)
-        ladder = train_ladder(dataset, dataset_images(dataset), config, looks=looks)
+        plan = ExtractionPlan(open_extractor(context) if config.backbone else None)
+        image_features = plan.at(dataset, lambda *_: None)
+        ladder = train_ladder(
+            dataset, dataset_images(dataset), config, image_features=image_features
+        )
         files = {
             rung: put_folder(context.store, artefact)
             for rung, artefact in ladder.save(Path(folder) / "models").items()
         }
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for rung, rung_files in files.items():
             records.add_model_version(
                 session,
@@ -115,7 +116,7 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
 
 def _run_job(context: Context, kind: str, work: services_jobs.JobWork) -> None:
     job_id = services_jobs.submit(context, kind, {})
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         (job,) = jobs.claim(
             session, kinds=[kind], limit=1, now=context.clock(), lease=context.lease
         )

@@ -8,7 +8,6 @@ import numpy as np
 from sqlalchemy import text
 
 from db.queries.speech import clips, languages
-from db.session import unit_of_work
 from ml.audio import flac, pcm
 from services.context import Context
 from services.learning.tasks import work_of
@@ -42,7 +41,7 @@ def collect(
     sounds = [flac(pcm(spoken(speaker[:2], generator, seconds))) for _ in range(segments)]
     context.store.put_many(sounds)
     original = context.store.put(f"original {video_id}".encode())
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         session.execute(
             text(
                 "INSERT INTO channels (channel_id, title, added_at) VALUES (:c, :c, :t) "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.thumbnails.evaluation.swaps import DAYS, Course, Swap
+from ml.thumbnails.evaluation.swaps import DAYS, Swap, Trajectory
 
 LENGTH = 4 * DAYS
 """Days drawn a video: two weeks before the last moment of a swap, and two after it."""
@@ -60,14 +60,17 @@ def draw_swaps(world: SwapWorld, seed: int) -> list[Swap]:
     daily[swapped, 2 * DAYS :] += world.effect + world.follows_score * predicted[swapped, None]
     counted = np.log10(10**daily + 1)
     usual = [float(np.median(week[channel == c])) for c in range(world.channels)]
-    courses = [
+    trajectories = [
         _course(f"v{row:05d}", f"UC{channel[row]}", float(age[row]), usual[channel[row]], one)
         for row, one in enumerate(counted)
     ]
     return [
         Swap(
-            courses[row],
-            [courses[other] for other in np.flatnonzero(~swapped & _alike(channel, level, row))],
+            trajectories[row],
+            [
+                trajectories[other]
+                for other in np.flatnonzero(~swapped & _alike(channel, level, row))
+            ],
             float(predicted[row]),
         )
         for row in np.flatnonzero(swapped)
@@ -88,9 +91,9 @@ def _spells(generator: np.random.Generator, rows: int) -> np.ndarray:
     return spell
 
 
-def _course(video: str, channel: str, age: float, usual: float, daily: np.ndarray) -> Course:
+def _course(video: str, channel: str, age: float, usual: float, daily: np.ndarray) -> Trajectory:
     before = daily[DAYS : 2 * DAYS]
-    return Course(
+    return Trajectory(
         video=video,
         channel=channel,
         log_age=float(np.log10(age)),

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import text
 
 from db.queries.work import jobs as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
 from services.learning.thumbnails import training
@@ -48,7 +47,7 @@ def collected(context: Context, *, channels: int = 32, videos: int = 128, seed: 
 
 def claim(context: Context, job_id: uuid.UUID) -> uuid.UUID | None:
     """Lease the job as a dispatcher would, if it is ready; return the token to send."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = rows.claim(
             session, kinds=["train", "score"], limit=9, now=context.clock(), lease=context.lease
         )

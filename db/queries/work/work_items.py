@@ -104,7 +104,7 @@ def make_due(
     return len(session.execute(statement).all())
 
 
-def stand_down(
+def unschedule(
     session: Session, *, channel_ids: Collection[str], later: datetime, now: datetime
 ) -> int:
     """Take back what is due and not begun: next at ``later``, or never if it never was done.
@@ -158,7 +158,7 @@ def claim(
         func.row_number().over(order_by=in_turn).label("nth"),
         func.min(picked.c.largest).over(order_by=in_turn, rows=(None, 0)).label("room"),
     ).cte("ranked")
-    worn_out = (WorkItem.state == "leased") & (WorkItem.attempts >= MAX_ATTEMPTS)
+    exhausted = (WorkItem.state == "leased") & (WorkItem.attempts >= MAX_ATTEMPTS)
     claimed = session.execute(
         update(WorkItem)
         .where(
@@ -167,16 +167,16 @@ def claim(
             ranked.c.nth <= ranked.c.room,
         )
         .values(
-            state=_if(worn_out, "failed", "leased"),
-            ready_at=_if(worn_out, None, now + lease),
-            lease_token=_if(worn_out, None, token),
-            error_kind=case((worn_out, "transient"), else_=WorkItem.error_kind),
-            error_reason=case((worn_out, "workerLost"), else_=WorkItem.error_reason),
+            state=_if(exhausted, "failed", "leased"),
+            ready_at=_if(exhausted, None, now + lease),
+            lease_token=_if(exhausted, None, token),
+            error_kind=case((exhausted, "transient"), else_=WorkItem.error_kind),
+            error_reason=case((exhausted, "workerLost"), else_=WorkItem.error_reason),
             error_message=case(
-                (worn_out, "its worker ended without a word every time"),
+                (exhausted, "its worker ended without a word every time"),
                 else_=WorkItem.error_message,
             ),
-            error_at=case((worn_out, now), else_=WorkItem.error_at),
+            error_at=case((exhausted, now), else_=WorkItem.error_at),
         )
         .returning(WorkItem.state)
     ).scalars()
@@ -309,7 +309,7 @@ def fail(
     return len(session.execute(statement).all())
 
 
-def revive(
+def retry(
     session: Session,
     kinds: Collection[str],
     *,

@@ -9,7 +9,7 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Metric
-from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, judge
+from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, grader
 from ml.speech.data.manifest import LANGUAGES
 from ml.speech.evaluation.evaluate import balanced_accuracy
 
@@ -82,7 +82,7 @@ def contest(
 
     codecs = np.asarray(heard.codecs)
     parts = [Part("codec", name, codecs == name) for name in sorted(set(heard.codecs))]
-    return judge(measures_of, heard.speakers, parts, rules=rules, seed=seed)
+    return grader(measures_of, heard.speakers, parts, rules=rules, seed=seed)
 
 
 def fair_rows(

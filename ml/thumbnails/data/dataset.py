@@ -119,7 +119,7 @@ class Dataset:
         return dict(zip(self.strings("channel_id"), self.strings("split_group"), strict=True))
 
     @property
-    def log_views_per_day(self) -> FloatArray:
+    def log10_views_per_day(self) -> FloatArray:
         """The regression target log10(views per day + 1), shape (N,)."""
         target: FloatArray = np.log10(self.table["views_per_day"].to_numpy() + 1)
         return target

@@ -25,7 +25,7 @@ from ml.images.decoding import decode_thumbnail
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.duplicates import duplicate_groups
 from ml.thumbnails.data.schema import FEATURE_GROUPS
-from ml.thumbnails.data.target_leakage import hidden_views
+from ml.thumbnails.data.target_leakage import target_leakage
 
 PICTURES_LOOKED_AT = 1_000
 BARS_AUC = 0.65
@@ -232,7 +232,7 @@ def _edges(dark: "np.typing.NDArray[np.bool_]") -> int:
 
 
 def _hidden(dataset: Dataset, features: Mapping[str, FloatArray]) -> Iterator[Finding]:
-    for column, how in hidden_views(dataset, features).items():
+    for column, how in target_leakage(dataset, features).items():
         yield Finding(
             "leak",
             "leakViewsInFeature",

@@ -33,7 +33,7 @@ _RIDGE = 1e-6
 _BASE = ("subscriber_count", "subscriber_count_high", "earlier_log_views_per_day", "age_days")
 
 
-def hidden_views(dataset: Dataset, features: Mapping[str, FloatArray]) -> dict[str, str]:
+def target_leakage(dataset: Dataset, features: Mapping[str, FloatArray]) -> dict[str, str]:
     """Return the features that hold the views, each with how that shows.
 
     Args:
@@ -49,7 +49,7 @@ def hidden_views(dataset: Dataset, features: Mapping[str, FloatArray]) -> dict[s
     sample = _sample(dataset)
     if len(sample) < _FEWEST:
         return found
-    target = dataset.log_views_per_day[sample]
+    target = dataset.log10_views_per_day[sample]
     if target.std() == 0:
         return found
     folds = folds_of(dataset.strings("split_group"), seed=0, folds=_FOLDS)[sample]

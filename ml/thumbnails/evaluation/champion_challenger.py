@@ -10,7 +10,7 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
-from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, judge
+from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, grader
 from ml.evaluation.splits import fold_of
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.evaluation.slices import parts_of
@@ -97,7 +97,7 @@ def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, see
         raise LearningError(f"there is no rung {NOTHING} to beat", reason="noConstant")
     for rung, predicted in out_of_fold.items():
         check_finite(rung, predicted)
-    labels, truth = dataset.is_over, dataset.log_views_per_day
+    labels, truth = dataset.is_over, dataset.log10_views_per_day
     channels = dataset.strings("channel_id")
     whole = np.ones(len(channels))
     losses: dict[str, Metric] = {
@@ -117,7 +117,7 @@ def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, see
         Candidate(
             rung,
             values[rung],
-            float(metrics.r_squared(truth, predicted.log_views_per_day)),
+            float(metrics.r_squared(truth, predicted.log10_views_per_day)),
             beyond[rung],
             behind[rung],
             rung in sound,
@@ -150,12 +150,12 @@ def contest(
     """
     check_finite("of the champion", champion)
     check_finite("of the challenger", challenger)
-    labels, truth = window.is_over, window.log_views_per_day
+    labels, truth = window.is_over, window.log10_views_per_day
 
     def measures_of(rows: IntArray) -> list[Measure]:
         here = truth[rows]
         sides = [
-            Predictions(side.p_over[rows], side.log_views_per_day[rows])
+            Predictions(side.probability_over[rows], side.log10_views_per_day[rows])
             for side in (champion, challenger)
         ]
         r2 = [_r_squared(here, side) for side in sides]
@@ -166,7 +166,7 @@ def contest(
         ]
 
     parts = [Part(by, name, inside) for by, name, inside in parts_of(window)]
-    return judge(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
+    return grader(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
 
 
 def fair_groups(
@@ -224,17 +224,17 @@ def check_finite(rung: str, predicted: Predictions) -> None:
     Raises:
         LearningError: They are not.
     """
-    numbers = np.concatenate([predicted.p_over, predicted.log_views_per_day])
+    numbers = np.concatenate([predicted.probability_over, predicted.log10_views_per_day])
     if not np.isfinite(numbers).all():
         raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
 
 
 def _log_loss(labels: BoolArray, predicted: Predictions) -> Metric:
-    return lambda weights: metrics.log_loss(labels, predicted.p_over, weights=weights)
+    return lambda weights: metrics.log_loss(labels, predicted.probability_over, weights=weights)
 
 
 def _r_squared(truth: FloatArray, predicted: Predictions) -> Metric:
-    return lambda weights: metrics.r_squared(truth, predicted.log_views_per_day, weights=weights)
+    return lambda weights: metrics.r_squared(truth, predicted.log10_views_per_day, weights=weights)
 
 
 def _difference(first: Metric, second: Metric) -> Metric:

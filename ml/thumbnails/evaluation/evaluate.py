@@ -19,7 +19,7 @@ from ml.thumbnails.evaluation.permutation import Permutation, permuted_contribut
 from ml.thumbnails.evaluation.slices import Slice, slices_of
 
 if TYPE_CHECKING:
-    from ml.thumbnails.features.image_features import Looks
+    from ml.thumbnails.features.image_features import ImageFeatures
 
 BASELINE = "subscribers"
 FULL = "subscribers+thumbnail"
@@ -158,7 +158,7 @@ def evaluate(
     *,
     resamples: int = 2000,
     seed: int = 0,
-    looks: "Looks | None" = None,
+    image_features: "ImageFeatures | None" = None,
 ) -> Evaluation:
     """Compare the rungs' out-of-fold predictions.
 
@@ -173,22 +173,22 @@ def evaluate(
         out_of_fold: ``OUT_OF_FOLD_SCHEMA``, every rung on every video of the dataset.
         resamples: Bootstrap resamples of the channels.
         seed: Makes the resamples repeatable.
-        looks: What a pretrained network makes of the thumbnails, for rungs with pictures forward
-            in time.
+        image_features: What a pretrained network makes of the thumbnails, for rungs with pictures
+            forward in time.
 
     Raises:
         LearningError: Predictions missing or not finite, or fewer than two channels.
     """
-    labels, truth = dataset.is_over, dataset.log_views_per_day
+    labels, truth = dataset.is_over, dataset.log10_views_per_day
     channels = dataset.strings("channel_id")
     functions: dict[str, Metric] = {}
     probabilities: dict[str, FloatArray] = {}
     predicted: dict[str, FloatArray] = {}
     folds: IntArray = np.zeros(0, dtype=np.int64)
     for rung in dict.fromkeys(out_of_fold["rung"].to_pylist()):
-        folds, p_over, log_views = _aligned(dataset, out_of_fold, rung)
-        probabilities[rung], predicted[rung] = p_over, log_views
-        functions |= _metrics_of(rung, labels, truth, p_over, log_views, folds, channels)
+        folds, probability_over, log_views = _aligned(dataset, out_of_fold, rung)
+        probabilities[rung], predicted[rung] = probability_over, log_views
+        functions |= _metrics_of(rung, labels, truth, probability_over, log_views, folds, channels)
     steps = [(more, less) for more, less in STEPS if more in predicted and less in predicted]
     for more, less in steps:
         for name in ("r2", "auc"):
@@ -211,9 +211,9 @@ def evaluate(
         rungs={
             rung: RungEvaluation(
                 **{name: intervals[f"{rung} {name}"] for name in METRICS},
-                calibration=metrics.calibration_bins(labels, p_over),
+                calibration=metrics.calibration_bins(labels, probability_over),
             )
-            for rung, p_over in probabilities.items()
+            for rung, probability_over in probabilities.items()
         },
         differences=list(differences.values()),
         headline=headline,
@@ -222,7 +222,9 @@ def evaluate(
             truth, predicted[baseline], predicted[rung], channels, folds, seed=seed
         ),
         slices=slices_of(dataset, predicted, probabilities, folds, (rung, baseline), seed=seed),
-        forward=forward_in_time(dataset, folds, looks=looks, steps=STEPS, seed=seed),
+        forward=forward_in_time(
+            dataset, folds, image_features=image_features, steps=STEPS, seed=seed
+        ),
         n_videos=len(dataset),
         n_channels=len(set(channels)),
         base_rate=float(labels.mean()),
@@ -252,33 +254,36 @@ def _aligned(
             f" {dataset.description.id}",
             reason="predictionsMismatch",
         )
-    p_over, log_views = part["p_over"].to_numpy(), part["log_views_per_day"].to_numpy()
-    if not (np.isfinite(p_over).all() and np.isfinite(log_views).all()):
+    probability_over, log_views = (
+        part["probability_over"].to_numpy(),
+        part["log10_views_per_day"].to_numpy(),
+    )
+    if not (np.isfinite(probability_over).all() and np.isfinite(log_views).all()):
         raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
-    return part["fold"].to_numpy(), p_over, log_views
+    return part["fold"].to_numpy(), probability_over, log_views
 
 
 def _metrics_of(
     rung: str,
     labels: BoolArray,
     truth: FloatArray,
-    p_over: FloatArray,
+    probability_over: FloatArray,
     log_views: FloatArray,
     folds: IntArray,
     channels: Sequence[str],
 ) -> dict[str, Metric]:
     return {
-        f"{rung} auc": lambda w: metrics.auc(labels, p_over, weights=w, strata=folds),
+        f"{rung} auc": lambda w: metrics.auc(labels, probability_over, weights=w, strata=folds),
         f"{rung} r2": lambda w: metrics.r_squared(truth, log_views, weights=w),
         f"{rung} spearman": lambda w: metrics.spearman(truth, log_views, weights=w, strata=folds),
         f"{rung} mae": lambda w: metrics.mean_absolute_error(truth, log_views, weights=w),
         f"{rung} within_channel_auc": lambda w: metrics.within_cluster_auc(
-            labels, p_over, channels, weights=w
+            labels, probability_over, channels, weights=w
         ),
-        f"{rung} brier": lambda w: metrics.brier(labels, p_over, weights=w),
-        f"{rung} log_loss": lambda w: metrics.log_loss(labels, p_over, weights=w),
+        f"{rung} brier": lambda w: metrics.brier(labels, probability_over, weights=w),
+        f"{rung} log_loss": lambda w: metrics.log_loss(labels, probability_over, weights=w),
         f"{rung} average_precision": lambda w: metrics.average_precision(
-            labels, p_over, weights=w, strata=folds
+            labels, probability_over, weights=w, strata=folds
         ),
     }
 

@@ -29,7 +29,7 @@ from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_p
 
 if TYPE_CHECKING:
     # Torch comes with it, which the other rungs do without.
-    from ml.thumbnails.features.image_features import Looks
+    from ml.thumbnails.features.image_features import ImageFeatures
 
 RUNGS = (
     tabular.AgeFormatRung,
@@ -78,7 +78,7 @@ def forward_in_time(
     dataset: Dataset,
     folds: IntArray,
     *,
-    looks: "Looks | None" = None,
+    image_features: "ImageFeatures | None" = None,
     steps: Sequence[tuple[str, str]] = (),
     seed: int = 0,
 ) -> Forward | None:
@@ -87,8 +87,8 @@ def forward_in_time(
     Args:
         dataset: The rows.
         folds: Of each row, shape (N,); a row is judged by a model without its fold.
-        looks: What a pretrained network makes of the rows' thumbnails; None leaves the rungs with
-            pictures out.
+        image_features: What a pretrained network makes of the rows' thumbnails; None leaves the
+            rungs with pictures out.
         steps: Which rungs are compared with which.
         seed: Decides inner folds and resamples.
 
@@ -98,7 +98,7 @@ def forward_in_time(
     published = dataset.table["published_at"].cast(pa.int64()).to_numpy()
     cut = int(np.median(published))
     earlier, later = np.flatnonzero(published < cut), np.flatnonzero(published >= cut)
-    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    targets = Targets(dataset.log10_views_per_day, dataset.is_over)
     for rows in (earlier, later):
         part = targets.is_over[rows]
         if len(rows) < MIN_ROWS or part.all() or not part.any():
@@ -112,11 +112,11 @@ def forward_in_time(
         return None
     halves = _Halves(Features.of_table(dataset.table), targets, folds, earlier, later)
     predicted = halves.predict(_without_pictures, seed)
-    looked = _looked(halves, looks, seed)
+    looked = _extracted(halves, image_features, seed)
     predicted |= looked
     judged, strata = targets.take(later), folds[later]
     found = cluster_bootstrap(
-        _metrics(judged.is_over, judged.log_views_per_day, strata, predicted, steps),
+        _metrics(judged.is_over, judged.log10_views_per_day, strata, predicted, steps),
         channels,
         resamples=RESAMPLES,
         seed=seed,
@@ -177,20 +177,22 @@ def _regressed(
     known, unknown = design.matrix(learning), design.matrix(asked)
     return Predictions(
         sigmoid(linear_predictor(fit_logistic(known, targets.is_over), unknown)),
-        linear_predictor(fit_linear(known, targets.log_views_per_day), unknown),
+        linear_predictor(fit_linear(known, targets.log10_views_per_day), unknown),
     )
 
 
-def _looked(halves: _Halves, looks: "Looks | None", seed: int) -> dict[str, Predictions]:
+def _extracted(
+    halves: _Halves, image_features: "ImageFeatures | None", seed: int
+) -> dict[str, Predictions]:
     """Return the rungs with pictures, none where there are no looks or too few to learn from."""
-    if looks is None:
+    if image_features is None:
         return {}
-    from ml.thumbnails.models.refitting import refit_on_looks  # noqa: PLC0415 - torch, only where looked
+    from ml.thumbnails.models.refitting import refit_on_image_features  # noqa: PLC0415 - torch, only where looked
 
     try:
-        return replace(halves, features=replace(halves.features, looks=looks)).predict(
-            refit_on_looks, seed
-        )
+        return replace(
+            halves, features=replace(halves.features, image_features=image_features)
+        ).predict(refit_on_image_features, seed)
     except LearningError:
         # Half of the videos may be too few where all of them were enough.
         return {}
@@ -205,8 +207,8 @@ def _metrics(
 ) -> dict[str, Metric]:
     result: dict[str, Metric] = {}
     for rung, found in predicted.items():
-        p_over, log_views = found.p_over, found.log_views_per_day
-        result[f"{rung} auc"] = lambda w, p=p_over: metrics.auc(  # type: ignore[misc]
+        probability_over, log_views = found.probability_over, found.log10_views_per_day
+        result[f"{rung} auc"] = lambda w, p=probability_over: metrics.auc(  # type: ignore[misc]
             labels, p, weights=w, strata=strata
         )
         result[f"{rung} r2"] = lambda w, y=log_views: metrics.r_squared(truth, y, weights=w)  # type: ignore[misc]

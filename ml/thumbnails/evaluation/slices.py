@@ -70,7 +70,7 @@ def slices_of(
         headline: The rung with the thumbnail and the one without that are compared.
         seed: Makes the intervals repeatable.
     """
-    labels, truth = dataset.is_over, dataset.log_views_per_day
+    labels, truth = dataset.is_over, dataset.log10_views_per_day
     channels = np.array(dataset.strings("channel_id"))
     more, less = (predicted[name] for name in headline)
     wider = over_trainings(len(np.unique(folds)))
@@ -122,12 +122,12 @@ def parts_of(dataset: Dataset) -> Iterator[tuple[str, str, BoolArray]]:
 def _figures(
     labels: BoolArray,
     truth: FloatArray,
-    p_over: FloatArray,
+    probability_over: FloatArray,
     log_views: FloatArray,
     folds: IntArray,
 ) -> dict[str, float | None]:
     figures = {
-        "auc": metrics.auc(labels, p_over, strata=folds),
+        "auc": metrics.auc(labels, probability_over, strata=folds),
         "r2": metrics.r_squared(truth, log_views),
         "spearman": metrics.spearman(truth, log_views, strata=folds),
         "mae": metrics.mean_absolute_error(truth, log_views),

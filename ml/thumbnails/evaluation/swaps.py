@@ -36,7 +36,7 @@ MIN_PER_DAY = 10
 
 
 @dataclass(frozen=True)
-class Course:
+class Trajectory:
     """How one video fared around a moment; views as log10(views per day + 1).
 
     Attributes:
@@ -67,14 +67,14 @@ class Swap:
     """A video whose picture was swapped, and others in the same days that kept theirs.
 
     Attributes:
-        course: Around the swap.
+        trajectory: Around the swap.
         candidates: Of those that may be controls; those of the same channel are preferred.
         score_change: What a model predicts with the new picture less with the old, in log10 of
             views a day; NaN where no model scored both.
     """
 
-    course: Course
-    candidates: Sequence[Course]
+    trajectory: Trajectory
+    candidates: Sequence[Trajectory]
     score_change: float = float("nan")
 
 
@@ -147,8 +147,8 @@ def study(swaps: Sequence[Swap], *, resamples: int = 2000, seed: int = 0) -> Swa
         resamples: Of the bootstrap.
         seed: Makes the intervals repeatable.
     """
-    matches = _matched(swaps, lambda course: course.before)
-    channels = [match.swap.course.channel for match in matches]
+    matches = _matched(swaps, lambda trajectory: trajectory.before)
+    channels = [match.swap.trajectory.channel for match in matches]
     counted = SwapStudy(
         n_swaps=len(matches),
         n_channels=len(set(channels)),
@@ -186,15 +186,15 @@ def study(swaps: Sequence[Swap], *, resamples: int = 2000, seed: int = 0) -> Swa
 @dataclass(frozen=True)
 class _Match:
     swap: Swap
-    controls: Sequence[Course]
+    controls: Sequence[Trajectory]
 
 
-def _matched(swaps: Sequence[Swap], level: Callable[[Course], float]) -> list[_Match]:
+def _matched(swaps: Sequence[Swap], level: Callable[[Trajectory], float]) -> list[_Match]:
     """Give each swap the nearest candidates by age and level; no video serves twice."""
     taken: set[str] = set()
     matches = []
     for swap in swaps:
-        own = swap.course
+        own = swap.trajectory
         near = [
             (other.channel != own.channel, distance, other.video, other)
             for other in swap.candidates
@@ -207,7 +207,7 @@ def _matched(swaps: Sequence[Swap], level: Callable[[Course], float]) -> list[_M
     return matches
 
 
-def _distance(own: Course, other: Course, level: Callable[[Course], float]) -> float:
+def _distance(own: Trajectory, other: Trajectory, level: Callable[[Trajectory], float]) -> float:
     """Return how far off a candidate is, 1 at the edge of what is allowed; infinite if unknown."""
     furthest = max(
         abs(level(own) - level(other)) / NEAR_VIEWS,
@@ -217,14 +217,14 @@ def _distance(own: Course, other: Course, level: Callable[[Course], float]) -> f
     return furthest if np.isfinite(furthest) else float("inf")
 
 
-_Change = tuple[Callable[[Course], float], Callable[[Course], Sequence[float]]]
+_Change = tuple[Callable[[Trajectory], float], Callable[[Trajectory], Sequence[float]]]
 """What changed in a course, and what of it was known before."""
 _from_before: _Change = (
-    lambda course: course.after - course.before,
+    lambda trajectory: trajectory.after - trajectory.before,
     lambda c: (c.before, c.recent - c.before, c.usual - c.before, c.log_age),
 )
 _from_earlier: _Change = (
-    lambda course: course.before - course.earlier,
+    lambda trajectory: trajectory.before - trajectory.earlier,
     lambda c: (c.earlier, c.usual - c.earlier, c.log_age),
 )
 
@@ -232,20 +232,21 @@ _from_earlier: _Change = (
 def _adjusted(matches: Sequence[_Match], change: _Change) -> FloatArray:
     """Return each swap's change beyond its controls', freed of what tells them apart, (M,)."""
     outcome, known = change
-    controls = [course for match in matches for course in match.controls]
-    columns = np.array([known(course) for course in controls])
+    controls = [trajectory for match in matches for trajectory in match.controls]
+    columns = np.array([known(trajectory) for trajectory in controls])
     centre = columns.mean(axis=0)
     design = np.column_stack([np.ones(len(controls)), columns - centre])
-    changes = np.array([outcome(course) for course in controls])
+    changes = np.array([outcome(trajectory) for trajectory in controls])
     coefficients = np.linalg.lstsq(design, changes, rcond=None)[0]
 
-    def beyond(course: Course) -> float:
-        expected = coefficients[0] + (np.array(known(course)) - centre) @ coefficients[1:]
-        return float(outcome(course) - expected)
+    def beyond(trajectory: Trajectory) -> float:
+        expected = coefficients[0] + (np.array(known(trajectory)) - centre) @ coefficients[1:]
+        return float(outcome(trajectory) - expected)
 
     return np.array(
         [
-            beyond(match.swap.course) - np.mean([beyond(course) for course in match.controls])
+            beyond(match.swap.trajectory)
+            - np.mean([beyond(trajectory) for trajectory in match.controls])
             for match in matches
         ]
     )
@@ -255,8 +256,8 @@ def _daily(matches: Sequence[_Match]) -> FloatArray:
     """Return (M, 2 · DAYS): each swap less its controls by day, relative to the window before."""
     rows = []
     for match in matches:
-        own = match.swap.course.daily - match.swap.course.before
-        others = np.array([course.daily - course.before for course in match.controls])
+        own = match.swap.trajectory.daily - match.swap.trajectory.before
+        others = np.array([trajectory.daily - trajectory.before for trajectory in match.controls])
         # A day that one control was not counted on would compare other videos than the next day.
         rows.append(own - others.mean(axis=0))
     return np.array(rows)
@@ -264,8 +265,8 @@ def _daily(matches: Sequence[_Match]) -> FloatArray:
 
 def _placebo(swaps: Sequence[Swap], *, resamples: int, seed: int) -> Interval | None:
     """Compare a window earlier, with controls that were alike then."""
-    matches = _matched(swaps, lambda course: course.earlier)
-    channels = [match.swap.course.channel for match in matches]
+    matches = _matched(swaps, lambda trajectory: trajectory.earlier)
+    channels = [match.swap.trajectory.channel for match in matches]
     if not _enough(channels):
         return None
     effects = _adjusted(matches, _from_earlier)

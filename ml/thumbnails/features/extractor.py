@@ -20,7 +20,7 @@ from ml.thumbnails.backbones.cnn import Cancelled, Progress
 from ml.thumbnails.backbones.embeddings import embed_thumbnails, embedding_cache
 from ml.thumbnails.backbones.weights import Backbone, load_backbone
 from ml.thumbnails.features.catalogue import FEATURES, MEASUREMENT_VERSION, measure_all
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.stacking.fine_tuning import MAP_WIDTH, frozen_maps
 from ml.thumbnails.stacking.fine_tuning import RECIPE as MAP_RECIPE
 
@@ -29,7 +29,7 @@ _MEASURING = ("cv2", "rapidocr", "onnxruntime")
 _AT_ONCE = 64
 
 
-def can_look() -> bool:
+def can_extract() -> bool:
     """Tell whether the pretrained network's weights are installed."""
     return _installed(_BACKBONE)
 
@@ -39,7 +39,7 @@ def can_measure() -> bool:
     return _installed(_MEASURING)
 
 
-class Looker:
+class FeatureExtractor:
     """Looks at thumbnails, at each one once."""
 
     def __init__(
@@ -84,14 +84,14 @@ class Looker:
         """SHA-256 of the network's weights."""
         return self._backbone.sha256
 
-    def look(
+    def extract(
         self,
         names: Sequence[str],
         read: Callable[[str], bytes],
         *,
         progress: Progress = lambda *_: None,
         cancelled: Cancelled = lambda: False,
-    ) -> Looks:
+    ) -> ImageFeatures:
         """Return what is known of thumbnails, looking at those not kept yet.
 
         Args:
@@ -109,7 +109,7 @@ class Looker:
         )
         maps = self._mapped(names, read, progress, cancelled)
         if not can_measure():
-            return Looks(embeddings, None, self.weights, maps)
+            return ImageFeatures(embeddings, None, self.weights, maps)
         missing = self._measurements.missing(names)
         for start in range(0, len(missing), _AT_ONCE):
             if cancelled():
@@ -119,7 +119,7 @@ class Looker:
             self._measurements.add(some, measure_all(list(frames)))
             progress(start + len(some), len(missing), "measuring thumbnails")
         measured = self._measurements.read(names).astype(np.float64)
-        return Looks(embeddings, measured, self.weights, maps)
+        return ImageFeatures(embeddings, measured, self.weights, maps)
 
     def _mapped(
         self,

@@ -45,7 +45,7 @@ RECIPES = tuple(
 
 
 @dataclass(frozen=True)
-class Looks:
+class ImageFeatures:
     """What is known of N thumbnails.
 
     Attributes:
@@ -67,11 +67,11 @@ class Looks:
     def __len__(self) -> int:
         return len(self.embeddings)
 
-    def take(self, rows: IntArray) -> "Looks":
+    def take(self, rows: IntArray) -> "ImageFeatures":
         """Return the given rows."""
         measured = None if self.measurements is None else self.measurements[rows]
         maps = None if self.maps is None else self.maps[rows]
-        return Looks(self.embeddings[rows], measured, self.backbone, maps)
+        return ImageFeatures(self.embeddings[rows], measured, self.backbone, maps)
 
     def measured(self) -> FloatArray | None:
         """Return the measurements as a model's columns, (N, M), or None where there are none."""

@@ -19,16 +19,16 @@ class ConstantRung:
 
     Attributes:
         card: Where the model comes from.
-        p_over: Shape (K,).
-        log_views_per_day: Shape (K,).
+        probability_over: Shape (K,).
+        log10_views_per_day: Shape (K,).
     """
 
     name: ClassVar[str] = "constant"
     needs_thumbnails: ClassVar[bool] = False
 
     card: ModelCard
-    p_over: FloatArray
-    log_views_per_day: FloatArray
+    probability_over: FloatArray
+    log10_views_per_day: FloatArray
 
     @classmethod
     def fit(cls, targets: Targets, folds_by_row: IntArray, card: ModelCard) -> "ConstantRung":
@@ -36,18 +36,18 @@ class ConstantRung:
         outside = [targets.take(rows_outside(folds_by_row, k)) for k in range(card.folds)]
         return cls(
             card,
-            p_over=np.array([part.is_over.mean() for part in outside]),
-            log_views_per_day=np.array([part.log_views_per_day.mean() for part in outside]),
+            probability_over=np.array([part.is_over.mean() for part in outside]),
+            log10_views_per_day=np.array([part.log10_views_per_day.mean() for part in outside]),
         )
 
     def predict(self, features: Features) -> Predictions:
         """Return the constants of each row's fold."""
         folds = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
-        return Predictions(self.p_over[folds], self.log_views_per_day[folds])
+        return Predictions(self.probability_over[folds], self.log10_views_per_day[folds])
 
     def save(self, directory: Path) -> None:
         """Write the artefact."""
-        tensors = {"p_over": self.p_over, "log_views_per_day": self.log_views_per_day}
+        tensors = {"p_over": self.probability_over, "log_views_per_day": self.log10_views_per_day}
         write_artifact(directory, self.name, self.card, tensors)
 
     @classmethod

@@ -17,7 +17,7 @@ from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import Cancelled, CnnConfig, Progress
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.constant import ConstantRung
 from ml.thumbnails.models.measured import FeaturesRung
 from ml.thumbnails.models.reference import FrozenRidgeRung
@@ -37,8 +37,8 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
         pa.field("rung", pa.string(), nullable=False),
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("fold", pa.int64(), nullable=False),
-        pa.field("p_over", pa.float64(), nullable=False),
-        pa.field("log_views_per_day", pa.float64(), nullable=False),
+        pa.field("probability_over", pa.float64(), nullable=False),
+        pa.field("log10_views_per_day", pa.float64(), nullable=False),
     ]
 )
 
@@ -116,7 +116,7 @@ def train_ladder(
     config: LadderConfig,
     progress: Progress = lambda _step, _total, _message: None,
     cancelled: Cancelled = lambda: False,
-    looks: Looks | None = None,
+    image_features: ImageFeatures | None = None,
     checkpoints: Checkpoints | None = None,
     backbone: Backbone | None = None,
 ) -> TrainedLadder:
@@ -128,19 +128,20 @@ def train_ladder(
         config: Settings.
         progress: Told (step, total, message) as the networks train.
         cancelled: Asked before each step; training stops if it returns True.
-        looks: What a pretrained network makes of the thumbnails, for ``config.backbone``.
-        backbone: The pretrained network, for ``config.fine_tune``; ``looks`` then hold its maps.
+        image_features: What a pretrained network makes of the thumbnails, for ``config.backbone``.
+        backbone: The pretrained network, for ``config.fine_tune``; ``image_features`` then hold its
+            maps.
         checkpoints: Where the networks' states are kept, to go on from if the process dies.
 
     Raises:
         LearningError: Too few channels or videos, labels of one class only, a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
     """
-    if config.backbone and looks is None:
+    if config.backbone and image_features is None:
         raise LearningError("no look at the thumbnails was given", reason="noLooks")
-    known = looks if config.backbone else None
-    features = replace(Features.of_table(dataset.table, images), looks=known)
-    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    known = image_features if config.backbone else None
+    features = replace(Features.of_table(dataset.table, images), image_features=known)
+    targets = Targets(dataset.log10_views_per_day, dataset.is_over)
     folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
     device = choose_device()
@@ -202,7 +203,8 @@ def train_ladder(
     )
     said = pictures.said(features, seeing)
     absent = absent_rungs(
-        looked_at=known is not None, measured=known is not None and known.measurements is not None
+        has_embeddings=known is not None,
+        measured=known is not None and known.measurements is not None,
     )
     rungs: dict[str, Rung] = {}
     for name in rung_names():
@@ -227,7 +229,7 @@ def train_ladder(
 
 
 def _heads(
-    looks: Looks,
+    image_features: ImageFeatures,
     features: Features,
     targets: Targets,
     folds_by_row: IntArray,
@@ -237,10 +239,13 @@ def _heads(
 ) -> Heads:
     outside = [rows_outside(folds_by_row, fold) for fold in range(config.folds)]
     return Heads.fit(
-        looks,
-        targets.log_views_per_day,
+        image_features,
+        targets.log10_views_per_day,
         targets.is_over,
-        [beyond_the_rest(features.take(rows), targets.log_views_per_day[rows]) for rows in outside],
+        [
+            beyond_the_rest(features.take(rows), targets.log10_views_per_day[rows])
+            for rows in outside
+        ],
         features.split_groups,
         folds_by_row,
         seed=config.seed,
@@ -272,7 +277,7 @@ def _out_of_fold(
         pa.array([name] * len(video_ids)),
         pa.array(video_ids),
         pa.array(folds_by_row),
-        pa.array(predictions.p_over),
-        pa.array(predictions.log_views_per_day),
+        pa.array(predictions.probability_over),
+        pa.array(predictions.log10_views_per_day),
     ]
     return pa.table(columns, schema=OUT_OF_FOLD_SCHEMA)

@@ -161,7 +161,7 @@ class MeasuredRegression:
         return cls(
             design,
             medians,
-            fit_linear(matrix, targets.log_views_per_day, ridges[linear]),
+            fit_linear(matrix, targets.log10_views_per_day, ridges[linear]),
             fit_logistic(matrix, targets.is_over, ridges[logistic]),
             np.array([PENALTIES[linear], PENALTIES[logistic]]),
         )
@@ -188,9 +188,9 @@ def _choose(
     for learning, left_out in left_out_in_turn(inner_folds(groups, seed=seed)):
         part, judged = targets.take(learning), targets.take(left_out)
         for number, ridge in enumerate(ridges):
-            linear = fit_linear(matrix[learning], part.log_views_per_day, ridge)
+            linear = fit_linear(matrix[learning], part.log10_views_per_day, ridge)
             logistic = fit_logistic(matrix[learning], part.is_over, ridge)
-            off = judged.log_views_per_day - linear_predictor(linear, matrix[left_out])
+            off = judged.log10_views_per_day - linear_predictor(linear, matrix[left_out])
             p = sigmoid(linear_predictor(logistic, matrix[left_out]))
             errors[number] += off @ off, _log_loss(judged.is_over, p)
     # Of equals the strongest penalty: where nothing is told, nothing is claimed.

@@ -55,7 +55,7 @@ class FrozenRidgeRung:
         Raises:
             LearningError: No pretrained network looked at the thumbnails.
         """
-        last = features.looks_for(card).last_layer()
+        last = features.image_features_for(card).last_layer()
         parts = []
         for fold in range(card.folds):
             rows = rows_outside(folds_by_row, fold)
@@ -70,7 +70,7 @@ class FrozenRidgeRung:
         Raises:
             LearningError: No pretrained network, or another one, looked at them.
         """
-        last = features.looks_for(self.card).last_layer()
+        last = features.image_features_for(self.card).last_layer()
         folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         result = Predictions.empty(len(features))
         for fold in range(self.card.folds):
@@ -119,7 +119,7 @@ class FrozenRidge:
         """
         centres, scales = last.mean(axis=0), last.std(axis=0) + _SMALLEST_SCALE
         standard = (last - centres) / scales
-        truth = targets.log_views_per_day
+        truth = targets.log10_views_per_day
         outside = np.empty((len(PENALTIES), len(last)))
         for learning, left_out in left_out_in_turn(inner_folds(groups, seed=seed)):
             centre = standard[learning].mean(axis=0)

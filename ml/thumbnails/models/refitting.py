@@ -23,7 +23,7 @@ _WITH_THUMBNAIL = (
 )
 
 
-def refit_on_looks(
+def refit_on_image_features(
     learning: Features, targets: Targets, asked: Features, seed: int
 ) -> dict[str, Predictions]:
     """Fit the rungs that see, without networks of their own, and score other rows.
@@ -40,32 +40,32 @@ def refit_on_looks(
     Raises:
         LearningError: Too few rows or channels to choose by.
     """
-    assert learning.looks is not None
-    assert asked.looks is not None
-    last = learning.looks.last_layer()
+    assert learning.image_features is not None
+    assert asked.image_features is not None
+    last = learning.image_features.last_layer()
     reference = FrozenRidge.fit(last, targets, learning.split_groups, seed=seed)
-    result = {FrozenRidgeRung.name: reference.predict(asked.looks.last_layer())}
-    if learning.looks.measurements is not None:
+    result = {FrozenRidgeRung.name: reference.predict(asked.image_features.last_layer())}
+    if learning.image_features.measurements is not None:
         measured = MeasuredRegression.fit(
             FeaturesRung.columns, learning, learning.measurements(), targets, seed=seed
         )
         result[FeaturesRung.name] = measured.predict(asked, asked.measurements())
     head = ThumbnailHead.fit(
-        learning.looks,
-        targets.log_views_per_day,
+        learning.image_features,
+        targets.log10_views_per_day,
         targets.is_over,
-        beyond_the_rest(learning, targets.log_views_per_day),
+        beyond_the_rest(learning, targets.log10_views_per_day),
         learning.split_groups,
         seed=seed,
     )
     # What the head said of rows whose channel it had not seen: the regressions on top believe it
     # as much as it deserves.
-    nested, said = columns_of(head.inner), columns_of(head.predict(asked.looks))
+    nested, said = columns_of(head.inner), columns_of(head.predict(asked.image_features))
     for kind in _WITH_THUMBNAIL:
         design = Design.fit(kind.columns, learning)
         known = kind.matrices(design.matrix(learning), nested)
         unknown = kind.matrices(design.matrix(asked), said)
-        linear = fit_linear(known[0], targets.log_views_per_day)
+        linear = fit_linear(known[0], targets.log10_views_per_day)
         logistic = fit_logistic(known[1], targets.is_over)
         result[kind.name] = Predictions(
             sigmoid(linear_predictor(logistic, unknown[1])), linear_predictor(linear, unknown[0])

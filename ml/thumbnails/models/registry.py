@@ -32,17 +32,17 @@ def rung_names() -> tuple[str, ...]:
     return tuple(_RUNGS)
 
 
-def absent_rungs(*, looked_at: bool, measured: bool) -> dict[str, str]:
+def absent_rungs(*, has_embeddings: bool, measured: bool) -> dict[str, str]:
     """Return the rungs that cannot be trained, and why in a word.
 
     Args:
-        looked_at: A pretrained network looked at the thumbnails.
+        has_embeddings: A pretrained network looked at the thumbnails.
         measured: They were measured too.
     """
     absent = {}
-    if not (looked_at and measured):
+    if not (has_embeddings and measured):
         absent["+features"] = "notMeasured"
-    if not looked_at:
+    if not has_embeddings:
         absent["lite0+ridge"] = "notLookedAt"
     return absent
 

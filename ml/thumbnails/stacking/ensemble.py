@@ -170,7 +170,7 @@ def train_ensemble(
             images,
             rows,
             part,
-            beyond_the_rest(known.take(rows), part.log_views_per_day),
+            beyond_the_rest(known.take(rows), part.log10_views_per_day),
             config=config,
             seed=seed * len(rows_of) + number,
             device=device,

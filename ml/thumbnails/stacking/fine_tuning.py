@@ -37,7 +37,7 @@ from ml.thumbnails.stacking.ensemble import (
     tensors_of,
 )
 from ml.training.checkpoints import Checkpoints
-from ml.training.trainer import Course
+from ml.training.trainer import Trainer
 
 FROZEN_STAGES = 5
 """The five stages up to a sixteenth of the picture's resolution stay as they are."""
@@ -227,7 +227,7 @@ def train_tuned(
             maps,
             rows,
             part,
-            beyond_the_rest(known.take(rows), part.log_views_per_day),
+            beyond_the_rest(known.take(rows), part.log10_views_per_day),
             config=config,
             seed=seed * len(rows_of) + number,
             device=device,
@@ -269,7 +269,7 @@ def _train_member(
     steps = _steps(len(rows), config)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps)
     network.eval()  # see TunedNet: statistics stay, gradients flow all the same
-    course = Course(
+    trainer = Trainer(
         network,
         optimizer,
         schedule,
@@ -282,15 +282,15 @@ def _train_member(
     def loss_of(batch: IntArray) -> Tensor:
         inputs = _input(maps[rows[batch]], device)
         # A mirrored map stands for the mirrored picture.
-        mirrored = torch.from_numpy(course.generator.random(len(batch)) < 0.5).to(target)  # noqa: PLR2004
+        mirrored = torch.from_numpy(trainer.generator.random(len(batch)) < 0.5).to(target)  # noqa: PLR2004
         inputs = torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs)
-        kept = course.generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
+        kept = trainer.generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
         factors = torch.from_numpy(kept / np.float32(1 - config.dropout)).to(target)
         with device.autocast():
             outputs = network(inputs, factors)
         return multi_head_loss(outputs, truth[batch].to(target))
 
-    course.run(
+    trainer.run(
         loss_of,
         what=f"fine-tuned member {name}",
         step=step,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
-from ml.thumbnails.features.image_features import RECIPES, Looks, Recipe
+from ml.thumbnails.features.image_features import RECIPES, ImageFeatures, Recipe
 from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor, sigmoid
 from ml.thumbnails.stacking.ridge import INNER_FOLDS, Decomposition, inner_folds
 
@@ -34,7 +34,7 @@ class HeadOutputs:
     """For N thumbnails: log10(views/day + 1), P(≥ threshold) and the residual in log10 units."""
 
     log_views: FloatArray
-    p_over: FloatArray
+    probability_over: FloatArray
     residual: FloatArray
 
 
@@ -105,7 +105,7 @@ class ThumbnailHead:
     @classmethod
     def fit(
         cls,
-        looks: Looks,
+        image_features: ImageFeatures,
         log_views: FloatArray,
         is_over: BoolArray,
         residual: FloatArray,
@@ -117,7 +117,7 @@ class ThumbnailHead:
         """Choose and fit each target's kernel and ridge.
 
         Args:
-            looks: Of N thumbnails.
+            image_features: Of N thumbnails.
             log_views: log10(views/day + 1), (N,).
             is_over: Whether the threshold was reached, (N,).
             residual: What a regression without the thumbnail leaves of ``log_views``, (N,); NaN
@@ -145,10 +145,10 @@ class ThumbnailHead:
                     f" at least {MIN_ROWS} are needed, of {INNER_FOLDS} channels or more",
                     reason="tooFewVideos",
                 )
-        blocks = looks.blocks()
+        blocks = image_features.blocks()
         if not all(np.isfinite(block).all() for block in blocks.values()):
             raise LearningError("a thumbnail's numbers are not finite", reason="notFinite")
-        landmarks = _landmarks(len(looks), seed)
+        landmarks = _landmarks(len(image_features), seed)
         best: dict[str, _Candidate] = {}
         for recipe in recipes:
             if not recipe.weights.keys() <= blocks.keys():
@@ -159,8 +159,8 @@ class ThumbnailHead:
                     best[name] = candidate
         scores = np.column_stack([best["log_views"].outside, best["over"].outside])
         logistic = fit_logistic(scores, is_over)
-        p_over = sigmoid(linear_predictor(logistic, scores))
-        inner = HeadOutputs(best["log_views"].outside, p_over, best["residual"].outside)
+        probability_over = sigmoid(linear_predictor(logistic, scores))
+        inner = HeadOutputs(best["log_views"].outside, probability_over, best["residual"].outside)
         chosen = {name: (c.kernel.recipe.name, c.ridge, c.explained) for name, c in best.items()}
         regressions = {
             name: candidate.fit(blocks, targets[name], known[name])
@@ -168,9 +168,9 @@ class ThumbnailHead:
         }
         return cls(regressions, logistic, chosen, inner)
 
-    def predict(self, looks: Looks) -> HeadOutputs:
+    def predict(self, image_features: ImageFeatures) -> HeadOutputs:
         """Return the outputs for thumbnails of channels it has not seen."""
-        blocks = looks.blocks()
+        blocks = image_features.blocks()
         missing = {
             block for each in self.regressions.values() for block in each.kernel.recipe.weights
         } - blocks.keys()
@@ -181,14 +181,16 @@ class ThumbnailHead:
             )
         found = {name: each.predict(blocks) for name, each in self.regressions.items()}
         scores = np.column_stack([found["log_views"], found["over"]])
-        p_over = sigmoid(linear_predictor(self.logistic, scores))
-        return HeadOutputs(found["log_views"], p_over, found["residual"])
+        probability_over = sigmoid(linear_predictor(self.logistic, scores))
+        return HeadOutputs(found["log_views"], probability_over, found["residual"])
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all numbers as arrays by name."""
         result: dict[str, npt.NDArray[Any]] = {
             "logistic": self.logistic,
-            "inner": np.stack([self.inner.log_views, self.inner.p_over, self.inner.residual]),
+            "inner": np.stack(
+                [self.inner.log_views, self.inner.probability_over, self.inner.residual]
+            ),
         }
         for target, regression in self.regressions.items():
             kernel = regression.kernel

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningCancelledError
 from ml.thumbnails.backbones.cnn import Cancelled, Progress
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
 from ml.thumbnails.stacking.head import HeadOutputs, ThumbnailHead
 
@@ -33,7 +33,7 @@ class Heads:
     @classmethod
     def fit(
         cls,
-        looks: Looks,
+        image_features: ImageFeatures,
         log_views: FloatArray,
         is_over: BoolArray,
         residuals: Sequence[FloatArray],
@@ -47,7 +47,7 @@ class Heads:
         """Fit a head for each fold on the other folds' rows.
 
         Args:
-            looks: Of N thumbnails.
+            image_features: Of N thumbnails.
             log_views: log10(views per day + 1), (N,).
             is_over: Whether the threshold was reached, (N,).
             residuals: For each fold, what a regression without the thumbnail leaves of
@@ -68,7 +68,7 @@ class Heads:
                 raise LearningCancelledError
             rows = rows_outside(folds_by_row, fold)
             head = ThumbnailHead.fit(
-                looks.take(rows),
+                image_features.take(rows),
                 log_views[rows],
                 is_over[rows],
                 residual,
@@ -83,13 +83,13 @@ class Heads:
         """Return (R, 3): for the rows outside a fold what a model without their channel says."""
         return columns_of(self.heads[fold].inner)
 
-    def outputs(self, looks: Looks, folds_by_row: IntArray) -> FloatArray:
+    def outputs(self, image_features: ImageFeatures, folds_by_row: IntArray) -> FloatArray:
         """Return (N, 3): each row by the head that never saw its fold."""
-        result: FloatArray = np.full((len(looks), 3), np.nan)
+        result: FloatArray = np.full((len(image_features), 3), np.nan)
         for fold, head in enumerate(self.heads):
             rows = rows_inside(folds_by_row, fold)
             if len(rows):
-                result[rows] = columns_of(head.predict(looks.take(rows)))
+                result[rows] = columns_of(head.predict(image_features.take(rows)))
         return result
 
     @property
@@ -124,5 +124,5 @@ class Heads:
 
 def columns_of(outputs: HeadOutputs) -> FloatArray:
     """Return log views, the logit of reaching the threshold and the residual, (N, 3)."""
-    p = np.clip(outputs.p_over, 1e-6, 1 - 1e-6)
+    p = np.clip(outputs.probability_over, 1e-6, 1 - 1e-6)
     return np.column_stack([outputs.log_views, np.log(p / (1 - p)), outputs.residual])

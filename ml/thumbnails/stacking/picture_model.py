@@ -62,12 +62,12 @@ class PictureModel:
         by_pair = self.ensemble.member_outputs(features.pictures(), folds_by_row)
         if self.heads is None:
             return Said(by_pair, None, card.folds, len(features))
-        looks = features.looks_for(card)
-        outputs = self.heads.outputs(looks, folds_by_row)
+        image_features = features.image_features_for(card)
+        outputs = self.heads.outputs(image_features, folds_by_row)
         tuned = (
             None
             if self.tuned is None
-            else self.tuned.member_outputs(looks.for_tuning(), folds_by_row)
+            else self.tuned.member_outputs(image_features.for_tuning(), folds_by_row)
         )
         return Said(by_pair, outputs, card.folds, len(features), tuned)
 

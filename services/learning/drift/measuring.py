@@ -15,7 +15,6 @@ import structlog
 from db.models import ModelVersion
 from db.queries.learning import drift as reports
 from db.queries.learning import promotion, records
-from db.session import unit_of_work
 from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.evaluation.drift import RESAMPLES, detect
@@ -63,20 +62,20 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         The report's status and its sentence. What cannot be looked at is said there too
         (``notDone``): it must not undo a night.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         made = reports.of_job(session, job.job_id)
         if made is not None:
             return {"status": made.status, "sentence": made.sentence}
     job.progress(0, 0, "looking for drift")
     try:
-        found = look(context, job_id=job.job_id)
+        found = measure(context, job_id=job.job_id)
     except PermanentError as error:
         log.warning("drift.not_done", reason=error.reason, problem=str(error))
         return {"status": "notDone", "reason": error.reason, "sentence": str(error)}
     return {name: found[name] for name in ("status", "sentence")}
 
 
-def look(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, Any]:
+def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, Any]:
     """Compare the newest videos with what the champion learned on, and record what is found.
 
     Returns:
@@ -98,7 +97,7 @@ def look(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, Any]
         "model_version_id": learned.champion.model_version_id,
         "dataset_id": learned.newest.description.id,
     }
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         reports.add(session, values, columns)
     found = newest(context)
     assert found is not None
@@ -106,7 +105,7 @@ def look(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, Any]
 
 
 def _learned(context: Context, folder: Path) -> _Learned:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         champion = promotion.model_of(session, task=VIEWS)
         ladder = promotion.champion_ladder(session, task=VIEWS)
         newest_dataset = records.newest_dataset(session)
@@ -175,7 +174,7 @@ def _remembered(context: Context, learned: _Learned, rows: IntArray) -> Side:
     Videos that were deleted since have no score any more and are left out.
     """
     dataset, asked = learned.rows, learned.asked
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         scores = records.scores_of(session, model_version_ids=[m.model_version_id for m in asked])
     known = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
     keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))

@@ -5,13 +5,12 @@ from typing import Any
 
 from db.models import DriftColumn, DriftReport, ModelVersion
 from db.queries.learning import drift as reports
-from db.session import unit_of_work
 from services.context import Context
 
 
 def newest(context: Context) -> dict[str, Any] | None:
     """Return the newest report as JSON values, or None: what ``drift --json`` prints."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         report = reports.newest(session)
         if report is None:
             return None

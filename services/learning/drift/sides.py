@@ -33,8 +33,10 @@ class Side:
     @property
     def judged(self) -> Judged:
         """Predictions and truth."""
-        truth = self.rows.log_views_per_day
-        return Judged(self.said.p_over, self.said.log_views_per_day, self.rows.is_over, truth)
+        truth = self.rows.log10_views_per_day
+        return Judged(
+            self.said.probability_over, self.said.log10_views_per_day, self.rows.is_over, truth
+        )
 
 
 @dataclass(frozen=True)
@@ -82,18 +84,23 @@ def compared(reference: Side, window: Side) -> list[Compared]:
     before, after = (side.rows.table["format"].to_pylist() for side in sides)
     found.append(Compared(Categories("format", before, after), "feature", "format"))
     if reference.seen is not None and window.seen is not None:
-        seen = [reference.seen.log_views_per_day, window.seen.log_views_per_day]
+        seen = [reference.seen.log10_views_per_day, window.seen.log10_views_per_day]
         label = "log views a day by the thumbnail alone"
         found.append(_numbers("thumbnail", "thumbnail", label, seen))
     judged = [side.judged for side in sides]
     found.append(
-        _numbers("p_over", "score", "predicted probability", [one.p_over for one in judged])
+        _numbers(
+            "probability_over",
+            "score",
+            "predicted probability",
+            [one.probability_over for one in judged],
+        )
     )
     before, after = (["over" if yes else "under" for yes in one.is_over] for one in judged)
     over = Categories("is_over", before, after)
     found.append(Compared(over, "label", "videos over or under the threshold"))
     found.append(_numbers("views", "label", "log views a day", [one.truth for one in judged]))
-    errors = [one.truth - one.log_views_per_day for one in judged]
+    errors = [one.truth - one.log10_views_per_day for one in judged]
     label = "measured less predicted log views a day"
     found.append(_numbers("error", "performance", label, errors))
     found += [

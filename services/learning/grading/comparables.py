@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from db.queries.catalog import channels, comparable
 from db.queries.catalog.comparable import Shown
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.youtube.identifiers import ReferenceKind, parse_channel_reference
@@ -49,7 +48,7 @@ def whose(context: Context, channel: str | None, subscribers: int | None) -> Who
     if channel is None:
         return Whose(None, subscribers)
     reference = parse_channel_reference(channel)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         if reference.kind is ReferenceKind.ID:
             channel_id = next(iter(channels.known(session, [reference.value])), None)
         else:
@@ -91,7 +90,7 @@ def like_sized_thumbnails(context: Context, who: Whose, allowed: Sequence[str] |
         who: Whose channel it is; it is left out.
         allowed: Only these channels; None: any.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         sizes = comparable.channels_by_size(session)
     chosen = set(sizes) - {who.channel_id or ""}
     if allowed is not None:
@@ -109,7 +108,7 @@ def _off(size: int | None, wanted: int) -> float:
 
 
 def _pictures(context: Context, channel_ids: Sequence[str], *, per_channel: int) -> Pictures:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         shown = comparable.shown_thumbnails(session, channel_ids, per_channel=per_channel)
     names = [video.thumbnail_sha256 for video in shown]
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from ml.arrays import FloatArray
 from ml.evaluation.bootstrap import Interval
 from ml.thumbnails.features.edits import edit, variants
-from services.learning.grading.judge import Judge
+from services.learning.grading.grader import Grader
 from services.learning.grading.pictures import Candidate, as_shown
 from services.learning.grading.uncertainty import jackknife
 
@@ -41,25 +41,25 @@ class Tried:
 
 
 def try_edits(
-    judge: Judge, candidate: Candidate, unchanged: FloatArray, channel_id: str | None
+    grader: Grader, candidate: Candidate, unchanged: FloatArray, channel_id: str | None
 ) -> list[Tried]:
     """Apply every edit and ask the models again; the greatest gain first.
 
     Args:
-        judge: The models.
+        grader: The models.
         candidate: The picture.
         unchanged: What each model says of it as it is, (K,).
         channel_id: Whose it is.
     """
     made = variants(candidate.frame)
     contents = [as_shown(frame) for frame in made.values()]
-    answers = judge.look(contents)
-    judging = judge.never_saw(channel_id)
+    answers = grader.answers(contents)
+    judging = grader.never_saw(channel_id)
     tried = []
     for position, (name, content) in enumerate(zip(made, contents, strict=True)):
         change = factor(jackknife(answers[:, position] - unchanged, judging))
         leaves = change.low > 1 or change.high < 1
-        shown = leaves and judge.evidence.state == "shown"
+        shown = leaves and grader.evidence.state == "shown"
         tried.append(Tried(name, edit(name).title, change, shown, content))
     return sorted(tried, key=lambda each: -each.change.value)
 

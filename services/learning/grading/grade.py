@@ -25,8 +25,8 @@ from services.learning.grading.comparables import (
     whose,
 )
 from services.learning.grading.edits import Tried, factor, try_edits
+from services.learning.grading.grader import Evidence, Grader, Progress, load_grader, scratch
 from services.learning.grading.gradients import GradientMaps, gradient_maps
-from services.learning.grading.judge import Evidence, Judge, Progress, load_judge, scratch
 from services.learning.grading.measures import Measurement, associations, measurements
 from services.learning.grading.pictures import Candidate, as_shown, read_candidates
 from services.learning.grading.uncertainty import jackknife, percentile
@@ -155,33 +155,33 @@ def grade(
     candidates = read_candidates(paths)
     who = whose(context, channel, subscribers)
     with scratch() as folder:
-        judge = load_judge(context, Path(folder), subscribers=who.subscribers)
+        grader = load_grader(context, Path(folder), subscribers=who.subscribers)
         try:
-            return _grade(context, judge, candidates, who, progress)
+            return _grade(context, grader, candidates, who, progress)
         except LearningError as error:
             raise PermanentError(str(error), reason=error.reason) from error
 
 
 def _grade(
     context: Context,
-    judge: Judge,
+    grader: Grader,
     candidates: Sequence[Candidate],
     who: Whose,
     progress: Progress,
 ) -> Grading:
     progress(0, 0, "reading comparable thumbnails")
     own = own_thumbnails(context, who)
-    alike = like_sized_thumbnails(context, who, judge.comparable_channels(who.channel_id))
-    mine = judge.look([as_shown(candidate.frame) for candidate in candidates])
+    alike = like_sized_thumbnails(context, who, grader.comparable_channels(who.channel_id))
+    mine = grader.answers([as_shown(candidate.frame) for candidate in candidates])
     theirs = {
-        "own": judge.look(own.contents, progress, collected=True),
-        "likeSized": judge.look(alike.contents, progress, collected=True),
+        "own": grader.answers(own.contents, progress, collected=True),
+        "likeSized": grader.answers(alike.contents, progress, collected=True),
     }
     references = [_reference("own", own, who), _reference("likeSized", alike, who)]
     # Measuring asks no model, so every channel will do, and more of them say more.
     similar = like_sized_thumbnails(context, who, None)
     measured = _measured(similar, progress)
-    linked = associations(judge.dataset, similar.videos, measured, seed=judge.rung.card.seed)
+    linked = associations(grader.dataset, similar.videos, measured, seed=grader.rung.card.seed)
     graded = []
     for number, candidate in enumerate(candidates):
         progress(number, len(candidates), "hiding parts and trying edits")
@@ -190,35 +190,35 @@ def _grade(
             Graded(
                 candidate,
                 {
-                    "own": _percentile(judge, who, answers, references[0], own, theirs["own"]),
+                    "own": _percentile(grader, who, answers, references[0], own, theirs["own"]),
                     "likeSized": _percentile(
-                        judge, who, answers, references[1], alike, theirs["likeSized"]
+                        grader, who, answers, references[1], alike, theirs["likeSized"]
                     ),
                 },
-                _over_median(judge, who, answers, references[1], theirs["likeSized"]),
+                _over_median(grader, who, answers, references[1], theirs["likeSized"]),
                 measurements(measure(candidate.frame).values, measured, linked),
-                try_edits(judge, candidate, answers, who.channel_id),
-                _occluded(judge, candidate, who),
+                try_edits(grader, candidate, answers, who.channel_id),
+                _occluded(grader, candidate, who),
             )
         )
     progress(len(candidates), len(candidates), "done")
     return Grading(
-        judge.rung.name,
-        judge.version,
-        judge.rung.card.dataset,
-        judge.evidence,
+        grader.rung.name,
+        grader.version,
+        grader.rung.card.dataset,
+        grader.evidence,
         who,
         references,
         graded,
-        _pairs(judge, who, candidates, mine),
-        gradient_maps(judge, who.channel_id, [c.frame for c in candidates], alike.contents),
+        _pairs(grader, who, candidates, mine),
+        gradient_maps(grader, who.channel_id, [c.frame for c in candidates], alike.contents),
     )
 
 
-def _occluded(judge: Judge, candidate: Candidate, who: Whose) -> FloatArray:
+def _occluded(grader: Grader, candidate: Candidate, who: Whose) -> FloatArray:
     # A pretrained network takes a sixth of a second for each picture with a part hidden.
-    grid, patch = (GRID, 3) if judge.lookers is None else (COARSE_GRID, 2)
-    score = judge.mean_answer(who.channel_id)
+    grid, patch = (GRID, 3) if grader.extractors is None else (COARSE_GRID, 2)
+    score = grader.mean_answer(who.channel_id)
     return occlusion_map(candidate.frame, score, grid=grid, patch=patch)
 
 
@@ -236,7 +236,7 @@ def _reference(kind: str, pictures: Pictures, who: Whose) -> Reference:
 
 
 def _percentile(
-    judge: Judge,
+    grader: Grader,
     who: Whose,
     answers: FloatArray,
     reference: Reference,
@@ -245,26 +245,26 @@ def _percentile(
 ) -> Interval | None:
     if reference.problem is not None:
         return None
-    by_channel = [judge.never_saw(video.channel_id) for video in pictures.videos]
+    by_channel = [grader.never_saw(video.channel_id) for video in pictures.videos]
     # One channel cannot be resampled as a whole: of the own one, videos are.
     clusters = [v.video_id if reference.kind == "own" else v.channel_id for v in pictures.videos]
     return percentile(
         answers,
         theirs,
         np.array(by_channel).T,
-        judge.never_saw(who.channel_id),
+        grader.never_saw(who.channel_id),
         clusters,
-        seed=judge.rung.card.seed,
+        seed=grader.rung.card.seed,
     )
 
 
 def _over_median(
-    judge: Judge, who: Whose, answers: FloatArray, reference: Reference, theirs: FloatArray
+    grader: Grader, who: Whose, answers: FloatArray, reference: Reference, theirs: FloatArray
 ) -> Interval | None:
     if reference.problem is not None:
         return None
     ahead = answers - np.median(theirs, axis=1)
-    return factor(jackknife(ahead, judge.never_saw(who.channel_id)))
+    return factor(jackknife(ahead, grader.never_saw(who.channel_id)))
 
 
 def _measured(pictures: Pictures, progress: Progress) -> FloatArray:
@@ -281,14 +281,14 @@ def _measured(pictures: Pictures, progress: Progress) -> FloatArray:
 
 
 def _pairs(
-    judge: Judge, who: Whose, candidates: Sequence[Candidate], mine: FloatArray
+    grader: Grader, who: Whose, candidates: Sequence[Candidate], mine: FloatArray
 ) -> list[Pair]:
-    judging = judge.never_saw(who.channel_id)
+    judging = grader.never_saw(who.channel_id)
     pairs = []
     for a, b in combinations(range(len(candidates)), 2):
         ratio = factor(jackknife(mine[:, a] - mine[:, b], judging))
         leaves = ratio.low > 1 or ratio.high < 1
-        shown = leaves and judge.evidence.state == "shown"
+        shown = leaves and grader.evidence.state == "shown"
         pairs.append(Pair(candidates[a].name, candidates[b].name, ratio, shown))
     return pairs
 

@@ -12,7 +12,7 @@ from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.backbones.cnn import Member, ThumbnailNet
 from ml.thumbnails.evaluation.explanation import grad_cam, passes_randomisation
 from ml.thumbnails.models.thumbnail import ThumbnailRung
-from services.learning.grading.judge import Judge
+from services.learning.grading.grader import Grader
 from services.learning.grading.pictures import as_shown
 
 CHECKED_ON = 12
@@ -38,17 +38,17 @@ class GradientMaps:
 
 
 def gradient_maps(
-    judge: Judge, channel_id: str | None, frames: Sequence[ImageArray], others: Sequence[bytes]
+    grader: Grader, channel_id: str | None, frames: Sequence[ImageArray], others: Sequence[bytes]
 ) -> GradientMaps:
     """Explain frames by the gradients of a network that never saw their channel.
 
     Args:
-        judge: The models.
+        grader: The models.
         channel_id: Whose pictures they are.
         frames: The pictures, (180, 320, 3) each.
         others: Encoded pictures to check on, together with the frames.
     """
-    member = _member(judge, channel_id)
+    member = _member(grader, channel_id)
     if member is None or not others:
         return GradientMaps("notApplicable", None, [])
     shown = [as_shown(frame) for frame in frames]
@@ -59,18 +59,18 @@ def gradient_maps(
         return grad_cam(inputs, model, model.stages[-1], RESIDUAL)
 
     network = member.network.eval().to("cpu")
-    check = passes_randomisation(network, explain, seed=judge.rung.card.seed)
+    check = passes_randomisation(network, explain, seed=grader.rung.card.seed)
     if not check.passed:
         return GradientMaps("failed", check.similarity, [])
     return GradientMaps("passed", check.similarity, list(explain(network)[: len(frames)]))
 
 
-def _member(judge: Judge, channel_id: str | None) -> Member | None:
+def _member(grader: Grader, channel_id: str | None) -> Member | None:
     """Return the first network that left out the channel's fold."""
-    if not isinstance(judge.rung, ThumbnailRung):
+    if not isinstance(grader.rung, ThumbnailRung):
         return None
-    fold = int(np.argmax(judge.never_saw(channel_id)))
-    members = judge.rung.pictures.ensemble.members
+    fold = int(np.argmax(grader.never_saw(channel_id)))
+    members = grader.rung.pictures.ensemble.members
     return next(member for pair, member in members.items() if fold in pair)
 
 

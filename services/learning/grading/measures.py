@@ -110,7 +110,7 @@ def _labels(dataset: Dataset) -> dict[tuple[str, str | None], tuple[float, float
     """Return (log10 views a day, log10 age) by video and thumbnail."""
     ages = np.log10(np.maximum(np.nan_to_num(dataset.numbers("age_days"), nan=1.0), 1.0))
     keys = zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True)
-    values = zip(dataset.log_views_per_day.tolist(), ages.tolist(), strict=True)
+    values = zip(dataset.log10_views_per_day.tolist(), ages.tolist(), strict=True)
     return dict(zip(keys, values, strict=True))
 
 

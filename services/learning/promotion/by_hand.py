@@ -6,7 +6,6 @@ from pathlib import Path
 
 from db.models import ModelVersion
 from db.queries.learning import model_versions, promotion
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.promotion import decisions
@@ -32,7 +31,7 @@ def promote(
     """
     if not why.strip():
         raise UsageError("say why", hint="--why “…”: it is kept with the decision")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         champion = promotion.model_of(session, task=version.task)
     if champion is not None and champion.model_version_id == version.model_version_id:
         raise UsageError(f"{name_of(version)} is the champion already")
@@ -83,7 +82,7 @@ def succession(context: Context, task: str) -> list[ModelVersion]:
 
 def _check(context: Context, version: ModelVersion) -> None:
     """See that a version can be used: all of its ladder can be loaded, and it told something."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ladder = promotion.ladder_of(session, version)
         has_scores = model_versions.has_scores(session, version.model_version_id)
     if not has_scores:

@@ -8,7 +8,6 @@ from typing import Any
 from db.models import ModelVersion, Promotion
 from db.queries.learning import model_versions, promotion
 from db.queries.learning.promotion import CHALLENGER, CHAMPION
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import TransientError
 
@@ -128,7 +127,7 @@ def carry_out(
     """
     now = context.clock()
     champion, challenger = decision.champion, decision.challenger
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         promotion.lock_task(session, task)
         if job_id is not None and (made := promotion.decision_of_job(session, job_id)):
             versions = model_versions.by_ids(session, _ids(made))
@@ -165,14 +164,14 @@ def carry_out(
 
 def made_by(context: Context, job_id: uuid.UUID) -> Decision | None:
     """Return what a job decided, or None if it has not yet."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         made = promotion.decision_of_job(session, job_id)
         return None if made is None else _decision(made, model_versions.by_ids(session, _ids(made)))
 
 
 def history(context: Context, task: str) -> list[tuple[Promotion, Decision]]:
     """Return all decisions about a task's champion, the oldest first."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         made = promotion.history(session, task=task)
         versions = model_versions.by_ids(session, [i for one in made for i in _ids(one)])
         return [(one, _decision(one, versions)) for one in made]

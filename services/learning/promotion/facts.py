@@ -7,7 +7,6 @@ from typing import Any
 
 from db.models import Dataset, Evaluation, ModelVersion
 from db.queries.learning import model_versions, promotion, records
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder
@@ -45,7 +44,7 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
 
 def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]]:
     in_use = {model.model_version_id for model in models_in_use(context, task)}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         newest = records.newest_model_versions(session, task=task)
         versions = model_versions.all_versions(session, task=task)
         if not every:
@@ -72,7 +71,7 @@ def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]
 
 def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
     """Return everything that is known of a model version."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ladder = promotion.ladder_of(session, version)
         aliases = promotion.aliases(session).get(version.model_version_id, [])
         dataset = records.dataset(session, version.dataset_id)

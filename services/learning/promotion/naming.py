@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from db.models import ModelVersion
 from db.queries.learning import model_versions, promotion
 from db.queries.learning.promotion import CHALLENGER, CHAMPION
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.learning.tasks import LEARNED, SPEECH, THUMBNAILS
@@ -25,7 +24,7 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
     Raises:
         UsageError: There is none; the hint names what there is.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         if name in ALIASES:
             found = promotion.model_of(session, task=LEARNED[task], alias=name)
             if found is None:

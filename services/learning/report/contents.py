@@ -12,7 +12,6 @@ import numpy as np
 from db.models import Evaluation, ModelVersion
 from db.queries.learning import records
 from db.queries.learning import report as queries
-from db.session import unit_of_work
 from ml.arrays import BoolArray, FloatArray
 from ml.errors import LearningError
 from ml.evaluation.bootstrap import Interval
@@ -135,7 +134,7 @@ def gather(context: Context) -> Report:
     Raises:
         PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         evaluation = records.newest_evaluation(session)
         if evaluation is None:
             raise PermanentError(

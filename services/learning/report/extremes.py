@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from db.queries.learning import report as queries
-from db.session import unit_of_work
 from ml.arrays import FloatArray
 from services.context import Context
 from services.errors import PermanentError
@@ -74,7 +73,7 @@ def furthest_off(
         "under": _first_per_channel(-off, channels),
     }
     rows = sorted({row for side in chosen.values() for row in side})
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         titles = queries.channel_titles(session, {channels[row] for row in rows})
     tiles = {
         row: Tile(

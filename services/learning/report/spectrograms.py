@@ -12,7 +12,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from db.queries.speech import segments
-from db.session import unit_of_work
 from ml.arrays import FloatArray
 from ml.errors import LearningError
 from services.context import Context
@@ -119,7 +118,7 @@ def _rows(context: Context, dataset_id: str, model_version_id: int) -> list[dict
         rows = datasets.fetch(context, dataset_id).rows.to_pylist()
     except PermanentError:
         return []  # the figures were recorded; only pictures need the rows
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         scores = {
             score.segment_id: score
             for score in segments.scored_segments(

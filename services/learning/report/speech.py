@@ -7,7 +7,6 @@ from typing import Any
 
 from db.queries.speech import counts, segments
 from db.queries.speech.counts import ClipCounts
-from db.session import unit_of_work
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
 from services.context import Context
@@ -133,7 +132,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
     if evaluation is None:
         if models:
             return NOTHING_COMPARED
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             collected = segments.has_clips(session)
         return NOTHING_TRAINED if collected else NOTHING_COLLECTED
     version_of = {model.model_version_id: model.version for model in models}
@@ -142,7 +141,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
         evaluation.detail, {name: version_of.get(number) for name, number in ids.items()}
     )
     best = best_of(evaluation.detail["rungs"])
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         clips = counts.clip_counts(session, rung=best)
     return SpeechReport(
         sentence=evaluation.sentence,

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from db.models import Evaluation, ModelVersion
 from db.queries.learning import model_versions, promotion
-from db.session import unit_of_work
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
@@ -132,7 +131,7 @@ def from_registry(
 
 def _row(context: Context, rung: str | None, version: int | None) -> ModelVersion:
     if rung is None and version is None:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             champion = promotion.model_of(session, task=TASK)
         if champion is not None:
             return champion
@@ -143,7 +142,7 @@ def _row(context: Context, rung: str | None, version: int | None) -> ModelVersio
     if version is None:
         found = next((model for model in models if model.rung == name), None)
     else:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             found = model_versions.model_version(session, task=TASK, rung=name, version=version)
     if found is None:
         asked = name if version is None else f"{name} v{version}"

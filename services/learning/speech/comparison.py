@@ -10,7 +10,6 @@ from db.models import ModelVersion
 from db.queries.learning import records
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import ScoredSegment
-from db.session import unit_of_work
 from ml.errors import LearningError
 from ml.speech.data.manifest import LANGUAGES
 from ml.speech.evaluation.differences import accuracy_differences, error_rate_interval
@@ -61,7 +60,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         raise PermanentError(str(error), reason=error.reason) from error
     ids = {model.rung: model.model_version_id for model in models}
     job.check()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         evaluation_id = records.add_evaluation(
             session,
             dataset_id=models[0].dataset_id,
@@ -106,7 +105,7 @@ def _scored(
     """Return the scores of the dataset's rows by rung, and the language that was decided on."""
     ids = [model.model_version_id for model in models]
     segments = rows["segment_id"].to_pylist()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         known = {
             (score.model_version_id, score.segment_id): score
             for score in speech_learning.scored_segments(session, segments, model_version_ids=ids)
@@ -166,7 +165,7 @@ def _add_votes(
         rung: {label: dict.fromkeys((*LANGUAGES, UNKNOWN), 0) for label in LANGUAGES}
         for rung in ids.values()
     }
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for model, clip, language in speech_learning.clip_languages(
             session, list(label_of), model_version_ids=list(ids)
         ):

@@ -21,7 +21,6 @@ from db.queries.learning import records
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.languages import LabelledSegment
-from db.session import unit_of_work
 from ml.speech.data.manifest import LANGUAGES, Clip, Manifest
 from services.context import Context
 from services.errors import PermanentError, UsageError
@@ -109,7 +108,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
     """
     request = request or Request()
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         if not speech_learning.has_clips(session):
             raise PermanentError(
                 "no speech was collected yet",
@@ -129,7 +128,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
     described = {"task": TASK, "request": asdict(request), "rows": rows}
     dataset_id = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         if records.dataset(session, dataset_id) is not None:
             return SpeechDataset(dataset_id, table, left_out, is_new=False)
     with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
@@ -141,7 +140,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         files = put_folder(context.store, folder)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         records.add_dataset(
             session,
             {
@@ -164,7 +163,7 @@ def fetch(context: Context, dataset_id: str) -> SpeechDataset:
     Raises:
         PermanentError: It is not known, or its files are missing or damaged.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         row = records.dataset(session, dataset_id)
     if row is None or row.task != TASK:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")

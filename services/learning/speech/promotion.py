@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from db.models import Evaluation
 from db.queries.learning import promotion
-from db.session import unit_of_work
 from ml.arrays import FloatArray
 from ml.audio import floats, read_flac
 from ml.speech.data.manifest import LANGUAGES
@@ -63,7 +62,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
             hint="`tubegrader score speech`, then `tubegrader compare speech`",
         )
     job.progress(0, 3, "choosing the model that contests")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         champion = promotion.model_of(session, task=TASK)
         champions = promotion.champion_ladder(session, task=TASK)
     chosen, chosen_by = _choose(evaluation)

@@ -20,7 +20,6 @@ from db.queries.learning import records
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import UnscoredSegment
-from db.session import unit_of_work
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
 from ml.speech.frontend.features import Features, features
@@ -67,7 +66,7 @@ def newest(context: Context, job: JobHandle) -> dict[str, Any]:
     Returns, raises:
         As :func:`work`.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         versions = records.newest_model_versions(session, task=TASK)
     return _score_all(context, job, versions)
 
@@ -91,7 +90,7 @@ def _score_all(
             hint="`tubegrader train speech` first",
         )
     ids = [version.model_version_id for version in versions]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
         groups = speech_learning.source_groups(session)
     told = {"models": {version.rung: version.version for version in versions}}
@@ -105,7 +104,7 @@ def _score_all(
         ]
         job.progress(0, total, "scoring clips")
         while page := _page(context, ids, after):
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 segments = speech_learning.segments_to_score(session, page, model_version_ids=ids)
             for batch in _read_ahead(context, segments):
                 _score(context, versions, models, batch, groups)
@@ -119,7 +118,7 @@ def _score_all(
 
 
 def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return speech_learning.clips_to_score(
             session, model_version_ids=ids, after=after, limit=CLIPS
         )
@@ -177,7 +176,7 @@ def _score(
         for version, predicted in zip(versions, predictions, strict=True)
         for segment, told in zip(batch.segments, _told(predicted), strict=True)
     ]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         languages.append_segment_scores(session, rows)
 
 
@@ -195,7 +194,7 @@ def _told(predicted: SpeechPredictions) -> list[dict[str, Any]]:
 def _vote(context: Context, versions: Sequence[ModelVersion], clip_ids: Sequence[int]) -> None:
     """Score clips as a whole from the scores of their segments."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for version in versions:
             model_id = version.model_version_id
             votes: dict[int, list[tuple[float, float, float]]] = defaultdict(list)

@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
@@ -62,7 +61,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     frozen = datasets.freeze(context, request)
     config = {"rungs": rungs, "folds": int(job.params.get("folds", FOLDS)), "epochs": epochs}
     code_version = importlib.metadata.version("tubegrader")
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         existing = records.model_versions_like(
             session,
             dataset_id=frozen.dataset_id,
@@ -79,7 +78,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             for rung, model in models.items()
         }
     job.check()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         versions = {
             rung: records.add_model_version(
                 session,

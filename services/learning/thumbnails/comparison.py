@@ -8,12 +8,11 @@ import structlog
 
 from db.models import ModelVersion
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.errors import LearningError
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.evaluation.evaluate import evaluate
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
 from services.context import Context
 from services.errors import PermanentError
@@ -21,7 +20,7 @@ from services.learning.artifacts import scratch
 from services.learning.errors import told_apart
 from services.learning.results import judges, newest_models_and_evaluation
 from services.learning.thumbnails import datasets
-from services.learning.thumbnails.extraction import Look, open_looker
+from services.learning.thumbnails.extraction import ExtractionPlan, open_extractor
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -55,17 +54,21 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     with told_apart(context.settings.home), scratch(context, "comparison") as folder:
         dataset = datasets.fetch(context, models[0].dataset_id, folder)
         predictions = out_of_fold(context, dataset, models)
-        looks = _looks(context, job, dataset, models[0])
+        image_features = _image_features(context, job, dataset, models[0])
         job.progress(0, 0, "resampling channels")
         try:
             evaluation = evaluate(
-                dataset, predictions, resamples=RESAMPLES, seed=models[0].seed, looks=looks
+                dataset,
+                predictions,
+                resamples=RESAMPLES,
+                seed=models[0].seed,
+                image_features=image_features,
             )
         except LearningError as error:
             raise PermanentError(str(error), reason=error.reason) from error
     detail = evaluation.as_json()
     job.check()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         evaluation_id = records.add_evaluation(
             session,
             dataset_id=models[0].dataset_id,
@@ -80,7 +83,9 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     return {"evaluation_id": evaluation_id, "sentence": evaluation.sentence, "is_new": True}
 
 
-def _looks(context: Context, job: JobHandle, dataset: Dataset, model: ModelVersion) -> Looks | None:
+def _image_features(
+    context: Context, job: JobHandle, dataset: Dataset, model: ModelVersion
+) -> ImageFeatures | None:
     """Return the looks that a model was trained on, which training kept; None if it had none.
 
     With other weights, or none, than those of the training nothing is refitted on looks.
@@ -88,10 +93,10 @@ def _looks(context: Context, job: JobHandle, dataset: Dataset, model: ModelVersi
     if not model.config.get("backbone"):
         return None
     try:
-        looker = open_looker(context)
-        if looker.weights != model.config.get("weights"):
+        extractor = open_extractor(context)
+        if extractor.weights != model.config.get("weights"):
             return None
-        return Look(looker).at(dataset, job.progress)
+        return ExtractionPlan(extractor).at(dataset, job.progress)
     except LearningError as error:
         log.warning("comparison.without_looks", problem=str(error), reason=error.reason)
         return None
@@ -103,7 +108,7 @@ def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersio
     Raises:
         PermanentError: Videos of the dataset have no score (``notScored``).
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         scores = records.scores_of(
             session, model_version_ids=[model.model_version_id for model in models]
         )

@@ -15,7 +15,6 @@ import structlog
 
 from db.models import Dataset as DatasetRow
 from db.queries.learning import asof, records
-from db.session import unit_of_work
 from ml.errors import LearningError
 from ml.thumbnails.data.dataset import (
     DEFAULT_THRESHOLD,
@@ -110,7 +109,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
     now = context.clock()
     selected = _select(context, request, now)
     videos_sha256 = _videos_sha256(selected)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         newest = records.newest_dataset(session)
     if (
         not request.force
@@ -136,7 +135,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
             },
         )
         _tell(require_clean(read_dataset(folder)))
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             existing = records.dataset(session, written.description.id)
         if existing is not None:
             _put_right(context.store, existing, written.description, folder)
@@ -175,7 +174,7 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
 
 
 def _row_of(context: Context, dataset_id: str) -> DatasetRow:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         row = records.dataset(session, dataset_id)
     if row is None:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
@@ -232,7 +231,7 @@ def select_labelled(context: Context, kind: LabelKind, request: Request, now: da
     """Return the videos that have a label of one kind, as of ``now``."""
     excluded: Counter[str] = Counter()
     batches: list[pa.RecordBatch] = []
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for page in asof.rows(session, as_of=now, span=kind.span, days=kind.days):
             rows = []
             for video in page:
@@ -376,7 +375,7 @@ def _record(
     videos_sha256: str,
 ) -> None:
     now: datetime = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         records.add_dataset(
             session,
             {

@@ -7,60 +7,60 @@ from pathlib import Path
 from ml.errors import LearningError
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
-from ml.thumbnails.features.extractor import Looker, can_look, can_measure
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import absent_rungs
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import looks_folder
+from services.learning.artifacts import image_features_folder
 
 TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Look:
+class ExtractionPlan:
     """What training makes of thumbnails besides its own networks.
 
     Attributes:
-        looker: None: nothing.
+        extractor: None: nothing.
         missing: Why there is none (``turnedOff``, ``notInstalled``), or None.
         fine_tune: Whether the network's last stages are trained on as well.
     """
 
-    looker: Looker | None
+    extractor: FeatureExtractor | None
     missing: str | None = None
     fine_tune: bool = False
 
     @property
     def weights(self) -> str:
         """SHA-256 of the pretrained network's weights; empty without one."""
-        return "" if self.looker is None else self.looker.weights
+        return "" if self.extractor is None else self.extractor.weights
 
     @property
     def backbone(self) -> Backbone | None:
         """The network, None without one."""
-        return None if self.looker is None else self.looker.backbone
+        return None if self.extractor is None else self.extractor.backbone
 
     @property
     def absent(self) -> dict[str, str]:
         """The rungs that cannot be trained like this, and why in a word."""
-        return absent_rungs(looked_at=self.looker is not None, measured=can_measure())
+        return absent_rungs(has_embeddings=self.extractor is not None, measured=can_measure())
 
-    def at(self, dataset: Dataset, progress: Progress) -> Looks | None:
+    def at(self, dataset: Dataset, progress: Progress) -> ImageFeatures | None:
         """Look at a dataset's thumbnails, at those that are known by now from the cache.
 
         Raises:
             LearningError: A thumbnail cannot be decoded.
         """
-        if self.looker is None:
+        if self.extractor is None:
             return None
         encoded = dict(dataset.thumbnails())
         names = dataset.strings("thumbnail_sha256")
-        return self.looker.look(names, encoded.__getitem__, progress=progress)
+        return self.extractor.extract(names, encoded.__getitem__, progress=progress)
 
 
-def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> Look:
+def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> ExtractionPlan:
     """Return the look that a training gets.
 
     Args:
@@ -80,11 +80,11 @@ def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> 
     asked = True if fine_tune else asked
     wanted = context.settings.backbone if asked is None else asked
     if not wanted:
-        return Look(None, TURNED_OFF)
-    if asked is None and context.settings.backbone_weights is None and not can_look():
-        return Look(None, NOT_INSTALLED)
+        return ExtractionPlan(None, TURNED_OFF)
+    if asked is None and context.settings.backbone_weights is None and not can_extract():
+        return ExtractionPlan(None, NOT_INSTALLED)
     try:
-        return Look(open_looker(context, maps=fine_tune), fine_tune=fine_tune)
+        return ExtractionPlan(open_extractor(context, maps=fine_tune), fine_tune=fine_tune)
     except LearningError as error:
         raise PermanentError(
             str(error),
@@ -93,7 +93,9 @@ def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> 
         ) from error
 
 
-def open_looker(context: Context, folder: Path | None = None, *, maps: bool = False) -> Looker:
+def open_extractor(
+    context: Context, folder: Path | None = None, *, maps: bool = False
+) -> FeatureExtractor:
     """Open the pretrained network with the weights that the settings name.
 
     Args:
@@ -105,8 +107,8 @@ def open_looker(context: Context, folder: Path | None = None, *, maps: bool = Fa
         LearningError: The weights are missing or cannot be used.
     """
     settings = context.settings
-    return Looker(
-        looks_folder(context) if folder is None else folder,
+    return FeatureExtractor(
+        image_features_folder(context) if folder is None else folder,
         weights=settings.backbone_weights,
         timm_name=settings.backbone_model,
         maps=maps,

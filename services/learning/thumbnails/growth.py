@@ -208,7 +208,7 @@ class _Side:
 
     log_views: FloatArray
     is_over: BoolArray
-    p_over: FloatArray
+    probability_over: FloatArray
     predicted: FloatArray
 
     @classmethod
@@ -219,10 +219,10 @@ class _Side:
         card = ModelCard(dataset="", seed=seed, folds=FOLDS, threshold=threshold)
         predicted = SubscribersRung.fit(features, targets, folds, card).predict(features)
         return cls(
-            targets.log_views_per_day,
+            targets.log10_views_per_day,
             targets.is_over,
-            predicted.p_over,
-            predicted.log_views_per_day,
+            predicted.probability_over,
+            predicted.log10_views_per_day,
         )
 
     def labelled(self, found: Mapping[str, Interval], name: str) -> Labelled:
@@ -236,7 +236,7 @@ class _Side:
 
 def _metrics(sides: Mapping[str, _Side], folds: IntArray) -> dict[str, Metric]:
     def auc(side: _Side) -> Metric:
-        return lambda w: metrics.auc(side.is_over, side.p_over, weights=w, strata=folds)
+        return lambda w: metrics.auc(side.is_over, side.probability_over, weights=w, strata=folds)
 
     def r2(side: _Side) -> Metric:
         return lambda w: metrics.r_squared(side.log_views, side.predicted, weights=w)

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from db.models import Dataset as DatasetRow
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.thumbnails.data.dataset import DESCRIPTION, Dataset, DatasetDescription
 from ml.thumbnails.data.leakage import check
 from ml.thumbnails.data.schema import FEATURE_GROUPS, MANIFEST_SCHEMA
@@ -27,7 +26,7 @@ _NAMED = 20
 
 def overview(context: Context) -> list[dict[str, Any]]:
     """Return a line on each dataset, the newest first."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         rows = records.datasets(session)
     return [_line(row) | _described(context, row) for row in rows]
 
@@ -125,7 +124,7 @@ def _find(context: Context, name: str) -> DatasetRow:
             f"{name!r} is too short a name for a dataset",
             hint=f"give at least {_SHORTEST_PREFIX} letters of its id, or `{NEWEST}`",
         )
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = records.datasets(session, prefix="" if name == NEWEST else name)
     if not found:
         raise UsageError(

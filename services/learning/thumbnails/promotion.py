@@ -14,7 +14,6 @@ import numpy as np
 
 from db.models import ModelVersion
 from db.queries.learning import promotion
-from db.session import unit_of_work
 from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
@@ -83,7 +82,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
     dataset = datasets.fetch_without_pictures(context, ladder[0].dataset_id, folder / "dataset")
     choice = _choose(context, dataset, ladder)
     figures = {"choice": [candidate.as_json() for candidate in choice.candidates]}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         champion = promotion.model_of(session, task=VIEWS)
         champions = promotion.champion_ladder(session, task=VIEWS)
     challenger = next((m for m in ladder if m.rung == choice.rung), None)
@@ -107,7 +106,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
             context, champion.dataset_id, folder / "champions dataset"
         )
         theirs = _side(context, champion, champions, rows, folder / "champion")
-        scoring.check_looks(context, theirs.ladder)
+        scoring.check_image_features(context, theirs.ladder)
     except PermanentError as error:
         return decisions.unusable(
             champion, challenger, error, chosen_by=choice.sentence(), figures=figures
@@ -121,9 +120,12 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
 def _choose(context: Context, dataset: Dataset, ladder: Sequence[ModelVersion]) -> Choice:
     said = comparison.out_of_fold(context, dataset, ladder)
     names = np.array(said["rung"].to_pylist())
-    p_over, log_views = said["p_over"].to_numpy(), said["log_views_per_day"].to_numpy()
+    probability_over, log_views = (
+        said["probability_over"].to_numpy(),
+        said["log10_views_per_day"].to_numpy(),
+    )
     by_rung = {
-        rung: Predictions(p_over[names == rung], log_views[names == rung])
+        rung: Predictions(probability_over[names == rung], log_views[names == rung])
         for rung in in_order(model.rung for model in ladder)
     }
     return choose_rung(dataset, by_rung, seed=ladder[0].seed)

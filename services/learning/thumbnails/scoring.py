@@ -18,24 +18,23 @@ import structlog
 from db.models import ModelVersion
 from db.queries.catalog import videos
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.arrays import ImageArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.schema import ROW_SCHEMA
-from ml.thumbnails.features.extractor import Looker
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.extractor import FeatureExtractor
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import load_rung
 from ml.thumbnails.models.rung import Features, Rung
-from ml.thumbnails.models.thumbnail import need_looks, need_maps, predict_all
+from ml.thumbnails.models.thumbnail import need_image_features, need_maps, predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import results
 from services.learning.artifacts import get_folder, scratch
 from services.learning.errors import told_apart
 from services.learning.thumbnails import datasets
-from services.learning.thumbnails.extraction import open_looker
+from services.learning.thumbnails.extraction import open_extractor
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -49,7 +48,7 @@ _ASKED = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToSc
 class _Chunk:
     videos: Sequence[videos.ToScore]
     images: ImageArray
-    looks: Looks | None
+    image_features: ImageFeatures | None
     unreadable: int
 
 
@@ -89,7 +88,7 @@ def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
 
 
 def _newest(context: Context) -> list[ModelVersion]:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return records.newest_model_versions(session)
 
 
@@ -114,16 +113,16 @@ def _score_all(
         besides = [v.video_id for v in asked]
         total = len(asked)
         if rest:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
         job.progress(0, total, "scoring videos")
         if not total:
             return {"scored": 0, "unreadable": 0, "models": told}
         rungs = load_rungs(context, models, folder)
         groups = dataset.split_group_by_channel()
-        looker = looker_for(context, rungs)
+        extractor = extractor_for(context, rungs)
         chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
-        for chunk in _read_ahead(context, chunks, looker):
+        for chunk in _read_ahead(context, chunks, extractor):
             _score(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
@@ -151,7 +150,7 @@ def _of_dataset(
 ) -> list[videos.ToScore]:
     """Return the dataset's rows that lack a score, with what was known at that time."""
     rows = dataset.table.select([field.name for field in fields(videos.ToScore)]).to_pylist()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         scored = records.fully_scored(session, model_version_ids=model_ids)
         present = videos.known_ids(session, [row["video_id"] for row in rows])
     return [
@@ -184,7 +183,7 @@ def _chunks(
     already = {(v.video_id, v.thumbnail_sha256) for v in asked}
     after = ""
     while True:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             page = videos.to_score(
                 session, model_version_ids=model_ids, now=now, after=after, limit=CHUNK
             )
@@ -199,14 +198,14 @@ def _chunks(
 
 
 def _read_ahead(
-    context: Context, chunks: Iterator[Sequence[videos.ToScore]], looker: Looker | None
+    context: Context, chunks: Iterator[Sequence[videos.ToScore]], extractor: FeatureExtractor | None
 ) -> Iterator[_Chunk]:
     """Fetch and decode the next chunk while the caller works on this one."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
 
         def read_next() -> _Chunk | None:
             chunk = next(chunks, None)
-            return None if chunk is None else _read(context, chunk, looker)
+            return None if chunk is None else _read(context, chunk, extractor)
 
         coming = pool.submit(read_next)
         while (chunk := coming.result()) is not None:
@@ -215,16 +214,16 @@ def _read_ahead(
                 yield chunk
 
 
-def looker_for(context: Context, rungs: Sequence[Rung]) -> Looker | None:
+def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor | None:
     """Return what looks at thumbnails, None if no model needs it.
 
     Raises:
         PermanentError: The weights are not installed here.
     """
-    if not need_looks(rungs):
+    if not need_image_features(rungs):
         return None
     try:
-        return open_looker(context, maps=need_maps(rungs))
+        return open_extractor(context, maps=need_maps(rungs))
     except LearningError as error:
         raise PermanentError(
             str(error), reason=error.reason, hint="or `tubegrader train` here, without them"
@@ -243,34 +242,36 @@ def with_pictures(
         return features
     names = sorted(set(shown))
     content = dict(zip(names, context.store.get_many(names), strict=True))
-    looker = looker_for(context, rungs)
+    extractor = extractor_for(context, rungs)
     return replace(
         features,
         thumbnails=decode_thumbnails(shown, content.__getitem__),
-        looks=None if looker is None else looker.look(shown, content.__getitem__),
+        image_features=None if extractor is None else extractor.extract(shown, content.__getitem__),
     )
 
 
-def check_looks(context: Context, rungs: Sequence[Rung]) -> None:
+def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
     """See that models that look at thumbnails through a pretrained network can do so here.
 
     Raises:
         PermanentError: Its weights are not installed, or are others than those they learned by.
     """
-    looker = looker_for(context, rungs)
-    if looker is None:
+    extractor = extractor_for(context, rungs)
+    if extractor is None:
         return
     for rung in rungs:
-        trained_on = rung.card.config.get("backbone", looker.weights)
-        if trained_on != looker.weights:
+        trained_on = rung.card.config.get("backbone", extractor.weights)
+        if trained_on != extractor.weights:
             raise PermanentError(
                 f"{rung.name} was trained on the looks of a network with weights "
-                f"{trained_on[:12]}, not {looker.weights[:12]}",
+                f"{trained_on[:12]}, not {extractor.weights[:12]}",
                 reason="backboneWeightsOther",
             )
 
 
-def _read(context: Context, asked: Sequence[videos.ToScore], looker: Looker | None) -> _Chunk:
+def _read(
+    context: Context, asked: Sequence[videos.ToScore], extractor: FeatureExtractor | None
+) -> _Chunk:
     names = sorted({video.thumbnail_sha256 for video in asked})
     content = dict(zip(names, context.store.get_many(names), strict=True))
     try:
@@ -278,10 +279,10 @@ def _read(context: Context, asked: Sequence[videos.ToScore], looker: Looker | No
         kept = asked
     except LearningError:
         kept, images = _readable_only(asked, content)
-    looks = None
-    if looker is not None:
-        looks = looker.look([v.thumbnail_sha256 for v in kept], content.__getitem__)
-    return _Chunk(kept, images, looks, len(asked) - len(kept))
+    image_features = None
+    if extractor is not None:
+        image_features = extractor.extract([v.thumbnail_sha256 for v in kept], content.__getitem__)
+    return _Chunk(kept, images, image_features, len(asked) - len(kept))
 
 
 def _readable_only(
@@ -311,9 +312,9 @@ def _score(
         # A channel that no model saw is a group of its own.
         split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],
     )
-    predictions = predict_all(rungs, replace(features, looks=chunk.looks))
+    predictions = predict_all(rungs, replace(features, image_features=chunk.image_features))
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         for model, predicted in zip(models, predictions, strict=True):
             records.upsert_scores(
                 session,
@@ -328,8 +329,8 @@ def _score(
                     }
                     for video, probability, log10_views in zip(
                         chunk.videos,
-                        predicted.p_over.tolist(),
-                        predicted.log_views_per_day.tolist(),
+                        predicted.probability_over.tolist(),
+                        predicted.log10_views_per_day.tolist(),
                         strict=True,
                     )
                 ],

@@ -19,16 +19,15 @@ import numpy as np
 
 from db.queries.catalog import swaps as queries
 from db.queries.catalog.swaps import Change, Count, KnownVideo, Window
-from db.session import unit_of_work
 from ml.arrays import FloatArray
 from ml.thumbnails.evaluation.swaps import (
     DAYS,
     MIN_CHANNELS,
     MIN_SWAPS,
     NEAR_AGE,
-    Course,
     Swap,
     SwapStudy,
+    Trajectory,
     study,
 )
 from services.context import Context
@@ -101,7 +100,7 @@ class SwapsFound:
 
 def study_swaps(context: Context, *, seed: int = 0) -> SwapsFound:
     """Hold every swapped video against others that kept their picture in the same days."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         changes = queries.changes(session, as_of=context.clock(), most=MOST_SWAPS)
         if not changes:
             return SwapsFound(0, {}, study([]))
@@ -129,14 +128,16 @@ def study_swaps(context: Context, *, seed: int = 0) -> SwapsFound:
             ]
             found = iter(queries.counts(session, windows))
             for (change, moments, counts), others in zip(placed, chosen, strict=True):
-                courses = [_course(moments, _Counts(video, next(found)), among) for video in others]
-                course = _course(moments, counts, among)
-                if isinstance(course, str):
-                    left_out[course] += 1
+                trajectories = [
+                    _course(moments, _Counts(video, next(found)), among) for video in others
+                ]
+                trajectory = _course(moments, counts, among)
+                if isinstance(trajectory, str):
+                    left_out[trajectory] += 1
                     continue
                 key = (change.video_id, change.old_sha256, change.new_sha256)
-                near = [each for each in courses if isinstance(each, Course)]
-                swaps.append(Swap(course, near, scores.get(key, math.nan)))
+                near = [each for each in trajectories if isinstance(each, Trajectory)]
+                swaps.append(Swap(trajectory, near, scores.get(key, math.nan)))
     result = study(swaps, seed=seed)
     if result.unmatched:
         left_out["noControl"] += result.unmatched
@@ -227,7 +228,7 @@ def _moments(change: Change, counts: _Counts) -> _Moments | str:
     return _Moments(start, before[-1], after[0], end, change.shown_from)
 
 
-def _course(moments: _Moments, counts: _Counts, among: "_Videos") -> Course | str:
+def _course(moments: _Moments, counts: _Counts, among: "_Videos") -> Trajectory | str:
     """Read how a video fared in the windows, or say why that cannot be told."""
     if counts.redefined(moments.start, moments.end):
         return "metricBreak"
@@ -237,7 +238,7 @@ def _course(moments: _Moments, counts: _Counts, among: "_Videos") -> Course | st
         earlier = math.nan
     if counts.redefined(moments.first, moments.start):
         earlier = math.nan
-    course = Course(
+    trajectory = Trajectory(
         video=counts.video.video_id,
         channel=counts.video.channel_id,
         log_age=math.log10(counts.age(moments.again)),
@@ -248,8 +249,8 @@ def _course(moments: _Moments, counts: _Counts, among: "_Videos") -> Course | st
         after=counts.level(moments.again, moments.end),
         daily=_daily(moments, counts),
     )
-    known = (course.usual, course.before, course.recent, course.after)
-    return course if np.isfinite(known).all() else "notCounted"
+    known = (trajectory.usual, trajectory.before, trajectory.recent, trajectory.after)
+    return trajectory if np.isfinite(known).all() else "notCounted"
 
 
 def _daily(moments: _Moments, counts: _Counts) -> FloatArray:

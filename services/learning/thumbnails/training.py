@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.errors import LearningError
 from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
 from ml.thumbnails.models.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
@@ -21,7 +20,7 @@ from services.learning import checkpoints
 from services.learning.artifacts import put_folder, scratch
 from services.learning.errors import told_apart
 from services.learning.thumbnails import datasets, extraction
-from services.learning.thumbnails.extraction import Look
+from services.learning.thumbnails.extraction import ExtractionPlan
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -41,8 +40,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
-        existed already. ``absent`` are the rungs that could not be trained, ``without_look`` says
-        why there was no pretrained look.
+        existed already. ``absent`` are the rungs that could not be trained,
+        ``without_image_features`` says why there was no pretrained look.
 
     Raises:
         PermanentError: Nothing honest can be learned from what was collected; says why.
@@ -53,19 +52,19 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         label=str(job.params.get("label", datasets.AUTO)),
         force=bool(job.params.get("force", False)),
     )
-    look = extraction.choose(
+    plan = extraction.choose(
         context,
         job.params.get("backbone"),
         fine_tune=bool(job.params.get("fine_tune", False)),
     )
     config = LadderConfig(
         seed=int(job.params.get("seed", 0)),
-        backbone=look.looker is not None,
-        weights=look.weights,
-        fine_tune=look.fine_tune,
+        backbone=plan.extractor is not None,
+        weights=plan.weights,
+        fine_tune=plan.fine_tune,
     )
     frozen = _frozen(context, job, request)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         existing = records.model_versions_like(
             session,
             dataset_id=frozen.dataset_id,
@@ -74,19 +73,19 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             config=asdict(config),
         )
     # An earlier release may have trained fewer rungs in otherwise the same way.
-    is_whole = {m.rung for m in existing} >= set(rung_names()) - look.absent.keys()
+    is_whole = {m.rung for m in existing} >= set(rung_names()) - plan.absent.keys()
     # Its worker may have died between recording them and saying so.
     is_ours = all(m.job_id == job.job_id for m in existing)
     if is_whole and (is_ours or not request.force):
-        return _result(frozen, look, {m.rung: m.version for m in existing}, trained=False)
+        return _result(frozen, plan, {m.rung: m.version for m in existing}, trained=False)
     checkpoints.sweep(context)
     try:
-        versions = _trained(context, job, config, look, frozen.dataset_id)
+        versions = _trained(context, job, config, plan, frozen.dataset_id)
     except PermanentError:
         # Who tries this job again means: with what there is by then.
         job.end_step(FROZEN, {})
         raise
-    return _result(frozen, look, versions, trained=True)
+    return _result(frozen, plan, versions, trained=True)
 
 
 def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> datasets.FrozenDataset:
@@ -100,7 +99,7 @@ def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> data
 
 
 def _trained(
-    context: Context, job: JobHandle, config: LadderConfig, look: Look, dataset_id: str
+    context: Context, job: JobHandle, config: LadderConfig, plan: ExtractionPlan, dataset_id: str
 ) -> dict[str, int]:
     """Train on a dataset and record the models; go on from the states that are kept."""
     kept = checkpoints.folder_for(
@@ -109,15 +108,15 @@ def _trained(
     with told_apart(context.settings.home), scratch(context, "training") as folder:
         dataset = datasets.fetch(context, dataset_id, folder / "dataset")
         try:
-            looks = look.at(dataset, job.progress)
+            image_features = plan.at(dataset, job.progress)
             images = dataset_images(dataset)
             ladder = train_ladder(
                 dataset,
                 images,
                 config,
                 progress=job.progress,
-                looks=looks,
-                backbone=look.backbone,
+                image_features=image_features,
+                backbone=plan.backbone,
                 checkpoints=Checkpoints(kept, checkpoints.EVERY_S),
             )
         except LearningError:
@@ -142,7 +141,7 @@ def _store(
         rung: put_folder(context.store, artefact) for rung, artefact in ladder.save(folder).items()
     }
     job.check()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return {
             rung: records.add_model_version(
                 session,
@@ -160,14 +159,14 @@ def _store(
 
 
 def _result(
-    frozen: datasets.FrozenDataset, look: Look, versions: dict[str, int], *, trained: bool
+    frozen: datasets.FrozenDataset, plan: ExtractionPlan, versions: dict[str, int], *, trained: bool
 ) -> dict[str, Any]:
     return {
         "dataset_id": frozen.dataset_id,
         "dataset_is_new": frozen.is_new,
         "excluded": frozen.excluded,
         "versions": versions,
-        "absent": look.absent,
-        "without_look": look.missing,
+        "absent": plan.absent,
+        "without_image_features": plan.missing,
         "trained": trained,
     }

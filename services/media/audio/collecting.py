@@ -15,10 +15,9 @@ import structlog
 
 from db.queries.speech import clips, selections
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import BlockedError, TubeGraderError, UsageError
-from services.media.audio.processing import Material, audio_seconds, prepared
+from services.media.audio.processing import ProcessedAudio, audio_seconds, prepared
 from services.policy.permission import Permission, not_allowed, permissions
 from services.work import leases
 from services.work.heartbeat import KeptLease, LeaseLostError
@@ -70,7 +69,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
 
 
 def _extend(context: Context, token: uuid.UUID) -> bool:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         until = context.clock() + context.lease
         return work_items.extend_lease(session, token, until=until) > 0
 
@@ -80,7 +79,7 @@ def _allowed(
 ) -> dict[str, tuple[Permission, int]]:
     """Return permission and seconds wanted by channel; have the items of all others wait."""
     channel_ids = {item.channel_id for item in items}
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         now = context.clock()
         permitted = permissions(session, context.settings, channel_ids, now=now)
         wanted = selections.wanted_seconds(session, channel_ids)
@@ -104,7 +103,7 @@ def _wait(
     later = now + (NOT_YET_FOR if isinstance(error, NotYetError) else ASK_AGAIN_AFTER)
     if isinstance(error, NotYetError) and error.not_before is not None:
         later = max(error.not_before, now + ASK_AGAIN_AFTER)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         work_items.fail(
             session,
             token,
@@ -137,50 +136,52 @@ def _collect(
             max_bytes=context.settings.audio_max_bytes,
             progress=lambda _: lease.check(),
         )
-        material = prepared(
+        processed = prepared(
             fetched.path,
             folder,
             seconds_wanted=seconds_wanted,
             is_whole=fetched.is_whole,
             check=lease.check,
         )
-        _store(context, material)
+        _store(context, processed)
         now = context.clock()
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             # A clip that comes late, after another worker's, would look like another version.
             if item.entity_id not in work_items.lock_held(session, token):
                 return False
-            clip = _clip(fetched, material, permission)
-            recorded = clips.record_clip(session, clip, material.segments, now=now)
+            clip = _clip(fetched, processed, permission)
+            recorded = clips.record_clip(session, clip, processed.segments, now=now)
             work_items.complete(session, token, {item.entity_id: None}, now=now)
         # A purge may have removed them since they were stored, before the rows spoke of them; it
         # has ended by now, or it sees the rows.
-        _store(context, material)
+        _store(context, processed)
     return recorded.is_new
 
 
-def _store(context: Context, material: Material) -> None:
-    context.store.put_file(material.original)
-    for first in range(0, len(material.flacs), AT_ONCE):
-        some = material.flacs[first : first + AT_ONCE]
+def _store(context: Context, processed: ProcessedAudio) -> None:
+    context.store.put_file(processed.original)
+    for first in range(0, len(processed.flacs), AT_ONCE):
+        some = processed.flacs[first : first + AT_ONCE]
         context.store.put_many([file.read_bytes() for file in some])
 
 
-def _clip(fetched: FetchedAudio, material: Material, permission: Permission) -> clips.StoredClip:
+def _clip(
+    fetched: FetchedAudio, processed: ProcessedAudio, permission: Permission
+) -> clips.StoredClip:
     return clips.StoredClip(
         video_id=fetched.video_id,
-        audio_sha256=material.sha256,
-        byte_size=material.byte_size,
-        container=material.facts.container,
-        codec=material.facts.codec,
-        sample_rate=material.facts.sample_rate,
-        channels=material.facts.channels,
+        audio_sha256=processed.sha256,
+        byte_size=processed.byte_size,
+        container=processed.facts.container,
+        codec=processed.facts.codec,
+        sample_rate=processed.facts.sample_rate,
+        channels=processed.facts.channels,
         said_duration_s=fetched.duration_s,
-        duration_s=material.duration_s,
-        kept_s=material.kept_s,
+        duration_s=processed.duration_s,
+        kept_s=processed.kept_s,
         format_id=fetched.format_id,
         track_language=fetched.language,
-        cutting_version=material.cutting_version,
+        cutting_version=processed.cutting_version,
         allowed_by=permission.allowed_by,
         approval_reference=permission.reference,
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 from db.queries.catalog import videos
 from db.queries.speech import languages
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import UsageError
 from services.youtube.identifiers import is_video_id
@@ -64,7 +63,7 @@ def label(context: Context, named: Sequence[NamedLabel], *, by: str) -> Labelled
         by_language[language].append(video)
     now = context.clock()
     changed: list[str] = []
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         unknown = sorted(wanted.keys() - videos.known_ids(session, wanted))
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""  # noqa: PLR2004
@@ -88,7 +87,7 @@ def show(context: Context, typed: Sequence[str]) -> list[dict[str, Any]]:
         UsageError: Something is no video, or not known.
     """
     ids = [video_id(NamedLabel(text, "")) for text in typed]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         unknown = sorted(set(ids) - videos.known_ids(session, ids))
         if unknown:
             raise UsageError(f"video {unknown[0]} is not known", reason="videoUnknown")
@@ -106,7 +105,7 @@ def show(context: Context, typed: Sequence[str]) -> list[dict[str, Any]]:
 
 def conflicts(context: Context, *, limit: int = 1000) -> list[dict[str, Any]]:
     """Return videos with audio whose claims contradict each other; decided by hand come last."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         return languages.conflicts(session, limit=limit)
 
 

@@ -21,7 +21,7 @@ LEEWAY = 1.1
 
 
 @dataclass(frozen=True)
-class Material:
+class ProcessedAudio:
     """What a file came to; the files lie in the folder it was made in.
 
     Attributes:
@@ -62,7 +62,7 @@ def prepared(
     seconds_wanted: int,
     is_whole: bool,
     check: "Callable[[], None]" = lambda: None,
-) -> Material:
+) -> ProcessedAudio:
     """Trim a file where it is longer than needed, and cut its speech.
 
     Args:
@@ -92,7 +92,7 @@ def prepared(
         raise PermanentError(str(error).partition(": ")[2], reason=error.reason) from error
     except LearningError as error:
         raise BlockedError(str(error), reason=error.reason) from error
-    return Material(
+    return ProcessedAudio(
         original=path,
         sha256=_sha256(path),
         byte_size=path.stat().st_size,

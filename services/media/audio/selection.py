@@ -8,7 +8,6 @@ from db.queries import policy as approvals
 from db.queries.catalog import watchlist
 from db.queries.speech import selections
 from db.queries.work import overview
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl.watchlist import find
 from services.errors import UsageError
@@ -77,7 +76,7 @@ def add(
     _check(policy)
     ids = _named(context, typed, tags)
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         changed = selections.select_channels(session, ids, asdict(policy), now=now)
         due = selections.choose(session, now=now, channel_ids=ids)
         allowed = permissions(session, context.settings, ids, now=now)
@@ -96,7 +95,7 @@ def remove(
         UsageError: Nothing was named, or a channel is not watched.
     """
     ids = set(_named(context, typed, tags))
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         if dry_run:
             listed = selections.overview(session)
             return [s["channel_id"] for s in listed if s["enabled"] and s["channel_id"] in ids]
@@ -105,7 +104,7 @@ def remove(
 
 def listed(context: Context) -> list[dict[str, Any]]:
     """Return each selection, how its videos stand, what is held, and what allows it."""
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         found = selections.overview(session)
         allowed = permissions(
             session,
@@ -124,7 +123,7 @@ def listed(context: Context) -> list[dict[str, Any]]:
 def status(context: Context) -> dict[str, Any]:
     """Return how collecting stands: what allows it, what waits or failed and why, what is held."""
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         references = [a.reference for a in approvals.approvals_in_force(session, "audio", now=now)]
         work = [asdict(c) for c in overview.counts(session, now=now) if c.kind == selections.KIND]
         held = selections.totals(session)
@@ -172,7 +171,7 @@ def refetch(context: Context, typed: Sequence[str], *, dry_run: bool = False) ->
     if not ids:
         raise UsageError("no video was named", hint="give ids or addresses")
     now = context.clock()
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels = selections.selected_videos(session, ids)
         if missing := [video for video in ids if video not in channels]:
             raise UsageError(
@@ -195,7 +194,7 @@ def refuse_unless_allowed(context: Context, channel_ids: Sequence[str] | None) -
         UsageError: No channel of them is selected.
         PermanentError: Nothing allows it (``noApproval``); the hint says what to run.
     """
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         chosen = {s["channel_id"] for s in selections.overview(session) if s["enabled"]}
         if channel_ids is not None:
             chosen &= set(channel_ids)
@@ -214,7 +213,7 @@ def _named(context: Context, typed: Sequence[str], tags: Collection[str]) -> lis
         raise UsageError("no channel was named", hint="give ids, @handles or URLs, or --tag")
     ids = set(find(context, typed))
     if tags:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             tagged = watchlist.tagged(session, tags)
         if not tagged and not ids:
             raise UsageError(

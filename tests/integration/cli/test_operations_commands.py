@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from db.session import unit_of_work
 from services.cli.main import app
 from services.context import Context
 from services.errors import BlockedError, UsageError
@@ -108,7 +107,7 @@ def test_what_is_held_back_is_shown_and_let_go(run, context: Context):
     assert run("holdups") == "nothing is held back\n"
     assert run("pause", "--queue", "media", "--reason", "disk is full") == "media is paused\n"
     assert run("pause") == "everything is paused\n"
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         refusal = BlockedError("too fast", reason="rateLimitExceeded")
         breakers.record(session, "video.snapshot", n_items=1, errors=[refusal], now=context.clock())
     status = as_json(run("status", "--json", code=3))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import pytest
 
 from db.queries.catalog import channels
-from db.session import unit_of_work
 from services.cli.main import main
 from services.context import Context
 from services.work import jobs
@@ -60,7 +59,7 @@ def tubegrader(
 
 @pytest.fixture
 def one_channel(context: Context) -> None:
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels.add(session, [CHANNEL], now=NOW)
         channels.refresh(session, {"channel_id": CHANNEL, "title": TITLE}, now=NOW)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import runs, watchlist
 from services.crawl.sources import NamedChannel, read_channels
@@ -256,7 +255,7 @@ def test_a_picture_that_a_dataset_lists_is_kept(context: Context, catalog: Catal
             "WHERE channel_id = :c",
             c=gone,
         )
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             session.connection().exec_driver_sql(
                 "INSERT INTO datasets VALUES (%s, now(), now(), 1, 1, 100, 0.5, %s, '{}', %s)",
                 ("0" * 64, "0" * 64, json.dumps({"picture": sha256})),

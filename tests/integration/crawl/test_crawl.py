@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from db.queries.work import overview, work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import channels, runs
 from services.emulator.catalog import Catalog, Channel, Stream, ThumbnailVersion, Video
@@ -257,7 +256,7 @@ def test_a_missing_thumbnail_is_counted_by_its_reason(context: Context, catalog:
         "failed": 3,
         "failures": [{"work": "video.thumbnail", "reason": "thumbnailMissing", "count": 3}],
     }
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         assert overview.failures_by_reason(session) == [("video.thumbnail", "thumbnailMissing", 3)]
 
 
@@ -349,7 +348,7 @@ def test_a_thousand_videos_are_refreshed_for_twenty_units(context: Context):
         crawl.queue.loses = lambda name: name.startswith("media")
         crawl.settle()
         before, asked = crawl.charged(), crawl.served()["videos.list"]
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             later = NOW + timedelta(minutes=30)
             work_items.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=later)
         crawl.turn(minutes=30)

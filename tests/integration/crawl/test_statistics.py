@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.emulator.catalog import Catalog
 from services.emulator.quota import Quotas
@@ -185,7 +184,7 @@ def test_what_was_never_read_is_put_off_when_only_counts_can_be_paid(
         start = by_account(context)
         used_up = {"youtube_daily_units": sum(n for (b, _), n in start.items() if b == "units")}
         crawl.context.settings = crawl.context.settings.model_copy(update=used_up)
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             kinds = ["video.snapshot"]
             work_items.make_due(session, kinds=kinds, channel_ids=None, now=crawl.clock())
         before = len(crawl.queue.sent)

@@ -9,7 +9,6 @@ import pytest
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
 from db.queries.learning import records
-from db.session import unit_of_work
 from services.emulator.living import Life, living_catalog
 from services.errors import PermanentError, UsageError
 from services.learning.thumbnails import datasets, inspection
@@ -26,20 +25,20 @@ class World:
     def __init__(self, context, *, until=60.0):
         self.context = context
         context.clock = lambda: EPOCH + until * DAY
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             ensure_partitions(session.connection(), start=EPOCH - 60 * DAY, end=EPOCH + 90 * DAY)
             channels.add(session, [CHANNEL, OTHER], now=EPOCH)
 
     def subscribers(self, day, count, channel=CHANNEL):
         at = EPOCH + day * DAY
         row = {"channel_id": channel, "slot": at, "captured_at": at, "subscriber_count": count}
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             channels.append_snapshots(session, [row])
 
     def video(self, video_id, day, *, seen=0.1, channel=CHANNEL, pictured=True, **facts):
         published = EPOCH + day * DAY
         row = {"video_id": video_id, "channel_id": channel, "published_at": published}
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             videos.add(session, [row], now=published + seen * DAY)
             named = {"video_id": video_id, "title": "a title", "format": "long"} | facts
             videos.refresh(session, [named], now=published + seen * DAY)
@@ -51,7 +50,7 @@ class World:
         stored = thumbnails.StoredThumbnail(
             video_id, self.context.store.put(data), "jpeg", width, 180, len(data), "mqdefault", None
         )
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             thumbnails.record_thumbnails(session, [stored], now=EPOCH + day * DAY)
         return stored.thumbnail_sha256
 
@@ -61,7 +60,7 @@ class World:
             for day, count in by_day.items()
             for at in [EPOCH + day * DAY]
         ]
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             videos.append_snapshots(session, rows)
 
     def rows(self, tmp_path, label="day7", **options):
@@ -141,7 +140,7 @@ def test_each_video_left_out_is_counted_by_its_reason(world, tmp_path):
     world.views(vid(5), {20: 600, 25: 800})  # not around seven days
     world.views(vid(6), {11: 600})  # nothing to interpolate to
     world.views(vid(7), {11: None, 13: None})  # hidden
-    with unit_of_work(world.context.sessions) as session:
+    with world.context.transaction() as session:
         videos.mark_gone(session, [vid(4)], now=EPOCH + 20 * DAY)
     world.video(vid(9), 5, seen=9)
     world.views(vid(9), {11: 600, 13: 800})
@@ -195,7 +194,7 @@ def test_labels_of_a_living_world_are_its_true_views(context, tmp_path, label, a
         for v in world
         for at in np.arange(rng.uniform(0.05, 1), 40, 1.1).tolist()
     ]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         ensure_partitions(session.connection(), start=EPOCH, end=EPOCH + 130 * DAY)
         channels.add(session, list(catalog.channels), now=EPOCH)
         for v in world:
@@ -216,7 +215,7 @@ def test_labels_of_a_living_world_are_its_true_views(context, tmp_path, label, a
 def test_freezing_refuses_a_dataset_that_gives_its_views_away(world):
     rng = np.random.default_rng(0)
     ids = [f"UC{n:022d}" for n in range(15)]
-    with unit_of_work(world.context.sessions) as session:
+    with world.context.transaction() as session:
         channels.add(session, ids, now=EPOCH)
     for n in range(60):
         total = int(10 ** rng.uniform(1, 6))
@@ -225,7 +224,7 @@ def test_freezing_refuses_a_dataset_that_gives_its_views_away(world):
     with pytest.raises(PermanentError, match="duration_s holds the views") as caught:
         datasets.freeze(world.context, datasets.Request(label="day7", pictures=False))
     assert caught.value.reason == "leakViewsInFeature"
-    with unit_of_work(world.context.sessions) as session:
+    with world.context.transaction() as session:
         assert records.newest_dataset(session) is None
     assert not world.context.store.names()
 

@@ -10,7 +10,6 @@ import pytest
 from jinja2 import Environment
 
 from db.partitions import ensure_partitions
-from db.session import unit_of_work
 from services import notify
 from services.embedded import Endpoints
 from services.errors import PermanentError
@@ -40,7 +39,7 @@ def later(learned: World, endpoints: Endpoints, tmp_path: Path) -> Iterator[Worl
     """A world of one's own, most of a year later, with 30 new channels of three videos each."""
     with world(endpoints, tmp_path, "test_drift_later", like=learned) as made:
         made.now += LATER
-        with unit_of_work(made.context.sessions) as session:
+        with made.context.transaction() as session:
             ensure_partitions(session.connection(), start=made.now)
         store_channels(made.context, range(100, 130))
         yield made
@@ -57,7 +56,7 @@ def grow(made: World, times: float) -> None:
 
 def look(made: World) -> dict[str, object]:
     datasets.freeze(made.context, datasets.Request())
-    return measuring.look(made.context)
+    return measuring.measure(made.context)
 
 
 def test_videos_that_are_alike_are_no_drift(later: World):
@@ -65,7 +64,15 @@ def test_videos_that_are_alike_are_no_drift(later: World):
     assert found["status"] == "noDrift", found["sentence"]
     assert (found["n_videos"], found["n_channels"]) == (90, 30)
     names = {column["name"] for column in found["columns"]}
-    assert names >= {"subscriber_count", "format", "thumbnail", "p_over", "views", "log_loss", "r2"}
+    assert names >= {
+        "subscriber_count",
+        "format",
+        "thumbnail",
+        "probability_over",
+        "views",
+        "log_loss",
+        "r2",
+    }
     assert all(column["distance"] <= column["threshold"] for column in found["columns"])
     assert reading.newest(later.context) == found
 
@@ -116,7 +123,7 @@ def test_a_night_with_an_alarm_succeeds_and_looks_once(later: World):
 
 
 def test_too_few_new_videos_are_said_to_be_too_few(learned: World):
-    found = measuring.look(learned.context)
+    found = measuring.measure(learned.context)
     assert found["status"] == "notEnough"
     assert "0 videos were published since the champion learned; 50 of 10 channels" in str(
         found["sentence"]
@@ -147,7 +154,7 @@ def test_the_report_shows_what_drifted():
 
 def test_without_a_champion_it_is_said_so(context):
     with pytest.raises(PermanentError) as caught:
-        measuring.look(context)
+        measuring.measure(context)
     assert caught.value.reason == "noChampion"
     said = tubegrader("drift", env=settings_of(context))
     assert (said.code, "tubegrader retrain" in said.err) == (1, True)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.speech.models.network_models import NetworkRung
 from services.context import Context
 from services.errors import PermanentError
@@ -27,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> NetworkRung:
 def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path) -> dict[str, int]:
     """Record the model under each of the names; return their ids."""
     files = put_model(context.store, SpeechModel(model, [], {}), folder)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         records.add_dataset(
             session,
             {
@@ -58,8 +57,8 @@ def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path)
         }
 
 
-def judge(context: Context, ids: dict[str, int], accuracies: dict[str, float]) -> None:
-    with unit_of_work(context.sessions) as session:
+def grader(context: Context, ids: dict[str, int], accuracies: dict[str, float]) -> None:
+    with context.transaction() as session:
         records.add_evaluation(
             session,
             dataset_id=DATASET,
@@ -105,13 +104,13 @@ def test_the_one_that_was_judged_best_listens(
     ids = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "model")
     # Not compared yet: the last of the ladder.
     assert str(from_registry(context)) == "tdnn v1"
-    judge(context, ids, {"spectrogram_cnn": 0.7, "crnn": 0.9, "tdnn": 0.8})
+    grader(context, ids, {"spectrogram_cnn": 0.7, "crnn": 0.9, "tdnn": 0.8})
     assert str(from_registry(context)) == "crnn v1"
     assert from_registry(context, rung="tdnn").name == "tdnn"
     newer = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "newer")
     # The comparison was of the older ones.
     assert str(from_registry(context)) == "tdnn v2"
-    judge(context, newer, {"spectrogram_cnn": 0.95, "crnn": 0.9, "tdnn": 0.8})
+    grader(context, newer, {"spectrogram_cnn": 0.95, "crnn": 0.9, "tdnn": 0.8})
     assert str(from_registry(context)) == "spectrogram_cnn v2"
     assert str(from_registry(context, version=1)) == "spectrogram_cnn v1"
     assert str(from_registry(context, rung="crnn", version=1)) == "crnn v1"

@@ -17,12 +17,11 @@ from typer.testing import CliRunner
 from db.locks import advisory_lock
 from db.queries import policy
 from db.queries.learning import model_versions, promotion
-from db.session import unit_of_work
 from services.cli.main import app
 from services.embedded import Endpoints
 from services.errors import PermanentError, TransientError, UsageError
 from services.learning import pipeline
-from services.learning.grading.judge import load_judge
+from services.learning.grading.grader import load_grader
 from services.learning.promotion import by_hand, decisions
 from services.learning.promotion.decisions import Decision
 from services.learning.thumbnails import promotion as views
@@ -158,10 +157,10 @@ def test_every_video_has_a_score_of_the_champion(week: Week):
 
 def test_grading_asks_the_champions_ladder_and_its_own_comparison(after: World, tmp_path: Path):
     after.night(seed=7, broken=1.0)
-    judge = load_judge(after.context, tmp_path / "judge", subscribers=20_000)
-    assert judge.version == 4
-    assert judge.evidence.state != "notCompared"
-    with unit_of_work(after.context.sessions) as session:
+    grader = load_grader(after.context, tmp_path / "judge", subscribers=20_000)
+    assert grader.version == 4
+    assert grader.evidence.state != "notCompared"
+    with after.context.transaction() as session:
         in_use = {dataset for dataset, _ in policy.datasets_in_use(session)}
         champion = promotion.model_of(session, task="views")
     assert champion is not None
@@ -355,7 +354,7 @@ def test_a_night_in_which_nothing_was_trained_keeps_the_champion(after: World):
 
 
 def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(after: World):
-    with unit_of_work(after.context.sessions) as session:
+    with after.context.transaction() as session:
         champion = promotion.model_of(session, task="views")
         older = promotion.history(session, task="views")[0].challenger_version_id
     assert champion is not None
@@ -364,7 +363,7 @@ def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(af
         "SELECT rung || '@' || version FROM model_versions WHERE model_version_id = :m", m=older
     )
     rung, version = name.rsplit("@", 1)
-    with unit_of_work(after.context.sessions) as session:
+    with after.context.transaction() as session:
         row = model_versions.model_version(session, task="views", rung=rung, version=int(version))
     assert row is not None
     by_hand.promote(after.context, row, why="to see")
@@ -405,7 +404,7 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
 
 
 def test_a_rollback_is_not_undone_before_something_is_trained(week: Week, after: World):
-    with unit_of_work(after.context.sessions) as session:
+    with after.context.transaction() as session:
         old, new = (
             model_versions.model_version(session, task="views", rung="subscribers", version=version)
             for version in (1, 2)

@@ -15,7 +15,6 @@ from sqlalchemy.pool import NullPool
 
 from db.queries.catalog import videos
 from db.queries.learning import records
-from db.session import unit_of_work
 from services.context import Context
 from services.embedded import Endpoints
 from services.emulator.synthetic import synthetic_catalog
@@ -94,7 +93,7 @@ def test_without_a_comparison_there_is_no_report_and_no_file(
 
 
 def test_the_page_says_what_the_newest_comparison_found(judged: Context, tmp_path: Path) -> None:
-    with unit_of_work(judged.sessions) as session:
+    with judged.transaction() as session:
         newest = records.newest_evaluation(session)
     assert newest is not None
     path = write_report(judged, tmp_path / "new folder" / "report.html")
@@ -133,7 +132,7 @@ def test_until_there_is_a_champion_the_newest_models_are_said_to_be_in_use(judge
 
 
 def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) -> None:
-    with unit_of_work(judged.sessions) as session:
+    with judged.transaction() as session:
         newest = records.newest_evaluation(session)
         assert newest is not None
         scores = records.scores_of(
@@ -165,7 +164,7 @@ def test_the_line_is_the_one_that_the_subscribers_rung_fitted(contents: Report) 
 
 def test_later_snapshots_change_nothing(changeable: Context, contents: Report) -> None:
     later = NOW + timedelta(days=1)
-    with unit_of_work(changeable.sessions) as session:
+    with changeable.transaction() as session:
         appended = videos.append_snapshots(
             session,
             [
@@ -246,7 +245,7 @@ def test_videos_deleted_since_are_counted_and_not_drawn(
     changeable: Context, contents: Report
 ) -> None:
     gone = contents.extremes.underestimated[0].video_id
-    with unit_of_work(changeable.sessions) as session:
+    with changeable.transaction() as session:
         session.execute(text("DELETE FROM videos WHERE video_id = :v"), {"v": gone})
     after = gather(changeable)
     assert after.n_videos == contents.n_videos
@@ -257,7 +256,7 @@ def test_videos_deleted_since_are_counted_and_not_drawn(
 def test_a_comparison_whose_videos_are_all_gone_says_what_to_do(
     changeable: Context, tmp_path: Path
 ) -> None:
-    with unit_of_work(changeable.sessions) as session:
+    with changeable.transaction() as session:
         session.execute(text("DELETE FROM videos"))
     with pytest.raises(PermanentError, match="are gone") as caught:
         write_report(changeable, tmp_path / "report.html")

@@ -15,23 +15,23 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sqlalchemy import text
+from tests.support.image_features import looks_at
 
-from db.session import unit_of_work
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.backbones.cache import EmbeddingCache
 from ml.thumbnails.backbones.embeddings import embedding_cache, stage_columns
 from ml.thumbnails.backbones.weights import load_backbone
 from ml.thumbnails.features.catalogue import FEATURES, MEASUREMENT_VERSION
-from ml.thumbnails.features.extractor import can_look, can_measure
+from ml.thumbnails.features.extractor import can_extract, can_measure
 from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
-from services.learning.artifacts import looks_folder
-from tests.support.looks import looks_at
+from services.learning.artifacts import image_features_folder
 from tests.support.report import SMALL, learn, store_world
 
 pytestmark = pytest.mark.skipif(
-    not (can_look() and can_measure()), reason="the extras backbone and pictures are not installed"
+    not (can_extract() and can_measure()),
+    reason="the extras backbone and pictures are not installed",
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -117,7 +117,7 @@ def judged(context: Context) -> Context:
             ]
         ]
     }
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         session.execute(
             text("UPDATE videos SET format = :f, duration_s = :d WHERE video_id = :v"),
             [{"v": v, "f": each["format"], "d": each["duration_s"]} for v, each in facts.items()],
@@ -135,7 +135,7 @@ def judged(context: Context) -> Context:
     content = dict(zip(names, context.store.get_many(names), strict=True))
     drawn = looks_at(decode_thumbnails(names, content.__getitem__))
     assert drawn.measurements is not None
-    embedding_cache(looks_folder(context), backbone).add(names, drawn.embeddings)
+    embedding_cache(image_features_folder(context), backbone).add(names, drawn.embeddings)
     measurements(context).add(names, drawn.measurements)
     learn(context, config=replace(LOOKING, weights=backbone.sha256))
     return context
@@ -143,7 +143,7 @@ def judged(context: Context) -> Context:
 
 def measurements(context: Context) -> EmbeddingCache:
     recipe = f"measurements-v{MEASUREMENT_VERSION}"
-    return EmbeddingCache(looks_folder(context), recipe=recipe, width=len(FEATURES))
+    return EmbeddingCache(image_features_folder(context), recipe=recipe, width=len(FEATURES))
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def test_scores_equal_those_of_scikit_learn_on_columns_from_sql(judged: Context)
     check_rungs_without_pictures(world)
     measured = measurements(judged).read(world.pictures).astype(np.float64)
     check_measurements_and_their_penalties(world, _angles_as_points(measured))
-    kept = embedding_cache(looks_folder(judged), load_backbone()).read(world.pictures)
+    kept = embedding_cache(image_features_folder(judged), load_backbone()).read(world.pictures)
     check_the_plain_method(world, kept[:, stage_columns("plain", 7, 7)].astype(np.float64))
 
 

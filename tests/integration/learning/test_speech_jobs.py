@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import text
 
 from db.queries.learning import records
-from db.session import unit_of_work
 from ml.speech.data.manifest import assert_sources_disjoint
 from services.context import Context
 from services.errors import PermanentError, UsageError
@@ -104,7 +103,7 @@ def test_what_is_left_out_is_counted_by_reason(context: Context):
     assert kept.dataset_id != frozen.dataset_id
     assert datasets.freeze(context).is_new is False
     assert datasets.fetch(context, frozen.dataset_id).rows == frozen.rows
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         assert records.datasets(session) == []  # those of views
     with pytest.raises(UsageError, match="cannot be"):
         datasets.Request(conflicts="guess")

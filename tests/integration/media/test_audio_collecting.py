@@ -6,7 +6,6 @@ import pytest
 
 from db.queries.speech import segments
 from db.queries.work import overview, work_items
-from db.session import unit_of_work
 from services.context import Context
 from services.crawl import runs, watchlist
 from services.emulator.synthetic import synthetic_catalog
@@ -89,7 +88,7 @@ def test_other_cutting_leaves_the_clip_to_be_scored_again(speech: Speech):
     speech.select(seconds_wanted=12)
     assert selection.refetch(speech.context, [VIDEO]).due == [VIDEO]
     assert speech.collect() == 0
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         found = segments.segments_to_score(session, [clip], model_version_ids=[1])
     assert found
     assert segment not in {one.segment_id for one in found}
@@ -215,7 +214,7 @@ def test_without_permission_nothing_is_asked_for_and_it_waits(speech: Speech):
     assert set(speech.work().values()) == {("due", "noApproval")}
     assert speech.host.asked == []
     assert speech.sql("SELECT * FROM breakers") == []
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         counted = [
             (c.state, c.reason, c.count) for c in overview.counts(session, now=speech.clock())
         ]
@@ -307,7 +306,7 @@ def test_a_crawl_with_audio_ends_when_it_is_collected_and_one_without_never_asks
         runs.start(speech.context, chosen, with_audio=with_audio)
         runs.advance(speech.context)
         for kind in ("channel.snapshot", "channel.discover"):
-            with unit_of_work(speech.context.sessions) as session:
+            with speech.context.transaction() as session:
                 token = work_items.claim(
                     session, kind, limit=9, now=speech.clock(), lease=speech.context.lease
                 )

@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.queries.speech import clips as rows
-from db.session import unit_of_work
 from services.policy import approvals, retention
 from tests.support.audio_host import CHANNELS, OTHER, VIDEO, Speech, speech, spoken
 
@@ -33,7 +32,7 @@ def clip(speech: Speech, video: str, *contents: bytes, **changes: object) -> int
         rows.StoredSegment(5.0 * i, 4.0, name, len(content), 0.9, -20.0, None, 0.0)
         for i, (name, content) in enumerate(zip(names[1:], contents[1:], strict=True))
     ]
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         found = rows.record_clip(
             session, rows.StoredClip(**{**values, **changes}), segments, now=speech.clock()
         )

@@ -10,7 +10,6 @@ from typer.testing import CliRunner, Result
 
 from db.queries.learning.records import add_model_version
 from db.queries.speech import languages, segments
-from db.session import unit_of_work
 from services.cli.main import app
 from services.errors import PermanentError, UsageError
 from services.media.audio import labels
@@ -134,7 +133,7 @@ def model(speech: Speech, rung: str = "cnn") -> int:
         "excluded, files) VALUES (repeat('0', 64), 'language', now(), now(), 1, 1, '{}', '{}') "
         "ON CONFLICT DO NOTHING"
     )
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         version = add_model_version(
             session, rung=rung, dataset_id="0" * 64, job_id=None, trained_at=speech.clock(),
             code_version="x", seed=0, config={}, files={}, task="language",
@@ -149,7 +148,7 @@ def score(speech: Speech, version: int, language: str, *probabilities: float) ->
         "model_version_id": version, "p_en": p_en, "p_zh": p_zh, "p_unknown": p_unknown,
         "language": language, "scored_at": speech.clock(),
     }  # fmt: skip
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         lacking = segments.clips_to_score(session, model_version_ids=[version], after=0, limit=100)
         todo = segments.segments_to_score(session, lacking, model_version_ids=[version])
         rows = [{"clip_id": s.clip_id, "segment_id": s.segment_id, **said} for s in todo]
@@ -224,7 +223,7 @@ def test_what_is_learned_from_has_speaker_source_and_label(speech: Speech):
     clip(speech, OTHER, b"two", b"c")
     label(speech, "en")
     speech.sql("UPDATE channels SET language = 'zh', language_source = 'hand'")
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         found = languages.labelled_segments(session)
         english = languages.labelled_segments(session, languages=["en"])
         early = languages.labelled_segments(session, as_of=speech.clock().replace(year=2020))
@@ -244,7 +243,7 @@ def test_models_of_speech_are_none_of_the_views(speech: Speech):
     from db.queries.learning import records
 
     model(speech)
-    with unit_of_work(speech.context.sessions) as session:
+    with speech.context.transaction() as session:
         assert records.newest_dataset(session) is None
         assert records.newest_model_versions(session) == []
         assert [m.rung for m in records.newest_model_versions(session, task="language")] == ["cnn"]

@@ -9,7 +9,6 @@ from sqlalchemy import text
 from db.partitions import ensure_partitions
 from db.queries.catalog import thumbnails, videos
 from db.queries.learning import asof
-from db.session import unit_of_work
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import UsageError
@@ -188,7 +187,7 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
     old, old_row = picture(aged, 1)
     shown, shown_row = picture(aged, 2)
     for row, ago in ((old_row, 80), (shown_row, 60), (shown_row, 3)):
-        with unit_of_work(aged.sessions) as session:
+        with aged.transaction() as session:
             thumbnails.record_thumbnails(session, [row], now=NOW - timedelta(days=ago))
     said = by_kind(retention.purge(aged, dry_run=True))["thumbnails"]
     assert said.rows == 1
@@ -200,7 +199,7 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
         aged, "SELECT thumbnail_sha256, purged_at IS NULL FROM thumbnails ORDER BY stored_at"
     ) == [(old, False), (shown, True)]
     assert value(aged, "SELECT count(*) FROM thumbnail_changes") == 1
-    with unit_of_work(aged.sessions) as session:
+    with aged.transaction() as session:
         pages = asof.rows(session, as_of=NOW, span="lifetime", days=0)
         known = {r["video_id"]: r["thumbnail_sha256"] for page in pages for r in page}
         assert known[VIDEOS[0]] is None  # and not the later picture in its place
@@ -211,7 +210,7 @@ def test_pictures_not_seen_for_long_go_and_come_back_when_shown_again(aged: Cont
 def test_objects_that_no_row_speaks_of_go_after_a_week(aged: Context):
     aged.store.put(b"left by a run that was killed")
     _, row = picture(aged, 2)
-    with unit_of_work(aged.sessions) as session:
+    with aged.transaction() as session:
         thumbnails.record_thumbnails(session, [row], now=NOW)
     soon, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=8)
     aged.clock = lambda: soon
@@ -228,7 +227,7 @@ def test_stale_facts_are_read_again_in_full(aged: Context):
         )
     assert retention.purge(aged, dry_run=True).stale_videos == 2
     assert retention.purge(aged, dry_run=False).stale_videos == 2
-    with unit_of_work(aged.sessions) as session:
+    with aged.transaction() as session:
         assert videos.unsettled(session, VIDEOS) == set(VIDEOS)
 
 

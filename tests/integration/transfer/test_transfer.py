@@ -19,7 +19,6 @@ from sqlalchemy.engine import make_url
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import thumbnails
-from db.session import unit_of_work
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import TransientError, UsageError
@@ -101,7 +100,7 @@ def fill(context: Context) -> None:
             VIDEO, sha256, "jpeg", 320, 180, len(content), "mqdefault", '"etag,"',
             perceptual_hash(content),
         )  # fmt: skip
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             thumbnails.record_thumbnails(session, [row], now=NOW - timedelta(days=9 - version))
 
 

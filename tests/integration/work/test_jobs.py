@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from db.queries.work import jobs as rows
-from db.session import unit_of_work
 from services.context import Context
 from services.errors import BlockedError, PermanentError, QuotaError, TransientError, UsageError
 from services.tick import dispatch
@@ -155,7 +154,7 @@ def test_a_worker_that_lost_its_lease_stops_and_changes_nothing(office: Office):
 
     def late(_context: Context, job: JobHandle) -> dict[str, Any]:
         # While this process slept, the lease ran out and another worker did the job.
-        with unit_of_work(office.context.sessions) as session:
+        with office.context.transaction() as session:
             session.execute(
                 text("UPDATE jobs SET ready_at = :t, lease_token = :other WHERE job_id = :j"),
                 {"t": NOW, "other": uuid.uuid4(), "j": job_id},
@@ -175,7 +174,7 @@ def test_a_late_end_changes_nothing(office: Office):
     job_and_token = office.dispatched()
 
     def late(_context: Context, job: JobHandle) -> dict[str, Any]:
-        with unit_of_work(office.context.sessions) as session:
+        with office.context.transaction() as session:
             rows.finish(session, job.job_id, job.token, "succeeded", now=NOW, result={"first": 1})
         return {"second": 2}
 
@@ -213,7 +212,7 @@ def test_a_cancelled_job_whose_worker_is_gone_is_not_started_again(office: Offic
     job_id = office.submit()
     job_and_token = office.dispatched()
     if taken:
-        with unit_of_work(office.context.sessions) as session:
+        with office.context.transaction() as session:
             assert rows.take(session, *job_and_token, until=NOW + LEASE) is not None
     assert jobs.cancel(office.context, job_id) == "running"
     office.clock.advance(LEASE)
@@ -322,7 +321,7 @@ def test_a_defect_is_recorded_and_still_raised(office: Office):
 def test_a_job_that_kills_its_workers_fails(office: Office):
     job_id = office.submit()
     for _ in range(rows.MAX_ATTEMPTS):
-        with unit_of_work(office.context.sessions) as session:
+        with office.context.transaction() as session:
             taken = rows.take(session, *office.dispatched(), until=office.clock.now + LEASE)
             assert taken is not None
         office.clock.advance(LEASE)

@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 
 from db.queries.work.quota import mark_exhausted
-from db.session import unit_of_work
 from services import notify
 from services.errors import BlockedError, TransientError, UsageError
 from services.work import breakers, jobs
@@ -81,7 +80,7 @@ def test_each_event_is_told_once(operations: Operations, receiver: Receiver):
         notify_webhook=SecretStr(receiver.url), youtube_api_key=SecretStr("key")
     )
     job_id = fail_a_job(operations, "no “model” – ü")
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         refusal = BlockedError("too fast", reason="rateLimitExceeded")
         breakers.record(
             session, "video.snapshot", n_items=1, errors=[refusal], now=operations.clock()

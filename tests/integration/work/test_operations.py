@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from db.queries.work import work_items
 from db.queries.work.quota import mark_exhausted, reserve_units
-from db.session import unit_of_work
 from services.crawl import runs
 from services.errors import BlockedError, PermanentError, TransientError, UsageError
 from services.work import admission, breakers, jobs, leases, pauses, retries
@@ -36,7 +35,7 @@ def test_nothing_paused_is_claimed_and_what_runs_finishes(operations: Operations
     assert pauses.pause(operations.context) is False
     operations.turn(minutes=5)
     assert operations.tick() == []
-    [said] = {gate.message for gate in admission.holdups(operations.context)}
+    [said] = {blocker.message for blocker in admission.blockers(operations.context)}
     assert said == "everything is paused: moving house"
     operations.work_on(running)
     assert operations.sql("SELECT count(*) FROM work_items WHERE done_at IS NOT NULL") == [(50,)]
@@ -105,7 +104,7 @@ def test_a_probe_whose_worker_died_is_followed_by_another(operations: Operations
 def test_pauses_of_a_breaker_double_up_to_a_bound(operations: Operations):
     pause = breakers.REFUSED
     lengths = []
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         now = operations.clock()
         for _ in range(40):
             until = breakers.record(
@@ -123,7 +122,7 @@ def test_only_failures_in_a_row_open_a_breaker(operations: Operations):
     mixed = {"n_items": 2, "errors": [DOWN]}
     answered = {"n_items": 1, "errors": [PermanentError("gone", reason="thumbnailMissing")]}
     now = operations.clock()
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         for between in (mixed, answered):
             for outcome in [bad] * (breakers.FAILURES_IN_A_ROW - 1) + [between]:
                 assert breakers.record(session, "video.thumbnail", **outcome, now=now) is None
@@ -151,7 +150,7 @@ def test_a_refused_key_opens_the_breaker_and_a_crawl_by_hand_probes_at_once(
 
 def test_a_crawl_that_meets_an_open_breaker_says_why_it_waits(operations: Operations):
     operations.make_work("channel.snapshot", 1)
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         now = operations.clock()
         for _ in range(5):
             until = breakers.record(
@@ -186,11 +185,11 @@ def test_nothing_of_a_used_up_bucket_is_claimed_until_the_reset(operations: Oper
         "key_fingerprint": key_fingerprint("key"),
         "pacific_day": pacific_day(operations.clock()),
     }
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         reserve_units(session, **booking, bucket="units", units=100, limit=100)
     assert set(operations.tick()) == {"crawl.snapshot_videos"}  # has a bucket of its own
     operations.sql("UPDATE work_items SET state='due', lease_token=NULL, ready_at=slot")
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         mark_exhausted(session, **booking, bucket="batchGetStats", now=operations.clock())
     operations.queue.take()
     assert operations.tick() == []
@@ -213,7 +212,7 @@ def test_every_item_is_counted_once_and_failed_ones_are_retried_by_reason(
     operations.work_on(parked, DOWN)
     assert leases.begin(operations.context, leased)
     ids = [c for (c,) in operations.sql("SELECT channel_id FROM channels ORDER BY 1 LIMIT 3")]
-    with unit_of_work(operations.context.sessions) as session:
+    with operations.context.transaction() as session:
         now = operations.clock()
         work_items.add_items(session, "channel.discover", [(ids[0], ids[0])], slot=now)
         later = now + timedelta(days=1)

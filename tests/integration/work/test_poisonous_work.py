@@ -7,7 +7,6 @@ import pytest
 
 from db.queries.catalog import channels
 from db.queries.work import work_items
-from db.session import unit_of_work
 from services.context import Context
 from tests.support.crawl import NOW, rows, value
 
@@ -18,7 +17,7 @@ LEASE = timedelta(minutes=2)
 def add(context: Context, count: int) -> list[str]:
     """Watch so many channels, with one item of work each."""
     ids = [f"UC{n:022d}" for n in range(count)]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels.add(session, ids, now=NOW)
         work_items.add_items(session, KIND, [(c, c) for c in ids], slot=NOW)
     return ids
@@ -29,7 +28,7 @@ def batches(context: Context, *, limit: int, turn: int) -> list[tuple[uuid.UUID,
     now = NOW + turn * 2 * LEASE
     begun = []
     while True:
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             token = work_items.claim(session, KIND, limit=limit, now=now, lease=LEASE)
             if token is None:
                 return begun
@@ -44,7 +43,7 @@ def live_through(context: Context, poison: set[str], *, limit: int) -> list[list
         begun = batches(context, limit=limit, turn=turn)
         for token, held in begun:
             if poison.isdisjoint(held):
-                with unit_of_work(context.sessions) as session:
+                with context.transaction() as session:
                     done = dict.fromkeys(held, NOW + timedelta(days=30))
                     assert work_items.complete(session, token, done, now=NOW) == len(held)
         sizes.append([len(held) for _, held in begun])
@@ -76,7 +75,7 @@ def test_what_merely_failed_again_and_again_is_claimed_with_the_others(context: 
     for turn in range(5):
         [(token, held)] = batches(context, limit=50, turn=turn)
         assert held == ids
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             retry_at = NOW + (turn + 1) * 2 * LEASE
             told = {"kind": "transient", "reason": "timeout", "message": "too slow"}
             work_items.fail(session, token, ids, **told, retry_at=retry_at, now=NOW)

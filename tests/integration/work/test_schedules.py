@@ -8,7 +8,6 @@ import pytest
 
 from db.models import Schedule
 from db.queries.catalog import channels, watchlist
-from db.session import unit_of_work
 from services import schedules
 from services.errors import PermanentError, TransientError, UsageError
 from services.schedules import Plan
@@ -294,7 +293,7 @@ def test_upkeep_makes_partitions_and_forgets_old_slots(operations: Operations):
 def test_a_crawl_by_tag_takes_the_tagged_channels_that_are_not_paused(operations):
     context = operations.context
     ids = ["UC" + letter * 22 for letter in "abc"]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels.add(session, ids, now=context.clock())
         watchlist.add_tags(session, ids[:2], ["cooking"])
         channels.set_paused(session, ids[:1], paused=True, now=context.clock())

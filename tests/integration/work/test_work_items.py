@@ -16,7 +16,6 @@ from db.queries.catalog import channels
 from db.queries.work import overview, work_items
 from db.queries.work.progress import Progress
 from db.queries.work.progress import progress as progress_of
-from db.session import unit_of_work
 from services.context import Context
 from tests.support.crawl import NOW, rows, value
 
@@ -32,7 +31,7 @@ def channel_id(number: int) -> str:
 def add(context: Context, count: int, *, slot: datetime = NOW) -> list[str]:
     """Watch so many channels, with one item of work each."""
     ids = [channel_id(n) for n in range(count)]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels.add(session, ids, now=NOW)
         work_items.add_items(session, KIND, [(c, c) for c in ids], slot=slot)
     return ids
@@ -40,7 +39,7 @@ def add(context: Context, count: int, *, slot: datetime = NOW) -> list[str]:
 
 @pytest.fixture
 def session(context: Context) -> Iterator[Session]:
-    with unit_of_work(context.sessions) as opened:
+    with context.transaction() as opened:
         yield opened
 
 
@@ -76,12 +75,12 @@ def test_concurrent_claims_never_overlap(context: Context):
     def claim_all(_: int) -> list[list[str]]:
         batches = []
         while True:
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 token = claim(session, limit=7)
             if token is None:
                 # What others hold locked at this moment is skipped; they commit it as theirs.
                 return batches
-            with unit_of_work(context.sessions) as session:
+            with context.transaction() as session:
                 batches.append(begin(session, token))
 
     with ThreadPoolExecutor(5) as pool:
@@ -92,12 +91,12 @@ def test_concurrent_claims_never_overlap(context: Context):
 
 def test_items_added_by_many_at_once_exist_once(context: Context):
     ids = add(context, 0) or [channel_id(n) for n in range(300)]
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         channels.add(session, ids, now=NOW)
 
     def add_all(turn: int) -> int:
         order = ids if turn % 2 else ids[::-1]
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             return work_items.add_items(session, KIND, [(c, c) for c in order], slot=NOW)
 
     with ThreadPoolExecutor(4) as pool:
@@ -260,7 +259,7 @@ def test_standing_down_takes_back_what_is_not_begun(context: Context, session: S
     fail(session, token, [never], retry_at=NOW)
     later = NOW + DAY
     chosen = [never, done_before, running]
-    assert work_items.stand_down(session, channel_ids=chosen, later=later, now=NOW) == 2
+    assert work_items.unschedule(session, channel_ids=chosen, later=later, now=NOW) == 2
     assert (item(session, never)["state"], item(session, never)["slot"]) == ("idle", None)
     assert (item(session, done_before)["state"], item(session, done_before)["slot"]) == (
         "due",
@@ -303,7 +302,7 @@ def test_progress_counts_every_item_once(context: Context, session: Session):
 def test_any_number_of_channels_can_be_named(context: Context):
     """PostgreSQL takes 65,535 values in a statement; a crawl of all channels may name more."""
     ids = add(context, 66_000)
-    with unit_of_work(context.sessions) as session:
+    with context.transaction() as session:
         assert (
             work_items.make_due(session, kinds=[KIND], channel_ids=ids[:100], now=NOW - DAY) == 100
         )
@@ -332,13 +331,13 @@ class World:
         self.tokens: dict[int, uuid.UUID] = {}
         self.begun: dict[int, list[work_items.LeasedItem]] = {}
         self.ended: Counter[tuple[str, datetime]] = Counter()
-        with unit_of_work(context.sessions) as session:
+        with context.transaction() as session:
             session.execute(text("DELETE FROM channels"))
         self.ids = add(context, 2)
 
     def step(self, event: tuple[object, ...]) -> None:
         before = self.slots()
-        with unit_of_work(self.context.sessions) as session:
+        with self.context.transaction() as session:
             getattr(self, str(event[0]))(session, *event[1:])
         after = self.slots()
         if event[0] != "crawl":  # which may give a failed item a new slot
@@ -387,7 +386,7 @@ class World:
         for _ in range(20):
             self.step(("begin", 9, 2))
             self.step(("complete", 9, False))
-            with unit_of_work(self.context.sessions) as session:
+            with self.context.transaction() as session:
                 state = progress_of(
                     session,
                     channel_ids=self.ids,

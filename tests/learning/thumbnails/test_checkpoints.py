@@ -152,7 +152,7 @@ def test_fine_tuning_goes_on_to_the_same_bits(world, kept):
             network,
             maps,
             features,
-            Targets(dataset.log_views_per_day, dataset.is_over),
+            Targets(dataset.log10_views_per_day, dataset.is_over),
             folds_of(features.split_groups, seed=3, folds=3),
             folds=3,
             config=TuningConfig(epochs=2, batch_size=16),

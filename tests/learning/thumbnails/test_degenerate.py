@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path):
 def test_thumbnail_rungs_ask_for_thumbnails(tmp_path):
     _, ladder = train(draw(channels=32, videos=4), tmp_path)
     blind = Features(["UC1"], np.array([1000.0]))
-    assert ladder.rungs["subscribers"].predict(blind).p_over.shape == (1,)
+    assert ladder.rungs["subscribers"].predict(blind).probability_over.shape == (1,)
     with pytest.raises(LearningError, match="need thumbnails"):
         ladder.rungs["thumbnail"].predict(blind)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.support.image_features import looks_at
 
 from ml.errors import LearningCancelledError, LearningError
 from ml.evaluation.splits import folds_of
@@ -29,7 +30,6 @@ from ml.thumbnails.stacking.fine_tuning import (
     train_tuned,
 )
 from tests.support.learning import TINY, draw
-from tests.support.looks import looks_at
 
 TUNING = replace(
     TINY,
@@ -58,9 +58,15 @@ def mapped(images):
 def trained(drawn, directory, backbone, **options):
     dataset = drawn.write(directory)
     images = dataset_images(dataset)
-    looks = mapped(images)
-    ladder = train_ladder(dataset, images, TUNING, looks=looks, backbone=backbone, **options)
-    return dataset, replace(Features.of_table(dataset.table, images), looks=looks), ladder
+    image_features = mapped(images)
+    ladder = train_ladder(
+        dataset, images, TUNING, image_features=image_features, backbone=backbone, **options
+    )
+    return (
+        dataset,
+        replace(Features.of_table(dataset.table, images), image_features=image_features),
+        ladder,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +97,8 @@ def test_a_tuned_rung_is_the_same_after_saving_and_loading(learned, tmp_path):
     again = load_rung(tmp_path)
     assert need_maps([again])
     before, after = rung.predict(features), again.predict(features)
-    np.testing.assert_allclose(after.p_over, before.p_over, rtol=1e-6)
-    np.testing.assert_allclose(after.log_views_per_day, before.log_views_per_day, rtol=1e-6)
+    np.testing.assert_allclose(after.probability_over, before.probability_over, rtol=1e-6)
+    np.testing.assert_allclose(after.log10_views_per_day, before.log10_views_per_day, rtol=1e-6)
 
 
 def test_every_source_adds_three_columns_and_rows_are_scored_out_of_fold(learned):
@@ -102,8 +108,8 @@ def test_every_source_adds_three_columns_and_rows_are_scored_out_of_fold(learned
     assert said.mean().shape == (len(features), 9)
     assert np.isfinite(said.mean()).all()
     table = ladder.out_of_fold.to_pylist()
-    expected = [row["p_over"] for row in table if row["rung"] == "thumbnail"]
-    np.testing.assert_array_equal(rung.predict(features).p_over, expected)
+    expected = [row["probability_over"] for row in table if row["rung"] == "thumbnail"]
+    np.testing.assert_array_equal(rung.predict(features).probability_over, expected)
 
 
 @pytest.mark.slow
@@ -125,9 +131,9 @@ def test_training_stops_at_the_next_step_when_cancelled(learned, backbone):
     with pytest.raises(LearningCancelledError):
         train_tuned(
             backbone.network,
-            features.looks.for_tuning(),
+            features.image_features.for_tuning(),
             features,
-            Targets(dataset.log_views_per_day, dataset.is_over),
+            Targets(dataset.log10_views_per_day, dataset.is_over),
             folds_of(features.split_groups, seed=TINY.seed, folds=4),
             folds=4,
             config=TUNING.tuning,
@@ -140,10 +146,10 @@ def test_training_stops_at_the_next_step_when_cancelled(learned, backbone):
 
 def test_what_is_missing_is_said(learned, backbone):
     dataset, features, ladder = learned
-    without = replace(features, looks=replace(features.looks, maps=None))
+    without = replace(features, image_features=replace(features.image_features, maps=None))
     with pytest.raises(LearningError) as caught:
         ladder.rungs["thumbnail"].predict(without)
     assert caught.value.reason == "mapsMissing"
     with pytest.raises(LearningError) as caught:
-        train_ladder(dataset, features.thumbnails, TUNING, looks=features.looks)
+        train_ladder(dataset, features.thumbnails, TUNING, image_features=features.image_features)
     assert caught.value.reason == "noLooks"

@@ -26,7 +26,7 @@ def outputs(directory):
     folds = np.arange(len(features)) % 3
     ensemble = train_ensemble(
         features,
-        Targets(dataset.log_views_per_day, dataset.is_over),
+        Targets(dataset.log10_views_per_day, dataset.is_over),
         folds,
         folds=3,
         config=replace(TINY_CNN, epochs=8, batch_size=16),

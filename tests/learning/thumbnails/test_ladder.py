@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.support.image_features import looks_at
 
 from ml.artifacts import ModelCard
 from ml.errors import LearningCancelledError, LearningError
@@ -18,7 +19,6 @@ from ml.thumbnails.models.registry import load_rung, rung_names
 from ml.thumbnails.models.rung import Features, Targets
 from ml.thumbnails.models.tabular import HistoryRung
 from tests.support.learning import TINY, draw
-from tests.support.looks import looks_at
 
 WHOLE = replace(TINY, backbone=True)
 """With looks at the thumbnails every rung can be trained."""
@@ -36,12 +36,12 @@ def images(dataset):
 
 @pytest.fixture(scope="module")
 def features(dataset, images):
-    return replace(Features.of_table(dataset.table, images), looks=looks_at(images))
+    return replace(Features.of_table(dataset.table, images), image_features=looks_at(images))
 
 
 @pytest.fixture(scope="module")
 def ladder(dataset, images):
-    return train_ladder(dataset, images, WHOLE, looks=looks_at(images))
+    return train_ladder(dataset, images, WHOLE, image_features=looks_at(images))
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +57,21 @@ def rungs(request, ladder, reloaded):
 
 
 def same(first, second):
-    np.testing.assert_array_equal(first.p_over, second.p_over)
-    np.testing.assert_array_equal(first.log_views_per_day, second.log_views_per_day)
+    np.testing.assert_array_equal(first.probability_over, second.probability_over)
+    np.testing.assert_array_equal(first.log10_views_per_day, second.log10_views_per_day)
 
 
 @pytest.mark.parametrize("name", rung_names())
 class TestEveryRung:
     def test_predicts_a_probability_and_a_finite_number_a_row(self, rungs, name, features):
         predictions = rungs[name].predict(features)
-        assert predictions.p_over.shape == predictions.log_views_per_day.shape == (len(features),)
-        assert ((predictions.p_over >= 0) & (predictions.p_over <= 1)).all()
-        assert np.isfinite(predictions.log_views_per_day).all()
+        assert (
+            predictions.probability_over.shape
+            == predictions.log10_views_per_day.shape
+            == (len(features),)
+        )
+        assert ((predictions.probability_over >= 0) & (predictions.probability_over <= 1)).all()
+        assert np.isfinite(predictions.log10_views_per_day).all()
 
     def test_predicts_the_same_twice(self, rungs, name, features):
         same(rungs[name].predict(features), rungs[name].predict(features))
@@ -75,23 +79,30 @@ class TestEveryRung:
     def test_scores_a_row_the_same_alone_as_among_others(self, rungs, name, features):
         rows = np.array([200, 3, 77])
         together, few = rungs[name].predict(features), rungs[name].predict(features.take(rows))
-        np.testing.assert_allclose(few.p_over, together.p_over[rows], atol=1e-5)
+        np.testing.assert_allclose(few.probability_over, together.probability_over[rows], atol=1e-5)
         np.testing.assert_allclose(
-            few.log_views_per_day, together.log_views_per_day[rows], atol=1e-5
+            few.log10_views_per_day, together.log10_views_per_day[rows], atol=1e-5
         )
 
     def test_scores_new_channels_hidden_counts_and_no_rows_at_all(self, rungs, name, features):
         few = features.take(np.arange(2))
-        new = Features(["UCnew"] * 2, np.array([np.nan, 0.0]), few.thumbnails, looks=few.looks)
-        assert np.isfinite(rungs[name].predict(new).log_views_per_day).all()
+        new = Features(
+            ["UCnew"] * 2,
+            np.array([np.nan, 0.0]),
+            few.thumbnails,
+            image_features=few.image_features,
+        )
+        assert np.isfinite(rungs[name].predict(new).log10_views_per_day).all()
         nothing = features.take(np.array([], dtype=np.int64))
-        assert rungs[name].predict(nothing).p_over.shape == (0,)
+        assert rungs[name].predict(nothing).probability_over.shape == (0,)
 
     def test_scores_its_training_rows_out_of_fold(self, rungs, name, features, ladder):
         table = ladder.out_of_fold.to_pylist()
-        expected = [row["p_over"] for row in table if row["rung"] == name]
+        expected = [row["probability_over"] for row in table if row["rung"] == name]
         # A head's whitening and slopes are multiplied out when it is saved.
-        np.testing.assert_allclose(rungs[name].predict(features).p_over, expected, rtol=1e-9)
+        np.testing.assert_allclose(
+            rungs[name].predict(features).probability_over, expected, rtol=1e-9
+        )
 
     def test_says_where_it_comes_from(self, rungs, name, dataset):
         card = rungs[name].card
@@ -105,7 +116,7 @@ def test_saved_metrics_come_back(reloaded):
 
 
 def test_the_same_seed_trains_the_same_bits(ladder, dataset, images, features):
-    again = train_ladder(dataset, images, WHOLE, looks=looks_at(images))
+    again = train_ladder(dataset, images, WHOLE, image_features=looks_at(images))
     for name in rung_names():
         same(ladder.rungs[name].predict(features), again.rungs[name].predict(features))
 
@@ -129,7 +140,7 @@ def test_no_label_of_a_fold_reaches_what_scores_that_fold(tmp_path):
     for number, source in enumerate([drawn, altered]):
         dataset = source.write(tmp_path / str(number))
         images = dataset_images(dataset)
-        table = train_ladder(dataset, images, WHOLE, looks=looks_at(images)).out_of_fold
+        table = train_ladder(dataset, images, WHOLE, image_features=looks_at(images)).out_of_fold
         predictions.append([row for row in table.to_pylist() if row["fold"] == 2])
     assert predictions[0] == predictions[1]
     assert len(predictions[0]) == inside.sum() * len(rung_names())
@@ -179,8 +190,8 @@ def test_without_looks_the_rungs_that_need_them_are_absent_with_a_reason(dataset
 
 
 def test_without_measurements_only_the_rung_of_measurements_is_absent(dataset, images):
-    looks = looks_at(images, measured=False)
-    unmeasured = train_ladder(dataset, images, WHOLE, looks=looks)
+    image_features = looks_at(images, measured=False)
+    unmeasured = train_ladder(dataset, images, WHOLE, image_features=image_features)
     assert unmeasured.absent == {"+features": "notMeasured"}
     assert set(evaluate(dataset, unmeasured.out_of_fold, resamples=50).rungs) == set(
         unmeasured.rungs
@@ -192,15 +203,15 @@ def test_measurements_tell_what_was_drawn_and_nothing_where_nothing_was(tmp_path
     for effect in (0.6, 0.0):
         drawn = draw(seed=11, channels=40, videos=6, effect=effect, hidden=0.0)
         dataset = drawn.write(tmp_path / str(effect))
-        looks = looks_at(dataset_images(dataset))
-        features = replace(Features.of_table(dataset.table), looks=looks)
-        targets = Targets(dataset.log_views_per_day, dataset.is_over)
+        image_features = looks_at(dataset_images(dataset))
+        features = replace(Features.of_table(dataset.table), image_features=image_features)
+        targets = Targets(dataset.log10_views_per_day, dataset.is_over)
         folds = folds_of(features.split_groups, seed=3, folds=4)
         card = ModelCard(dataset.description.id, seed=3, folds=4, threshold=100.0)
         r2 = {}
         for kind in (HistoryRung, FeaturesRung):
             predicted = kind.fit(features, targets, folds, card).predict(features)
-            r2[kind.name] = r_squared(targets.log_views_per_day, predicted.log_views_per_day)
+            r2[kind.name] = r_squared(targets.log10_views_per_day, predicted.log10_views_per_day)
         gains[effect] = r2["+features"] - r2["+history"]
     assert gains[0.6] > 0.1
     assert abs(gains[0.0]) < 0.02
@@ -210,17 +221,17 @@ def test_a_thumbnail_that_was_not_measured_takes_the_median(ladder, features):
     rung = ladder.rungs["+features"]
     rows = np.arange(5)
     few = features.take(rows)
-    measured = few.looks.measurements.copy()
+    measured = few.image_features.measurements.copy()
     measured[2] = np.nan
-    holed = replace(few, looks=replace(few.looks, measurements=measured))
+    holed = replace(few, image_features=replace(few.image_features, measurements=measured))
     found, whole = rung.predict(holed), rung.predict(few)
-    assert np.isfinite(found.log_views_per_day).all()
+    assert np.isfinite(found.log10_views_per_day).all()
     kept = rows != 2
-    np.testing.assert_array_equal(found.p_over[kept], whole.p_over[kept])
+    np.testing.assert_array_equal(found.probability_over[kept], whole.probability_over[kept])
 
 
 def test_looks_of_another_network_are_refused(ladder, features):
-    other = replace(features, looks=replace(features.looks, backbone="another"))
+    other = replace(features, image_features=replace(features.image_features, backbone="another"))
     for name in ("lite0+ridge", "thumbnail"):
         with pytest.raises(LearningError) as caught:
             ladder.rungs[name].predict(other)
@@ -231,7 +242,9 @@ def test_forward_in_time_rungs_with_pictures_are_refitted_on_looks(ladder, datas
     blind = evaluate(dataset, ladder.out_of_fold, resamples=50).forward
     assert not blind.looked
     assert "thumbnail" not in blind.rungs
-    found = evaluate(dataset, ladder.out_of_fold, resamples=50, looks=features.looks).forward
+    found = evaluate(
+        dataset, ladder.out_of_fold, resamples=50, image_features=features.image_features
+    ).forward
     assert found.looked
     assert set(found.rungs) == set(rung_names()) - {"constant"}
     for rung in blind.rungs:
@@ -246,7 +259,9 @@ def test_forward_in_time_rungs_with_pictures_are_refitted_on_looks(ladder, datas
 def test_forward_in_time_looks_find_what_was_drawn(tmp_path):
     dataset = draw(seed=2, channels=40, effect=0.6).write(tmp_path)
     folds = folds_of(dataset.strings("split_group"), seed=3, folds=4)
-    found = forward_in_time(dataset, folds, looks=looks_at(dataset_images(dataset)), steps=STEPS)
+    found = forward_in_time(
+        dataset, folds, image_features=looks_at(dataset_images(dataset)), steps=STEPS
+    )
     gains = {d["rung"]: d["delta_r2"]["low"] for d in found.differences}
     assert gains["subscribers+age+thumbnail"] > 0
     assert gains["+features"] > 0
@@ -254,7 +269,7 @@ def test_forward_in_time_looks_find_what_was_drawn(tmp_path):
 
 @pytest.mark.parametrize("name", ["+features", "lite0+ridge"])
 def test_no_label_of_a_fold_chooses_the_penalty_that_judges_it(ladder, dataset, features, name):
-    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    targets = Targets(dataset.log10_views_per_day, dataset.is_over)
     folds = folds_of(features.split_groups, seed=TINY.seed, folds=TINY.folds)
     order = np.random.default_rng(0).permutation(np.flatnonzero(folds == 1))
     rows = np.arange(len(folds))

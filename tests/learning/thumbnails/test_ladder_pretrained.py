@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.support.image_features import looks_at
 
 from ml.artifacts import SHARED
 from ml.errors import LearningError
@@ -12,9 +13,8 @@ from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung, rung_names
 from ml.thumbnails.models.rung import Features
-from ml.thumbnails.models.thumbnail import need_looks, predict_all
+from ml.thumbnails.models.thumbnail import need_image_features, predict_all
 from tests.support.learning import TINY, draw
-from tests.support.looks import looks_at
 
 LOOKING = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), backbone=True)
 
@@ -22,9 +22,13 @@ LOOKING = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), b
 def trained(drawn, directory):
     dataset = drawn.write(directory)
     images = dataset_images(dataset)
-    looks = looks_at(images)
-    ladder = train_ladder(dataset, images, LOOKING, looks=looks)
-    return dataset, replace(Features.of_table(dataset.table, images), looks=looks), ladder
+    image_features = looks_at(images)
+    ladder = train_ladder(dataset, images, LOOKING, image_features=image_features)
+    return (
+        dataset,
+        replace(Features.of_table(dataset.table, images), image_features=image_features),
+        ladder,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def learned(tmp_path_factory):
 def test_looks_tell_what_was_drawn_into_the_thumbnails(learned):
     dataset, features, ladder = learned
     said = ladder.rungs["thumbnail"].pictures.heads.outputs(
-        features.looks,
+        features.image_features,
         folds_of(features.split_groups, seed=TINY.seed, folds=TINY.folds),
     )
     tint = features.thumbnails[..., 0].mean((1, 2)) - features.thumbnails[..., 2].mean((1, 2))
@@ -52,8 +56,8 @@ def test_every_rung_is_the_same_after_saving_and_loading(learned, tmp_path):
     before = predict_all(list(ladder.rungs.values()), features)
     after = predict_all(list(reloaded.values()), features)
     for first, second in zip(before, after, strict=True):
-        np.testing.assert_allclose(second.p_over, first.p_over, atol=1e-9)
-        np.testing.assert_allclose(second.log_views_per_day, first.log_views_per_day, atol=1e-9)
+        np.testing.assert_allclose(second.probability_over, first.probability_over, atol=1e-9)
+        np.testing.assert_allclose(second.log10_views_per_day, first.log10_views_per_day, atol=1e-9)
     shared = {folder / SHARED for folder in folders.values() if (folder / SHARED).exists()}
     assert len(shared) == 4
     assert len({path.read_bytes() for path in shared}) == 1
@@ -69,8 +73,10 @@ def test_a_shared_file_that_was_cut_short_is_refused(learned, tmp_path):
 def test_rows_are_scored_out_of_fold(learned):
     _, features, ladder = learned
     table = ladder.out_of_fold.to_pylist()
-    expected = [row["p_over"] for row in table if row["rung"] == "subscribers+age+thumbnail"]
-    found = ladder.rungs["subscribers+age+thumbnail"].predict(features).p_over
+    expected = [
+        row["probability_over"] for row in table if row["rung"] == "subscribers+age+thumbnail"
+    ]
+    found = ladder.rungs["subscribers+age+thumbnail"].predict(features).probability_over
     np.testing.assert_array_equal(found, expected)
 
 
@@ -90,11 +96,11 @@ def test_no_label_of_a_fold_reaches_what_scores_that_fold(learned, tmp_path):
 
 def test_without_looks_the_model_says_what_to_install(learned):
     _, features, ladder = learned
-    assert need_looks(list(ladder.rungs.values()))
+    assert need_image_features(list(ladder.rungs.values()))
     with pytest.raises(LearningError, match="pip install") as caught:
-        ladder.rungs["thumbnail"].predict(replace(features, looks=None))
+        ladder.rungs["thumbnail"].predict(replace(features, image_features=None))
     assert caught.value.reason == "backboneWeightsMissing"
-    assert np.isfinite(ladder.rungs["+history"].predict(features).p_over).all()
+    assert np.isfinite(ladder.rungs["+history"].predict(features).probability_over).all()
 
 
 def test_training_with_a_backbone_asks_for_looks(learned):

@@ -20,7 +20,7 @@ from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.backbones.embeddings import embed_thumbnails, embedding_cache, stage_columns
 from ml.thumbnails.backbones.weights import load_backbone
 from ml.thumbnails.features.catalogue import measure_all
-from ml.thumbnails.features.image_features import Looks
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.stacking.head import ThumbnailHead
 from ml.thumbnails.stacking.regression import fit_linear, linear_predictor
 
@@ -45,7 +45,7 @@ def rows(shared_data):
 
 
 @pytest.fixture(scope="module")
-def looks(rows, shared_data, tmp_path_factory):
+def image_features(rows, shared_data, tmp_path_factory):
     contents = [(shared_data / "youtube" / row["thumbnail_file"]).read_bytes() for row in rows]
     names = [hashlib.sha256(content).hexdigest() for content in contents]
     read = dict(zip(names, contents, strict=True)).__getitem__
@@ -53,10 +53,10 @@ def looks(rows, shared_data, tmp_path_factory):
     cache = embedding_cache(tmp_path_factory.mktemp("embeddings"), backbone)
     embeddings = embed_thumbnails(names, read, backbone, cache)
     frames = decode_thumbnails(names, read, size=(pictures.WIDTH, pictures.HEIGHT))
-    return Looks(embeddings, measure_all(frames))
+    return ImageFeatures(embeddings, measure_all(frames))
 
 
-def test_looks_beat_the_last_layer_with_a_ridge(rows, looks):
+def test_looks_beat_the_last_layer_with_a_ridge(rows, image_features):
     channels = [row["channel_id"] for row in rows]
     times = [
         [datetime.fromisoformat(row[name]) for name in ("published_at", "collected_at")]
@@ -69,7 +69,9 @@ def test_looks_beat_the_last_layer_with_a_ridge(rows, looks):
     known = subscribers > 0
     shown = np.log10(np.where(known, subscribers, np.median(subscribers[known])))
     baseline = np.column_stack([shown, np.log10(age)])
-    last = np.hstack([looks.embeddings[:, stage_columns(v, 7, 7)] for v in ("plain", "enlarged")])
+    last = np.hstack(
+        [image_features.embeddings[:, stage_columns(v, 7, 7)] for v in ("plain", "enlarged")]
+    )
     gains = []
     for shuffle in range(SHUFFLES):
         distinct, channel_of = np.unique(channels, return_inverse=True)
@@ -81,20 +83,20 @@ def test_looks_beat_the_last_layer_with_a_ridge(rows, looks):
             coefficients = fit_linear(baseline[train], log_views[train])
             residual = log_views[train] - linear_predictor(coefficients, baseline[train])
             head = ThumbnailHead.fit(
-                looks.take(train),
+                image_features.take(train),
                 log_views[train],
                 is_over[train],
                 np.where(known[train], residual, np.nan),
                 [channels[row] for row in train],
                 seed=shuffle,
             )
-            outputs = head.predict(looks.take(test))
+            outputs = head.predict(image_features.take(test))
             stacked = fit_linear(
                 np.column_stack([baseline[train], head.inner.residual]), log_views[train]
             )
             ridge = RidgeCV(alphas=10.0 ** np.arange(0, 7)).fit(last[train], log_views[train])
             found["plain"][test] = ridge.predict(last[test])
-            found["head"][test], found["p"][test] = outputs.log_views, outputs.p_over
+            found["head"][test], found["p"][test] = outputs.log_views, outputs.probability_over
             found["base"][test] = linear_predictor(coefficients, baseline[test])
             found["both"][test] = linear_predictor(
                 stacked, np.column_stack([baseline[test], outputs.residual])

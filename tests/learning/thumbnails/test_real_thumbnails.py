@@ -14,7 +14,7 @@ from ml.evaluation.splits import assign_folds
 from ml.thumbnails.data.dataset import read_dataset, write_dataset
 from ml.thumbnails.data.schema import ROW_SCHEMA
 from ml.thumbnails.evaluation.evaluate import evaluate
-from ml.thumbnails.features.extractor import Looker, can_look, can_measure
+from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from ml.thumbnails.models.registry import rung_names
 from ml.thumbnails.models.rung import Features, Targets
@@ -64,24 +64,24 @@ def dataset(tmp_path_factory):
 
 def test_subscribers_alone_predict_views_of_unseen_channels(dataset):
     features = Features(dataset.strings("split_group"), dataset.subscriber_count)
-    targets = Targets(dataset.log_views_per_day, dataset.is_over)
+    targets = Targets(dataset.log10_views_per_day, dataset.is_over)
     folds = assign_folds(features.split_groups, seed=0, folds=4)
     card = ModelCard(dataset.description.id, seed=0, folds=4, threshold=100.0)
     predictions = SubscribersRung.fit(features, targets, folds, card).predict(features)
-    assert metrics.auc(targets.is_over, predictions.p_over) >= 0.90
-    assert metrics.r_squared(targets.log_views_per_day, predictions.log_views_per_day) >= 0.6
+    assert metrics.auc(targets.is_over, predictions.probability_over) >= 0.90
+    assert metrics.r_squared(targets.log10_views_per_day, predictions.log10_views_per_day) >= 0.6
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(not (can_look() and can_measure()), reason="no pretrained look installed")
+@pytest.mark.skipif(not (can_extract() and can_measure()), reason="no pretrained look installed")
 def test_real_thumbnails_train_the_whole_ladder_and_beat_the_plain_method(dataset, tmp_path):
-    looker = Looker(tmp_path)
+    extractor = FeatureExtractor(tmp_path)
     encoded = dict(dataset.thumbnails())
-    looks = looker.look(dataset.strings("thumbnail_sha256"), encoded.__getitem__)
-    config = LadderConfig(backbone=True, weights=looker.weights)
-    ladder = train_ladder(dataset, dataset_images(dataset), config, looks=looks)
-    result = evaluate(dataset, ladder.out_of_fold, looks=looks)
+    image_features = extractor.extract(dataset.strings("thumbnail_sha256"), encoded.__getitem__)
+    config = LadderConfig(backbone=True, weights=extractor.weights)
+    ladder = train_ladder(dataset, dataset_images(dataset), config, image_features=image_features)
+    result = evaluate(dataset, ladder.out_of_fold, image_features=image_features)
     assert set(result.rungs) == set(rung_names())
     assert result.rungs["subscribers"].auc.value >= 0.92
     assert result.rungs["subscribers+age"].r2.value >= 0.72

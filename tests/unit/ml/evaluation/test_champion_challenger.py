@@ -26,7 +26,7 @@ def dataset(tmp_path_factory):
 def predicted(dataset, *, noise: float, seed: int = 0, rows=slice(None)) -> Predictions:
     """Return the truth with so much noise on it: of the size of a model's error."""
     generator = np.random.default_rng(seed)
-    log_views = dataset.log_views_per_day + generator.normal(0, noise, len(dataset))
+    log_views = dataset.log10_views_per_day + generator.normal(0, noise, len(dataset))
     logits = 2 * (log_views - np.log10(101))
     return Predictions((1 / (1 + np.exp(-logits)))[rows], log_views[rows])
 
@@ -55,11 +55,11 @@ def test_a_clearly_worse_challenger_is_refused_and_the_same_one_as_champion_is_r
 def test_who_is_worse_by_more_than_the_margin_slips_although_the_interval_holds_zero(dataset):
     # Half the channels gain what the others lose, but for a little.
     base = predicted(dataset, noise=0.5)
-    truth = dataset.log_views_per_day
+    truth = dataset.log10_views_per_day
     number = np.array([int(name[2:]) for name in dataset.strings("channel_id")])
     towards = np.where(number % 2 == 0, 0.5, -0.36)
-    other = base.log_views_per_day + towards * (truth - base.log_views_per_day)
-    verdict = contest(dataset, base, Predictions(base.p_over, other), rules=QUICK)
+    other = base.log10_views_per_day + towards * (truth - base.log10_views_per_day)
+    verdict = contest(dataset, base, Predictions(base.probability_over, other), rules=QUICK)
     r2 = verdict.measures[0]
     assert r2.difference.low < -0.01 < 0 < r2.difference.high
     assert r2.difference.value < -0.01
@@ -70,8 +70,8 @@ def test_who_is_worse_by_more_than_the_margin_slips_although_the_interval_holds_
 def test_a_part_alone_can_refuse_a_challenger_that_is_better_for_all_others(dataset):
     champion, better = predicted(dataset, noise=0.6), predicted(dataset, noise=0.2, seed=1)
     small = np.nan_to_num(dataset.subscriber_count, nan=1e9) < 1e4
-    log_views = np.where(small, better.log_views_per_day - 2.2, dataset.log_views_per_day)
-    challenger = Predictions(better.p_over, log_views)
+    log_views = np.where(small, better.log10_views_per_day - 2.2, dataset.log10_views_per_day)
+    challenger = Predictions(better.probability_over, log_views)
     fewer = dataset.subscriber_count
     assert 20 < small.sum() < 130
     assert len(fewer) == 240
@@ -104,7 +104,7 @@ def test_equally_good_challengers_are_rarely_refused_for_their_intervals(dataset
 
 def test_a_model_that_predicts_no_number_cannot_contest(dataset):
     good = predicted(dataset, noise=0.4)
-    broken = Predictions(np.full(len(dataset), np.nan), good.log_views_per_day)
+    broken = Predictions(np.full(len(dataset), np.nan), good.log10_views_per_day)
     with pytest.raises(LearningError, match="NaN") as caught:
         contest(dataset, good, broken, rules=QUICK)
     assert caught.value.reason == "notFinite"
@@ -112,7 +112,7 @@ def test_a_model_that_predicts_no_number_cannot_contest(dataset):
 
 def constant(dataset) -> Predictions:
     rows = len(dataset)
-    mean = dataset.log_views_per_day.mean()
+    mean = dataset.log10_views_per_day.mean()
     return Predictions(np.full(rows, dataset.is_over.mean()), np.full(rows, mean))
 
 

@@ -87,7 +87,7 @@ def test_of_the_same_channels_alarms_are_no_more_frequent():
 
 def take(rows, chosen):
     judged = rows["judged"]
-    parts = (judged.p_over, judged.log_views_per_day, judged.is_over, judged.truth)
+    parts = (judged.probability_over, judged.log10_views_per_day, judged.is_over, judged.truth)
     return {
         "channels": [rows["channels"][i] for i in chosen],
         "subscribers": rows["subscribers"][chosen],

@@ -88,7 +88,7 @@ def test_forward_in_time_equals_scikit_learn_on_the_earlier_half(tmp_path):
     published = np.array([t.timestamp() for t in dataset.table["published_at"].to_pylist()])
     later = published >= np.median(published)
     x = np.log10(dataset.subscriber_count + 1)[:, None]
-    truth, predicted = dataset.log_views_per_day, np.full(len(dataset), np.nan)
+    truth, predicted = dataset.log10_views_per_day, np.full(len(dataset), np.nan)
     for fold in range(3):
         learning, judged = ~later & (folds != fold), later & (folds == fold)
         predicted[judged] = LinearRegression().fit(x[learning], truth[learning]).predict(x[judged])
@@ -125,7 +125,7 @@ def test_slices_part_the_videos_and_are_left_out_where_small(tmp_path):
     folds = np.arange(len(dataset)) % 3
     generator = np.random.default_rng(0)
     scores = generator.random(len(dataset))
-    predicted = {"with": dataset.log_views_per_day, "without": scores}
+    predicted = {"with": dataset.log10_views_per_day, "without": scores}
     found = slices_of(
         dataset, predicted, {"with": scores, "without": scores}, folds, ("with", "without"), seed=0
     )

@@ -125,7 +125,7 @@ def test_views_hidden_in_a_feature_are_seen(tmp_path, drawn):
         "views_per_like": views / np.maximum(likes, 1),
         "views_per_subscriber": views / subscribers,
         "likes": likes,
-        "first_day": np.round(dataset.log_views_per_day + rng.normal(0, 0.1, len(views)), 2),
+        "first_day": np.round(dataset.log10_views_per_day + rng.normal(0, 0.1, len(views)), 2),
     }
     for name, values in planted.items():
         found = leaks(dataset, features={name: values})

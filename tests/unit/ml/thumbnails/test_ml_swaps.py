@@ -19,9 +19,11 @@ def studies(world: SwapWorld) -> list[SwapStudy]:
 def beside_the_channel(world: SwapWorld) -> float:
     """What one finds who holds swapped videos against all others of their channels."""
     effects = [
-        swap.course.after
-        - swap.course.before
-        - np.mean([c.after - c.before for c in swap.candidates if c.channel == swap.course.channel])
+        swap.trajectory.after
+        - swap.trajectory.before
+        - np.mean(
+            [c.after - c.before for c in swap.candidates if c.channel == swap.trajectory.channel]
+        )
         for seed in range(WORLDS)
         for swap in draw_swaps(world, seed)
     ]
@@ -80,7 +82,7 @@ def test_no_video_is_a_control_twice_nor_one_that_is_not_like_it():
 
 def test_a_video_whose_earlier_views_are_not_known_has_no_placebo():
     swaps = [
-        replace(swap, course=replace(swap.course, earlier=float("nan")))
+        replace(swap, trajectory=replace(swap.trajectory, earlier=float("nan")))
         for swap in draw_swaps(SwapWorld(), 3)
     ]
     found = study(swaps, resamples=100)

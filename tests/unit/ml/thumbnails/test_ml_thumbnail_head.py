@@ -9,7 +9,7 @@ from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.thumbnails.backbones.embeddings import WIDTH
 from ml.thumbnails.features.catalogue import FEATURES
-from ml.thumbnails.features.image_features import RECIPES, Looks
+from ml.thumbnails.features.image_features import RECIPES, ImageFeatures
 from ml.thumbnails.stacking.head import ThumbnailHead
 
 ROWS, CHANNELS = 240, 60
@@ -33,12 +33,12 @@ def planted():
     log_views = 2 + style[:, 0] + 0.6 * generator.normal(size=ROWS)
     residual = style[:, 1] + 0.6 * generator.normal(size=ROWS)
     measured = np.array([(f.low + f.high) / 2 for f in FEATURES]) * np.ones((ROWS, 1))
-    looks = Looks(looks_like(style, 2), measured)
-    return looks, log_views, residual, [f"c{number}" for number in channel]
+    image_features = ImageFeatures(looks_like(style, 2), measured)
+    return image_features, log_views, residual, [f"c{number}" for number in channel]
 
 
 def fit(planted, rows, **changed):
-    looks, log_views, residual, channels = planted
+    image_features, log_views, residual, channels = planted
     arguments = {
         "log_views": log_views[rows],
         "is_over": log_views[rows] > 2,
@@ -47,7 +47,7 @@ def fit(planted, rows, **changed):
         "seed": 0,
         "recipes": FEW,
     } | changed
-    return ThumbnailHead.fit(looks.take(rows), **arguments)
+    return ThumbnailHead.fit(image_features.take(rows), **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +62,13 @@ def fitted(planted, split):
 
 
 def test_it_predicts_channels_it_has_not_seen(planted, split, fitted):
-    looks, log_views, residual, _ = planted
+    image_features, log_views, residual, _ = planted
     test = split[1]
-    outputs = fitted.predict(looks.take(test))
+    outputs = fitted.predict(image_features.take(test))
     assert metrics.r_squared(log_views[test], outputs.log_views) > 0.3
     assert metrics.r_squared(residual[test], outputs.residual) > 0.3
-    assert metrics.auc(log_views[test] > 2, outputs.p_over) > 0.75
-    assert metrics.log_loss(log_views[test] > 2, outputs.p_over) < np.log(2)
+    assert metrics.auc(log_views[test] > 2, outputs.probability_over) > 0.75
+    assert metrics.log_loss(log_views[test] > 2, outputs.probability_over) < np.log(2)
 
 
 def test_its_inner_predictions_are_as_good_as_those_of_new_channels(planted, split, fitted):
@@ -104,12 +104,12 @@ def test_a_label_does_not_reach_its_own_inner_prediction(planted, split, fitted)
 
 
 def test_saving_changes_nothing(planted, split, fitted):
-    looks = planted[0].take(split[1])
+    image_features = planted[0].take(split[1])
     names = {target: chosen[0] for target, chosen in fitted.chosen.items()}
     tensors = {key: np.array(value) for key, value in fitted.tensors().items()}
     loaded = ThumbnailHead.from_tensors(tensors, names)
-    before, after = fitted.predict(looks), loaded.predict(looks)
-    for name in ("log_views", "p_over", "residual"):
+    before, after = fitted.predict(image_features), loaded.predict(image_features)
+    for name in ("log_views", "probability_over", "residual"):
         np.testing.assert_allclose(
             getattr(after, name), getattr(before, name), rtol=1e-6, atol=1e-7
         )
@@ -127,13 +127,13 @@ def test_the_same_seed_gives_the_same_bits(planted, split, fitted):
 
 def test_unknown_residuals_and_missing_measurements_do_not_stop_it(planted, split):
     train, test = split
-    looks, _, residual, _ = planted
-    bare = (Looks(looks.embeddings), *planted[1:])
+    image_features, _, residual, _ = planted
+    bare = (ImageFeatures(image_features.embeddings), *planted[1:])
     partly = residual[train].copy()
     partly[::4] = np.nan
     head = fit(bare, train, residual=partly)
     assert not any("measured" in chosen[0] for chosen in head.chosen.values())
-    outputs = head.predict(Looks(looks.embeddings[test]))
+    outputs = head.predict(ImageFeatures(image_features.embeddings[test]))
     assert np.isfinite(outputs.residual).all()
     assert np.isfinite(head.inner.residual).all()
 
@@ -153,7 +153,7 @@ def test_one_class_gives_probabilities_all_the_same(planted, split):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         head = fit(planted, train, is_over=np.ones(len(train), dtype=bool))
-    p = head.predict(planted[0].take(test)).p_over
+    p = head.predict(planted[0].take(test)).probability_over
     assert np.isfinite(p).all()
     assert p.min() > 0.8
 
@@ -169,6 +169,6 @@ def test_what_cannot_be_learned_from_is_refused(planted, split):
     broken = planted[0].embeddings.copy()
     broken[train[0], 100] = np.nan
     with pytest.raises(LearningError, match="not finite"):
-        fit((Looks(broken), *planted[1:]), train)
+        fit((ImageFeatures(broken), *planted[1:]), train)
     with pytest.raises(LearningError, match="columns"):
-        fit((Looks(broken[:, :50]), *planted[1:]), train)
+        fit((ImageFeatures(broken[:, :50]), *planted[1:]), train)

@@ -23,7 +23,7 @@ RESULT = {
     "excluded": {},
     "dataset_id": "d" * 64,
     "absent": {},
-    "without_look": None,
+    "without_image_features": None,
 }
 
 
@@ -45,11 +45,11 @@ def weights(tmp_path):
 
 
 def test_weights_of_ones_own_are_taken_by_default_and_named_by_their_hash(context_with, weights):
-    look = extraction.choose(context_with(backbone_weights=weights), None)
-    assert look.missing is None
-    assert look.weights == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert "lite0+ridge" not in look.absent
-    assert not look.fine_tune
+    plan = extraction.choose(context_with(backbone_weights=weights), None)
+    assert plan.missing is None
+    assert plan.weights == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert "lite0+ridge" not in plan.absent
+    assert not plan.fine_tune
     assert extraction.choose(context_with(backbone_weights=weights), None, fine_tune=True).fine_tune
 
 
@@ -65,14 +65,14 @@ def test_weights_that_cannot_be_used_are_not_passed_over_in_silence(context_with
 @pytest.mark.parametrize("asked", [False, None])
 def test_turned_off_by_the_command_or_by_the_setting(context_with, weights, asked):
     context = context_with(backbone=asked is not None, backbone_weights=weights)
-    look = extraction.choose(context, asked)
-    assert (look.looker, look.missing, look.weights) == (None, "turnedOff", "")
-    assert set(look.absent) == {"+features", "lite0+ridge"}
-    assert set(look.absent) <= set(rung_names())
+    plan = extraction.choose(context, asked)
+    assert (plan.extractor, plan.missing, plan.weights) == (None, "turnedOff", "")
+    assert set(plan.absent) == {"+features", "lite0+ridge"}
+    assert set(plan.absent) <= set(rung_names())
 
 
 def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_with, monkeypatch):
-    monkeypatch.setattr(extraction, "can_look", lambda: False)
+    monkeypatch.setattr(extraction, "can_extract", lambda: False)
     assert extraction.choose(context_with(), None).missing == "notInstalled"
     monkeypatch.setattr("ml.thumbnails.backbones.weights._MODULE", "no_such_module_anywhere")
     for options in ({"asked": True}, {"asked": None, "fine_tune": True}):
@@ -94,8 +94,8 @@ def test_rungs_are_shown_in_the_order_of_the_registry():
 
 def test_what_was_done_without_is_said():
     assert "\n" not in describe_training(RESULT)
-    missing = describe_training(RESULT | {"without_look": "notInstalled"})
+    missing = describe_training(RESULT | {"without_image_features": "notInstalled"})
     assert "pip install 'tubegrader[backbone,pictures]'" in missing
-    assert "turned off" in describe_training(RESULT | {"without_look": "turnedOff"})
+    assert "turned off" in describe_training(RESULT | {"without_image_features": "turnedOff"})
     unmeasured = describe_training(RESULT | {"absent": {"+features": "notMeasured"}})
     assert "pip install 'tubegrader[pictures]'" in unmeasured

@@ -131,30 +131,30 @@ def test_every_quarter_of_an_hour_follows_the_time_that_passes():
 
 @given(st.integers(60, 10**7), starts, st.integers(0, 10**8))
 def test_interval_slots_lie_on_the_grid_of_their_anchor(seconds, anchor, later):
-    rhythm = Interval(seconds, anchor)
+    trigger = Interval(seconds, anchor)
     start = anchor + timedelta(seconds=later)
-    slots = upcoming(rhythm, start, 3)
+    slots = upcoming(trigger, start, 3)
     assert start < slots[0] <= start + timedelta(seconds=seconds)
     assert all((slot - anchor) % timedelta(seconds=seconds) == timedelta(0) for slot in slots)
-    assert upcoming(rhythm, slots[0], 1) == [slots[1]]
+    assert upcoming(trigger, slots[0], 1) == [slots[1]]
 
 
 @given(st.one_of(fixed_times, rolling), zones, near_changes, st.integers(1, 4000))
 def test_looking_back_finds_the_newest_slot_that_has_come(expression, zone, start, minutes):
-    rhythm = Cron(expression, zone)
-    first = upcoming(rhythm, start, 1)[0]
+    trigger = Cron(expression, zone)
+    first = upcoming(trigger, start, 1)[0]
     now = first + timedelta(minutes=minutes)
     one_by_one = first
-    while (after := following(rhythm, one_by_one)) is not None and after <= now:
+    while (after := following(trigger, one_by_one)) is not None and after <= now:
         one_by_one = after
-    assert newest_until(rhythm, first, now) == one_by_one
+    assert newest_until(trigger, first, now) == one_by_one
 
 
 def test_looking_back_over_a_year_of_minutes_is_no_long_walk():
-    rhythm = Cron("* * * * *", "Europe/Berlin")
+    trigger = Cron("* * * * *", "Europe/Berlin")
     first = datetime(2024, 1, 1, tzinfo=UTC)
     now = datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
-    assert newest_until(rhythm, first, now) == now.replace(second=0)
+    assert newest_until(trigger, first, now) == now.replace(second=0)
     leap = Cron("0 0 29 2 *", "UTC")
     assert newest_until(leap, datetime(2024, 2, 29, tzinfo=UTC), now).year == 2024
 

@@ -20,17 +20,17 @@ from ml.errors import LearningError
 from ml.evaluation.splits import fold_of
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
-from ml.thumbnails.features.extractor import Looker
+from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.models.registry import load_rung, rung_class
 from ml.thumbnails.models.rung import Features, Rung
-from ml.thumbnails.models.thumbnail import need_looks, need_maps
+from ml.thumbnails.models.thumbnail import need_image_features, need_maps
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder
 from services.learning.grading.pictures import as_shown
 from services.learning.results import evaluation_of, models_in_use
 from services.learning.thumbnails import datasets
-from services.learning.thumbnails.extraction import open_looker
+from services.learning.thumbnails.extraction import open_extractor
 
 PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
 """Which rung grades where no comparison says: the first of these that was trained."""
@@ -58,14 +58,14 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Lookers:
+class Extractors:
     """A pretrained network's look at pictures: at collected ones, which are kept, and others."""
 
-    collected: Looker
-    passing: Looker
+    collected: FeatureExtractor
+    passing: FeatureExtractor
 
 
-class Judge:
+class Grader:
     """A trained rung asked about pictures in one video."""
 
     def __init__(
@@ -76,13 +76,13 @@ class Judge:
         evidence: Evidence,
         *,
         size: float,
-        lookers: Lookers | None,
+        extractors: Extractors | None,
     ) -> None:
         self.rung = rung
         self.version = version
         self.dataset = dataset
         self.evidence = evidence
-        self.lookers = lookers
+        self.extractors = extractors
         self._size = size
         self._groups = dataset.split_group_by_channel()
         self._stand_ins = [
@@ -119,9 +119,11 @@ class Judge:
     def mean_answer(self, channel_id: str | None) -> Callable[[ImageArray], FloatArray]:
         """Return what the models that never saw a channel say on average, by frame."""
         judging = self.never_saw(channel_id)
-        return lambda frames: self.look([as_shown(frame) for frame in frames])[judging].mean(axis=0)
+        return lambda frames: self.answers([as_shown(frame) for frame in frames])[judging].mean(
+            axis=0
+        )
 
-    def look(
+    def answers(
         self,
         contents: Sequence[bytes],
         progress: Progress = lambda _done, _total, _what: None,
@@ -137,31 +139,33 @@ class Judge:
         """
         parts = []
         for start in range(0, len(contents), AT_ONCE):
-            parts.append(self._look(contents[start : start + AT_ONCE], collected=collected))
+            parts.append(self._answers(contents[start : start + AT_ONCE], collected=collected))
             progress(min(start + AT_ONCE, len(contents)), len(contents), "looking at thumbnails")
         return np.concatenate(parts, axis=1) if parts else np.empty((self.folds, 0))
 
-    def _look(self, contents: Sequence[bytes], *, collected: bool) -> FloatArray:
+    def _answers(self, contents: Sequence[bytes], *, collected: bool) -> FloatArray:
         names = [hashlib.sha256(content).hexdigest() for content in contents]
         read = dict(zip(names, contents, strict=True)).__getitem__
         images = decode_thumbnails(names, read)
-        looks = None
-        if self.lookers is not None:
-            looker = self.lookers.collected if collected else self.lookers.passing
-            looks = looker.look(names, read).take(np.tile(np.arange(len(names)), self.folds))
+        image_features = None
+        if self.extractors is not None:
+            extractor = self.extractors.collected if collected else self.extractors.passing
+            image_features = extractor.extract(names, read).take(
+                np.tile(np.arange(len(names)), self.folds)
+            )
         rows = len(images) * self.folds
         features = Features(
             [group for group in self._stand_ins for _ in names],
             np.full(rows, self._size),
             np.concatenate([images] * self.folds),
             {"age_days": np.full(rows, AGE_DAYS)},
-            looks,
+            image_features,
         )
-        predicted = self.rung.predict(features).log_views_per_day
+        predicted = self.rung.predict(features).log10_views_per_day
         return predicted.reshape(self.folds, len(images))
 
 
-def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Judge:
+def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> Grader:
     """Load the rung that grades, of the models in use, and the rows it learned from.
 
     Args:
@@ -185,22 +189,22 @@ def load_judge(context: Context, folder: Path, *, subscribers: int | None) -> Ju
         )
     try:
         rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
-        lookers = _lookers(context, rung, folder)
+        extractors = _extractors(context, rung, folder)
     except LearningError as error:
         raise PermanentError(
             str(error), reason=error.reason, hint="or `tubegrader train` here anew"
         ) from error
     dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
     size = np.nan if subscribers is None else float(subscribers)
-    return Judge(rung, chosen.version, dataset, evidence, size=size, lookers=lookers)
+    return Grader(rung, chosen.version, dataset, evidence, size=size, extractors=extractors)
 
 
-def _lookers(context: Context, rung: Rung, folder: Path) -> Lookers | None:
-    if not need_looks([rung]):
+def _extractors(context: Context, rung: Rung, folder: Path) -> Extractors | None:
+    if not need_image_features([rung]):
         return None
     maps = need_maps([rung])
-    return Lookers(
-        open_looker(context, maps=maps), open_looker(context, folder / "looks", maps=maps)
+    return Extractors(
+        open_extractor(context, maps=maps), open_extractor(context, folder / "looks", maps=maps)
     )
 
 
