@@ -12,7 +12,7 @@ SPEECH: Final = "speech"
 TASKS = (THUMBNAILS, SPEECH)
 LEARNED = {THUMBNAILS: "views", SPEECH: "language"}
 """What the database calls each: by what a model of it tells."""
-_PACKAGES = {THUMBNAILS: "services.learning", SPEECH: "services.learning.speech"}
+_PACKAGES = {THUMBNAILS: "services.learning.thumbnails", SPEECH: "services.learning.speech"}
 RETRAINING = "retraining"
 
 
@@ -36,8 +36,8 @@ def work_of(step: str) -> JobWork:
 
     def work(context: Context, job: JobHandle) -> dict[str, object]:
         task = task_of(job.params)
-        package = "services.learning" if step == RETRAINING else _PACKAGES[task]
-        return named(f"{package}.{step}:work")(context, job)
+        place = "services.learning.pipeline" if step == RETRAINING else f"{_PACKAGES[task]}.{step}"
+        return named(f"{place}:work")(context, job)
 
     return work
 

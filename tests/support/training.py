@@ -21,10 +21,12 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 WORKER = """
 import json, os, resource, sys, uuid
-from services import jobs, log
+from services import log
 from services.context import Context
-from services.learning import checkpoints, training
+from services.learning import checkpoints
+from services.learning.thumbnails import training
 from services.settings import Settings
+from services.work import jobs
 log.configure(level="INFO", log_format="console")
 settings, job_id, token, every_s, largest_file = sys.argv[1:]
 if largest_file != "None":

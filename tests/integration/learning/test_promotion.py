@@ -293,13 +293,13 @@ def test_a_retraining_that_was_killed_between_steps_goes_on_after_the_last_that_
     until_killed = (*steps[:3], ("wait", "tests.support.promotion:waiting"))
     code = (
         "import sys, uuid\n"
-        "from services import jobs\n"
+        "from services.work import jobs\n"
         "from services.context import Context\n"
-        "from services.learning import retraining\n"
+        "from services.learning import pipeline\n"
         "from services.settings import Settings\n"
-        f"retraining.STEPS['thumbnails'] = {until_killed}\n"
+        f"pipeline.STEPS['thumbnails'] = {until_killed}\n"
         "jobs.run(Context(Settings()), uuid.UUID(sys.argv[1]), uuid.UUID(sys.argv[2]),"
-        " retraining.work)\n"
+        " pipeline.work)\n"
     )
     with (
         (tmp_path / "stderr").open("w") as errors,

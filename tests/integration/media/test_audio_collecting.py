@@ -170,7 +170,7 @@ def test_a_worker_that_dies_between_store_and_rows_leaves_no_wrong_row(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(collecting.speech, "record_clip", dies)
+        patched.setattr(collecting.clips, "record_clip", dies)
         with pytest.raises(KeyboardInterrupt):
             speech.collect()
     assert speech.context.store.names()  # stored, and nothing speaks of it

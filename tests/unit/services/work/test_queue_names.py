@@ -52,7 +52,7 @@ def test_beat_sends_tasks_that_exist_and_need_nothing():
 
 
 def test_learning_tasks_lead_to_services_that_exist():
-    for package in ("services.learning", "services.learning.speech"):
+    for package in ("services.learning.thumbnails", "services.learning.speech"):
         for name in ("training", "scoring", "comparison"):
             module = importlib.import_module(f"{package}.{name}")
             assert list(inspect.signature(module.work).parameters) == ["context", "job"]
