@@ -94,16 +94,32 @@ def purge(
     kind: Annotated[
         list[str] | None, typer.Option(help="Only this kind of data; can be repeated.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where much of the store is left behind.")
+    ] = False,
+    claim_store: Annotated[
+        bool,
+        typer.Option(
+            "--claim-store", help="Write into the object store that it is this database's, first."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove what may not be kept any longer."""
     from services.cli.common import open_context, print_json, print_table
-    from services.policy import retention
+    from services.policy import ownership, retention
 
     with open_context() as context:
-        report = retention.purge(context, dry_run=not yes, kinds=kind or retention.PURGED)
+        if claim_store:
+            ownership.claim(context)
+        report = retention.purge(
+            context, dry_run=not yes, kinds=kind or retention.PURGED, force=force
+        )
+    refused = [found.refused for found in report.kinds if found.refused is not None]
     if as_json:
         print_json(report.as_json())
+        if refused:
+            raise typer.Exit(1)
         return
     print_table(
         ["data", "kept (days)", "removed" if yes else "would go", "whole months", "stays", "note"],
@@ -114,7 +130,7 @@ def purge(
                 f"{found.rows:,}",
                 len(found.partitions) or "",
                 "; ".join(f"{count:,} {reason}" for reason, count in found.held.items()),
-                found.note,
+                found.note if found.refused is None else f"refused: {found.refused.message}",
             ]
             for found in report.kinds
         ],
@@ -123,3 +139,7 @@ def purge(
     typer.echo(f"{report.stale_videos:,} videos are read again in full")
     if not yes:
         typer.echo("nothing was changed; --yes does it")
+    for hint in dict.fromkeys(each.hint for each in refused if each.hint):
+        typer.echo(f"  {hint}", err=True)
+    if refused:
+        raise typer.Exit(1)

@@ -12,7 +12,6 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from db.queries.catalog import thumbnails
 from db.queries.policy import Limit
 from db.queries.speech import clips
 from services.context import Context
-from services.errors import UsageError
-from services.policy import limits, permission
+from services.errors import PermanentError, UsageError
+from services.policy import limits, orphans, ownership, permission
 
 log = structlog.get_logger()
 
@@ -35,10 +34,19 @@ BATCH = 10_000
 PICTURES = 200
 CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
-ORPHAN_AGE = timedelta(days=7)
-"""An object that no row speaks of may be about to be: one that has lain so long is not."""
 PURGED = (*limits.KINDS, "facts", "orphans")
+WITH_OBJECTS = ("thumbnails", "audio", "orphans")
+"""What goes from the object store, too."""
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why nothing of a kind was removed: somebody has to look first."""
+
+    reason: str
+    message: str
+    hint: str | None
 
 
 @dataclass
@@ -53,6 +61,7 @@ class KindReport:
     kept_days: int | None = None
     approvals: tuple[str, ...] = ()
     note: str | None = None
+    refused: Refused | None = None
 
 
 @dataclass
@@ -74,16 +83,19 @@ def purge(
     *,
     dry_run: bool,
     kinds: Iterable[str] = PURGED,
+    force: bool = False,
     progress: Callable[[str, int], None] = lambda _kind, _rows: None,
 ) -> PurgeReport:
     """Remove what is past its limit, or only count it.
 
     Each batch commits by itself: a run that is killed or cancelled leaves the rest to the next.
+    Where something would be deleted that may be somebody else's, that kind is left and says why.
 
     Args:
         context: The database and the object store; its clock tells now.
         dry_run: Count and change nothing.
         kinds: Which of ``PURGED``.
+        force: Also where more objects are left behind than :mod:`services.policy.orphans` admits.
         progress: Told after each batch; may raise to stop.
 
     Raises:
@@ -105,9 +117,16 @@ def purge(
     for kind in wanted:
         found = KindReport(kind)
         report.kinds.append(found)
-        run = _Run(context, dry_run=dry_run, progress=progress)
-        if kind == "orphans":
-            _orphans(run, found)
+        run = _Run(context, dry_run=dry_run, force=force, progress=progress)
+        try:
+            if kind in WITH_OBJECTS:
+                ownership.check_not_foreign(context)
+            if kind == "orphans":
+                _orphans(run, found)
+                continue
+        except PermanentError as error:
+            log.warning("purge.refused", kind=kind, reason=error.reason, problem=str(error))
+            found.refused = Refused(error.reason, str(error), error.hint)
             continue
         if kind == "facts":
             _facts(run, found)
@@ -143,6 +162,7 @@ def refresh(context: Context, *, dry_run: bool) -> int:
 class _Run:
     context: Context
     dry_run: bool
+    force: bool
     progress: Callable[[str, int], None]
 
     def told(self, found: KindReport, more: int) -> None:
@@ -295,17 +315,15 @@ def _pictures_in_use(context: Context) -> set[str]:
 
 
 def _orphans(run: _Run, found: KindReport) -> None:
-    """Remove objects that no row speaks of: left by a run that was killed after it stored them."""
-    store = run.context.store
-    # Objects carry the store's own time.
-    for names in store.names_before(run.context.clock() - ORPHAN_AGE):
-        with run.context.transaction() as session:
-            orphans = set(names) - rows.referenced_objects(session, names)
-            if orphans and not run.dry_run:
-                thumbnails.hold(session)
-                orphans -= rows.referenced_objects(session, orphans)
-                store.delete_many(orphans)
-        run.told(found, len(orphans))
+    swept = orphans.sweep(
+        run.context,
+        dry_run=run.dry_run,
+        force=run.force,
+        progress=lambda more: run.told(found, more),
+    )
+    found.rows = swept.orphans
+    if swept.deleted:
+        found.note = f"{swept.deleted:,} {'would be' if run.dry_run else 'were'} deleted for good"
 
 
 def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
