@@ -108,9 +108,9 @@ class QuotaLedger(Protocol):
 class DatabaseLedger:
     """The ledger all processes share: one row a key, bucket, Pacific day and purpose.
 
-    Only the shared bucket has shares; the others serve one purpose each. Each booking is its own
-    short transaction, committed before the call it pays for: a worker killed in mid-call has spent
-    its unit, and the ledger says so.
+    Only the shared bucket has shares; the others serve one purpose each. Each booking is
+    one statement, committed before the call it pays for: a worker killed in mid-call has spent its
+    unit, and the ledger says so.
     """
 
     def __init__(
@@ -146,6 +146,8 @@ class DatabaseLedger:
         now = self._clock()
         kept = kept_units(self._shares, bucket, self._limits[bucket], now=now)
         with self._session_factory.begin() as session:
+            # Committed by the database itself: whoever is frozen after it holds no lock.
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             booked = reserve_units(
                 session,
                 key_fingerprint=self._key_fingerprint,
