@@ -102,6 +102,7 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
     from services.context import Context
     from services.embedded import postgres, urls
     from services.embedded.home import Home
+    from services.errors import TransientError
     from services.work import admission
 
     running = postgres.running(Home(settings.home)) if settings.database_url is None else None
@@ -113,7 +114,7 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
     context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
     try:
         return admission.blockers(context)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, TransientError):
         return []  # of an earlier version: the next command migrates it
     finally:
         context.close()

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from psycopg.errors import LockNotAvailable
-from sqlalchemy.exc import OperationalError
 
 from db.models import Export
 from db.queries import policy as rows
@@ -25,8 +23,9 @@ from db.queries.catalog import thumbnails
 from db.queries.policy import Limit
 from db.queries.speech import clips
 from services.context import Context
-from services.errors import PermanentError, UsageError
+from services.errors import InfrastructureError, PermanentError, UsageError
 from services.policy import limits, orphans, ownership, permission
+from services.transactions import LOCKED
 
 log = structlog.get_logger()
 
@@ -184,8 +183,8 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         try:
             with run.context.transaction() as session:
                 gone = rows.drop_partition(session, name, limit)
-        except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
+        except InfrastructureError as error:
+            if error.reason != LOCKED:
                 raise
             log.info("purge.partition_in_use", partition=name)
             break  # emptied in batches; the next purge finds it empty and drops it

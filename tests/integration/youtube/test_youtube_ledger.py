@@ -50,7 +50,7 @@ def clock():
 
 
 def ledger_of(sessions, clock, key="fingerprint1", **limits):
-    return DatabaseLedger(sessions, key, daily_limits() | limits, clock)
+    return DatabaseLedger(sessions.begin, key, daily_limits() | limits, clock)
 
 
 def rows(sessions):
@@ -138,7 +138,7 @@ from datetime import UTC, datetime
 from db.session import make_engine, make_session_factory
 from services.youtube.quota import DatabaseLedger, daily_limits
 sessions = make_session_factory(make_engine(sys.argv[1]))
-ledger = DatabaseLedger(sessions, "fingerprint1", daily_limits() | {"units": 10**9},
+ledger = DatabaseLedger(sessions.begin, "fingerprint1", daily_limits() | {"units": 10**9},
                         lambda: datetime(2026, 7, 15, 19, tzinfo=UTC))
 ledger.reserve("units", 1)
 print("books", flush=True)
