@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from db.models import Export
 from db.queries import policy as rows
@@ -30,6 +31,8 @@ from services.transactions import LOCKED
 log = structlog.get_logger()
 
 BATCH = 10_000
+MOST_ENTITIES = 20_000
+"""Videos or channels that one transaction looks through; of most of them nothing is due."""
 PICTURES = 200
 CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
@@ -191,7 +194,13 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         if gone is not None:
             found.partitions.append(name)
             run.told(found, gone)
-    _in_batches(run, limit, found, rows.delete_video_snapshots)
+    _in_turn(
+        run,
+        found,
+        lambda session, after, n: rows.delete_video_snapshots(
+            session, limit, after=after, videos=n
+        ),
+    )
 
 
 def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -199,7 +208,13 @@ def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         with run.context.transaction() as session:
             found.rows = rows.count_channel_snapshots(session, limit)
         return
-    _in_batches(run, limit, found, rows.delete_channel_snapshots)
+    _in_turn(
+        run,
+        found,
+        lambda session, after, n: rows.delete_channel_snapshots(
+            session, limit, after=after, channels=n
+        ),
+    )
 
 
 def _facts(run: _Run, found: KindReport) -> None:
@@ -244,6 +259,25 @@ def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[...
         run.told(found, gone)
         if gone < BATCH:
             return
+
+
+def _in_turn(
+    run: _Run, found: KindReport, delete: Callable[[Session, str, int], tuple[str | None, int]]
+) -> None:
+    """Delete what is due of all entities in the order of their ids, some ``BATCH`` rows at once."""
+    after, entities = "", 1
+    while True:
+        with run.context.transaction() as session:
+            last, gone = delete(session, after, entities)
+        if last is None:
+            return
+        after = last
+        if gone:
+            run.told(found, gone)
+        if gone < BATCH // 2:
+            entities = min(2 * entities, MOST_ENTITIES)
+        elif gone > 2 * BATCH:
+            entities = max(entities // 2, 1)
 
 
 def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
