@@ -235,14 +235,12 @@ def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:
     from services.work import jobs
 
     if what is Task.speech:
-        from services.learning.speech import TASK as LEARNED
         from services.learning.speech.results import newest_comparison
     else:
-        from services.learning.results import VIEWS as LEARNED
         from services.learning.results import newest_comparison
 
     with open_context() as context:
-        if needs_comparison(context, LEARNED):
+        if needs_comparison(context, what.value):
             with open_context(workers=True):
                 job_id = jobs.submit(context, "compare", {"task": what.value})
                 wait_for(context, job_id, "comparing", quiet=quiet)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from db.locks import HeldLock, LockLostError, advisory_lock
+from db.models.learning import SPEECH, THUMBNAILS
 from services.context import Context
 from services.errors import BusyError, TransientError
 from services.learning import tracking
-from services.learning.tasks import SPEECH, THUMBNAILS, named, task_of
+from services.learning.tasks import named, task_of
 from services.work.jobs import JobHandle
 
 STEPS: dict[str, tuple[tuple[str, str], ...]] = {

@@ -1,17 +1,13 @@
 """What can be learned: from thumbnails or from speech; the same steps, each in a package."""
 
 import importlib
-from typing import Any, Final
+from typing import Any
 
+from db.models.learning import SPEECH, TASKS, THUMBNAILS
 from services.context import Context
 from services.errors import PermanentError
 from services.work.jobs import JobHandle, JobWork
 
-THUMBNAILS: Final = "thumbnails"
-SPEECH: Final = "speech"
-TASKS = (THUMBNAILS, SPEECH)
-LEARNED = {THUMBNAILS: "views", SPEECH: "language"}
-"""What the database calls each: by what a model of it tells."""
 _PACKAGES = {THUMBNAILS: "services.learning.thumbnails", SPEECH: "services.learning.speech"}
 RETRAINING = "retraining"
 

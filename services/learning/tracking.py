@@ -16,7 +16,7 @@ from services.learning.promotion.card import render
 from services.learning.promotion.facts import facts_of, is_interval
 from services.learning.promotion.naming import find
 from services.learning.results import newest_models_and_evaluation
-from services.learning.tasks import LEARNED, task_of
+from services.learning.tasks import task_of
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -98,7 +98,7 @@ def _log(context: Context, job: JobHandle) -> str:
 
 def _metrics(context: Context, job: JobHandle) -> Iterator[tuple[str, float]]:
     """Yield each figure of the comparison and its interval's ends, by rung."""
-    _, evaluation = newest_models_and_evaluation(context, LEARNED[task_of(job.params)])
+    _, evaluation = newest_models_and_evaluation(context, task_of(job.params))
     if evaluation is None:
         return
     for rung, figures in evaluation.detail["rungs"].items():
@@ -117,7 +117,7 @@ def _ends(key: str, interval: Mapping[str, float | None]) -> Iterator[tuple[str,
 
 def _params(context: Context, job: JobHandle) -> Iterator[tuple[str, str]]:
     """Yield what was asked for, and how the newest models were trained."""
-    models, _ = newest_models_and_evaluation(context, LEARNED[task_of(job.params)])
+    models, _ = newest_models_and_evaluation(context, task_of(job.params))
     trained: dict[str, Any] = {}
     if models:
         own = {"seed": models[0].seed, "code_version": models[0].code_version}

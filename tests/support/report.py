@@ -101,6 +101,7 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
         for rung, rung_files in files.items():
             records.add_model_version(
                 session,
+                task="thumbnails",
                 rung=rung,
                 dataset_id=frozen.dataset_id,
                 job_id=None,

@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import drift as reports
 from db.queries.learning import promotion, records
 from ml.arrays import IntArray
@@ -29,7 +30,6 @@ from services.learning.drift.reading import newest
 from services.learning.drift.sides import Side, compared, tell
 from services.learning.drift.windows import Windows, choose
 from services.learning.errors import told_apart
-from services.learning.results import VIEWS
 from services.learning.thumbnails import datasets, scoring
 from services.work.jobs import JobHandle
 
@@ -106,8 +106,8 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
 
 def _learned(context: Context, folder: Path) -> _Learned:
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=VIEWS)
-        ladder = promotion.champion_ladder(session, task=VIEWS)
+        champion = promotion.model_of(session, task=THUMBNAILS)
+        ladder = promotion.champion_ladder(session, task=THUMBNAILS)
         newest_dataset = records.newest_dataset(session)
     if champion is None or newest_dataset is None:
         raise PermanentError(

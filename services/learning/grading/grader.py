@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from db.models import Evaluation
+from db.models.learning import THUMBNAILS
 from ml.arrays import BoolArray, FloatArray, ImageArray
 from ml.errors import LearningError
 from ml.evaluation.splits import fold_of
@@ -176,7 +177,7 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
     Raises:
         PermanentError: There is no model that looks at thumbnails, or it is damaged.
     """
-    models = models_in_use(context)
+    models = models_in_use(context, THUMBNAILS)
     by_rung = {m.rung: m for m in models if rung_class(m.rung).needs_thumbnails}
     evidence, named = _evidence(evaluation_of(context, models))
     chosen = next((by_rung[name] for name in (named, *PREFERRED) if name in by_rung), None)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from db.models import Evaluation, ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import records
 from db.queries.learning import report as queries
 from ml.arrays import BoolArray, FloatArray
@@ -135,7 +136,7 @@ def gather(context: Context) -> Report:
         PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
     """
     with context.transaction() as session:
-        evaluation = records.newest_evaluation(session)
+        evaluation = records.newest_evaluation(session, task=THUMBNAILS)
         if evaluation is None:
             raise PermanentError(
                 "nothing was compared yet",

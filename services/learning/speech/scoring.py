@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import SPEECH
 from db.queries.learning import records
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
@@ -27,7 +28,6 @@ from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.results import models_in_use
-from services.learning.speech import TASK
 from services.learning.speech.models import Origin, SpeechModel, get_model
 from services.work.jobs import JobHandle
 
@@ -67,7 +67,7 @@ def newest(context: Context, job: JobHandle) -> dict[str, Any]:
         As :func:`work`.
     """
     with context.transaction() as session:
-        versions = records.newest_model_versions(session, task=TASK)
+        versions = records.newest_model_versions(session, task=SPEECH)
     return _score_all(context, job, versions)
 
 
@@ -77,7 +77,7 @@ def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
     Returns, raises:
         As :func:`work`.
     """
-    return _score_all(context, job, models_in_use(context, TASK))
+    return _score_all(context, job, models_in_use(context, SPEECH))
 
 
 def _score_all(

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from db.models.learning import SPEECH
 from db.queries.learning import records
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
@@ -22,7 +23,7 @@ from ml.speech.models.registry import speech_rung_class, speech_rung_names
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import artifacts
-from services.learning.speech import TASK, datasets, folds
+from services.learning.speech import datasets, folds
 from services.learning.speech.models import (
     SpeechModel,
     assert_unheard,
@@ -90,7 +91,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
                 seed=seed,
                 config=config,
                 files=rung_files,
-                task=TASK,
+                task=SPEECH,
             ).version
             for rung, rung_files in artifacts.items()
         }

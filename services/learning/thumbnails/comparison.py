@@ -7,6 +7,7 @@ import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import records
 from ml.errors import LearningError
 from ml.evaluation.splits import folds_of
@@ -38,7 +39,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model, or videos of the dataset have no score.
     """
-    models, newest = newest_models_and_evaluation(context)
+    models, newest = newest_models_and_evaluation(context, THUMBNAILS)
     if not models:
         raise PermanentError(
             "there is no model to compare", reason="noModel", hint="`tubegrader train` first"

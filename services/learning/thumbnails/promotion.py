@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import promotion
 from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
@@ -26,7 +27,7 @@ from services.learning.artifacts import scratch
 from services.learning.errors import told_apart
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
-from services.learning.results import VIEWS, in_order, judges, newest_models_and_evaluation
+from services.learning.results import in_order, judges, newest_models_and_evaluation
 from services.learning.thumbnails import comparison, datasets, scoring
 from services.work.jobs import JobHandle
 
@@ -66,12 +67,12 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         with told_apart(context.settings.home), scratch(context, "contest") as folder:
             made = _decide(context, job, folder)
         job.check()
-        made = decisions.carry_out(context, VIEWS, made, job_id=job.job_id)
+        made = decisions.carry_out(context, THUMBNAILS, made, job_id=job.job_id)
     return made.as_json()
 
 
 def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
-    ladder, evaluation = newest_models_and_evaluation(context)
+    ladder, evaluation = newest_models_and_evaluation(context, THUMBNAILS)
     if not ladder or evaluation is None or not judges(evaluation, ladder):
         raise PermanentError(
             "the newest models were not compared, so none of them can contest",
@@ -83,15 +84,15 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
     choice = _choose(context, dataset, ladder)
     figures = {"choice": [candidate.as_json() for candidate in choice.candidates]}
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=VIEWS)
-        champions = promotion.champion_ladder(session, task=VIEWS)
+        champion = promotion.model_of(session, task=THUMBNAILS)
+        champions = promotion.champion_ladder(session, task=THUMBNAILS)
     challenger = next((m for m in ladder if m.rung == choice.rung), None)
 
     made = decisions.settled(
         champion,
         challenger,
         ladder,
-        deposed=decisions.deposed_by(decisions.history(context, VIEWS)),
+        deposed=decisions.deposed_by(decisions.history(context, THUMBNAILS)),
         chosen_by=choice.sentence(),
         figures=figures,
     )

@@ -16,6 +16,7 @@ import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.catalog import videos
 from db.queries.learning import records
 from ml.arrays import ImageArray
@@ -61,7 +62,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
-    newest, in_use = _newest(context), results.models_in_use(context)
+    newest, in_use = _newest(context), results.models_in_use(context, THUMBNAILS)
     if _ids(newest) == _ids(in_use):
         return _score_all(context, job, newest)
     own = _score_all(context, job, newest, rest=False)
@@ -84,12 +85,12 @@ def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
     Returns, raises:
         As :func:`work`.
     """
-    return _score_all(context, job, results.models_in_use(context))
+    return _score_all(context, job, results.models_in_use(context, THUMBNAILS))
 
 
 def _newest(context: Context) -> list[ModelVersion]:
     with context.transaction() as session:
-        return records.newest_model_versions(session)
+        return records.newest_model_versions(session, task=THUMBNAILS)
 
 
 def _ids(models: Sequence[ModelVersion]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from db.models.learning import THUMBNAILS
 from db.queries.learning import records
 from ml.errors import LearningError
 from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
@@ -145,6 +146,7 @@ def _store(
         return {
             rung: records.add_model_version(
                 session,
+                task=THUMBNAILS,
                 rung=rung,
                 dataset_id=dataset_id,
                 job_id=job.job_id,

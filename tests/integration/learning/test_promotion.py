@@ -139,7 +139,7 @@ def test_every_decision_is_kept_with_its_night(week: Week):
     ]
     assert [str(row[2]) for row in rows] == [night.job_id for night in week.nights]
     [(champions,)] = week.world.sql(
-        "SELECT count(*) FROM model_aliases WHERE task = 'views' AND alias = 'champion'"
+        "SELECT count(*) FROM model_aliases WHERE task = 'thumbnails' AND alias = 'champion'"
     )
     assert champions == 1
 
@@ -162,7 +162,7 @@ def test_grading_asks_the_champions_ladder_and_its_own_comparison(after: World, 
     assert grader.evidence.state != "notCompared"
     with after.context.transaction() as session:
         in_use = {dataset for dataset, _ in policy.datasets_in_use(session)}
-        champion = promotion.model_of(session, task="views")
+        champion = promotion.model_of(session, task="thumbnails")
     assert champion is not None
     assert champion.dataset_id in in_use  # its pictures outlive their retention
     assert len(in_use) == 2
@@ -355,8 +355,8 @@ def test_a_night_in_which_nothing_was_trained_keeps_the_champion(after: World):
 
 def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(after: World):
     with after.context.transaction() as session:
-        champion = promotion.model_of(session, task="views")
-        older = promotion.history(session, task="views")[0].challenger_version_id
+        champion = promotion.model_of(session, task="thumbnails")
+        older = promotion.history(session, task="thumbnails")[0].challenger_version_id
     assert champion is not None
     stale = Decision("promoted", "better", "It is better.", champion, champion)
     [(name,)] = after.sql(
@@ -364,11 +364,13 @@ def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(af
     )
     rung, version = name.rsplit("@", 1)
     with after.context.transaction() as session:
-        row = model_versions.model_version(session, task="views", rung=rung, version=int(version))
+        row = model_versions.model_version(
+            session, task="thumbnails", rung=rung, version=int(version)
+        )
     assert row is not None
     by_hand.promote(after.context, row, why="to see")
     with pytest.raises(TransientError) as refused:
-        decisions.carry_out(after.context, "views", stale)
+        decisions.carry_out(after.context, "thumbnails", stale)
     assert refused.value.reason == "championChanged"
     assert after.champion() == name
 
@@ -392,7 +394,7 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
     [(deposed,)] = after.sql(
         "SELECT model_version_id FROM model_versions WHERE rung = 'subscribers' AND version = 2"
     )
-    assert decisions.deposed_by(decisions.history(after.context, "views")) == deposed
+    assert decisions.deposed_by(decisions.history(after.context, "thumbnails")) == deposed
     for _ in range(2):  # to the very first
         run("models", "rollback", "--why", "further")
     with pytest.raises(UsageError, match="no champion of thumbnails before") as refused:
@@ -406,7 +408,9 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
 def test_a_rollback_is_not_undone_before_something_is_trained(week: Week, after: World):
     with after.context.transaction() as session:
         old, new = (
-            model_versions.model_version(session, task="views", rung="subscribers", version=version)
+            model_versions.model_version(
+                session, task="thumbnails", rung="subscribers", version=version
+            )
             for version in (1, 2)
         )
     assert old is not None

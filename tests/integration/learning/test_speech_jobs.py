@@ -61,7 +61,10 @@ def test_speech_is_trained_scored_and_compared_and_a_second_time_changes_nothing
     assert "source told worst" in found["sentence"]
     metrics = rows(context, "SELECT rung, metric, baseline FROM model_comparison ORDER BY 1, 2")
     assert ("crnn", "delta_balanced_accuracy", "spectrogram_cnn") in metrics
-    assert newest_models_and_evaluation(context) == ([], None)  # thumbnails know nothing of it
+    assert newest_models_and_evaluation(context, "thumbnails") == (
+        [],
+        None,
+    )  # thumbnails know nothing of it
 
     before = (sorted(context.store.names()), rows(context, "SELECT * FROM language_scores"))
     again = run(context, "retrain")
