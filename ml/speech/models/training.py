@@ -13,11 +13,12 @@ from ml.arrays import FloatArray
 from ml.errors import LearningCancelledError, LearningError
 from ml.runtime.device import Device, seeded
 from ml.speech.data.manifest import LANGUAGES, Manifest
-from ml.speech.frontend.cache import CachedFeatures, Cancelled
+from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
 from ml.speech.frontend.windows import WindowConfig, laid_out
 from ml.speech.models.networks import NETWORKS, SpeechNet
 from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
+from ml.training.callbacks import Cancelled
 
 PREDICTION_BATCH = 64
 MIN_CLIPS = 8

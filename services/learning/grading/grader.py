@@ -20,9 +20,10 @@ from ml.errors import LearningError
 from ml.evaluation.splits import fold_of
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.models.registry import load_rung, rung_class
-from ml.thumbnails.models.rung import Features, Rung
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import need_image_features, need_maps
 from services.context import Context
 from services.errors import PermanentError

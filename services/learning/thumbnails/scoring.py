@@ -22,11 +22,12 @@ from ml.arrays import ImageArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.data.schema import ROW_SCHEMA
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import load_rung
-from ml.thumbnails.models.rung import Features, Rung
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import need_image_features, need_maps, predict_all
 from services.context import Context
 from services.errors import PermanentError
