@@ -18,7 +18,7 @@ from ml.runtime.device import choose_device
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Manifest
 from ml.speech.data.pairs import inner_split
-from ml.speech.frontend.cache import CLEAN, FeatureCache, Progress, augmented_variants
+from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, FrontEnd, features
 from ml.speech.frontend.windows import WindowConfig
 from ml.speech.models.base import SpeechPredictions, empty_predictions
@@ -33,7 +33,7 @@ from ml.speech.models.training import (
     train_network,
     training_steps,
 )
-from ml.training.callbacks import Cancelled
+from ml.training.callbacks import Cancelled, Progress
 
 GATE_CLIPS = 400
 """So many training clips at most teach the gate what speech is."""
