@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from ml.arrays import FloatArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.runtime.device import choose_device
+from ml.runtime.files import replaced
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Manifest
 from ml.speech.data.pairs import inner_split
@@ -285,9 +286,8 @@ class _Trainer:
         )
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            part = kept.with_suffix(".part")
-            save_file(network.state_dict(), part)
-            part.replace(kept)
+            with replaced(kept) as partial:
+                save_file(network.state_dict(), partial)
         return network
 
     def _counter(self, message: str) -> Callable[[], None]:
