@@ -12,7 +12,7 @@ from torch.nn import functional
 from ml.arrays import FloatArray
 from ml.errors import LearningCancelledError, LearningError
 from ml.runtime.device import Device, seeded
-from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
 from ml.speech.frontend.cache import CachedFeatures, Cancelled
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
 from ml.speech.frontend.windows import WindowConfig, laid_out
@@ -20,7 +20,6 @@ from ml.speech.models.networks import NETWORKS, SpeechNet
 from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
 
 PREDICTION_BATCH = 64
-MIN_CLIPS = 8
 
 
 @dataclass(frozen=True)
@@ -163,24 +162,6 @@ def clip_logits(
     return _summed(logits, owners, len(clips)) / count, _summed(
         embeddings, owners, len(clips)
     ) / count
-
-
-def check_trainable(manifest: Manifest) -> None:
-    """See that there is something to learn.
-
-    Raises:
-        LearningError: ``tooFewClips`` or ``oneLanguage``.
-    """
-    if len(manifest) < MIN_CLIPS:
-        raise LearningError(
-            f"{len(manifest)} clips are too few to learn from; at least {MIN_CLIPS} are needed",
-            reason="tooFewClips",
-        )
-    if len(set(manifest.labels.tolist())) < len(LANGUAGES):
-        raise LearningError(
-            f"all {len(manifest)} clips are in one language; label clips in both",
-            reason="oneLanguage",
-        )
 
 
 def _ahead(sampler: Sampler, batches: int, size: int) -> Iterator[Batch]:
