@@ -15,7 +15,7 @@ from ml.speech.data.pairs import inner_split
 from ml.speech.frontend.cache import CLEAN, FeatureCache
 from ml.speech.frontend.features import AnyFeatures
 from ml.speech.models.calibration import fit_temperature
-from ml.speech.models.network_models import (
+from ml.speech.models.network_model import (
     NetworkRung,
     SpectrogramCnnRung,
     TdnnRung,

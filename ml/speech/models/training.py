@@ -12,7 +12,7 @@ from ml.arrays import FloatArray
 from ml.errors import LearningCancelledError, LearningError
 from ml.runtime.device import Device, seeded
 from ml.runtime.prefetch import prefetch
-from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
 from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
 from ml.speech.frontend.windows import WindowConfig, laid_out
@@ -21,7 +21,6 @@ from ml.speech.models.sampling import Sampler, SamplingConfig
 from ml.training.callbacks import Cancelled
 
 PREDICTION_BATCH = 64
-MIN_CLIPS = 8
 
 
 @dataclass(frozen=True)
@@ -165,24 +164,6 @@ def clip_logits(
     return _summed(logits, owners, len(clips)) / count, _summed(
         embeddings, owners, len(clips)
     ) / count
-
-
-def check_trainable(manifest: Manifest) -> None:
-    """See that there is something to learn.
-
-    Raises:
-        LearningError: ``tooFewClips`` or ``oneLanguage``.
-    """
-    if len(manifest) < MIN_CLIPS:
-        raise LearningError(
-            f"{len(manifest)} clips are too few to learn from; at least {MIN_CLIPS} are needed",
-            reason="tooFewClips",
-        )
-    if len(set(manifest.labels.tolist())) < len(LANGUAGES):
-        raise LearningError(
-            f"all {len(manifest)} clips are in one language; label clips in both",
-            reason="oneLanguage",
-        )
 
 
 class _Reversed(torch.autograd.Function):

@@ -17,7 +17,7 @@ from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.runtime.device import choose_device
 from ml.runtime.files import replaced
 from ml.speech.augmentation.codecs import Waveform
-from ml.speech.data.manifest import Manifest
+from ml.speech.data.manifest import Manifest, check_trainable
 from ml.speech.data.pairs import inner_split
 from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, FrontEnd, features
@@ -29,7 +29,6 @@ from ml.speech.models.networks import NETWORKS, SpeechNet
 from ml.speech.models.sampling import SamplingConfig
 from ml.speech.models.training import (
     SpeechConfig,
-    check_trainable,
     clip_logits,
     train_network,
     training_steps,
