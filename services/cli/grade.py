@@ -9,8 +9,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ml.training.callbacks import Progress
     from services.learning.grading import Grading
-    from services.learning.grading.grader import Progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

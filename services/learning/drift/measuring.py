@@ -20,8 +20,8 @@ from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.evaluation.drift import RESAMPLES, detect
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import fair_groups
-from ml.thumbnails.models.rung import Features, Predictions
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError

@@ -15,6 +15,7 @@ from ml.images.decoding import decode_thumbnails
 from ml.images.pictures import HEIGHT, WIDTH
 from ml.thumbnails.evaluation.explanation import GRID, occlusion_map
 from ml.thumbnails.features.catalogue import measure
+from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.grading.comparables import (
@@ -25,7 +26,7 @@ from services.learning.grading.comparables import (
     whose,
 )
 from services.learning.grading.edits import Tried, factor, try_edits
-from services.learning.grading.grader import Evidence, Grader, Progress, load_grader, scratch
+from services.learning.grading.grader import Evidence, Grader, load_grader, scratch
 from services.learning.grading.gradients import GradientMaps, gradient_maps
 from services.learning.grading.measures import Measurement, associations, measurements
 from services.learning.grading.pictures import Candidate, as_shown, read_candidates

@@ -21,10 +21,12 @@ from ml.errors import LearningError
 from ml.evaluation.splits import fold_of
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.models.registry import load_rung, rung_class
-from ml.thumbnails.models.rung import Features, Rung
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import need_image_features, need_maps
+from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder
@@ -38,9 +40,6 @@ PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail",
 AT_ONCE = 128
 AGE_DAYS = 30.0
 """How old the video is that every picture is put into; the same for all, so it cancels."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, in all, what is being done)."""
 
 
 @dataclass(frozen=True)

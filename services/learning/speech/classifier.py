@@ -13,8 +13,8 @@ from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.models.base import SpeechPredictions
+from ml.speech.models.pretrained_whisper import PretrainedWhisperRung
 from ml.speech.models.registry import load_speech_rung, speech_rung_names
-from ml.speech.pretrained.whisper_model import PretrainedWhisperRung
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.artifacts import get_folder

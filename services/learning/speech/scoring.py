@@ -6,8 +6,7 @@ A clip's score is the vote of its segments, each by its length. A clip without a
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import UnscoredSegment
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
+from ml.runtime.prefetch import prefetch
 from ml.speech.frontend.features import Features, features
 from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
@@ -106,7 +106,10 @@ def _score_all(
         while page := _page(context, ids, after):
             with context.transaction() as session:
                 segments = speech_learning.segments_to_score(session, page, model_version_ids=ids)
-            for batch in _read_ahead(context, segments):
+            batches = (
+                segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)
+            )
+            for batch in prefetch(_read(context, batch) for batch in batches):
                 _score(context, versions, models, batch, groups)
                 scored += len(batch.segments)
                 unreadable += batch.unreadable
@@ -122,20 +125,6 @@ def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
         return speech_learning.clips_to_score(
             session, model_version_ids=ids, after=after, limit=CLIPS
         )
-
-
-def _read_ahead(context: Context, segments: Sequence[UnscoredSegment]) -> Iterator[_Batch]:
-    """Fetch and decode the next batch while the caller works on this one."""
-    batches = [segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)]
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        coming = [pool.submit(_read, context, batch) for batch in batches[:1]]
-        for following in [*batches[1:], None]:
-            if not coming:
-                return
-            batch = coming.pop().result()
-            if following is not None:
-                coming.append(pool.submit(_read, context, following))
-            yield batch
 
 
 def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:

@@ -18,7 +18,7 @@ from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
 from ml.speech.models.base import SpeechRung
-from ml.speech.models.network_models import NetworkRung
+from ml.speech.models.network_model import NetworkRung
 from ml.speech.models.registry import speech_rung_class, speech_rung_names
 from services.context import Context
 from services.errors import PermanentError

@@ -1,6 +1,5 @@
 """The pretrained look at thumbnails: whether it is to be had here, and the looks themselves."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +9,12 @@ from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import absent_rungs
+from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import image_features_folder
 
 TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from db.queries.learning import promotion
 from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import Choice, choose_rung, contest, fair_groups
-from ml.thumbnails.models.rung import Features, Predictions, Rung
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError

@@ -6,7 +6,6 @@ from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,14 @@ from db.queries.learning import records
 from ml.arrays import ImageArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
+from ml.runtime.prefetch import prefetch
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.data.schema import ROW_SCHEMA
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import load_rung
-from ml.thumbnails.models.rung import Features, Rung
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import need_image_features, need_maps, predict_all
 from services.context import Context
 from services.errors import PermanentError
@@ -123,7 +124,9 @@ def _score_all(
         groups = dataset.split_group_by_channel()
         extractor = extractor_for(context, rungs)
         chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
-        for chunk in _read_ahead(context, chunks, extractor):
+        for chunk in prefetch(_read(context, rows, extractor) for rows in chunks):
+            if not chunk.videos:
+                continue
             _score(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
@@ -196,23 +199,6 @@ def _chunks(
             lacking = [replace(v, age_days=fixed_age) for v in lacking]
         if lacking:
             yield lacking
-
-
-def _read_ahead(
-    context: Context, chunks: Iterator[Sequence[videos.ToScore]], extractor: FeatureExtractor | None
-) -> Iterator[_Chunk]:
-    """Fetch and decode the next chunk while the caller works on this one."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-
-        def read_next() -> _Chunk | None:
-            chunk = next(chunks, None)
-            return None if chunk is None else _read(context, chunk, extractor)
-
-        coming = pool.submit(read_next)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(read_next)
-            if chunk.videos:
-                yield chunk
 
 
 def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor | None:

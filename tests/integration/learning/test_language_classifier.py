@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from db.queries.learning import records
-from ml.speech.models.network_models import NetworkRung
+from ml.speech.models.network_model import NetworkRung
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.speech.classifier import from_registry
