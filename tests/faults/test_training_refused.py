@@ -102,7 +102,7 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
     job_id = jobs.submit(crawled, "score", {})
     token = claim(crawled, job_id)
     assert token is not None
-    assert jobs.run(crawled, job_id, token, scoring.work) == "succeeded"
+    assert jobs.run(crawled, job_id, token, scoring.score) == "succeeded"
     with crawled.engine.connect() as connection:
         scored = connection.execute(
             text(

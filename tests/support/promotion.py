@@ -67,7 +67,7 @@ class World:
 
     def go_on(self, job_id: uuid.UUID) -> services_jobs.JobView:
         """Do what is left of a job, as a worker would."""
-        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.work)
+        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.retrain)
         return services_jobs.view(self.context, job_id)
 
     def taken(self, job_id: uuid.UUID) -> uuid.UUID:

@@ -25,11 +25,10 @@ from ml.thumbnails.evaluation.champion_challenger import fair_groups
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
+from services.learning.artifacts import workspace
 from services.learning.drift.reading import newest
 from services.learning.drift.sides import Side, compared, tell
 from services.learning.drift.windows import Windows, choose
-from services.learning.errors import told_apart
 from services.learning.thumbnails import datasets, scoring
 from services.work.jobs import JobHandle
 
@@ -55,7 +54,7 @@ class _Learned:
         return [self.champion, *sees]
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def detect_drift(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that looks for drift.
 
     Returns:
@@ -84,10 +83,7 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
     Raises:
         PermanentError: There is no champion (``noChampion``), or it or a dataset cannot be read.
     """
-    with (
-        told_apart(context.settings.home),
-        scratch(context, "drift") as folder,
-    ):
+    with workspace(context, "drift") as folder:
         learned = _learned(context, folder)
         windows = choose(learned.rows, learned.newest)
         values, columns = _compared(context, learned, windows, folder)

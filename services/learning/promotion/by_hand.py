@@ -1,16 +1,13 @@
 """Champions set by hand: any version, or the one before."""
 
-import importlib
-import tempfile
-from pathlib import Path
-
 from db.models import ModelVersion
-from db.models.learning import SPEECH
 from db.queries.learning import model_versions, promotion
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.learning.artifacts import workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
+from services.learning.tasks import TASKS
 
 
 def promote(
@@ -90,14 +87,5 @@ def _check(context: Context, version: ModelVersion) -> None:
             reason="notScored",
             hint=f"`tubegrader score {version.task}` asks the newest models",
         )
-    with tempfile.TemporaryDirectory(prefix="tubegrader-models-") as name:
-        folder = Path(name)
-        # Torch comes with it, which whoever only lists models does without.
-        if version.task == SPEECH:
-            models = importlib.import_module("services.learning.speech.models")
-            for model in ladder:
-                models.get_model(context.store, model.files, folder / str(model.model_version_id))
-        else:
-            importlib.import_module("services.learning.thumbnails.scoring").load_rungs(
-                context, ladder, folder
-            )
+    with workspace(context, "promotion") as folder:
+        TASKS[version.task].check_files(context, ladder, folder)

@@ -1,8 +1,6 @@
 """What is known of model versions, as plain values: for tables, JSON and model cards."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from db.models import Dataset, Evaluation, ModelVersion
@@ -10,7 +8,7 @@ from db.models.learning import SPEECH, TASKS, THUMBNAILS
 from db.queries.learning import model_versions, promotion, records
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import get_folder
+from services.learning.artifacts import get_folder, workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
 from services.learning.results import evaluation_of, in_order, models_in_use
@@ -134,10 +132,9 @@ def _published(context: Context, row: Dataset) -> dict[str, Any]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     name = "manifest.parquet"
-    with tempfile.TemporaryDirectory(prefix="tubegrader-models-") as folder:
-        get_folder(context.store, {name: row.files[name]}, Path(folder))
-        columns = ["published_at", "label_kind"]
-        table = pq.read_table(Path(folder) / name, columns=columns)
+    with workspace(context, "facts") as folder:
+        get_folder(context.store, {name: row.files[name]}, folder)
+        table = pq.read_table(folder / name, columns=["published_at", "label_kind"])
     span = pc.min_max(table["published_at"]).as_py()
     return {
         "published_from": span["min"].isoformat(),

@@ -27,7 +27,7 @@ RESAMPLES = 1000
 _HALF = 0.5
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def compare(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a comparison job: judge the newest models' scores of their own dataset.
 
     No training heard the source, the speaker or the recording of what it is judged by (see

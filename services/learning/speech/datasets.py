@@ -6,11 +6,9 @@ retention or its approval lasts, and a dataset must not prolong that.
 
 import hashlib
 import json
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +23,7 @@ from db.queries.speech.languages import LabelledSegment
 from ml.speech.data.manifest import LANGUAGES, Clip, Manifest
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.artifacts import get_folder, put_folder
+from services.learning.artifacts import get_folder, put_folder, workspace
 
 MANIFEST, DESCRIPTION = "segments.parquet", "dataset.json"
 CONFLICTS = ("drop", "keep")
@@ -134,8 +132,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
     with context.transaction() as session:
         if records.dataset(session, dataset_id) is not None:
             return SpeechDataset(dataset_id, table, left_out, is_new=False)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
-        folder = Path(name)
+    with workspace(context, "dataset") as folder:
         pq.write_table(table, folder / MANIFEST, compression="zstd")
         description = _description(dataset_id, request, table) | {
             "excluded": left_out,
@@ -170,8 +167,8 @@ def fetch(context: Context, dataset_id: str) -> SpeechDataset:
         row = records.dataset(session, dataset_id)
     if row is None or row.task != SPEECH:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
-        folder = get_folder(context.store, {MANIFEST: row.files[MANIFEST]}, Path(name))
+    with workspace(context, "dataset") as folder:
+        get_folder(context.store, {MANIFEST: row.files[MANIFEST]}, folder)
         table = pq.read_table(folder / MANIFEST, schema=SCHEMA)
     return SpeechDataset(dataset_id, table, dict(row.excluded), is_new=False)
 

@@ -24,8 +24,7 @@ from ml.speech.evaluation.champion_challenger import Heard, contest, fair_rows, 
 from ml.speech.frontend.features import features
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
 from services.learning.results import judges, newest_models_and_evaluation
@@ -39,15 +38,15 @@ CHANCE = 0.5
 KEYS = ("recording", "speaker", "source")
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def promote(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that decides which models are in use.
 
     Returns, raises:
-        As :func:`services.learning.thumbnails.promotion.work`.
+        As :func:`services.learning.thumbnails.promotion.promote`.
     """
     made = decisions.made_by(context, job.job_id)
     if made is None:
-        with told_apart(context.settings.home), scratch(context, "contest") as folder:
+        with workspace(context, "promotion") as folder:
             made = _decide(context, job, folder)
         job.check()
         made = decisions.carry_out(context, SPEECH, made, job_id=job.job_id)

@@ -40,7 +40,7 @@ KEPT_S = 2 * 86_400
 sound must not outlive it for long."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``conflicts`` (see :class:`services.learning.speech.datasets.Request`),

@@ -24,8 +24,7 @@ from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
 from services.learning.results import in_order, judges, newest_models_and_evaluation
@@ -53,7 +52,7 @@ class _Contest:
     choice: Choice
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def promote(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that decides which models are in use.
 
     Returns:
@@ -65,7 +64,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """
     made = decisions.made_by(context, job.job_id)
     if made is None:
-        with told_apart(context.settings.home), scratch(context, "contest") as folder:
+        with workspace(context, "promotion") as folder:
             made = _decide(context, job, folder)
         job.check()
         made = decisions.carry_out(context, THUMBNAILS, made, job_id=job.job_id)

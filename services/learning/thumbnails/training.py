@@ -18,8 +18,7 @@ from ml.training.checkpoints import Checkpoints
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import checkpoints
-from services.learning.artifacts import put_folder, scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import put_folder, workspace
 from services.learning.thumbnails import datasets, extraction
 from services.learning.thumbnails.extraction import ExtractionPlan
 from services.work.jobs import JobHandle
@@ -30,7 +29,7 @@ FROZEN = "dataset"
 """The step that a job has done once its dataset is frozen: who goes on with it learns from that."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
@@ -106,7 +105,7 @@ def _trained(
     kept = checkpoints.folder_for(
         context, dataset_id=dataset_id, config=asdict(config), seed=config.seed
     )
-    with told_apart(context.settings.home), scratch(context, "training") as folder:
+    with workspace(context, "training") as folder:
         dataset = datasets.fetch(context, dataset_id, folder / "dataset")
         try:
             image_features = plan.at(dataset, job.progress)

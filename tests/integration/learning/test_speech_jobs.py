@@ -7,6 +7,7 @@ from db.queries.learning import records
 from ml.speech.data.manifest import assert_sources_disjoint
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.learning import tasks
 from services.learning.results import newest_models_and_evaluation
 from services.learning.speech import datasets, folds, results
 from services.learning.speech.scoring import voted
@@ -180,7 +181,7 @@ def test_a_cancelled_training_stops_and_an_interrupted_one_goes_on(
     monkeypatch.setattr(training, "put_model", remembers)
     from tests.support.speech_jobs import again
 
-    again(context, left.name, "training")
+    again(context, left.name, tasks.train)
     assert saved == [networks]  # none was trained again
     assert list(home.iterdir()) == []
 
