@@ -31,15 +31,7 @@ def open_context(*, workers: bool = False) -> "Iterator[Context]":
     settings = Settings()
     own_workers = workers and settings.redis_url is None
     with embedded.stack(settings, workers=own_workers) as endpoints:
-        context = Context(
-            settings.model_copy(
-                update={
-                    "database_url": endpoints.database_url,
-                    "redis_url": endpoints.redis_url,
-                    "storage_url": endpoints.storage_url,
-                }
-            )
-        )
+        context = Context(endpoints.applied_to(settings))
         try:
             yield context
         finally:
