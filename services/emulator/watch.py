@@ -16,12 +16,12 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from ml.runtime.files import file_sha256
-from services.emulator.catalog import Video
 from services.emulator.encoding import silence
 from services.emulator.faults import Fault
 from services.emulator.raw import RawAnswer
 from services.emulator.resources import broadcast_state, iso_duration, timestamp
 from services.emulator.sound import SoundFormat
+from services.emulator.videos import Video
 from services.emulator.world import World
 
 _Answer = Callable[[World, Request], Awaitable[Response]]
