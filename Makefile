@@ -56,7 +56,7 @@ bench: $(STAMP) ## the budgets, as ratios measured in one run
 	$(BIN)/python -m benchmarks
 
 calibrate: $(STAMP) ## whether the intervals keep their word, over 600 invented catalogues
-	$(BIN)/python -m benchmarks.calibration --json docs/calibration.json \
+	$(BIN)/python -m benchmarks.calibration --json docs/results/calibration.json \
 		--figure docs/images/calibration.svg
 
 lock: ## pin the newest versions that pyproject.toml admits into requirements.lock

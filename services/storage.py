@@ -7,7 +7,6 @@ tell whether it got what was put. The one caller of obstore.
 import asyncio
 import hashlib
 import re
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -19,6 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore as Backend
 from obstore.store import from_url
 
+from ml.runtime.files import file_sha256, replaced
 from services.errors import PermanentError, TransientError, UsageError
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class ObjectStore:
 
     def put_file(self, path: Path) -> str:
         """Store a file of any size without reading it into memory; return its SHA-256."""
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_sha256(path)
         if not self._has(sha256, path.stat().st_size):
             with _clear_errors(sha256):
                 obstore.put(self._backend, object_name(sha256), path)
@@ -127,18 +126,12 @@ class ObjectStore:
             PermanentError, TransientError: As ``get``.
         """
         digest = hashlib.sha256()
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-            try:
-                with _clear_errors(sha256):
-                    for chunk in self._open(sha256).stream():
-                        digest.update(chunk)
-                        partial.write(chunk)
-                _verified(sha256, digest.hexdigest(), b"")
-                partial.close()  # all of it is written before it appears
-                Path(partial.name).replace(path)
-            except BaseException:
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+        with replaced(path) as partial:
+            with partial.open("wb") as file, _clear_errors(sha256):
+                for chunk in self._open(sha256).stream():
+                    digest.update(chunk)
+                    file.write(chunk)
+            _verified(sha256, digest.hexdigest(), b"")
 
     def names(self) -> list[str]:
         """List the hashes of all objects (a slow walk; for checks and clean-up)."""

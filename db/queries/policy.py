@@ -334,14 +334,15 @@ def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
         text(
             """
             SELECT dataset_id, files FROM datasets WHERE dataset_id IN (
-                (SELECT dataset_id FROM datasets WHERE task = 'views' ORDER BY as_of DESC LIMIT 1)
+                (SELECT dataset_id FROM datasets WHERE task = 'thumbnails'
+                 ORDER BY as_of DESC LIMIT 1)
                 UNION
                 SELECT dataset_id FROM (
                     SELECT DISTINCT ON (rung) dataset_id FROM model_versions
-                    WHERE task = 'views' ORDER BY rung, version DESC
+                    WHERE task = 'thumbnails' ORDER BY rung, version DESC
                 ) newest
                 UNION
-                SELECT dataset_id FROM champion_ladders WHERE task = 'views'
+                SELECT dataset_id FROM champion_ladders WHERE task = 'thumbnails'
             ) ORDER BY dataset_id
             """
         )
@@ -351,7 +352,7 @@ def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
 
 def count_datasets_before(session: Session, moment: datetime) -> int:
     """Count the frozen datasets that hold statistics from before a moment."""
-    statement = text("SELECT count(*) FROM datasets WHERE task = 'views' AND as_of < :moment")
+    statement = text("SELECT count(*) FROM datasets WHERE task = 'thumbnails' AND as_of < :moment")
     return int(session.execute(statement, {"moment": moment}).scalar_one())
 
 

@@ -1,16 +1,21 @@
 """``tubegrader approvals`` and ``purge``: what may be kept, and what goes."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.cli.common import emit, emit_rows, open_context, print_table
+from services.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from services.policy.retention import PurgeReport
 
 approvals = typer.Typer(
     help="Permissions to go beyond YouTube's terms, each with its reference.",
     no_args_is_help=True,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Day = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")
 ]
@@ -30,7 +35,6 @@ def add_approval(
     """Record an approval."""
     from datetime import UTC
 
-    from services.cli.common import open_context
     from services.policy import approvals as ledger
 
     with open_context() as context:
@@ -49,28 +53,22 @@ def add_approval(
 @approvals.command("list")
 def list_approvals(as_json: AsJson = False) -> None:
     """List all approvals, also those that ended."""
-    from services.cli.common import open_context, print_json, print_table
     from services.policy import approvals as ledger
 
     with open_context() as context:
         found = ledger.ledger(context)
-    if as_json:
-        print_json([approval.as_json() for approval in found])
-        return
-    print_table(
-        ["reference", "scope", "channel", "granted", "expires", "state", "note"],
-        [
-            [
-                a.reference,
-                a.scope,
-                a.channel_id or "all",
-                f"{a.granted_at:%Y-%m-%d}",
-                f"{a.expires_at:%Y-%m-%d}" if a.expires_at else "",
-                a.state,
-                a.note,
-            ]
-            for a in found
-        ],
+    emit_rows(
+        found,
+        {
+            "reference": lambda a: a.reference,
+            "scope": lambda a: a.scope,
+            "channel": lambda a: a.channel_id or "all",
+            "granted": lambda a: f"{a.granted_at:%Y-%m-%d}",
+            "expires": lambda a: f"{a.expires_at:%Y-%m-%d}" if a.expires_at else "",
+            "state": lambda a: a.state,
+            "note": lambda a: a.note,
+        },
+        as_json=as_json,
     )
 
 
@@ -79,7 +77,6 @@ def revoke_approval(
     reference: Annotated[str, typer.Argument(help="As it was recorded.")],
 ) -> None:
     """End an approval: what only it allowed goes with the next purge."""
-    from services.cli.common import open_context
     from services.policy import approvals as ledger
 
     with open_context() as context:
@@ -106,7 +103,6 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Remove what may not be kept any longer."""
-    from services.cli.common import open_context, print_json, print_table
     from services.policy import ownership, retention
 
     with open_context() as context:
@@ -115,14 +111,17 @@ def purge(
         report = retention.purge(
             context, dry_run=not yes, kinds=kind or retention.PURGED, force=force
         )
+    emit(report, lambda purged: _print_purged(purged, done=yes), as_json=as_json)
     refused = [found.refused for found in report.kinds if found.refused is not None]
-    if as_json:
-        print_json(report.as_json())
-        if refused:
-            raise typer.Exit(1)
-        return
+    for hint in dict.fromkeys(each.hint for each in refused if each.hint):
+        typer.echo(f"  {hint}", err=True)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _print_purged(report: "PurgeReport", *, done: bool) -> None:
     print_table(
-        ["data", "kept (days)", "removed" if yes else "would go", "whole months", "stays", "note"],
+        ["data", "kept (days)", "removed" if done else "would go", "whole months", "stays", "note"],
         [
             [
                 found.kind,
@@ -137,9 +136,5 @@ def purge(
         right=["kept (days)", "removed", "would go", "whole months"],
     )
     typer.echo(f"{report.stale_videos:,} videos are read again in full")
-    if not yes:
+    if not done:
         typer.echo("nothing was changed; --yes does it")
-    for hint in dict.fromkeys(each.hint for each in refused if each.hint):
-        typer.echo(f"  {hint}", err=True)
-    if refused:
-        raise typer.Exit(1)

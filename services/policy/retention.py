@@ -6,7 +6,6 @@ limit. Pictures of the datasets in use (the newest, and those of the newest mode
 and counted. A score stays when the bytes of its picture go: it needs only their hash.
 """
 
-import hashlib
 import json
 import socket
 import tempfile
@@ -23,6 +22,7 @@ from db.queries import policy as rows
 from db.queries.catalog import thumbnails
 from db.queries.policy import Limit
 from db.queries.speech import clips
+from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import InfrastructureError, PermanentError, UsageError
 from services.policy import limits, orphans, ownership, permission
@@ -384,7 +384,7 @@ def _why_not(export: Export) -> str | None:
     if not manifest.parent.exists():
         return None
     try:
-        found = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        found = file_sha256(manifest)
     except OSError:
         found = ""
     return None if found == export.manifest_sha256 else "no longer that export"
