@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from db.queries.work.progress import progress as progress_of
 from services.context import Context
 from tests.support.crawl import NOW, rows
 from tests.support.work_items import DAY, KIND, LEASE, add, claim, fail
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import uuid
