@@ -13,7 +13,7 @@ from ml.audio import decoded
 from ml.runtime.device import choose_device
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.features import COLUMNS, features
-from ml.speech.models.network_models import rung_config
+from ml.speech.models.network_model import rung_config
 from ml.speech.models.networks import NETWORKS
 from ml.speech.models.training import clip_logits, train_network
 from tests.support import sound

@@ -7,7 +7,7 @@ import numpy as np
 
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
-from ml.speech.models.network_models import NetworkRung, SpectrogramCnnRung
+from ml.speech.models.network_model import NetworkRung, SpectrogramCnnRung
 from tests.support import sound
 from tests.support.speech import TINY, spoken, write_wav
 

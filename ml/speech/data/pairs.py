@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.arrays import IntArray
-from ml.errors import LearningError
-from ml.speech.data.manifest import LANGUAGES, Manifest, assert_sources_disjoint
-from ml.speech.models.training import MIN_CLIPS
+from ml.speech.data.manifest import MIN_CLIPS, Manifest, assert_sources_disjoint
 
 MIN_INNER_SOURCES = 2
 
@@ -107,16 +105,3 @@ def inner_split(manifest: Manifest, *, seed: int) -> tuple[IntArray, IntArray] |
     rows = np.array([place[clip.clip_id] for clip in training], dtype=np.int64)
     held_out = np.array([place[clip.clip_id] for clip in test], dtype=np.int64)
     return rows, held_out
-
-
-def check_pairs(pairs: Sequence[Pair]) -> None:
-    """See that there is something to leave out.
-
-    Raises:
-        LearningError: ``tooFewSources``.
-    """
-    if not pairs:
-        raise LearningError(
-            f"leaving sources out needs at least one source of {' and of '.join(LANGUAGES)}",
-            reason="tooFewSources",
-        )

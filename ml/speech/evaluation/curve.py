@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.data.manifest import LANGUAGES, MIN_CLIPS, Manifest
 from ml.speech.evaluation.protocol import Split
-from ml.speech.models.training import MIN_CLIPS
 
 SHARES = (0.125, 0.25, 0.5)
 """Of the clips of each source."""

@@ -12,10 +12,10 @@ from ml.artifacts import ModelCard, read_artifact
 from ml.runtime.device import choose_device
 from ml.speech.data.manifest import Manifest
 from ml.speech.data.pairs import inner_split
-from ml.speech.frontend.cache import CLEAN, Cancelled, FeatureCache, Progress
+from ml.speech.frontend.cache import CLEAN, FeatureCache
 from ml.speech.frontend.features import AnyFeatures
 from ml.speech.models.calibration import fit_temperature
-from ml.speech.models.network_models import (
+from ml.speech.models.network_model import (
     NetworkRung,
     SpectrogramCnnRung,
     TdnnRung,
@@ -23,6 +23,7 @@ from ml.speech.models.network_models import (
     networks_of,
 )
 from ml.speech.models.training import SpeechConfig, clip_logits
+from ml.training.callbacks import Cancelled, Progress
 
 
 class BlendRung(NetworkRung):

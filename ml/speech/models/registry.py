@@ -10,13 +10,13 @@ from ml.speech.frontend.cache import Decode, FeatureCache
 from ml.speech.models.base import SpeechRung
 
 _RUNGS = {
-    "spectrogram_cnn": ("ml.speech.models.network_models", "SpectrogramCnnRung"),
-    "crnn": ("ml.speech.models.network_models", "CrnnRung"),
-    "tdnn": ("ml.speech.models.network_models", "TdnnRung"),
+    "spectrogram_cnn": ("ml.speech.models.network_model", "SpectrogramCnnRung"),
+    "crnn": ("ml.speech.models.network_model", "CrnnRung"),
+    "tdnn": ("ml.speech.models.network_model", "TdnnRung"),
     "blend": ("ml.speech.models.blend", "BlendRung"),
 }
 _PRETRAINED = {
-    "pretrained_encoder": ("ml.speech.pretrained.model", "PretrainedEncoderRung"),
+    "pretrained_encoder": ("ml.speech.models.pretrained_encoder", "PretrainedEncoderRung"),
 }
 """On weights that others trained, where they are installed."""
 REFERENCE = "spectrogram_cnn"

@@ -9,13 +9,13 @@ from typing import Any
 
 from ml.errors import LearningError
 from ml.speech.data.manifest import Manifest
-from ml.speech.frontend.cache import Cancelled, Progress
 from ml.speech.models.registry import (
     left_out_rungs,
     pretrained_rung_names,
     speech_cache,
     speech_rung_class,
 )
+from ml.training.callbacks import Cancelled, Progress
 from services.errors import PermanentError, UsageError
 
 INDEX = "clips.csv"

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from db.models.learning import SPEECH
 from db.queries.learning import records
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
@@ -17,12 +18,12 @@ from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
 from ml.speech.models.base import SpeechRung
-from ml.speech.models.network_models import NetworkRung
+from ml.speech.models.network_model import NetworkRung
 from ml.speech.models.registry import speech_rung_class, speech_rung_names
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import artifacts
-from services.learning.speech import TASK, datasets, folds
+from services.learning.speech import datasets, folds
 from services.learning.speech.models import (
     SpeechModel,
     assert_unheard,
@@ -39,7 +40,7 @@ KEPT_S = 2 * 86_400
 sound must not outlive it for long."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``conflicts`` (see :class:`services.learning.speech.datasets.Request`),
@@ -90,7 +91,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
                 seed=seed,
                 config=config,
                 files=rung_files,
-                task=TASK,
+                task=SPEECH,
             ).version
             for rung, rung_files in artifacts.items()
         }

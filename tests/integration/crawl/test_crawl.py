@@ -9,8 +9,9 @@ import pytest
 from db.queries.work import overview, work_items
 from services.context import Context
 from services.crawl import channels, runs
-from services.emulator.catalog import Catalog, Channel, Stream, ThumbnailVersion, Video
+from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import Channel, Stream, ThumbnailVersion, Video
 from services.errors import PermanentError, UsageError
 from services.tick import dispatch
 from tests.support.crawl import (

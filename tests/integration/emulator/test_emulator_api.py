@@ -11,10 +11,11 @@ from googleapiclient.errors import HttpError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.emulator.catalog import Catalog, Stream
+from services.emulator.catalog import Catalog
 from services.emulator.methods import METHODS
 from services.emulator.quota import Quotas
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import Stream
 from tests.support.emulator import Answer, api_client, fetch, running_emulator
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from db.queries.learning import records
-from ml.speech.models.network_models import NetworkRung
+from ml.speech.models.network_model import NetworkRung
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.speech.classifier import from_registry
@@ -31,7 +31,7 @@ def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path)
             session,
             {
                 "dataset_id": DATASET,
-                "task": "language",
+                "task": "speech",
                 "as_of": NOW,
                 "created_at": NOW,
                 "n_videos": 40,
@@ -51,7 +51,7 @@ def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path)
                 seed=0,
                 config={},
                 files=files,
-                task="language",
+                task="speech",
             ).model_version_id
             for rung in rungs
         }

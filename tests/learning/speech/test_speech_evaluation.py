@@ -25,7 +25,7 @@ from ml.speech.evaluation.protocol import (
     scored,
     source_splits,
 )
-from ml.speech.models import network_models
+from ml.speech.models import network_model
 from ml.speech.models.calibration import fit_temperature, probabilities
 from tests.support.speech import TINY, write_clips
 
@@ -186,7 +186,7 @@ def test_the_spread_over_seeds():
 
 
 def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(network_models.SpectrogramCnnRung, "default", replace(TINY, epochs=1))
+    monkeypatch.setattr(network_model.SpectrogramCnnRung, "default", replace(TINY, epochs=1))
     (tmp_path / "clips").mkdir()
     manifest = write_clips(tmp_path / "clips", clips=2)
     splits = source_splits(manifest, quick=True)

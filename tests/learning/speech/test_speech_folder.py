@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ml.speech.augmentation.nonspeech import KINDS
 from ml.speech.data.manifest import Manifest
 from ml.speech.evaluation import diagnostics
-from ml.speech.models import network_models
+from ml.speech.models import network_model
 from ml.speech.models.registry import left_out_rungs, speech_rung_names
 from ml.speech.pretrained import encoder
 from services.cli.main import app
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train for one pass and draw few sounds: what is learned is not the question here."""
     own = replace(TINY, epochs=1, calibrated=False)
-    monkeypatch.setattr(network_models.SpectrogramCnnRung, "default", own)
+    monkeypatch.setattr(network_model.SpectrogramCnnRung, "default", own)
     monkeypatch.setattr(diagnostics, "SOUNDS", 2)
 
 

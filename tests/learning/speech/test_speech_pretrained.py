@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from ml.errors import LearningError
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
+from ml.speech.models.pretrained_encoder import PretrainedEncoderRung
 from ml.speech.models.registry import load_speech_rung
 from ml.speech.pretrained import encoder as encoders
 from ml.speech.pretrained.cache import EncodingCache
 from ml.speech.pretrained.encoder import COLUMNS, SECONDS, SPEECH, SpeechEncoder
 from ml.speech.pretrained.head import LinearHead, clip_importance
 from ml.speech.pretrained.logmel import whisper_log_mel
-from ml.speech.pretrained.model import PretrainedEncoderRung
 from ml.speech.pretrained.whisper import WhisperDetector
 
 RATE = 16_000

@@ -12,18 +12,11 @@ from ml.arrays import FloatArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech.augmentation.codecs import Waveform
-from ml.speech.data.manifest import Manifest
+from ml.speech.data.manifest import Manifest, check_trainable
 from ml.speech.data.pairs import inner_split
-from ml.speech.frontend.cache import (
-    CLEAN,
-    Cancelled,
-    FeatureCache,
-    Progress,
-    augmented_variants,
-)
+from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
 from ml.speech.models.base import SpeechPredictions, empty_predictions
 from ml.speech.models.calibration import fit_temperature, probabilities
-from ml.speech.models.training import check_trainable
 from ml.speech.pretrained.cache import EncodingCache
 from ml.speech.pretrained.encoder import (
     BLOCK,
@@ -36,6 +29,7 @@ from ml.speech.pretrained.encoder import (
     SpeechEncoder,
 )
 from ml.speech.pretrained.head import RIDGE, LinearHead, clip_importance
+from ml.training.callbacks import Cancelled, Progress
 
 Encoding = npt.NDArray[Any]
 """Shape (windows, COLUMNS)."""
