@@ -5,25 +5,12 @@ from typing import Any
 
 from db.models import Evaluation, ModelVersion
 from db.queries.learning import promotion, records
+from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.errors import PermanentError
 
 VIEWS = "views"
 """What the database calls learning from thumbnails."""
-LADDER = (
-    "constant",
-    "age+format",
-    "subscribers",
-    "subscribers+age",
-    "+history",
-    "+features",
-    "lite0+ridge",
-    "thumbnail",
-    "subscribers+thumbnail",
-    "subscribers+age+thumbnail",
-    "+thumbnail",
-)
-"""The order in which rungs are shown; the database keeps none."""
 
 
 def newest_comparison(context: Context) -> dict[str, Any]:
@@ -45,8 +32,8 @@ def newest_comparison(context: Context) -> dict[str, Any]:
 
 def in_order(rungs: Iterable[str]) -> list[str]:
     """Return rungs from the bottom of the ladder up; those it does not name come last."""
-    place = {rung: number for number, rung in enumerate(LADDER)}
-    return sorted(rungs, key=lambda rung: (place.get(rung, len(LADDER)), rung))
+    place = {rung: number for number, rung in enumerate(rung_names())}
+    return sorted(rungs, key=lambda rung: (place.get(rung, len(place)), rung))
 
 
 def as_printed(evaluation: Evaluation) -> dict[str, Any]:

@@ -253,7 +253,7 @@ def _line(context: Context, model: ModelVersion, folder: Path) -> Line:
     except LearningError as error:
         raise PermanentError(str(error), reason=error.reason) from error
     assert isinstance(rung, SubscribersRung)
-    intercept, slope, _ = rung.linear.mean(axis=0).tolist()
+    intercept, slope, _ = np.mean([part.linear for part in rung.parts], axis=0).tolist()
     return Line(intercept, slope)
 
 
