@@ -75,10 +75,11 @@ def train(
     out: Annotated[
         Path, typer.Option(help="With --folder: where the model and what it took are kept.")
     ] = Path("speech-comparison"),
-    rung: Annotated[
+    model: Annotated[
         str | None,
         typer.Option(help="With --folder: which kind; the pretrained one where it is installed."),
     ] = None,
+    rung: Annotated[str | None, typer.Option(hidden=True)] = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -93,7 +94,7 @@ def train(
     if folder is not None:
         if what is not Task.speech:
             raise typer.BadParameter("--folder is for `train speech`")
-        trained = speech.train_folder(folder, out, rung=rung, seed=seed, quiet=as_json)
+        trained = speech.train_folder(folder, out, model=model or rung, seed=seed, quiet=as_json)
         if as_json:
             print_json(trained)
         else:
@@ -145,9 +146,10 @@ def compare(
         typer.Option(help="With --folder: quick leaves each source out once; all, every pair."),
     ] = "quick",
     seeds: Annotated[int, typer.Option(min=1, help="With --folder: trainings of each kind.")] = 1,
-    rungs: Annotated[
+    models: Annotated[
         str, typer.Option(help="With --folder: names, with commas; all by default.")
     ] = "",
+    rungs: Annotated[str, typer.Option(hidden=True)] = "",
     codecs: Annotated[
         bool, typer.Option("--codecs", help="With --folder: also through every codec.")
     ] = False,
@@ -174,7 +176,7 @@ def compare(
             out,
             pairs=pairs,
             seeds=seeds,
-            rungs=rungs,
+            models=models or rungs,
             codecs=codecs,
             curve=curve,
             finished=finished,

@@ -28,7 +28,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.results import models_in_use
 from services.learning.speech import TASK
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -153,7 +153,7 @@ def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
 def _score(
     context: Context,
     versions: Sequence[ModelVersion],
-    models: Sequence[SpeechModel],
+    models: Sequence[CrossFittedModel],
     batch: _Batch,
     groups: dict[str, str],
 ) -> None:
