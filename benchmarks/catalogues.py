@@ -18,15 +18,16 @@ from ml.evaluation.bootstrap import Interval
 from ml.evaluation.splits import assign_folds, fold_pairs, folds_of
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset, DatasetDescription
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.evaluation.evaluate import STRONG, STRONG_FULL, evaluate
 from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
-from ml.thumbnails.models.rung import Features, Predictions, Targets
-from ml.thumbnails.models.tabular import SubscribersAgeRung, beyond_the_rest
+from ml.thumbnails.models.tabular import SubscribersAgeRung
 from ml.thumbnails.models.thumbnail import SubscribersAgeThumbnailRung
 from ml.thumbnails.stacking.crossfit import training_rows
 from ml.thumbnails.stacking.ensemble import Ensemble
 from ml.thumbnails.stacking.picture_model import PictureModel, Said
 from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
+from ml.thumbnails.stacking.residual import beyond_the_rest
 
 NUMBERS = 8
 """That stand for a picture; the first may matter, the second betrays the channel's size."""

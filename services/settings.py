@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     redis_url: str | None = None
     storage_url: str | None = None
+    analyst_url: SecretStr | None = None
+    """Where `tubegrader sql` asks, as a role that may only read; None finds it out by itself."""
 
     youtube_api_key: SecretStr | None = None
     youtube_endpoint: Url | None = None

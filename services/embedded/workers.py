@@ -16,7 +16,7 @@ from services.embedded.processes import MARK, READY_FILE, ProcessSpec, ProcessSt
 from services.errors import TransientError, UsageError
 
 if TYPE_CHECKING:
-    from services.embedded.lifecycle import Endpoints
+    from services.embedded.endpoints import Endpoints
     from services.settings import Settings
 
 SUPERVISOR = "supervisor"

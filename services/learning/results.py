@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from db.models import Evaluation, ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import promotion, records
 from services.context import Context
 from services.errors import PermanentError
 
-VIEWS = "views"
-"""What the database calls learning from thumbnails."""
 LADDER = (
     "constant",
     "age+format",
@@ -27,12 +26,12 @@ LADDER = (
 
 
 def newest_comparison(context: Context) -> dict[str, Any]:
-    """Return the newest comparison as ``compare --json`` prints it.
+    """Return the newest comparison of thumbnails as ``compare --json`` prints it.
 
     Raises:
         PermanentError: Nothing was compared yet.
     """
-    _, newest = newest_models_and_evaluation(context)
+    _, newest = newest_models_and_evaluation(context, THUMBNAILS)
     if newest is None:
         raise PermanentError(
             "nothing was compared yet",
@@ -58,14 +57,14 @@ def as_printed(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def needs_comparison(context: Context, task: str = VIEWS) -> bool:
+def needs_comparison(context: Context, task: str) -> bool:
     """Tell whether the newest models of a task were never compared."""
     models, newest = newest_models_and_evaluation(context, task)
     return bool(models) and (newest is None or not judges(newest, models))
 
 
 def newest_models_and_evaluation(
-    context: Context, task: str = VIEWS
+    context: Context, task: str
 ) -> tuple[list[ModelVersion], Evaluation | None]:
     """Return the newest version of each rung of a task, and its newest evaluation if any."""
     with context.transaction() as session:
@@ -75,7 +74,7 @@ def newest_models_and_evaluation(
         )
 
 
-def models_in_use(context: Context, task: str = VIEWS) -> list[ModelVersion]:
+def models_in_use(context: Context, task: str) -> list[ModelVersion]:
     """Return the models that users are told the scores of, one a rung.
 
     They are the champion and what was trained together with it; the newest ones where there is no

@@ -22,7 +22,7 @@ class ClipCounts:
 
 
 def clip_counts(session: Session, *, rung: str) -> ClipCounts:
-    """Count the rows of ``language_results`` of a model by its name, kept in the column ``rung``."""
+    """Count the rows of ``language_results`` of a model, by its name."""
     rows = session.execute(
         text(
             """

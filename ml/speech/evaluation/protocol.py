@@ -20,14 +20,9 @@ from ml.speech.data.manifest import Manifest, assert_disjoint
 from ml.speech.data.pairs import Pair, all_pairs, covering_pairs, pair_split, speaker_bilingual
 from ml.speech.evaluation.diagnostics import diagnose
 from ml.speech.evaluation.evaluate import Scored
-from ml.speech.frontend.cache import (
-    CLEAN,
-    Cancelled,
-    FeatureCache,
-    Progress,
-    codec_variants,
-)
+from ml.speech.frontend.cache import CLEAN, FeatureCache, codec_variants
 from ml.speech.models.registry import speech_cache, speech_model_class
+from ml.training.callbacks import Cancelled, Progress
 
 SPEAKER_FOLDS = 3
 _FIELDS = {"rung": "model", "examination": "diagnostics"}

@@ -22,14 +22,12 @@ from ml.speech.augmentation.waveform import augmented
 from ml.speech.data.lines import append_line, read_lines
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.features import COLUMNS, FrontEnd, features
+from ml.training.callbacks import Cancelled, Progress
 
 CLEAN = "clean"
 AUGMENTED = "augmented-"
 CODEC = "codec-"
 
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what is being done)."""
-Cancelled = Callable[[], bool]
 Decode = Callable[[Clip], Waveform]
 """Gives a clip's samples: mono, 16 kHz."""
 CachedFeatures = npt.NDArray[np.float16]

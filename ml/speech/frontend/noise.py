@@ -9,7 +9,7 @@ from ml.audio import CutPolicy, cut
 from ml.errors import LearningCancelledError
 from ml.speech.data.lines import append_line, read_lines
 from ml.speech.data.manifest import Clip, Manifest
-from ml.speech.frontend.cache import Cancelled, Progress
+from ml.training.callbacks import Cancelled, Progress
 
 _ANY_SPEECH = CutPolicy(
     seconds_wanted=None, shortest_s=0.25, least_speech_share=0.0, least_level_dbfs=-100.0

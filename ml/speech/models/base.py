@@ -11,8 +11,9 @@ from ml.arrays import FloatArray
 from ml.artifacts import ModelCard
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import LANGUAGES, Manifest
-from ml.speech.frontend.cache import Cancelled, FeatureCache, Progress
+from ml.speech.frontend.cache import FeatureCache
 from ml.speech.frontend.features import AnyFeatures
+from ml.training.callbacks import Cancelled, Progress
 
 UNKNOWN = "unknown"
 MIN_SPEECH = 0.5

@@ -12,7 +12,7 @@ from ml.artifacts import ModelCard, read_artifact
 from ml.runtime.device import choose_device
 from ml.speech.data.manifest import Manifest
 from ml.speech.data.pairs import inner_split
-from ml.speech.frontend.cache import CLEAN, Cancelled, FeatureCache, Progress
+from ml.speech.frontend.cache import CLEAN, FeatureCache
 from ml.speech.frontend.features import AnyFeatures
 from ml.speech.models.base import SpeechModelSpec
 from ml.speech.models.calibration import fit_temperature
@@ -20,6 +20,7 @@ from ml.speech.models.network_model import NetworkModel, config_of, networks_of
 from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
 from ml.speech.models.tdnn import TdnnModel
 from ml.speech.models.training import SpeechConfig, clip_logits
+from ml.training.callbacks import Cancelled, Progress
 
 
 class BlendModel(NetworkModel):

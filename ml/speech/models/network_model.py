@@ -15,16 +15,11 @@ from safetensors.torch import load_file, save_file
 from ml.arrays import FloatArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.runtime.device import choose_device
+from ml.runtime.files import replaced
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Manifest, check_trainable
 from ml.speech.data.pairs import inner_split
-from ml.speech.frontend.cache import (
-    CLEAN,
-    Cancelled,
-    FeatureCache,
-    Progress,
-    augmented_variants,
-)
+from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, FrontEnd, features
 from ml.speech.frontend.windows import WindowConfig
 from ml.speech.models.base import SpeechModelSpec, SpeechPredictions, empty_predictions
@@ -38,6 +33,7 @@ from ml.speech.models.training import (
     train_network,
     training_steps,
 )
+from ml.training.callbacks import Cancelled, Progress
 
 DETECTOR_CLIPS = 400
 """So many training clips at most teach the speech detector what speech is."""
@@ -271,9 +267,8 @@ class _Trainer:
         )
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            part = kept.with_suffix(".part")
-            save_file(network.state_dict(), part)
-            part.replace(kept)
+            with replaced(kept) as partial:
+                save_file(network.state_dict(), partial)
         return network
 
     def _counter(self, message: str) -> Callable[[], None]:

@@ -14,13 +14,7 @@ from ml.errors import LearningCancelledError, LearningError
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Manifest, check_trainable
 from ml.speech.data.pairs import inner_split
-from ml.speech.frontend.cache import (
-    CLEAN,
-    Cancelled,
-    FeatureCache,
-    Progress,
-    augmented_variants,
-)
+from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
 from ml.speech.models.base import SpeechModelSpec, SpeechPredictions, empty_predictions
 from ml.speech.models.calibration import fit_temperature, probabilities
 from ml.speech.pretrained.cache import EncodingCache
@@ -36,6 +30,7 @@ from ml.speech.pretrained.encoder import (
     check_installed,
 )
 from ml.speech.pretrained.head import RIDGE, LinearHead, clip_importance
+from ml.training.callbacks import Cancelled, Progress
 
 Encoding = npt.NDArray[Any]
 """Shape (windows, COLUMNS)."""

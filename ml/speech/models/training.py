@@ -1,7 +1,6 @@
 """Train one network on windows of speech."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +11,14 @@ from torch.nn import functional
 from ml.arrays import FloatArray
 from ml.errors import LearningCancelledError, LearningError
 from ml.runtime.device import Device, seeded
+from ml.runtime.prefetch import prefetch
 from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
-from ml.speech.frontend.cache import CachedFeatures, Cancelled
+from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
 from ml.speech.frontend.windows import WindowConfig, cut_windows
 from ml.speech.models.network import SpeechNet
-from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
+from ml.speech.models.sampling import Sampler, SamplingConfig
+from ml.training.callbacks import Cancelled
 
 PREDICTION_BATCH = 64
 
@@ -109,7 +110,8 @@ def train_network(
     )
     average = _Average(network, start=round(steps * (1 - config.averaged)))
     dropout = np.random.default_rng([seed, 1])
-    for number, batch in enumerate(_ahead(sampler, steps, config.batch_size)):
+    batches = prefetch(sampler.draw(config.batch_size) for _ in range(steps))
+    for number, batch in enumerate(batches):
         if cancelled():
             raise LearningCancelledError
         labels = torch.from_numpy(batch.labels).to(device.torch_device)
@@ -164,17 +166,6 @@ def clip_logits(
     return _summed(logits, owners, len(clips)) / count, _summed(
         embeddings, owners, len(clips)
     ) / count
-
-
-def _ahead(sampler: Sampler, batches: int, size: int) -> Iterator[Batch]:
-    """Draw each batch while the one before it is learned from."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(sampler.draw, size)
-        for number in range(batches):
-            batch = coming.result()
-            if number + 1 < batches:
-                coming = pool.submit(sampler.draw, size)
-            yield batch
 
 
 class _Reversed(torch.autograd.Function):

@@ -7,7 +7,6 @@ than how it sounded (Pasad, Chou & Livescu 2021). Only that file is used; nothin
 is imported, so ``pip install --no-deps pipecat-ai`` is enough.
 """
 
-import hashlib
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml.errors import LearningError
+from ml.runtime.files import file_sha256
 from ml.runtime.onnx import one_thread_session
 from ml.speech.augmentation.codecs import SAMPLE_RATE, Waveform
 from ml.speech.pretrained.activity import speech_share
@@ -55,7 +55,7 @@ class SpeechEncoder:
     @cached_property
     def sha256(self) -> str:
         """Names the weights: a head fits these only."""
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return file_sha256(self.weights)
 
     def encode(self, waveform: Waveform) -> Waveform:
         """Encode a clip.

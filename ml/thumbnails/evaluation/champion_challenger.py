@@ -13,8 +13,8 @@ from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
 from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, grader
 from ml.evaluation.splits import fold_of
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Predictions
 from ml.thumbnails.evaluation.slices import parts_of
-from ml.thumbnails.models.rung import Predictions
 
 R2_MARGIN = 0.01
 LOG_LOSS_MARGIN = 0.01

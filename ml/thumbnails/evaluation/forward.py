@@ -22,8 +22,8 @@ from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models import tabular
-from ml.thumbnails.models.rung import Features, Predictions, Targets
 from ml.thumbnails.stacking.design import Column, Design
 from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
 

@@ -14,22 +14,25 @@ from ml.evaluation.splits import assign_folds
 from ml.images.decoding import PREPROCESSING, decode_thumbnails
 from ml.images.pictures import PREPROCESSING as FRAME_PREPROCESSING
 from ml.runtime.device import choose_device
-from ml.thumbnails.backbones.cnn import Cancelled, CnnConfig, Progress
+from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.constant import ConstantRung
 from ml.thumbnails.models.measured import FeaturesRung
 from ml.thumbnails.models.reference import FrozenRidgeRung
 from ml.thumbnails.models.registry import absent_rungs, rung_class, rung_names
-from ml.thumbnails.models.rung import Features, Predictions, Rung, Targets
-from ml.thumbnails.models.tabular import TabularRung, beyond_the_rest
+from ml.thumbnails.models.rung import Rung
+from ml.thumbnails.models.tabular import TabularRung
 from ml.thumbnails.models.thumbnail import ThumbnailRung, config_json, predict_all
 from ml.thumbnails.stacking.crossfit import rows_outside
 from ml.thumbnails.stacking.ensemble import Ensemble, train_ensemble
 from ml.thumbnails.stacking.fine_tuning import TuningConfig, train_tuned
 from ml.thumbnails.stacking.heads import Heads
 from ml.thumbnails.stacking.picture_model import PictureModel
+from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
 
 OUT_OF_FOLD_SCHEMA = pa.schema(

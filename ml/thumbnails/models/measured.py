@@ -10,7 +10,7 @@ import numpy as np
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.evaluation.splits import folds_of
-from ml.thumbnails.models.rung import Features, Predictions, Targets
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models.tabular import HistoryRung
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
 from ml.thumbnails.stacking.design import Column, Design

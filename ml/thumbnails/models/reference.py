@@ -10,7 +10,7 @@ import numpy as np
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.evaluation.splits import folds_of
-from ml.thumbnails.models.rung import Features, Predictions, Targets
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
 from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor, sigmoid
 from ml.thumbnails.stacking.ridge import Decomposition, inner_folds, left_out_in_turn

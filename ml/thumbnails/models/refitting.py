@@ -1,9 +1,8 @@
 """The rungs with pictures on frozen looks alone, fitted anew on other rows."""
 
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models.measured import FeaturesRung, MeasuredRegression
 from ml.thumbnails.models.reference import FrozenRidge, FrozenRidgeRung
-from ml.thumbnails.models.rung import Features, Predictions, Targets
-from ml.thumbnails.models.tabular import beyond_the_rest
 from ml.thumbnails.models.thumbnail import (
     HistoryThumbnailRung,
     SubscribersAgeThumbnailRung,
@@ -14,6 +13,7 @@ from ml.thumbnails.stacking.design import Design
 from ml.thumbnails.stacking.head import ThumbnailHead
 from ml.thumbnails.stacking.heads import columns_of
 from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
+from ml.thumbnails.stacking.residual import beyond_the_rest
 
 _WITH_THUMBNAIL = (
     ThumbnailRung,

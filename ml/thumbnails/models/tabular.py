@@ -9,9 +9,16 @@ import numpy as np
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.evaluation.splits import folds_of
-from ml.thumbnails.models.rung import Features, Predictions, Targets
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
-from ml.thumbnails.stacking.design import AGE_FORMAT, HISTORY, SUBSCRIBERS, Column, Design
+from ml.thumbnails.stacking.design import (
+    AGE_FORMAT,
+    HISTORY,
+    SUBSCRIBERS,
+    SUBSCRIBERS_AGE,
+    Column,
+    Design,
+)
 from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
 
 
@@ -97,23 +104,11 @@ class SubscribersAgeRung(TabularRung):
     """The strong baseline: the channel's size and the video's age, length and format."""
 
     name: ClassVar[str] = "subscribers+age"
-    columns: ClassVar[tuple[Column, ...]] = (*SUBSCRIBERS, *AGE_FORMAT)
+    columns: ClassVar[tuple[Column, ...]] = SUBSCRIBERS_AGE
 
 
 class HistoryRung(TabularRung):
     """The strong baseline and what the channel's earlier videos got."""
 
     name: ClassVar[str] = "+history"
-    columns: ClassVar[tuple[Column, ...]] = (*SUBSCRIBERS, *AGE_FORMAT, *HISTORY)
-
-
-def beyond_the_rest(features: Features, log_views: FloatArray) -> FloatArray:
-    """Return what the strong baseline, fitted on these very rows, leaves of log views, shape (R,).
-
-    NaN where subscribers are hidden: there the residual holds the channel's whole size, and a few
-    such channels would drown what the thumbnail does. If all are hidden, all are kept.
-    """
-    matrix = Design.fit(SubscribersAgeRung.columns, features).matrix(features)
-    residual = log_views - linear_predictor(fit_linear(matrix, log_views), matrix)
-    hidden = np.isnan(features.subscriber_count)
-    return residual if hidden.all() else np.where(hidden, np.nan, residual)
+    columns: ClassVar[tuple[Column, ...]] = (*SUBSCRIBERS_AGE, *HISTORY)

@@ -11,9 +11,10 @@ from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models.measured import FeaturesRung
 from ml.thumbnails.models.reference import FrozenRidgeRung
-from ml.thumbnails.models.rung import Features, Predictions, Rung, Targets
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.tabular import HistoryRung, SubscribersAgeRung, SubscribersRung
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
 from ml.thumbnails.stacking.design import Column, Design

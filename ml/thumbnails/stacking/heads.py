@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningCancelledError
-from ml.thumbnails.backbones.cnn import Cancelled, Progress
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
 from ml.thumbnails.stacking.head import HeadOutputs, ThumbnailHead
+from ml.training.callbacks import Cancelled, Progress
 
 RecipeNames = Mapping[str, str]
 """The name of the kernel that was chosen, by target."""

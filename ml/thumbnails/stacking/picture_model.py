@@ -21,7 +21,7 @@ from ml.artifacts import ModelCard
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.backbones.efficientnet_lite import Flavour
-from ml.thumbnails.models.rung import Features
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.stacking.crossfit import (
     OutputsByPair,
     mean_outputs,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from db.models.learning import SPEECH
 from db.queries.speech import counts, segments
 from db.queries.speech.counts import ClipCounts
 from ml.evaluation.bootstrap import Interval
@@ -13,7 +14,6 @@ from ml.speech.models.registry import SPEECH_MODELS, speech_model_names
 from services.context import Context
 from services.learning.report.spectrograms import Examples, examples
 from services.learning.results import newest_models_and_evaluation
-from services.learning.speech import TASK
 from services.learning.speech.best import best_of
 
 SLICES = {"by_length": "length", "by_codec": "codec", "by_snr": "signal to noise"}
@@ -125,7 +125,7 @@ NOTHING_COMPARED = Missing(
 
 def gather_speech(context: Context) -> SpeechReport | Missing:
     """Read the newest comparison of speech models, or say what is missing for one."""
-    versions, evaluation = newest_models_and_evaluation(context, TASK)
+    versions, evaluation = newest_models_and_evaluation(context, SPEECH)
     if evaluation is None:
         if versions:
             return NOTHING_COMPARED

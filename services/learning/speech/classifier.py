@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from db.models import Evaluation, ModelVersion
+from db.models.learning import SPEECH
 from db.queries.learning import model_versions, promotion
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
@@ -18,7 +19,6 @@ from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.artifacts import get_folder
 from services.learning.results import judges, newest_models_and_evaluation
-from services.learning.speech import TASK
 from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
 
@@ -132,10 +132,10 @@ def from_registry(
 def _row(context: Context, kind: str | None, version: int | None) -> ModelVersion:
     if kind is None and version is None:
         with context.transaction() as session:
-            champion = promotion.model_of(session, task=TASK)
+            champion = promotion.model_of(session, task=SPEECH)
         if champion is not None:
             return champion
-    models, evaluation = newest_models_and_evaluation(context, TASK)
+    models, evaluation = newest_models_and_evaluation(context, SPEECH)
     if not models:
         raise PermanentError("no speech model was trained yet", reason="noModel", hint=HINT)
     name = kind or _best(models, evaluation)
@@ -143,7 +143,7 @@ def _row(context: Context, kind: str | None, version: int | None) -> ModelVersio
         found = next((model for model in models if model.rung == name), None)
     else:
         with context.transaction() as session:
-            found = model_versions.model_version(session, task=TASK, rung=name, version=version)
+            found = model_versions.model_version(session, task=SPEECH, rung=name, version=version)
     if found is None:
         requested = name if version is None else f"{name} v{version}"
         there = ", ".join(f"{model.rung} v{model.version}" for model in models)

@@ -23,9 +23,9 @@ from ml.speech.evaluation.protocol import (
     source_splits,
     speaker_splits,
 )
-from ml.speech.frontend.cache import Cancelled, Progress
 from ml.speech.frontend.noise import with_noise
 from ml.speech.models.registry import left_out_models, speech_model_class, speech_model_names
+from ml.training.callbacks import Cancelled, Progress
 from services.errors import PermanentError, UsageError
 from services.learning.speech.best import best_of
 from services.learning.speech.folder_metrics import Plan, measure

@@ -9,8 +9,8 @@ from typing import Any
 
 from ml.errors import LearningError
 from ml.speech.data.manifest import Manifest
-from ml.speech.frontend.cache import Cancelled, Progress
 from ml.speech.models.registry import most_robust_model, speech_cache, speech_model_class
+from ml.training.callbacks import Cancelled, Progress
 from services.errors import PermanentError, UsageError
 
 INDEX = "clips.csv"

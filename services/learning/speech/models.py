@@ -18,8 +18,8 @@ from ml.speech.data.manifest import Manifest
 from ml.speech.frontend.features import AnyFeatures
 from ml.speech.models.base import SpeechModel, SpeechPredictions
 from ml.speech.models.registry import load_speech_model
-from services.errors import PermanentError
 from services.learning.artifacts import get_folder, put_folder
+from services.learning.errors import translate_errors
 from services.learning.speech.folds import Fold
 from services.storage import ObjectStore
 
@@ -120,13 +120,11 @@ def get_model(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Cro
         if name != FOLDS:
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = sha256
-    try:
+    with translate_errors(folder):
         loaded = {
             part: load_speech_model(get_folder(store, names, folder / part))
             for part, names in parts.items()
         }
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
     without = [loaded[_without(number)] for number in range(len(loaded) - 1)]
     fold_of: dict[str, int] = json.loads(store.get(files[FOLDS]))
     return CrossFittedModel(loaded[FULL], without, fold_of)

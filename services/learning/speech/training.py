@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from db.models.learning import SPEECH
 from db.queries.learning import records
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
@@ -19,7 +20,7 @@ from ml.speech.models.registry import own_model_names, speech_model_class
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import artifacts
-from services.learning.speech import TASK, datasets, folds
+from services.learning.speech import datasets, folds
 from services.learning.speech.models import (
     CrossFittedModel,
     assert_held_out,
@@ -36,7 +37,7 @@ KEPT_S = 2 * 86_400
 sound must not outlive it for long."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``conflicts`` (see :class:`services.learning.speech.datasets.Request`),
@@ -87,7 +88,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
                 seed=seed,
                 config=config,
                 files=rung_files,
-                task=TASK,
+                task=SPEECH,
             ).version
             for rung, rung_files in artifacts.items()
         }

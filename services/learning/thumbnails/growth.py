@@ -20,7 +20,7 @@ from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.evaluation.splits import assign_folds
 from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
-from ml.thumbnails.models.rung import Features, Targets
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.models.tabular import SubscribersRung
 from services.context import Context
 from services.learning.thumbnails.datasets import Request, select_labelled

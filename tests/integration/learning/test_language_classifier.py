@@ -31,7 +31,7 @@ def record(context: Context, model: NetworkModel, rungs: list[str], folder: Path
             session,
             {
                 "dataset_id": DATASET,
-                "task": "language",
+                "task": "speech",
                 "as_of": NOW,
                 "created_at": NOW,
                 "n_videos": 40,
@@ -51,7 +51,7 @@ def record(context: Context, model: NetworkModel, rungs: list[str], folder: Path
                 seed=0,
                 config={},
                 files=files,
-                task="language",
+                task="speech",
             ).model_version_id
             for rung in rungs
         }

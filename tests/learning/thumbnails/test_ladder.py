@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.image_features import looks_at
 
 from ml.artifacts import ModelCard
 from ml.errors import LearningCancelledError, LearningError
 from ml.evaluation.metrics import r_squared
 from ml.evaluation.splits import fold_pairs, folds_of
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.evaluation.evaluate import METRICS, STEPS, evaluate
 from ml.thumbnails.evaluation.forward import forward_in_time
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.measured import FeaturesRung
 from ml.thumbnails.models.registry import load_rung, rung_names
-from ml.thumbnails.models.rung import Features, Targets
 from ml.thumbnails.models.tabular import HistoryRung
+from tests.support.image_features import looks_at
 from tests.support.learning import TINY, draw
 
 WHOLE = replace(TINY, backbone=True)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
 from ml.thumbnails.backbones.weights import TIMM
 from ml.thumbnails.models.registry import rung_names
-from services.cli.learning import describe_training
+from services.cli.learning_tables import describe_training
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.report.page import KNOWS

@@ -9,14 +9,16 @@ import sys
 import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
+from db.models import learning
 from db.models import work as models
 from services import queue, tick
-from services.learning import pipeline, tasks
+from services.learning import tasks
 from services.settings import Settings
 from workers.app import app
 
 app.loader.import_default_modules()
 REGISTERED = {name for name in app.tasks if not name.startswith("celery.")}
+STEPS = {"training": "train", "scoring": "score", "comparison": "compare", "promotion": "promote"}
 
 
 def test_registered_tasks_and_known_names_are_the_same():
@@ -53,13 +55,12 @@ def test_beat_sends_tasks_that_exist_and_need_nothing():
 
 def test_learning_tasks_lead_to_services_that_exist():
     for package in ("services.learning.thumbnails", "services.learning.speech"):
-        for name in ("training", "scoring", "comparison"):
+        for name, step in STEPS.items():
             module = importlib.import_module(f"{package}.{name}")
-            assert list(inspect.signature(module.work).parameters) == ["context", "job"]
-    assert set(pipeline.STEPS) == set(tasks.TASKS)
-    for steps in pipeline.STEPS.values():
-        for _, place in steps:
-            step = tasks.named(place)
+            assert list(inspect.signature(getattr(module, step)).parameters) == ["context", "job"]
+    assert set(learning.TASKS) == set(tasks.TASKS)
+    for task in tasks.TASKS.values():
+        for step in task.night().values():
             assert list(inspect.signature(step).parameters) == ["context", "job"]
 
 
