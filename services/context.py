@@ -15,7 +15,7 @@ from services.errors import UsageError
 from services.settings import Settings
 
 if TYPE_CHECKING:
-    from services.crawl.cadence import Policy
+    from services.cadence import Policy
     from services.queue import TaskQueue
     from services.storage import ObjectStore
     from services.youtube.gateway import YouTubeGateway
@@ -31,7 +31,7 @@ class Context:
     @cached_property
     def cadence(self) -> "Policy":
         """How often what is collected."""
-        from services.crawl.cadence import load  # noqa: PLC0415
+        from services.cadence import load  # noqa: PLC0415
 
         return load(self.settings.cadence)
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.queue import QUEUES
+
 if TYPE_CHECKING:
     from services.embedded.status import Status
     from services.settings import Settings
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Queue = Annotated[
-    str | None, typer.Option(help="Only this queue: crawl, media or learning.", metavar="QUEUE")
+    str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
 ]
 
 Channels = Annotated[

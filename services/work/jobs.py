@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from db.models import Job
-from db.models.work import JOB_KINDS, JOB_STATES
+from db.models.work import JOB_STATES
 from db.queries.work import jobs as rows
 from services.context import Context
 from services.errors import (
@@ -26,6 +26,7 @@ from services.errors import (
     UsageError,
 )
 from services.work.heartbeat import KeptLease, LeaseLostError
+from services.work.kinds import JOB_KINDS
 
 
 class JobCancelledError(Exception):
