@@ -27,6 +27,7 @@ from services.context import Context
 from services.errors import InfrastructureError, PermanentError, UsageError
 from services.policy import limits, orphans, ownership, permission
 from services.transactions import LOCKED
+from services.work.kinds import WORK_KINDS
 
 log = structlog.get_logger()
 
@@ -235,19 +236,16 @@ def _facts(run: _Run, found: KindReport) -> None:
 
 def forget_missed(context: Context) -> int:
     """Forget which slots were missed where the counts of then are past their retention."""
-    kinds = {
-        "video.snapshot": "video-statistics",
-        "channel.discover": "video-statistics",
-        "channel.snapshot": "channel-statistics",
-    }
     gone = 0
-    for work, kept_as in kinds.items():
+    for kind in WORK_KINDS.values():
+        if kind.series is None:
+            continue
         deleted = BATCH
         while deleted == BATCH:
             with context.transaction() as session:
                 now = context.clock()
-                held = limits.in_force(session, context.settings, kept_as, now=now)
-                deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
+                held = limits.in_force(session, context.settings, kind.series, now=now)
+                deleted = rows.delete_missed_slots(session, held.limit, kind=kind.name, batch=BATCH)
             gone += deleted
     return gone
 
