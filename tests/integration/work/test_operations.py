@@ -101,16 +101,22 @@ def test_a_probe_whose_worker_died_is_followed_by_another(operations: Operations
     assert other != lost
 
 
-def test_pauses_of_a_breaker_double_up_to_a_bound(operations: Operations):
-    pause = breakers.REFUSED
+def pauses_when_refused(operations: Operations, times: int) -> list[timedelta]:
+    """Refuse one item each time the host is asked again; how long it is left alone each time."""
     lengths = []
     with operations.context.transaction() as session:
         now = operations.clock()
-        for _ in range(40):
+        for _ in range(times):
             until = breakers.record(session, "data-api", n_items=1, errors=[REFUSED], now=now)
             assert until is not None
             lengths.append(until - now)
             now = until
+    return lengths
+
+
+def test_pauses_of_a_breaker_double_up_to_a_bound(operations: Operations):
+    pause = breakers.REFUSED
+    lengths = pauses_when_refused(operations, 40)
     assert lengths[:4] == [pause.first * f for f in (1, 2, 4, 8)]
     assert set(lengths[12:]) == {pause.longest}
 
@@ -148,12 +154,7 @@ def test_a_refused_key_opens_the_breaker_and_a_crawl_by_hand_probes_at_once(
 
 def test_a_crawl_that_meets_an_open_breaker_says_why_it_waits(operations: Operations):
     operations.make_work("channel.snapshot", 1)
-    with operations.context.transaction() as session:
-        now = operations.clock()
-        for _ in range(5):
-            until = breakers.record(session, "data-api", n_items=1, errors=[REFUSED], now=now)
-            assert until is not None
-            now = until
+    pauses_when_refused(operations, 5)
     job_id = runs.start(operations.context)
     [probe] = operations.tokens()  # asked for by hand
     operations.work_on(probe, REFUSED)
