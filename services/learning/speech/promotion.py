@@ -24,7 +24,7 @@ from services.context import Context
 from services.learning.promotion import challenge
 from services.learning.promotion.challenge import Challenge, Chosen, Outcome
 from services.learning.speech import datasets
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 AT_ONCE = 64
@@ -46,7 +46,7 @@ def promote(context: Context, job: JobHandle) -> dict[str, Any]:
 class _Side:
     """Champion or challenger, and the dataset it was trained on."""
 
-    model: SpeechModel
+    model: CrossFittedModel
     version: ModelVersion
 
 
@@ -129,7 +129,7 @@ def _held_out(rows: pa.Table) -> Heard:
 
 
 def _predicted(
-    context: Context, job: JobHandle, rows: pa.Table, models: Sequence[SpeechModel]
+    context: Context, job: JobHandle, rows: pa.Table, models: Sequence[CrossFittedModel]
 ) -> list[FloatArray]:
     """Return each model's probability of Chinese for each segment."""
     predicted: list[list[FloatArray]] = [[] for _ in models]

@@ -26,7 +26,7 @@ from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
 from services.learning.artifacts import workspace
 from services.learning.results import models_in_use, need_models
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -134,7 +134,7 @@ def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
 def _score_batch(
     context: Context,
     versions: Sequence[ModelVersion],
-    models: Sequence[SpeechModel],
+    models: Sequence[CrossFittedModel],
     batch: _Batch,
     groups: dict[str, str],
 ) -> None:
