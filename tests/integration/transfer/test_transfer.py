@@ -22,13 +22,13 @@ from db.queries.catalog import thumbnails
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import TransientError, UsageError
-from services.media.perceptual import perceptual_hash
 from services.policy import retention
 from services.settings import Settings
 from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.transfer.recorded import NEEDED
 from services.transfer.tables import BY_NAME, from_cell, to_cell
+from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import counts, rows, value
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
