@@ -10,7 +10,7 @@ from benchmarks.measure import Figure, interleaved, timed
 from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
-from ml.thumbnails.models.rung import Targets
+from ml.thumbnails.data.rows import Targets
 from ml.thumbnails.stacking.cnn_training import train_member, training_steps
 
 ROUNDS = 3

@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import CursorResult, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -136,14 +136,74 @@ def drop_partition(session: Session, name: str, limit: Limit) -> int | None:
     return held
 
 
-def delete_video_snapshots(session: Session, limit: Limit, *, batch: int) -> int:
-    """Delete up to ``batch`` due video snapshots; return how many."""
-    return _delete(session, "video_snapshots", "video_id", _VIDEO_ROWS, limit, batch)
+def delete_video_snapshots(
+    session: Session, limit: Limit, *, after: str, videos: int
+) -> tuple[str | None, int]:
+    """Delete the due snapshots of the next videos.
+
+    Args:
+        session: The unit of work.
+        limit: What is due.
+        after: The last video that was looked at; empty for none.
+        videos: How many to look at.
+
+    Returns:
+        The last video that was looked at now, None if there was none left; and how many snapshots
+        of them are gone.
+    """
+    return _delete_of_next(session, _VIDEO_SNAPSHOTS, limit, after=after, entities=videos)
 
 
-def delete_channel_snapshots(session: Session, limit: Limit, *, batch: int) -> int:
-    """Delete up to ``batch`` due channel snapshots; return how many."""
-    return _delete(session, "channel_snapshots", "channel_id", _CHANNEL_ROWS, limit, batch)
+def delete_channel_snapshots(
+    session: Session, limit: Limit, *, after: str, channels: int
+) -> tuple[str | None, int]:
+    """Delete the due snapshots of the next channels; as :func:`delete_video_snapshots`."""
+    return _delete_of_next(session, _CHANNEL_SNAPSHOTS, limit, after=after, entities=channels)
+
+
+@dataclass(frozen=True)
+class _Snapshots:
+    table: str
+    entities: str
+    key: str
+
+
+_VIDEO_SNAPSHOTS = _Snapshots("video_snapshots", "videos", "video_id")
+_CHANNEL_SNAPSHOTS = _Snapshots("channel_snapshots", "channels", "channel_id")
+
+
+def _delete_of_next(
+    session: Session, of: _Snapshots, limit: Limit, *, after: str, entities: int
+) -> tuple[str | None, int]:
+    """Delete by the key, entity by entity: no batch finds its way through what others deleted."""
+    last = session.execute(
+        text(
+            f"SELECT max({of.key}) FROM (SELECT {of.key} FROM {of.entities} "
+            f"WHERE {of.key} > :after ORDER BY {of.key} LIMIT :entities) next"
+        ),
+        {"after": after, "entities": entities},
+    ).scalar_one()
+    if last is None:
+        return None, 0
+    # A count is read at its slot or later: what is due has a slot before the limit, too, which the
+    # key tells without a look at the row.
+    gone = session.execute(
+        text(
+            f"""
+            DELETE FROM {of.table} s USING {of.entities} e
+            WHERE e.{of.key} > :after AND e.{of.key} <= :last
+              AND s.{of.key} = e.{of.key} AND s.slot < :newest
+              AND {_DUE.format(channel="e.channel_id")}
+            """
+        ),
+        {
+            **limit.values,
+            "after": after,
+            "last": last,
+            "newest": max(limit.general, limit.approved),
+        },
+    )
+    return last, cast("CursorResult[Any]", gone).rowcount
 
 
 def delete_missed_slots(session: Session, limit: Limit, *, kind: str, batch: int) -> int:
@@ -220,17 +280,6 @@ def blank_channels(session: Session, limit: Limit) -> int:
     return len(session.execute(statement, limit.values).all())
 
 
-def _delete(session: Session, table: str, key: str, rows: str, limit: Limit, batch: int) -> int:
-    statement = text(
-        f"""
-        DELETE FROM {table} t USING (SELECT s.{key}, s.slot {rows} LIMIT :batch) due
-        WHERE t.{key} = due.{key} AND t.slot = due.slot
-        RETURNING 1
-        """
-    )
-    return len(session.execute(statement, {**limit.values, "batch": batch}).all())
-
-
 # A picture is due when no video has shown it since the limit.
 _PICTURES = """
     FROM thumbnails t
@@ -285,14 +334,15 @@ def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
         text(
             """
             SELECT dataset_id, files FROM datasets WHERE dataset_id IN (
-                (SELECT dataset_id FROM datasets WHERE task = 'views' ORDER BY as_of DESC LIMIT 1)
+                (SELECT dataset_id FROM datasets WHERE task = 'thumbnails'
+                 ORDER BY as_of DESC LIMIT 1)
                 UNION
                 SELECT dataset_id FROM (
                     SELECT DISTINCT ON (rung) dataset_id FROM model_versions
-                    WHERE task = 'views' ORDER BY rung, version DESC
+                    WHERE task = 'thumbnails' ORDER BY rung, version DESC
                 ) newest
                 UNION
-                SELECT dataset_id FROM champion_ladders WHERE task = 'views'
+                SELECT dataset_id FROM champion_ladders WHERE task = 'thumbnails'
             ) ORDER BY dataset_id
             """
         )
@@ -302,7 +352,7 @@ def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
 
 def count_datasets_before(session: Session, moment: datetime) -> int:
     """Count the frozen datasets that hold statistics from before a moment."""
-    statement = text("SELECT count(*) FROM datasets WHERE task = 'views' AND as_of < :moment")
+    statement = text("SELECT count(*) FROM datasets WHERE task = 'thumbnails' AND as_of < :moment")
     return int(session.execute(statement, {"moment": moment}).scalar_one())
 
 

@@ -59,15 +59,18 @@ def sql(
     ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    owner: Annotated[
+        bool, typer.Option("--owner", help="psql with all rights, not as the analyst.")
+    ] = False,
 ) -> None:
-    """Open psql on the database, or run a query on it (read-only)."""
+    """Open psql on the database, or run a query on it, as an analyst who may only read."""
     from services import querying
     from services.cli.common import open_context, print_json, print_table
     from services.formatting import counted
 
     with open_context() as context:
         if query is None:
-            raise typer.Exit(querying.open_psql(context))
+            raise typer.Exit(querying.open_psql(context, owner=owner))
         columns, rows = querying.run_query(context, query)
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.common import open_context, print_table, wait_for
+
 if TYPE_CHECKING:
     from services.context import Context
     from services.demo import World
@@ -33,7 +35,6 @@ def demo(
     """
     import os
 
-    from services.cli.common import open_context
     from services.demo import World, offline_youtube
 
     world = World(
@@ -61,9 +62,8 @@ def demo(
 def _whole_job(
     context: "Context", channel_ids: list[str], spoken_ids: list[str], world: "World"
 ) -> Path:
-    from services.cli.common import wait_for
     from services.cli.data import describe_crawl
-    from services.cli.learning import describe_scoring, describe_training, print_comparison
+    from services.cli.learning_tables import describe_scoring, describe_training, print_comparison
     from services.crawl import channels, runs
     from services.learning.results import newest_comparison
     from services.work import jobs
@@ -102,8 +102,7 @@ def _select(context: "Context", channel_ids: list[str]) -> None:
 def _listen(context: "Context") -> None:
     """Learn which language is spoken from the segments that came, and ask the database."""
     from services import querying
-    from services.cli.common import print_table, wait_for
-    from services.cli.learning import describe_scoring, describe_training
+    from services.cli.learning_tables import describe_scoring, describe_training
     from services.errors import PermanentError
     from services.work import jobs
 

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.common import emit_rows, open_context, print_json, print_table, wait_for
+from services.cli.options import AsJson, Wait
+
 if TYPE_CHECKING:
     from services.schedules import ScheduleView
 
@@ -12,7 +15,6 @@ app = typer.Typer(help="Crawl, train, score and tidy up by the clock.", no_args_
 
 Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
 Names = Annotated[list[str], typer.Argument(help="Names of schedules.", metavar="NAME...")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("add")
@@ -65,7 +67,6 @@ def add_schedule(
 ) -> None:
     """Add a schedule. Adding the same one again changes nothing."""
     from services import schedules
-    from services.cli.common import open_context, print_json
     from services.errors import UsageError
     from services.schedules.names import parse_length
     from services.youtube.identifiers import is_channel_id
@@ -140,28 +141,22 @@ def _training(
 def list_schedules(as_json: AsJson = False) -> None:
     """List the schedules with their next slot and what came of the last."""
     from services import schedules
-    from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
         found = schedules.listed(context)
-    if as_json:
-        print_json([schedule.as_json() for schedule in found])
-        return
-    print_table(
-        ["name", "kind", "when", "zone", "state", "next (UTC)", "last (UTC)", "outcome"],
-        [
-            [
-                s.name,
-                s.kind,
-                _trigger(s),
-                s.time_zone,
-                s.state,
-                f"{s.next_slot:%Y-%m-%d %H:%M}" if s.next_slot else "",
-                f"{s.last_slot:%Y-%m-%d %H:%M}" if s.last_slot else "",
-                _outcome(s),
-            ]
-            for s in found
-        ],
+    emit_rows(
+        found,
+        {
+            "name": lambda s: s.name,
+            "kind": lambda s: s.kind,
+            "when": _trigger,
+            "zone": lambda s: s.time_zone,
+            "state": lambda s: s.state,
+            "next (UTC)": lambda s: f"{s.next_slot:%Y-%m-%d %H:%M}" if s.next_slot else "",
+            "last (UTC)": lambda s: f"{s.last_slot:%Y-%m-%d %H:%M}" if s.last_slot else "",
+            "outcome": _outcome,
+        },
+        as_json=as_json,
     )
 
 
@@ -173,7 +168,6 @@ def show_next(
 ) -> None:
     """Show the moments to come, in the schedule's zone and in UTC."""
     from services import schedules
-    from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
         found = schedules.next_fire_times(context, name or [], count)
@@ -208,7 +202,6 @@ def pause_schedules(
 ) -> None:
     """Let no slot fire until resumed; a job that runs goes on."""
     from services import schedules
-    from services.cli.common import open_context
 
     with open_context() as context:
         _say(names, schedules.pause(context, names, reason=reason), "paused")
@@ -218,7 +211,6 @@ def pause_schedules(
 def resume_schedules(names: Names) -> None:
     """Let slots fire again; those that passed meanwhile are not made up for."""
     from services import schedules
-    from services.cli.common import open_context
 
     with open_context() as context:
         _say(names, schedules.resume(context, names), "on")
@@ -228,7 +220,6 @@ def resume_schedules(names: Names) -> None:
 def remove_schedules(names: Names) -> None:
     """Remove schedules, also those installed by default: they do not come back."""
     from services import schedules
-    from services.cli.common import open_context
 
     with open_context() as context:
         _say(names, schedules.remove(context, names), "removed")
@@ -237,13 +228,12 @@ def remove_schedules(names: Names) -> None:
 @app.command("run-now")
 def run_schedule_now(
     name: Name,
-    wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = False,
+    wait: Wait = False,
 ) -> None:
     """Fire a schedule out of turn, unless its last job still runs."""
     import uuid
 
     from services import schedules
-    from services.cli.common import open_context, wait_for
 
     with open_context(workers=wait) as context:
         job_id = schedules.run_now(context, name)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from rich.panel import Panel
     from rich.table import Table
 
+    from services.embedded.endpoints import Endpoints
     from services.embedded.home import Home
-    from services.embedded.lifecycle import Endpoints
     from services.embedded.status import Status
     from services.settings import Settings
 

@@ -17,7 +17,7 @@ from services.errors import TransientError, UsageError
 from services.queue import QUEUES
 
 if TYPE_CHECKING:
-    from services.embedded.lifecycle import Endpoints
+    from services.embedded.endpoints import Endpoints
     from services.settings import Settings
 
 SUPERVISOR = "supervisor"

@@ -21,17 +21,23 @@ _HINTS = {
 }
 
 
-def refused(error: LearningError) -> PermanentError:
-    """Return what a service raises where nothing honest can be learned."""
-    return PermanentError(str(error), reason=error.reason, hint=_HINTS.get(error.reason))
+def translated(error: LearningError, *, hint: str | None = None) -> PermanentError:
+    """Return what a service raises where nothing honest can be learned.
+
+    Args:
+        error: What learning raised.
+        hint: What to do; None: what always helps with its reason, if anything does.
+    """
+    return PermanentError(str(error), reason=error.reason, hint=hint or _HINTS.get(error.reason))
 
 
 @contextmanager
-def told_apart(folder: Path) -> Iterator[None]:
+def translate_errors(folder: Path, *, hint: str | None = None) -> Iterator[None]:
     """Turn what learning raises inside into errors of services.
 
     Args:
         folder: Below which the work writes.
+        hint: As of :func:`translated`.
 
     Raises:
         PermanentError: Nothing honest can be learned.
@@ -40,7 +46,7 @@ def told_apart(folder: Path) -> Iterator[None]:
     try:
         yield
     except LearningError as error:
-        raise refused(error) from error
+        raise translated(error, hint=hint) from error
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -4,35 +4,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from db.models import Evaluation, ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import promotion, records
+from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.errors import PermanentError
 
-VIEWS = "views"
-"""What the database calls learning from thumbnails."""
-LADDER = (
-    "constant",
-    "age+format",
-    "subscribers",
-    "subscribers+age",
-    "+history",
-    "+features",
-    "lite0+ridge",
-    "thumbnail",
-    "subscribers+thumbnail",
-    "subscribers+age+thumbnail",
-    "+thumbnail",
-)
-"""The order in which rungs are shown; the database keeps none."""
-
 
 def newest_comparison(context: Context) -> dict[str, Any]:
-    """Return the newest comparison as ``compare --json`` prints it.
+    """Return the newest comparison of thumbnails as ``compare --json`` prints it.
 
     Raises:
         PermanentError: Nothing was compared yet.
     """
-    _, newest = newest_models_and_evaluation(context)
+    _, newest = newest_models_and_evaluation(context, THUMBNAILS)
     if newest is None:
         raise PermanentError(
             "nothing was compared yet",
@@ -45,8 +30,8 @@ def newest_comparison(context: Context) -> dict[str, Any]:
 
 def in_order(rungs: Iterable[str]) -> list[str]:
     """Return rungs from the bottom of the ladder up; those it does not name come last."""
-    place = {rung: number for number, rung in enumerate(LADDER)}
-    return sorted(rungs, key=lambda rung: (place.get(rung, len(LADDER)), rung))
+    place = {rung: number for number, rung in enumerate(rung_names())}
+    return sorted(rungs, key=lambda rung: (place.get(rung, len(place)), rung))
 
 
 def as_printed(evaluation: Evaluation) -> dict[str, Any]:
@@ -58,14 +43,14 @@ def as_printed(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def needs_comparison(context: Context, task: str = VIEWS) -> bool:
+def needs_comparison(context: Context, task: str) -> bool:
     """Tell whether the newest models of a task were never compared."""
     models, newest = newest_models_and_evaluation(context, task)
     return bool(models) and (newest is None or not judges(newest, models))
 
 
 def newest_models_and_evaluation(
-    context: Context, task: str = VIEWS
+    context: Context, task: str
 ) -> tuple[list[ModelVersion], Evaluation | None]:
     """Return the newest version of each rung of a task, and its newest evaluation if any."""
     with context.transaction() as session:
@@ -75,7 +60,7 @@ def newest_models_and_evaluation(
         )
 
 
-def models_in_use(context: Context, task: str = VIEWS) -> list[ModelVersion]:
+def models_in_use(context: Context, task: str) -> list[ModelVersion]:
     """Return the models that users are told the scores of, one a rung.
 
     They are the champion and what was trained together with it; the newest ones where there is no

@@ -16,7 +16,7 @@ from services.learning.promotion.card import render
 from services.learning.promotion.facts import facts_of, is_interval
 from services.learning.promotion.naming import find
 from services.learning.results import newest_models_and_evaluation
-from services.learning.tasks import LEARNED, task_of
+from services.learning.tasks import task_of
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def _log(context: Context, job: JobHandle) -> str:
 
     assert context.settings.mlflow_uri is not None
     client = mlflow.MlflowClient(tracking_uri=context.settings.mlflow_uri.get_secret_value())
-    experiment = f"tubegrader-{task_of(job.params)}"
+    experiment = f"tubegrader-{task_of(job.params).name}"
     found = client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else client.create_experiment(experiment)
     told = client.search_runs([experiment_id], f"tags.job_id = '{job.job_id}'", max_results=1)
@@ -84,7 +84,7 @@ def _log(context: Context, job: JobHandle) -> str:
         client.log_batch(run_id, params=params[first : first + PARAMS_AT_ONCE])
     for name in ("champion", "challenger"):
         try:
-            version = find(context, name, task=task_of(job.params))
+            version = find(context, name, task=task_of(job.params).name)
         except UsageError:
             continue  # there is none
         client.log_text(run_id, render(facts_of(context, version)), f"{name}.md")
@@ -98,7 +98,7 @@ def _log(context: Context, job: JobHandle) -> str:
 
 def _metrics(context: Context, job: JobHandle) -> Iterator[tuple[str, float]]:
     """Yield each figure of the comparison and its interval's ends, by rung."""
-    _, evaluation = newest_models_and_evaluation(context, LEARNED[task_of(job.params)])
+    _, evaluation = newest_models_and_evaluation(context, task_of(job.params).name)
     if evaluation is None:
         return
     for rung, figures in evaluation.detail["rungs"].items():
@@ -117,7 +117,7 @@ def _ends(key: str, interval: Mapping[str, float | None]) -> Iterator[tuple[str,
 
 def _params(context: Context, job: JobHandle) -> Iterator[tuple[str, str]]:
     """Yield what was asked for, and how the newest models were trained."""
-    models, _ = newest_models_and_evaluation(context, LEARNED[task_of(job.params)])
+    models, _ = newest_models_and_evaluation(context, task_of(job.params).name)
     trained: dict[str, Any] = {}
     if models:
         own = {"seed": models[0].seed, "code_version": models[0].code_version}

@@ -6,39 +6,49 @@ limit. Pictures of the datasets in use (the newest, and those of the newest mode
 and counted. A score stays when the bytes of its picture go: it needs only their hash.
 """
 
-import hashlib
 import json
 import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
-from psycopg.errors import LockNotAvailable
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from db.models import Export
 from db.queries import policy as rows
 from db.queries.catalog import thumbnails
 from db.queries.policy import Limit
 from db.queries.speech import clips
+from ml.runtime.files import file_sha256
 from services.context import Context
-from services.errors import UsageError
-from services.policy import limits, permission
+from services.errors import InfrastructureError, PermanentError, UsageError
+from services.policy import limits, orphans, ownership, permission
+from services.transactions import LOCKED
 
 log = structlog.get_logger()
 
 BATCH = 10_000
+MOST_ENTITIES = 20_000
+"""Videos or channels that one transaction looks through; of most of them nothing is due."""
 PICTURES = 200
 CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
-ORPHAN_AGE = timedelta(days=7)
-"""An object that no row speaks of may be about to be: one that has lain so long is not."""
 PURGED = (*limits.KINDS, "facts", "orphans")
+WITH_OBJECTS = ("thumbnails", "audio", "orphans")
+"""What goes from the object store, too."""
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why nothing of a kind was removed: somebody has to look first."""
+
+    reason: str
+    message: str
+    hint: str | None
 
 
 @dataclass
@@ -53,6 +63,7 @@ class KindReport:
     kept_days: int | None = None
     approvals: tuple[str, ...] = ()
     note: str | None = None
+    refused: Refused | None = None
 
 
 @dataclass
@@ -74,16 +85,19 @@ def purge(
     *,
     dry_run: bool,
     kinds: Iterable[str] = PURGED,
+    force: bool = False,
     progress: Callable[[str, int], None] = lambda _kind, _rows: None,
 ) -> PurgeReport:
     """Remove what is past its limit, or only count it.
 
     Each batch commits by itself: a run that is killed or cancelled leaves the rest to the next.
+    Where something would be deleted that may be somebody else's, that kind is left and says why.
 
     Args:
         context: The database and the object store; its clock tells now.
         dry_run: Count and change nothing.
         kinds: Which of ``PURGED``.
+        force: Also where more objects are left behind than :mod:`services.policy.orphans` admits.
         progress: Told after each batch; may raise to stop.
 
     Raises:
@@ -105,9 +119,16 @@ def purge(
     for kind in wanted:
         found = KindReport(kind)
         report.kinds.append(found)
-        run = _Run(context, dry_run=dry_run, progress=progress)
-        if kind == "orphans":
-            _orphans(run, found)
+        run = _Run(context, dry_run=dry_run, force=force, progress=progress)
+        try:
+            if kind in WITH_OBJECTS:
+                ownership.check_not_foreign(context)
+            if kind == "orphans":
+                _orphans(run, found)
+                continue
+        except PermanentError as error:
+            log.warning("purge.refused", kind=kind, reason=error.reason, problem=str(error))
+            found.refused = Refused(error.reason, str(error), error.hint)
             continue
         if kind == "facts":
             _facts(run, found)
@@ -143,6 +164,7 @@ def refresh(context: Context, *, dry_run: bool) -> int:
 class _Run:
     context: Context
     dry_run: bool
+    force: bool
     progress: Callable[[str, int], None]
 
     def told(self, found: KindReport, more: int) -> None:
@@ -164,15 +186,21 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         try:
             with run.context.transaction() as session:
                 gone = rows.drop_partition(session, name, limit)
-        except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
+        except InfrastructureError as error:
+            if error.reason != LOCKED:
                 raise
             log.info("purge.partition_in_use", partition=name)
             break  # emptied in batches; the next purge finds it empty and drops it
         if gone is not None:
             found.partitions.append(name)
             run.told(found, gone)
-    _in_batches(run, limit, found, rows.delete_video_snapshots)
+    _in_turn(
+        run,
+        found,
+        lambda session, after, n: rows.delete_video_snapshots(
+            session, limit, after=after, videos=n
+        ),
+    )
 
 
 def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -180,7 +208,13 @@ def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         with run.context.transaction() as session:
             found.rows = rows.count_channel_snapshots(session, limit)
         return
-    _in_batches(run, limit, found, rows.delete_channel_snapshots)
+    _in_turn(
+        run,
+        found,
+        lambda session, after, n: rows.delete_channel_snapshots(
+            session, limit, after=after, channels=n
+        ),
+    )
 
 
 def _facts(run: _Run, found: KindReport) -> None:
@@ -227,6 +261,25 @@ def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[...
         run.told(found, gone)
         if gone < BATCH:
             return
+
+
+def _in_turn(
+    run: _Run, found: KindReport, delete: Callable[[Session, str, int], tuple[str | None, int]]
+) -> None:
+    """Delete what is due of all entities in the order of their ids, some ``BATCH`` rows at once."""
+    after, entities = "", 1
+    while True:
+        with run.context.transaction() as session:
+            last, gone = delete(session, after, entities)
+        if last is None:
+            return
+        after = last
+        if gone:
+            run.told(found, gone)
+        if gone < BATCH // 2:
+            entities = min(2 * entities, MOST_ENTITIES)
+        elif gone > 2 * BATCH:
+            entities = max(entities // 2, 1)
 
 
 def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -297,17 +350,15 @@ def _pictures_in_use(context: Context) -> set[str]:
 
 
 def _orphans(run: _Run, found: KindReport) -> None:
-    """Remove objects that no row speaks of: left by a run that was killed after it stored them."""
-    store = run.context.store
-    # Objects carry the store's own time.
-    for names in store.names_before(run.context.clock() - ORPHAN_AGE):
-        with run.context.transaction() as session:
-            orphans = set(names) - rows.referenced_objects(session, names)
-            if orphans and not run.dry_run:
-                thumbnails.hold(session)
-                orphans -= rows.referenced_objects(session, orphans)
-                store.delete_many(orphans)
-        run.told(found, len(orphans))
+    swept = orphans.sweep(
+        run.context,
+        dry_run=run.dry_run,
+        force=run.force,
+        progress=lambda more: run.told(found, more),
+    )
+    found.rows = swept.orphans
+    if swept.deleted:
+        found.note = f"{swept.deleted:,} {'would be' if run.dry_run else 'were'} deleted for good"
 
 
 def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -335,7 +386,7 @@ def _why_not(export: Export) -> str | None:
     if not manifest.parent.exists():
         return None
     try:
-        found = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        found = file_sha256(manifest)
     except OSError:
         found = ""
     return None if found == export.manifest_sha256 else "no longer that export"

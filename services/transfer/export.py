@@ -1,7 +1,6 @@
 """Export: tables as Parquet or CSV with their pictures, in a folder that appears when complete."""
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Boolean, Column, DateTime
 
 from db.queries import policy, transfer
+from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.transfer.tables import (
@@ -292,6 +292,4 @@ def _pictures(table: IO[bytes], file_format: str) -> Iterator[tuple[str, str, bo
 
 
 def _described(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": sha256}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

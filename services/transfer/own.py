@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Boolean, Column, DateTime
 
+from ml.runtime.files import file_sha256
 from services.errors import UsageError
 from services.storage import ObjectStore
 from services.transfer import checks
@@ -84,9 +85,7 @@ def _verified(directory: Path) -> dict[str, Any]:
             path = checks.picture_file(directory, name)
         except RefusedError as refused:
             raise UsageError(f"{directory / MANIFEST}: {refused}") from refused
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if (path.stat().st_size, found) != (size, sha256):
+        if (path.stat().st_size, file_sha256(path)) != (size, sha256):
             raise UsageError(
                 f"{path} is not what the manifest says", hint="export it or copy it again"
             )

@@ -85,12 +85,12 @@ def test_a_worker_that_dies_before_saying_it_is_done_records_nothing_twice(crawl
     assert token is not None
 
     def died(context: Context, job: jobs.JobHandle) -> dict[str, object]:
-        training.work(context, job)
+        training.train(context, job)
         raise jobs.LeaseLostError
 
     jobs.run(crawled, job_id, token, died)
     before = models(crawled, job_id)
-    jobs.run(crawled, job_id, claimed_again(crawled, job_id), training.work)
+    jobs.run(crawled, job_id, claimed_again(crawled, job_id), training.train)
     ended = jobs.view(crawled, job_id)
     assert ended.result is not None
     assert (ended.state, ended.result["trained"]) == ("succeeded", False)

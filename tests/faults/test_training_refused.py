@@ -102,7 +102,7 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
     job_id = jobs.submit(crawled, "score", {})
     token = claim(crawled, job_id)
     assert token is not None
-    assert jobs.run(crawled, job_id, token, scoring.work) == "succeeded"
+    assert jobs.run(crawled, job_id, token, scoring.score) == "succeeded"
     with crawled.engine.connect() as connection:
         scored = connection.execute(
             text(
@@ -170,12 +170,16 @@ def test_a_failure_leaves_the_models_that_were_there(crawled):
     before = train(crawled)
     assert before.state == "succeeded"
     with crawled.transaction() as session:
-        newest = [m.model_version_id for m in records.newest_model_versions(session)]
+        newest = [
+            m.model_version_id for m in records.newest_model_versions(session, task="thumbnails")
+        ]
     shard = shard_of(crawled, before.result["dataset_id"])
     shard.write_bytes(shard.read_bytes()[:100])
     assert train(crawled, seed=1).error_reason == "objectCorrupt"
     with crawled.transaction() as session:
-        assert [m.model_version_id for m in records.newest_model_versions(session)] == newest
+        assert [
+            m.model_version_id for m in records.newest_model_versions(session, task="thumbnails")
+        ] == newest
     assert left_in_cache(crawled.settings.home) == []
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from services import cadence
-from services.emulator.catalog import Catalog, Video
+from services.emulator.catalog import Catalog
 from services.emulator.resources import shown_subscribers
+from services.emulator.videos import Video
 
 BUCKETS = {"units": "units", "searches": "search", "stats": "batchGetStats"}
 """Our name of each of the emulator's quota buckets."""

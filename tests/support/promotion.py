@@ -67,7 +67,7 @@ class World:
 
     def go_on(self, job_id: uuid.UUID) -> services_jobs.JobView:
         """Do what is left of a job, as a worker would."""
-        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.work)
+        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.retrain)
         return services_jobs.view(self.context, job_id)
 
     def taken(self, job_id: uuid.UUID) -> uuid.UUID:
@@ -88,7 +88,7 @@ class World:
     def champion(self) -> str:
         """Return the champion's name."""
         [(rung, version)] = self.sql(
-            "SELECT rung, version FROM champion_ladders WHERE is_champion AND task = 'views'"
+            "SELECT rung, version FROM champion_ladders WHERE is_champion AND task = 'thumbnails'"
         )
         return f"{rung}@{version}"
 
@@ -215,6 +215,7 @@ def train(
         versions = {
             rung: records.add_model_version(
                 session,
+                task="thumbnails",
                 rung=rung,
                 dataset_id=frozen.dataset_id,
                 job_id=job_id,

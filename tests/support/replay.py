@@ -123,7 +123,7 @@ def replaying(
 
         settings = crawl.context.settings
         ledger = DatabaseLedger(
-            crawl.context.sessions,
+            crawl.context.transaction,
             key_fingerprint(KEY),
             daily_limits(settings.youtube_daily_units),
             clock,

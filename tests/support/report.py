@@ -101,6 +101,7 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
         for rung, rung_files in files.items():
             records.add_model_version(
                 session,
+                task="thumbnails",
                 rung=rung,
                 dataset_id=frozen.dataset_id,
                 job_id=None,
@@ -110,8 +111,8 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
                 config=asdict(config),
                 files=rung_files,
             )
-    _run_job(context, "score", scoring.work)
-    _run_job(context, "compare", comparison.work)
+    _run_job(context, "score", scoring.score)
+    _run_job(context, "compare", comparison.compare)
 
 
 def _run_job(context: Context, kind: str, work: services_jobs.JobWork) -> None:

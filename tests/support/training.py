@@ -34,7 +34,8 @@ if largest_file != "None":
 checkpoints.EVERY_S = float(every_s)
 context = Context(Settings(**json.loads(settings)))
 print(json.dumps(os.getpid()), flush=True)
-print(json.dumps(jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), training.work)), flush=True)
+state = jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), training.train)
+print(json.dumps(state), flush=True)
 """
 """What a worker does with a training job it is sent."""
 
@@ -71,7 +72,7 @@ def go_on(context: Context, job_id: uuid.UUID) -> jobs.JobView:
     """Take a job that is ready and do it here."""
     token = claim(context, job_id)
     assert token is not None
-    jobs.run(context, job_id, token, training.work)
+    jobs.run(context, job_id, token, training.train)
     return jobs.view(context, job_id)
 
 

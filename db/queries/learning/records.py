@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from db.models import Dataset, Evaluation, EvaluationMetric, ModelVersion, Score
+from db.models.learning import THUMBNAILS
 
 
 def add_dataset(session: Session, values: Mapping[str, Any]) -> None:
@@ -23,18 +24,20 @@ def dataset(session: Session, dataset_id: str) -> Dataset | None:
 
 
 def newest_dataset(session: Session) -> Dataset | None:
-    """Return the dataset of views frozen last, or None."""
+    """Return the dataset of thumbnails frozen last, or None."""
     return session.scalars(
-        select(Dataset).where(Dataset.task == "views").order_by(Dataset.as_of.desc()).limit(1)
+        select(Dataset).where(Dataset.task == THUMBNAILS).order_by(Dataset.as_of.desc()).limit(1)
     ).one_or_none()
 
 
 def datasets(session: Session, *, prefix: str = "") -> list[Dataset]:
-    """Return the datasets of views whose id begins with ``prefix``, the newest first."""
+    """Return the datasets of thumbnails whose id begins with ``prefix``, the newest first."""
     return list(
         session.scalars(
             select(Dataset)
-            .where(Dataset.task == "views", Dataset.dataset_id.startswith(prefix, autoescape=True))
+            .where(
+                Dataset.task == THUMBNAILS, Dataset.dataset_id.startswith(prefix, autoescape=True)
+            )
             .order_by(Dataset.as_of.desc(), Dataset.dataset_id)
         )
     )
@@ -51,7 +54,7 @@ def add_model_version(
     seed: int,
     config: dict[str, Any],
     files: dict[str, str],
-    task: str = "views",
+    task: str,
 ) -> ModelVersion:
     """Record a trained rung of a task under the next version number of that rung."""
     # Two trainings may end at once; the lock makes the numbers follow each other.
@@ -100,7 +103,7 @@ def model_versions_like(
     )
 
 
-def newest_model_versions(session: Session, *, task: str = "views") -> list[ModelVersion]:
+def newest_model_versions(session: Session, *, task: str) -> list[ModelVersion]:
     """Return the newest version of every rung, all trained on the newest dataset they share."""
     newest = session.scalars(
         select(ModelVersion)
@@ -185,7 +188,7 @@ def add_evaluation(
     return row.evaluation_id
 
 
-def newest_evaluation(session: Session, *, task: str = "views") -> Evaluation | None:
+def newest_evaluation(session: Session, *, task: str) -> Evaluation | None:
     """Return the newest comparison of a task, or None."""
     return session.scalars(
         select(Evaluation)

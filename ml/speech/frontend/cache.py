@@ -16,21 +16,18 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ml.audio.decoding import decoded
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech.augmentation.codecs import CODECS, SAMPLE_RATE, Waveform, round_trip
 from ml.speech.augmentation.waveform import augmented
 from ml.speech.data.lines import append_line, read_lines
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.features import COLUMNS, FrontEnd, features
+from ml.training.callbacks import Cancelled, Progress
 
 CLEAN = "clean"
 AUGMENTED = "augmented-"
 CODEC = "codec-"
 
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what is being done)."""
-Cancelled = Callable[[], bool]
 Decode = Callable[[Clip], Waveform]
 """Gives a clip's samples: mono, 16 kHz."""
 CachedFeatures = npt.NDArray[np.float16]
@@ -154,6 +151,8 @@ def decoded_file(clip: Clip) -> Waveform:
     Raises:
         AudioError: It holds no audio that can be used.
     """
+    from ml.audio.decoding import decoded  # noqa: PLC0415 - needs the extra `speech`
+
     return np.concatenate([*decoded(Path(clip.path), sample_rate=SAMPLE_RATE)] or [_NOTHING])
 
 

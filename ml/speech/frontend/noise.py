@@ -9,7 +9,7 @@ from ml.audio import CutPolicy, cut
 from ml.errors import LearningCancelledError
 from ml.speech.data.lines import append_line, read_lines
 from ml.speech.data.manifest import Clip, Manifest
-from ml.speech.frontend.cache import Cancelled, Progress
+from ml.training.callbacks import Cancelled, Progress
 
 _ANY_SPEECH = CutPolicy(
     seconds_wanted=None, shortest_s=0.25, least_speech_share=0.0, least_level_dbfs=-100.0
@@ -61,8 +61,8 @@ def with_noise(
 def _estimated(clip: Clip) -> float | None:
     """Return the mean over the clip's segments, by their length, in decibels."""
     segments = [found.segment for found in cut(Path(clip.path), _ANY_SPEECH)]
-    told = [(one.snr_db, one.length_s) for one in segments if one.snr_db is not None]
-    if not told:
+    estimates = [(one.snr_db, one.length_s) for one in segments if one.snr_db is not None]
+    if not estimates:
         return None
-    levels, seconds = np.array(told, dtype=np.float64).T
+    levels, seconds = np.array(estimates, dtype=np.float64).T
     return round(float(np.average(levels, weights=seconds)), 2)

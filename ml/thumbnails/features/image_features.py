@@ -53,7 +53,7 @@ class ImageFeatures:
             ``WIDTH``).
         measurements: From :func:`ml.thumbnails.features.catalogue.measure_all`, (N, F), or None to
             do without.
-        maps: From :func:`ml.thumbnails.stacking.fine_tuning.frozen_maps`, (N, ``MAP_WIDTH``), or
+        maps: From :func:`ml.thumbnails.backbones.embeddings.frozen_maps`, (N, ``MAP_WIDTH``), or
             None to do without.
         backbone: SHA-256 of the network's weights; what was learned from one network's embeddings
             is nonsense with another's.

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from ml.arrays import FloatArray, ImageArray, IntArray
 from ml.runtime.device import Device, seeded
-from ml.thumbnails.backbones.cnn import Cancelled, CnnConfig, Member, ThumbnailNet, network_input
-from ml.thumbnails.models.rung import Targets
+from ml.thumbnails.backbones.cnn import CnnConfig, Member, ThumbnailNet, network_input
+from ml.thumbnails.data.rows import Targets
+from ml.training.callbacks import Cancelled
 from ml.training.checkpoints import Checkpoints, digest_of
 from ml.training.trainer import Trainer
 

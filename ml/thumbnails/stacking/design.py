@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.arrays import FloatArray
-from ml.thumbnails.models.rung import LIVE, SHORT, Features
+from ml.thumbnails.data.rows import LIVE, SHORT, Features
 
 Column = Callable[[Features], FloatArray]
 """Values of shape (N,), NaN where unknown."""
@@ -82,6 +82,8 @@ def log_channel_age(features: Features) -> FloatArray:
 
 AGE_FORMAT: tuple[Column, ...] = (log_age, log_duration, is_short, is_live)
 SUBSCRIBERS: tuple[Column, ...] = (log_subscribers,)
+SUBSCRIBERS_AGE: tuple[Column, ...] = (*SUBSCRIBERS, *AGE_FORMAT)
+"""Of the strong baseline: the channel's size and the video's age, length and format."""
 HISTORY: tuple[Column, ...] = (
     earlier_views,
     size_with_history,

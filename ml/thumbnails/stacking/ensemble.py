@@ -15,11 +15,12 @@ from ml.arrays import FloatArray, ImageArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation.splits import fold_pairs
 from ml.runtime.device import Device, choose_device, side_by_side
-from ml.thumbnails.backbones.cnn import Cancelled, CnnConfig, Member, Progress
-from ml.thumbnails.models.rung import Features, Targets
-from ml.thumbnails.models.tabular import beyond_the_rest
+from ml.thumbnails.backbones.cnn import CnnConfig, Member
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.stacking.cnn_training import train_member, training_steps
 from ml.thumbnails.stacking.crossfit import Pair, training_rows
+from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
 
 MIN_TRAINING_ROWS = 16

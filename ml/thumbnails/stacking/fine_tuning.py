@@ -9,8 +9,7 @@ features in deep neural networks?"). Cross-fitted in pairs as the networks from 
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, cast
 
 import numpy as np
@@ -19,14 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.arrays import FloatArray, ImageArray, IntArray
+from ml.arrays import FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation.splits import fold_pairs
 from ml.runtime.device import Device, choose_device, side_by_side
-from ml.thumbnails.backbones.cnn import OUTPUTS, Cancelled, Progress
+from ml.thumbnails.backbones.cnn import OUTPUTS
 from ml.thumbnails.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
-from ml.thumbnails.models.rung import Features, Targets
-from ml.thumbnails.models.tabular import beyond_the_rest
+from ml.thumbnails.backbones.embeddings import FROZEN_STAGES, MAP_SHAPE
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.stacking.cnn_training import multi_head_loss, standardised, state_name
 from ml.thumbnails.stacking.crossfit import Pair, training_rows
 from ml.thumbnails.stacking.ensemble import (
@@ -36,15 +35,11 @@ from ml.thumbnails.stacking.ensemble import (
     tensors_by_pair,
     tensors_of,
 )
+from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
 from ml.training.trainer import Trainer
 
-FROZEN_STAGES = 5
-"""The five stages up to a sixteenth of the picture's resolution stay as they are."""
-MAP_SHAPE = (112, 12, 20)
-"""Channels, rows and columns of what they make of 180 by 320 pixels."""
-MAP_WIDTH = 112 * 12 * 20
-RECIPE = "lite0-maps-v1"
 _BATCH = 64
 
 
@@ -131,8 +126,16 @@ class TunedMember:
 
 @dataclass(frozen=True)
 class TunedEnsemble:
-    """Members by the pair of folds they left out."""
+    """Members by the pair of folds they left out.
 
+    Attributes:
+        config: Hyperparameters.
+        flavour: Of the network that the members began as.
+        members: K (K - 1) / 2 networks.
+    """
+
+    config: TuningConfig
+    flavour: Flavour
     members: Mapping[Pair, TunedMember]
 
     def member_outputs(
@@ -147,32 +150,20 @@ class TunedEnsemble:
 
     @classmethod
     def from_tensors(
-        cls, tensors: Mapping[str, npt.NDArray[Any]], *, folds: int, flavour: Flavour
+        cls,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        *,
+        folds: int,
+        content: Mapping[str, Any],
     ) -> Self:
-        """Build an ensemble from :meth:`tensors`."""
-        return cls(
-            {
-                pair: TunedMember.from_tensors(mine, flavour)
-                for pair, mine in tensors_by_pair(tensors, "tuned", folds=folds).items()
-            }
-        )
-
-
-def frozen_maps(
-    pictures: ImageArray, network: EfficientNetLite0, device: Device
-) -> npt.NDArray[np.float16]:
-    """Return what the frozen stages make of pictures without bars (N, 180, 320, 3).
-
-    Returns:
-        (N, :data:`MAP_WIDTH`), in half precision, in which maps are kept.
-    """
-    network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    tasks = [
-        partial(_maps_of, pictures[start : start + 16], network, device)
-        for start in range(0, len(pictures), 16)
-    ]
-    parts = side_by_side(tasks, device) if tasks else []
-    return np.concatenate([np.zeros((0, MAP_WIDTH), dtype=np.float16), *parts])
+        """Build an ensemble from :meth:`tensors` and what a card says of its config and flavour."""
+        flavour = Flavour.from_json(content["flavour"])
+        members = {
+            pair: TunedMember.from_tensors(mine, flavour)
+            for pair, mine in tensors_by_pair(tensors, "tuned", folds=folds).items()
+        }
+        config = TuningConfig(**{each.name: content[each.name] for each in fields(TuningConfig)})
+        return cls(config, flavour, members)
 
 
 def train_tuned(
@@ -239,7 +230,7 @@ def train_tuned(
 
     tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
     members = watch.over(lambda: side_by_side(tasks, device))
-    return TunedEnsemble(dict(zip(rows_of, members, strict=True)))
+    return TunedEnsemble(config, network.flavour, dict(zip(rows_of, members, strict=True)))
 
 
 def _train_member(
@@ -308,13 +299,3 @@ def _steps(rows: int, config: TuningConfig) -> int:
 def _input(maps: npt.NDArray[np.float16], device: Device) -> Tensor:
     shaped = torch.from_numpy(np.ascontiguousarray(maps)).reshape(-1, *MAP_SHAPE)
     return shaped.to(device.torch_device).float().contiguous(memory_format=torch.channels_last)
-
-
-def _maps_of(
-    pictures: ImageArray, network: EfficientNetLite0, device: Device
-) -> npt.NDArray[np.float16]:
-    with torch.inference_mode():
-        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device.torch_device)
-        hidden = network.maps(images.permute(0, 3, 1, 2).float(), stages=FROZEN_STAGES)[-1]
-        flat = hidden.contiguous().flatten(1).half().cpu().numpy()
-    return np.asarray(flat)

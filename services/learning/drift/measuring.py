@@ -13,29 +13,28 @@ import numpy as np
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import drift as reports
 from db.queries.learning import promotion, records
 from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.evaluation.drift import RESAMPLES, detect
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import fair_groups
-from ml.thumbnails.models.rung import Features, Predictions
-from ml.thumbnails.models.thumbnail import predict_all
+from ml.thumbnails.models.thumbnail import ThumbnailRung, predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
+from services.learning.artifacts import workspace
 from services.learning.drift.reading import newest
 from services.learning.drift.sides import Side, compared, tell
 from services.learning.drift.windows import Windows, choose
-from services.learning.errors import told_apart
-from services.learning.results import VIEWS
 from services.learning.thumbnails import datasets, scoring
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 
-SEES = "thumbnail"
+SEES = ThumbnailRung.spec.name
 """The rung that knows nothing but the picture: what it says is how the pictures look to it."""
 
 
@@ -55,7 +54,7 @@ class _Learned:
         return [self.champion, *sees]
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def detect_drift(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that looks for drift.
 
     Returns:
@@ -84,10 +83,7 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
     Raises:
         PermanentError: There is no champion (``noChampion``), or it or a dataset cannot be read.
     """
-    with (
-        told_apart(context.settings.home),
-        scratch(context, "drift") as folder,
-    ):
+    with workspace(context, "drift") as folder:
         learned = _learned(context, folder)
         windows = choose(learned.rows, learned.newest)
         values, columns = _compared(context, learned, windows, folder)
@@ -106,8 +102,8 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
 
 def _learned(context: Context, folder: Path) -> _Learned:
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=VIEWS)
-        ladder = promotion.champion_ladder(session, task=VIEWS)
+        champion = promotion.model_of(session, task=THUMBNAILS)
+        ladder = promotion.champion_ladder(session, task=THUMBNAILS)
         newest_dataset = records.newest_dataset(session)
     if champion is None or newest_dataset is None:
         raise PermanentError(

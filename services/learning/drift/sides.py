@@ -18,7 +18,7 @@ from ml.evaluation.drift import (
     Performance,
 )
 from ml.thumbnails.data.dataset import Dataset
-from ml.thumbnails.models.rung import Predictions
+from ml.thumbnails.data.rows import Predictions
 from services.learning.drift.windows import FIXED_AGE
 
 

@@ -5,7 +5,6 @@ So what differs between two answers is the thumbnail's part of the views and not
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,31 +14,28 @@ from typing import Any
 import numpy as np
 
 from db.models import Evaluation
+from db.models.learning import THUMBNAILS
 from ml.arrays import BoolArray, FloatArray, ImageArray
-from ml.errors import LearningError
 from ml.evaluation.splits import fold_of
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.features.extractor import FeatureExtractor
-from ml.thumbnails.models.registry import load_rung, rung_class
-from ml.thumbnails.models.rung import Features, Rung
-from ml.thumbnails.models.thumbnail import need_image_features, need_maps
+from ml.thumbnails.models.registry import load_rung, picture_rungs, rung_class
+from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
+from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder
+from services.learning.errors import translate_errors
 from services.learning.grading.pictures import as_shown
 from services.learning.results import evaluation_of, models_in_use
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import open_extractor
 
-PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
-"""Which rung grades where no comparison says: the first of these that was trained."""
 AT_ONCE = 128
 AGE_DAYS = 30.0
 """How old the video is that every picture is put into; the same for all, so it cancels."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, in all, what is being done)."""
 
 
 @dataclass(frozen=True)
@@ -170,16 +166,18 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
 
     Args:
         context: What to work with.
-        folder: An empty folder, kept while the judge is used.
+        folder: An empty folder, kept while the grader is used.
         subscribers: Of the channel; None: not known.
 
     Raises:
         PermanentError: There is no model that looks at thumbnails, or it is damaged.
     """
-    models = models_in_use(context)
-    by_rung = {m.rung: m for m in models if rung_class(m.rung).needs_thumbnails}
+    models = models_in_use(context, THUMBNAILS)
+    by_rung = {m.rung: m for m in models if rung_class(m.rung).spec.sees_thumbnails}
     evidence, named = _evidence(evaluation_of(context, models))
-    chosen = next((by_rung[name] for name in (named, *PREFERRED) if name in by_rung), None)
+    # Where no comparison says which, the first that was trained of those that see thumbnails.
+    order = (named, *picture_rungs())
+    chosen = next((by_rung[name] for name in order if name in by_rung), None)
     if chosen is None:
         raise PermanentError(
             "there is no model to grade with yet",
@@ -187,13 +185,9 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
             hint="`tubegrader crawl`, `tubegrader train`, `tubegrader score`, then"
             " `tubegrader compare`",
         )
-    try:
+    with translate_errors(folder, hint="or `tubegrader train` here anew"):
         rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
         extractors = _extractors(context, rung, folder)
-    except LearningError as error:
-        raise PermanentError(
-            str(error), reason=error.reason, hint="or `tubegrader train` here anew"
-        ) from error
     dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
     size = np.nan if subscribers is None else float(subscribers)
     return Grader(rung, chosen.version, dataset, evidence, size=size, extractors=extractors)
@@ -206,11 +200,6 @@ def _extractors(context: Context, rung: Rung, folder: Path) -> Extractors | None
     return Extractors(
         open_extractor(context, maps=maps), open_extractor(context, folder / "looks", maps=maps)
     )
-
-
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for a judge's files."""
-    return tempfile.TemporaryDirectory(prefix="tubegrader-grading-")
 
 
 def _evidence(evaluation: Evaluation | None) -> tuple[Evidence, str]:

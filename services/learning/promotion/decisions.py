@@ -118,7 +118,7 @@ def carry_out(
 
     Args:
         context: Where.
-        task: As the database calls it.
+        task: ``thumbnails`` or ``speech``.
         decision: What was decided.
         job_id: Who did.
 

@@ -1,22 +1,19 @@
 """What is known of model versions, as plain values: for tables, JSON and model cards."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from db.models import Dataset, Evaluation, ModelVersion
+from db.models.learning import SPEECH, TASKS, THUMBNAILS
 from db.queries.learning import model_versions, promotion, records
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import get_folder
+from services.learning.artifacts import get_folder, workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
-from services.learning.promotion.naming import task_named
 from services.learning.results import evaluation_of, in_order, models_in_use
-from services.learning.tasks import LEARNED, TASKS, THUMBNAILS
 
-DOCUMENT = {"views": "model.json", "language": "full.model.json"}
+DOCUMENT = {THUMBNAILS: "model.json", SPEECH: "full.model.json"}
 """The file of an artefact that says where it comes from."""
 
 
@@ -34,8 +31,8 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
     models: list[dict[str, Any]] = []
     last: dict[str, Any] = {}
     for name in TASKS if task is None else (task,):
-        models += _of_task(context, LEARNED[name], every=every)
-        made = decisions.history(context, LEARNED[name])
+        models += _of_task(context, name, every=every)
+        made = decisions.history(context, name)
         if made:
             row, decision = made[-1]
             last[name] = {"decided_at": row.decided_at.isoformat(), **decision.as_json()}
@@ -104,7 +101,7 @@ def is_interval(value: object) -> bool:
 def _named(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": name_of(version),
-        "task": task_named(version),
+        "task": version.task,
         "rung": version.rung,
         "version": version.version,
         "model_version_id": version.model_version_id,
@@ -123,7 +120,7 @@ def _dataset(context: Context, row: Dataset) -> dict[str, Any]:
     }
     try:
         described = json.loads(context.store.get(row.files["dataset.json"]))
-        more = _published(context, row) if row.task == LEARNED[THUMBNAILS] else described
+        more = _published(context, row) if row.task == THUMBNAILS else described
     except PermanentError as error:
         return found | {"unreadable": str(error)}
     return found | {"params": described.get("params", {}), "more": more}
@@ -135,10 +132,9 @@ def _published(context: Context, row: Dataset) -> dict[str, Any]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     name = "manifest.parquet"
-    with tempfile.TemporaryDirectory(prefix="tubegrader-models-") as folder:
-        get_folder(context.store, {name: row.files[name]}, Path(folder))
-        columns = ["published_at", "label_kind"]
-        table = pq.read_table(Path(folder) / name, columns=columns)
+    with workspace(context, "facts") as folder:
+        get_folder(context.store, {name: row.files[name]}, folder)
+        table = pq.read_table(folder / name, columns=["published_at", "label_kind"])
     span = pc.min_max(table["published_at"]).as_py()
     return {
         "published_from": span["min"].isoformat(),

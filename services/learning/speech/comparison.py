@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from db.models import ModelVersion
+from db.models.learning import SPEECH
 from db.queries.learning import records
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import ScoredSegment
@@ -19,14 +20,14 @@ from ml.speech.models.registry import REFERENCE
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.results import judges, newest_models_and_evaluation
-from services.learning.speech import TASK, datasets
+from services.learning.speech import datasets
 from services.work.jobs import JobHandle
 
 RESAMPLES = 1000
 _HALF = 0.5
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def compare(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a comparison job: judge the newest models' scores of their own dataset.
 
     No training heard the source, the speaker or the recording of what it is judged by (see
@@ -39,7 +40,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model, or segments of the dataset have no score.
     """
-    models, newest = newest_models_and_evaluation(context, TASK)
+    models, newest = newest_models_and_evaluation(context, SPEECH)
     if not models:
         raise PermanentError(
             "there is no speech model to compare",

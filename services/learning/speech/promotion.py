@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from db.models import Evaluation
+from db.models.learning import SPEECH
 from db.queries.learning import promotion
 from ml.arrays import FloatArray
 from ml.audio import floats, read_flac
@@ -23,13 +24,12 @@ from ml.speech.evaluation.champion_challenger import Heard, contest, fair_rows, 
 from ml.speech.frontend.features import features
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
 from services.learning.results import judges, newest_models_and_evaluation
-from services.learning.speech import TASK, datasets
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech import datasets
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 AT_ONCE = 64
@@ -38,23 +38,23 @@ CHANCE = 0.5
 KEYS = ("recording", "speaker", "source")
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def promote(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that decides which models are in use.
 
     Returns, raises:
-        As :func:`services.learning.thumbnails.promotion.work`.
+        As :func:`services.learning.thumbnails.promotion.promote`.
     """
     made = decisions.made_by(context, job.job_id)
     if made is None:
-        with told_apart(context.settings.home), scratch(context, "contest") as folder:
+        with workspace(context, "promotion") as folder:
             made = _decide(context, job, folder)
         job.check()
-        made = decisions.carry_out(context, TASK, made, job_id=job.job_id)
+        made = decisions.carry_out(context, SPEECH, made, job_id=job.job_id)
     return made.as_json()
 
 
 def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
-    ladder, evaluation = newest_models_and_evaluation(context, TASK)
+    ladder, evaluation = newest_models_and_evaluation(context, SPEECH)
     if not ladder or evaluation is None or not judges(evaluation, ladder):
         raise PermanentError(
             "the newest speech models were not compared, so none of them can contest",
@@ -63,8 +63,8 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
         )
     job.progress(0, 3, "choosing the model that contests")
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=TASK)
-        champions = promotion.champion_ladder(session, task=TASK)
+        champion = promotion.model_of(session, task=SPEECH)
+        champions = promotion.champion_ladder(session, task=SPEECH)
     chosen, chosen_by = _choose(evaluation)
     challenger = next((m for m in ladder if m.rung == chosen), None)
     figures = {"choice": _choices(evaluation)}
@@ -73,7 +73,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
         champion,
         challenger,
         ladder,
-        deposed=decisions.deposed_by(decisions.history(context, TASK)),
+        deposed=decisions.deposed_by(decisions.history(context, SPEECH)),
         chosen_by=chosen_by,
         figures=figures,
     )
@@ -147,7 +147,7 @@ def _heard(rows: pa.Table) -> Heard:
 
 
 def _asked(
-    context: Context, job: JobHandle, rows: pa.Table, models: Sequence[SpeechModel]
+    context: Context, job: JobHandle, rows: pa.Table, models: Sequence[CrossFittedModel]
 ) -> list[FloatArray]:
     """Return each model's probability of Chinese for each segment."""
     said: list[list[FloatArray]] = [[] for _ in models]

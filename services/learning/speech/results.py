@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from db.models.learning import SPEECH
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.results import as_printed, newest_models_and_evaluation
-from services.learning.speech import TASK
 
 
 def newest_comparison(context: Context) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def newest_comparison(context: Context) -> dict[str, Any]:
     Raises:
         PermanentError: Nothing was compared yet.
     """
-    _, newest = newest_models_and_evaluation(context, TASK)
+    _, newest = newest_models_and_evaluation(context, SPEECH)
     if newest is None:
         raise PermanentError(
             "no speech models were compared yet",

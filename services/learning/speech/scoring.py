@@ -4,31 +4,30 @@ A clip's score is the vote of its segments, each by its length. A clip without a
 ``unknown``; so is what the models take for music, noise or another language.
 """
 
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import SPEECH
 from db.queries.learning import records
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import UnscoredSegment
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
+from ml.runtime.prefetch import prefetch
 from ml.speech.frontend.features import Features, features
 from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
 from services.errors import PermanentError
+from services.learning.artifacts import workspace
 from services.learning.results import models_in_use
-from services.learning.speech import TASK
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -45,7 +44,7 @@ class _Batch:
     unreadable: int
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def score(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a scoring job: current clips without a score of the newest models, or of those in use.
 
     Returns:
@@ -55,32 +54,32 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
-    first, rest = newest(context, job), the_rest(context, job)
+    first, rest = score_newest(context, job), score_in_use(context, job)
     counts = ("clips", "segments", "unreadable")
     return rest | {name: first[name] + rest[name] for name in counts}
 
 
-def newest(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score every current clip that lacks a score of the newest models, so they can be compared.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
     with context.transaction() as session:
-        versions = records.newest_model_versions(session, task=TASK)
-    return _score_all(context, job, versions)
+        versions = records.newest_model_versions(session, task=SPEECH)
+    return _score_with(context, job, versions)
 
 
-def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score every current clip that lacks a score of the models in use: what users read.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
-    return _score_all(context, job, models_in_use(context, TASK))
+    return _score_with(context, job, models_in_use(context, SPEECH))
 
 
-def _score_all(
+def _score_with(
     context: Context, job: JobHandle, versions: Sequence[ModelVersion]
 ) -> dict[str, Any]:
     if not versions:
@@ -97,17 +96,19 @@ def _score_all(
     scored = clips = unreadable = after = 0
     if not total:
         return {"clips": 0, "segments": 0, "unreadable": 0} | told
-    with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as folder:
+    with workspace(context, "scoring") as folder:
         models = [
-            get_model(context.store, v.files, Path(folder) / str(v.model_version_id))
-            for v in versions
+            get_model(context.store, v.files, folder / str(v.model_version_id)) for v in versions
         ]
         job.progress(0, total, "scoring clips")
         while page := _page(context, ids, after):
             with context.transaction() as session:
                 segments = speech_learning.segments_to_score(session, page, model_version_ids=ids)
-            for batch in _read_ahead(context, segments):
-                _score(context, versions, models, batch, groups)
+            batches = (
+                segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)
+            )
+            for batch in prefetch(_read(context, batch) for batch in batches):
+                _score_batch(context, versions, models, batch, groups)
                 scored += len(batch.segments)
                 unreadable += batch.unreadable
                 job.progress(clips, max(total, clips), "scoring clips")
@@ -124,20 +125,6 @@ def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
         )
 
 
-def _read_ahead(context: Context, segments: Sequence[UnscoredSegment]) -> Iterator[_Batch]:
-    """Fetch and decode the next batch while the caller works on this one."""
-    batches = [segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)]
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        coming = [pool.submit(_read, context, batch) for batch in batches[:1]]
-        for following in [*batches[1:], None]:
-            if not coming:
-                return
-            batch = coming.pop().result()
-            if following is not None:
-                coming.append(pool.submit(_read, context, following))
-            yield batch
-
-
 def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
     kept, found = [], []
     contents = context.store.get_many([segment.flac_sha256 for segment in segments])
@@ -150,10 +137,10 @@ def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
     return _Batch(kept, found, len(segments) - len(kept))
 
 
-def _score(
+def _score_batch(
     context: Context,
     versions: Sequence[ModelVersion],
-    models: Sequence[SpeechModel],
+    models: Sequence[CrossFittedModel],
     batch: _Batch,
     groups: dict[str, str],
 ) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import records
 from ml.errors import LearningError
 from ml.evaluation.splits import folds_of
@@ -16,8 +17,7 @@ from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import workspace
 from services.learning.results import judges, newest_models_and_evaluation
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import ExtractionPlan, open_extractor
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 RESAMPLES = 2000
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def compare(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a comparison job: judge the newest models' scores of their own dataset.
 
     Returns:
@@ -38,7 +38,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model, or videos of the dataset have no score.
     """
-    models, newest = newest_models_and_evaluation(context)
+    models, newest = newest_models_and_evaluation(context, THUMBNAILS)
     if not models:
         raise PermanentError(
             "there is no model to compare", reason="noModel", hint="`tubegrader train` first"
@@ -51,21 +51,18 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
             "is_new": False,
         }
     job.progress(0, 0, "reading scores")
-    with told_apart(context.settings.home), scratch(context, "comparison") as folder:
+    with workspace(context, "comparison") as folder:
         dataset = datasets.fetch(context, models[0].dataset_id, folder)
         predictions = out_of_fold(context, dataset, models)
         image_features = _image_features(context, job, dataset, models[0])
         job.progress(0, 0, "resampling channels")
-        try:
-            evaluation = evaluate(
-                dataset,
-                predictions,
-                resamples=RESAMPLES,
-                seed=models[0].seed,
-                image_features=image_features,
-            )
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
+        evaluation = evaluate(
+            dataset,
+            predictions,
+            resamples=RESAMPLES,
+            seed=models[0].seed,
+            image_features=image_features,
+        )
     detail = evaluation.as_json()
     job.check()
     with context.transaction() as session:

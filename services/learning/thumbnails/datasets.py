@@ -15,7 +15,6 @@ import structlog
 
 from db.models import Dataset as DatasetRow
 from db.queries.learning import asof, records
-from ml.errors import LearningError
 from ml.thumbnails.data.dataset import (
     DEFAULT_THRESHOLD,
     DESCRIPTION,
@@ -30,8 +29,8 @@ from ml.thumbnails.data.leakage import Finding, require_clean
 from ml.thumbnails.data.schema import MANIFEST_SCHEMA, ROW_SCHEMA, SCHEMA_VERSION
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.artifacts import get_folder, put_folder, scratch
-from services.learning.errors import refused, told_apart
+from services.learning.artifacts import get_folder, put_folder, workspace
+from services.learning.errors import translate_errors
 from services.learning.thumbnails.labels import AUTOMATIC, LABELS, LabelKind, label
 from services.storage import ObjectStore
 
@@ -120,7 +119,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
     ):
         return _frozen(newest, is_new=False)
     hashes = sorted(set(selected.rows["thumbnail_sha256"].drop_null().to_pylist()))
-    with told_apart(context.settings.home), scratch(context, "dataset") as folder:
+    with workspace(context, "dataset") as folder:
         written = write_dataset(
             selected.rows,
             _ReadAhead(context.store, hashes),
@@ -162,15 +161,15 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
     """
     row = _row_of(context, dataset_id)
     try:
-        return read_dataset(get_folder(context.store, row.files, folder))
-    except LearningError as error:
-        raise refused(error) from error
+        get_folder(context.store, row.files, folder)
     except PermanentError as error:
         raise PermanentError(
             f"dataset {dataset_id[:12]} cannot be read: {error}",
             reason=error.reason,
             hint="`tubegrader train --force` freezes it anew and puts what is damaged right",
         ) from error
+    with translate_errors(folder):
+        return read_dataset(folder)
 
 
 def _row_of(context: Context, dataset_id: str) -> DatasetRow:
@@ -197,10 +196,8 @@ def fetch_rows(context: Context, row: DatasetRow, folder: Path) -> Dataset:
     wanted = {name: row.files[name] for name in (MANIFEST, DESCRIPTION)}
     get_folder(context.store, wanted, folder)
     description = DatasetDescription.from_json((folder / DESCRIPTION).read_text())
-    try:
+    with translate_errors(folder):
         check_version(description)
-    except LearningError as error:
-        raise refused(error) from error
     return Dataset(description, pq.read_table(folder / MANIFEST, schema=MANIFEST_SCHEMA), folder)
 
 

@@ -1,21 +1,20 @@
 """The pretrained look at thumbnails: whether it is to be had here, and the looks themselves."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.errors import LearningError
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import absent_rungs
+from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import image_features_folder
+from services.learning.errors import translate_errors
 
 TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,9 @@ def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> 
         return ExtractionPlan(None, TURNED_OFF)
     if asked is None and context.settings.backbone_weights is None and not can_extract():
         return ExtractionPlan(None, NOT_INSTALLED)
-    try:
+    hint = "or train without: `tubegrader train --no-backbone`"
+    with translate_errors(context.settings.home, hint=hint):
         return ExtractionPlan(open_extractor(context, maps=fine_tune), fine_tune=fine_tune)
-    except LearningError as error:
-        raise PermanentError(
-            str(error),
-            reason=error.reason,
-            hint="or train without: `tubegrader train --no-backbone`",
-        ) from error
 
 
 def open_extractor(

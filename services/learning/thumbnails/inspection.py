@@ -1,9 +1,7 @@
 """What is in the frozen datasets, how two differ, whether one is whole and gives nothing away."""
 
-import tempfile
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +14,7 @@ from ml.thumbnails.data.leakage import check
 from ml.thumbnails.data.schema import FEATURE_GROUPS, MANIFEST_SCHEMA
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.learning.artifacts import workspace
 from services.learning.thumbnails.datasets import fetch, fetch_rows
 
 NEWEST = "newest"
@@ -43,8 +42,8 @@ def show(context: Context, name: str) -> dict[str, Any]:
         PermanentError: It is damaged or of another schema version.
     """
     row = _find(context, name)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-        dataset = fetch_rows(context, row, Path(folder))
+    with workspace(context, "dataset") as folder:
+        dataset = fetch_rows(context, row, folder)
     table = dataset.table
     return (
         _line(row)
@@ -75,8 +74,8 @@ def diff(context: Context, one: str, other: str) -> dict[str, Any]:
     tables = []
     rows = [_find(context, name) for name in (one, other)]
     for row in rows:
-        with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-            tables.append(fetch_rows(context, row, Path(folder)).table)
+        with workspace(context, "dataset") as folder:
+            tables.append(fetch_rows(context, row, folder).table)
     old, new = ({v: i for i, v in enumerate(t["video_id"].to_pylist())} for t in tables)
     both = sorted(old.keys() & new.keys())
     kept = [t.take([at[v] for v in both]) for t, at in zip(tables, (old, new), strict=True)]
@@ -108,8 +107,8 @@ def verify(context: Context, name: str) -> dict[str, Any]:
         PermanentError: A file is missing, altered or cut short, or of another schema version.
     """
     row = _find(context, name)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-        findings = check(fetch(context, row.dataset_id, Path(folder)))
+    with workspace(context, "dataset") as folder:
+        findings = check(fetch(context, row.dataset_id, folder))
     return {
         "dataset_id": row.dataset_id,
         "files": len(row.files),

@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.learning import promotion
 from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import Choice, choose_rung, contest, fair_groups
-from ml.thumbnails.models.rung import Features, Predictions, Rung
+from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
-from services.learning.results import VIEWS, in_order, judges, newest_models_and_evaluation
+from services.learning.results import in_order, judges, newest_models_and_evaluation
 from services.learning.thumbnails import comparison, datasets, scoring
 from services.work.jobs import JobHandle
 
@@ -51,7 +52,7 @@ class _Contest:
     choice: Choice
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def promote(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that decides which models are in use.
 
     Returns:
@@ -63,15 +64,15 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """
     made = decisions.made_by(context, job.job_id)
     if made is None:
-        with told_apart(context.settings.home), scratch(context, "contest") as folder:
+        with workspace(context, "promotion") as folder:
             made = _decide(context, job, folder)
         job.check()
-        made = decisions.carry_out(context, VIEWS, made, job_id=job.job_id)
+        made = decisions.carry_out(context, THUMBNAILS, made, job_id=job.job_id)
     return made.as_json()
 
 
 def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
-    ladder, evaluation = newest_models_and_evaluation(context)
+    ladder, evaluation = newest_models_and_evaluation(context, THUMBNAILS)
     if not ladder or evaluation is None or not judges(evaluation, ladder):
         raise PermanentError(
             "the newest models were not compared, so none of them can contest",
@@ -83,15 +84,15 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
     choice = _choose(context, dataset, ladder)
     figures = {"choice": [candidate.as_json() for candidate in choice.candidates]}
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=VIEWS)
-        champions = promotion.champion_ladder(session, task=VIEWS)
+        champion = promotion.model_of(session, task=THUMBNAILS)
+        champions = promotion.champion_ladder(session, task=THUMBNAILS)
     challenger = next((m for m in ladder if m.rung == choice.rung), None)
 
     made = decisions.settled(
         champion,
         challenger,
         ladder,
-        deposed=decisions.deposed_by(decisions.history(context, VIEWS)),
+        deposed=decisions.deposed_by(decisions.history(context, THUMBNAILS)),
         chosen_by=choice.sentence(),
         figures=figures,
     )

@@ -6,7 +6,6 @@ from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,26 @@ import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.catalog import videos
 from db.queries.learning import records
 from ml.arrays import ImageArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
+from ml.runtime.prefetch import prefetch
 from ml.thumbnails.data.dataset import Dataset
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.data.schema import ROW_SCHEMA
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import load_rung
-from ml.thumbnails.models.rung import Features, Rung
-from ml.thumbnails.models.thumbnail import need_image_features, need_maps, predict_all
+from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
+from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import results
-from services.learning.artifacts import get_folder, scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import get_folder, workspace
+from services.learning.errors import translate_errors
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import open_extractor
 from services.work.jobs import JobHandle
@@ -52,7 +54,7 @@ class _Chunk:
     unreadable: int
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def score(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a scoring job: the newest models' own rows, and whatever the models in use lack.
 
     Returns:
@@ -61,42 +63,42 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
-    newest, in_use = _newest(context), results.models_in_use(context)
+    newest, in_use = _newest(context), results.models_in_use(context, THUMBNAILS)
     if _ids(newest) == _ids(in_use):
-        return _score_all(context, job, newest)
-    own = _score_all(context, job, newest, rest=False)
-    rest = _score_all(context, job, in_use)
+        return _score_with(context, job, newest)
+    own = _score_with(context, job, newest, rest=False)
+    rest = _score_with(context, job, in_use)
     return rest | {name: own[name] + rest[name] for name in ("scored", "unreadable")}
 
 
-def own_rows(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score with the newest models the rows that they were trained on, so they can be compared.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
-    return _score_all(context, job, _newest(context), rest=False)
+    return _score_with(context, job, _newest(context), rest=False)
 
 
-def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score every video that lacks a score of the models in use: what users read.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
-    return _score_all(context, job, results.models_in_use(context))
+    return _score_with(context, job, results.models_in_use(context, THUMBNAILS))
 
 
 def _newest(context: Context) -> list[ModelVersion]:
     with context.transaction() as session:
-        return records.newest_model_versions(session)
+        return records.newest_model_versions(session, task=THUMBNAILS)
 
 
 def _ids(models: Sequence[ModelVersion]) -> list[int]:
     return sorted(model.model_version_id for model in models)
 
 
-def _score_all(
+def _score_with(
     context: Context, job: JobHandle, models: Sequence[ModelVersion], *, rest: bool = True
 ) -> dict[str, Any]:
     """Score the models' own rows that lack a score, and every other video unless told not to."""
@@ -107,7 +109,7 @@ def _score_all(
     ids = [model.model_version_id for model in models]
     told = {model.rung: model.version for model in models}
     scored = unreadable = 0
-    with told_apart(context.settings.home), scratch(context, "scoring") as folder:
+    with workspace(context, "scoring") as folder:
         dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
         asked = _of_dataset(context, dataset, ids)
         besides = [v.video_id for v in asked]
@@ -122,8 +124,10 @@ def _score_all(
         groups = dataset.split_group_by_channel()
         extractor = extractor_for(context, rungs)
         chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
-        for chunk in _read_ahead(context, chunks, extractor):
-            _score(context, models, rungs, chunk, groups)
+        for chunk in prefetch(_read(context, rows, extractor) for rows in chunks):
+            if not chunk.videos:
+                continue
+            _score_chunk(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
             job.progress(scored, max(total, scored), "scoring videos")
@@ -136,13 +140,11 @@ def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -
     Raises:
         PermanentError: A file is missing or damaged.
     """
-    try:
+    with translate_errors(folder):
         return [
             load_rung(get_folder(context.store, m.files, folder / str(m.model_version_id)))
             for m in models
         ]
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
 
 
 def _of_dataset(
@@ -197,23 +199,6 @@ def _chunks(
             yield lacking
 
 
-def _read_ahead(
-    context: Context, chunks: Iterator[Sequence[videos.ToScore]], extractor: FeatureExtractor | None
-) -> Iterator[_Chunk]:
-    """Fetch and decode the next chunk while the caller works on this one."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-
-        def read_next() -> _Chunk | None:
-            chunk = next(chunks, None)
-            return None if chunk is None else _read(context, chunk, extractor)
-
-        coming = pool.submit(read_next)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(read_next)
-            if chunk.videos:
-                yield chunk
-
-
 def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor | None:
     """Return what looks at thumbnails, None if no model needs it.
 
@@ -222,12 +207,8 @@ def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor |
     """
     if not need_image_features(rungs):
         return None
-    try:
+    with translate_errors(context.settings.home, hint="or `tubegrader train` here, without them"):
         return open_extractor(context, maps=need_maps(rungs))
-    except LearningError as error:
-        raise PermanentError(
-            str(error), reason=error.reason, hint="or `tubegrader train` here, without them"
-        ) from error
 
 
 def with_pictures(
@@ -238,7 +219,7 @@ def with_pictures(
     Raises:
         PermanentError: A thumbnail is missing from the store, or the looks' weights are.
     """
-    if not any(rung.needs_thumbnails for rung in rungs):
+    if not any(rung.spec.sees_thumbnails for rung in rungs):
         return features
     names = sorted(set(shown))
     content = dict(zip(names, context.store.get_many(names), strict=True))
@@ -263,7 +244,7 @@ def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
         trained_on = rung.card.config.get("backbone", extractor.weights)
         if trained_on != extractor.weights:
             raise PermanentError(
-                f"{rung.name} was trained on the looks of a network with weights "
+                f"{rung.spec.name} was trained on the looks of a network with weights "
                 f"{trained_on[:12]}, not {extractor.weights[:12]}",
                 reason="backboneWeightsOther",
             )
@@ -299,7 +280,7 @@ def _readable_only(
     return kept, np.concatenate(images) if images else np.empty((0, 90, 160, 3), np.uint8)
 
 
-def _score(
+def _score_chunk(
     context: Context,
     models: Sequence[ModelVersion],
     rungs: Sequence[Rung],

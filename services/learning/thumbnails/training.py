@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from db.models.learning import THUMBNAILS
 from db.queries.learning import records
 from ml.errors import LearningError
 from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
@@ -17,8 +18,7 @@ from ml.training.checkpoints import Checkpoints
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import checkpoints
-from services.learning.artifacts import put_folder, scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import put_folder, workspace
 from services.learning.thumbnails import datasets, extraction
 from services.learning.thumbnails.extraction import ExtractionPlan
 from services.work.jobs import JobHandle
@@ -29,7 +29,7 @@ FROZEN = "dataset"
 """The step that a job has done once its dataset is frozen: who goes on with it learns from that."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
@@ -105,7 +105,7 @@ def _trained(
     kept = checkpoints.folder_for(
         context, dataset_id=dataset_id, config=asdict(config), seed=config.seed
     )
-    with told_apart(context.settings.home), scratch(context, "training") as folder:
+    with workspace(context, "training") as folder:
         dataset = datasets.fetch(context, dataset_id, folder / "dataset")
         try:
             image_features = plan.at(dataset, job.progress)
@@ -145,6 +145,7 @@ def _store(
         return {
             rung: records.add_model_version(
                 session,
+                task=THUMBNAILS,
                 rung=rung,
                 dataset_id=dataset_id,
                 job_id=job.job_id,

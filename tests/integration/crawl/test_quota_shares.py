@@ -42,7 +42,7 @@ def sessions(context: Context):
 
 
 def ledger_of(sessions, clock, *, units, shares=EVEN, key="fingerprint1"):
-    return DatabaseLedger(sessions, key, daily_limits(units), clock, shares=shares)
+    return DatabaseLedger(sessions.begin, key, daily_limits(units), clock, shares=shares)
 
 
 def book(ledger, purpose, n, units=1, bucket="units"):

@@ -14,7 +14,7 @@ from services.context import Context
 from services.crawl import channels, watchlist
 from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
-from services.policy import retention
+from services.policy import ownership, retention
 from services.storage import ObjectStore, object_name
 from tests.support.crawl import NOW, Crawl, offline_crawl, rows
 
@@ -47,6 +47,7 @@ def interrupt(context: Context, then: Callable[[], object]) -> None:
 
 def leave_behind(context: Context, catalog: Catalog, video_ids: Sequence[str]) -> list[str]:
     """Put pictures as a worker did that was killed long ago."""
+    ownership.claim(context)
     names = context.store.put_many([catalog.picture(v) for v in video_ids])
     folder = Path(str(context.settings.storage_url).removeprefix("file://"))
     for name in names:

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from services.embedded import holders, lifecycle, supervise
+from services.embedded.endpoints import Endpoints
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
-from services.embedded.lifecycle import Endpoints
 from services.embedded.logs import Follower
 from services.embedded.processes import Family, ProcessSpec, ProcessState, stop_orphans
 from tests.support.embedded import (

@@ -94,7 +94,7 @@ def test_without_a_comparison_there_is_no_report_and_no_file(
 
 def test_the_page_says_what_the_newest_comparison_found(judged: Context, tmp_path: Path) -> None:
     with judged.transaction() as session:
-        newest = records.newest_evaluation(session)
+        newest = records.newest_evaluation(session, task="thumbnails")
     assert newest is not None
     path = write_report(judged, tmp_path / "new folder" / "report.html")
     assert path == tmp_path / "new folder" / "report.html"
@@ -133,7 +133,7 @@ def test_until_there_is_a_champion_the_newest_models_are_said_to_be_in_use(judge
 
 def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) -> None:
     with judged.transaction() as session:
-        newest = records.newest_evaluation(session)
+        newest = records.newest_evaluation(session, task="thumbnails")
         assert newest is not None
         scores = records.scores_of(
             session, model_version_ids=list(newest.detail["model_version_ids"].values())

@@ -15,7 +15,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sqlalchemy import text
-from tests.support.image_features import looks_at
 
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.backbones.cache import EmbeddingCache
@@ -27,6 +26,7 @@ from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
 from services.learning.artifacts import image_features_folder
+from tests.support.image_features import looks_at
 from tests.support.report import SMALL, learn, store_world
 
 pytestmark = pytest.mark.skipif(

@@ -130,13 +130,13 @@ def test_what_the_site_says_of_the_track_is_metadata_where_the_crawl_knows_none(
 def model(speech: Speech, rung: str = "cnn") -> int:
     speech.sql(
         "INSERT INTO datasets (dataset_id, task, as_of, created_at, n_videos, n_channels, "
-        "excluded, files) VALUES (repeat('0', 64), 'language', now(), now(), 1, 1, '{}', '{}') "
+        "excluded, files) VALUES (repeat('0', 64), 'speech', now(), now(), 1, 1, '{}', '{}') "
         "ON CONFLICT DO NOTHING"
     )
     with speech.context.transaction() as session:
         version = add_model_version(
             session, rung=rung, dataset_id="0" * 64, job_id=None, trained_at=speech.clock(),
-            code_version="x", seed=0, config={}, files={}, task="language",
+            code_version="x", seed=0, config={}, files={}, task="speech",
         )  # fmt: skip
         return version.model_version_id
 
@@ -245,8 +245,8 @@ def test_models_of_speech_are_none_of_the_views(speech: Speech):
     model(speech)
     with speech.context.transaction() as session:
         assert records.newest_dataset(session) is None
-        assert records.newest_model_versions(session) == []
-        assert [m.rung for m in records.newest_model_versions(session, task="language")] == ["cnn"]
+        assert records.newest_model_versions(session, task="thumbnails") == []
+        assert [m.rung for m in records.newest_model_versions(session, task="speech")] == ["cnn"]
         assert policy.datasets_in_use(session) == []
 
 

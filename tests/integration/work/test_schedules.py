@@ -258,7 +258,7 @@ def test_retraining_says_which_step_cannot_be_done(operations: Operations):
     assert operations.tick() == ["learning.retrain"]
     [(_, (sent_id, token))] = operations.queue.take()
     assert sent_id == str(job_id)
-    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.work)
+    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.retrain)
     ended = jobs.view(operations.context, job_id)
     assert (ended.state, ended.steps) == ("failed", {})  # nothing was collected
     assert ended.error_reason != "defect"
@@ -267,7 +267,7 @@ def test_retraining_says_which_step_cannot_be_done(operations: Operations):
     assert retries.retry_jobs(operations.context, [str(job_id)]) == [str(job_id)]
     operations.tick()
     [(_, (_, token))] = operations.queue.take()
-    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.work)
+    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.retrain)
     assert jobs.view(operations.context, job_id).error_reason == "noModel"  # of scoring
 
 

@@ -12,10 +12,11 @@ from ml.errors import LearningCancelledError
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
+from ml.thumbnails.backbones.embeddings import MAP_WIDTH
 from ml.thumbnails.backbones.weights import TENSORFLOW
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
-from ml.thumbnails.models.rung import Features, Targets
-from ml.thumbnails.stacking.fine_tuning import MAP_WIDTH, TuningConfig, train_tuned
+from ml.thumbnails.stacking.fine_tuning import TuningConfig, train_tuned
 from ml.training.checkpoints import Checkpoints, State
 from tests.support.learning import draw
 

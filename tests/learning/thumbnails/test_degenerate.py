@@ -7,10 +7,10 @@ import pytest
 
 from ml.errors import LearningError
 from ml.thumbnails.backbones.cnn import CnnConfig
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.evaluation.evaluate import evaluate
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung, rung_class
-from ml.thumbnails.models.rung import Features
 from tests.support.learning import TINY, draw
 
 QUICK = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16))

@@ -9,26 +9,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.support.image_features import looks_at
 
 from ml.errors import LearningCancelledError, LearningError
 from ml.evaluation.splits import folds_of
 from ml.runtime.device import Device
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
+from ml.thumbnails.backbones.embeddings import MAP_SHAPE, MAP_WIDTH, frozen_maps
 from ml.thumbnails.backbones.weights import TENSORFLOW, Backbone
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung
-from ml.thumbnails.models.rung import Features, Targets
-from ml.thumbnails.models.thumbnail import need_maps
-from ml.thumbnails.stacking.fine_tuning import (
-    MAP_SHAPE,
-    MAP_WIDTH,
-    TunedNet,
-    TuningConfig,
-    frozen_maps,
-    train_tuned,
-)
+from ml.thumbnails.models.rung import need_maps
+from ml.thumbnails.stacking.fine_tuning import TunedNet, TuningConfig, train_tuned
+from tests.support.image_features import looks_at
 from tests.support.learning import TINY, draw
 
 TUNING = replace(

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ml.runtime.device import Device
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.models.ladder import dataset_images
-from ml.thumbnails.models.rung import Features, Targets
 from ml.thumbnails.stacking.ensemble import train_ensemble
 from tests.support.learning import TINY_CNN, draw
 

@@ -12,12 +12,12 @@ from ml.artifacts import ModelCard
 from ml.evaluation import metrics
 from ml.evaluation.splits import assign_folds
 from ml.thumbnails.data.dataset import read_dataset, write_dataset
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.data.schema import ROW_SCHEMA
 from ml.thumbnails.evaluation.evaluate import evaluate
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from ml.thumbnails.models.registry import rung_names
-from ml.thumbnails.models.rung import Features, Targets
 from ml.thumbnails.models.tabular import SubscribersRung
 from tests.support.learning import AS_OF, lifetime_row
 

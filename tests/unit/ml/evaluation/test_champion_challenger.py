@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ml.errors import LearningError
 from ml.evaluation.champion_challenger import Rules, newest_window
 from ml.evaluation.splits import fold_of
+from ml.thumbnails.data.rows import Predictions
 from ml.thumbnails.evaluation.champion_challenger import choose_rung, contest, fair_groups
-from ml.thumbnails.models.rung import Predictions
 from tests.support.learning import draw
 
 QUICK = Rules(resamples=300)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.thumbnails.data.rows import Features
 from ml.thumbnails.data.schema import ROW_SCHEMA
-from ml.thumbnails.models.rung import Features
 from ml.thumbnails.stacking.design import AGE_FORMAT, HISTORY, SUBSCRIBERS, Design, log_subscribers
 from ml.thumbnails.stacking.regression import fit_linear
 from tests.support.learning import draw

@@ -10,11 +10,12 @@ import sys
 import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
+from db.models import learning
 from db.models.schedules import PAUSE_SCOPE_PATTERN
 from db.models.work import JOB_KIND_PATTERN, WORK_KIND_PATTERN
 from db.queries.speech import selections
 from services import queue, schedules
-from services.learning import pipeline, tasks
+from services.learning import tasks
 from services.policy import limits
 from services.settings import Settings
 from services.work import kinds
@@ -25,6 +26,7 @@ from workers.app import app
 
 app.loader.import_default_modules()
 REGISTERED = {name for name in app.tasks if not name.startswith("celery.")}
+STEPS = {"training": "train", "scoring": "score", "comparison": "compare", "promotion": "promote"}
 
 
 def test_registered_tasks_and_known_names_are_the_same():
@@ -88,13 +90,12 @@ def test_beat_sends_tasks_that_exist_and_need_nothing():
 
 def test_learning_tasks_lead_to_services_that_exist():
     for package in ("services.learning.thumbnails", "services.learning.speech"):
-        for name in ("training", "scoring", "comparison"):
+        for name, step in STEPS.items():
             module = importlib.import_module(f"{package}.{name}")
-            assert list(inspect.signature(module.work).parameters) == ["context", "job"]
-    assert set(pipeline.STEPS) == set(tasks.TASKS)
-    for steps in pipeline.STEPS.values():
-        for _, place in steps:
-            step = tasks.named(place)
+            assert list(inspect.signature(getattr(module, step)).parameters) == ["context", "job"]
+    assert set(learning.TASKS) == set(tasks.TASKS)
+    for task in tasks.TASKS.values():
+        for step in task.night().values():
             assert list(inspect.signature(step).parameters) == ["context", "job"]
 
 

@@ -13,7 +13,7 @@ NAMED = 3
 def looks_at(images: np.ndarray, *, measured: bool = True) -> ImageFeatures:
     """Return the pictures' coarse colours, scattered over as many numbers as a look has.
 
-    What a pretrained network gives is tried in ``test_real_looks``, the measurements in
+    What a pretrained network gives is tried in ``test_real_features``, the measurements in
     ``test_ml_pictures``.
     """
     coarse = images[:, ::15, ::20].reshape(len(images), -1).astype(np.float64) / 255

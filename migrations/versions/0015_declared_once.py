@@ -3,14 +3,14 @@
 Which kinds of work, job and schedule there are, and which queues, is a matter of the services: a
 new one needs no migration any more. What the database still states is the form of these words.
 
-Revision ID: 0013
-Revises: 0010
+Revision ID: 0015
+Revises: 0014
 """
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0010"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
