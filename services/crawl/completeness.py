@@ -13,7 +13,7 @@ from typing import Any
 
 from db.queries.catalog import completeness as rows
 from services.context import Context
-from services.crawl import watchlist
+from services.watched import find
 from services.work import admission
 from services.work.kinds import CHANNEL_DISCOVER
 
@@ -77,7 +77,7 @@ def report(
     """
     now = context.clock()
     since = since or now - DEFAULT_SPAN
-    channel_id = None if channel is None else watchlist.find(context, [channel])[0]
+    channel_id = None if channel is None else find(context, [channel])[0]
     with context.transaction() as session:
         # What nobody works on at the moment has a reason that the operator can read.
         held = {

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from db.queries.catalog import thumbnails
 from services.context import Context
 from services.errors import PermanentError
-from services.media.perceptual import is_same_picture, perceptual_hash
 from services.work import leases
+from services.youtube.perceptual import is_same_picture, perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,

@@ -27,7 +27,6 @@ from services.context import Context
 from services.errors import InfrastructureError, PermanentError, UsageError
 from services.policy import limits, orphans, ownership, permission
 from services.transactions import LOCKED
-from services.work.kinds import WORK_KINDS
 
 log = structlog.get_logger()
 
@@ -234,19 +233,24 @@ def _facts(run: _Run, found: KindReport) -> None:
         run.told(found, rows.blank_channels(session, limit))
 
 
-def forget_missed(context: Context) -> int:
-    """Forget which slots were missed where the counts of then are past their retention."""
-    gone = 0
-    for kind in WORK_KINDS.values():
-        if kind.series is None:
-            continue
-        deleted = BATCH
-        while deleted == BATCH:
-            with context.transaction() as session:
-                now = context.clock()
-                held = limits.in_force(session, context.settings, kind.series, now=now)
-                deleted = rows.delete_missed_slots(session, held.limit, kind=kind.name, batch=BATCH)
-            gone += deleted
+def forget_missed(context: Context, work: str, *, kept_as: str) -> int:
+    """Forget which slots of a kind of work were missed, as long ago as counts are kept.
+
+    Args:
+        context: The database and the settings.
+        work: The kind of work.
+        kept_as: The kind of counts that it collects, one of ``limits.KINDS``.
+
+    Returns:
+        How many notes were deleted.
+    """
+    gone, deleted = 0, BATCH
+    while deleted == BATCH:
+        with context.transaction() as session:
+            now = context.clock()
+            held = limits.in_force(session, context.settings, kept_as, now=now)
+            deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
+        gone += deleted
     return gone
 
 
