@@ -6,7 +6,7 @@ from benchmarks import place
 from benchmarks.measure import Figure, interleaved, timed
 from ml.audio import AudioFacts, CutPolicy, cut, decoded, examine, probe
 from tests.support import sound
-from tests.support.language import heard_model
+from tests.support.language import trained_model
 from tests.support.memory import peak_megabytes
 
 SHORT_S, ROUNDS = 180, 3
@@ -24,10 +24,10 @@ for segment in cut(Path(sys.argv[1]), CutPolicy(examined_s=None)):
     pass
 """,
     "telling the language of": """
-from services.learning.speech.detection import listen_to
+from services.learning.speech.detection import detect_language
 from services.learning.speech.classifier import from_folder
-heard = listen_to(Path(sys.argv[1]), from_folder(Path(sys.argv[2])).rung)
-assert len(heard.segments) > heard.seconds / 60
+found = detect_language(Path(sys.argv[1]), from_folder(Path(sys.argv[2])).classifier)
+assert len(found.segments) > found.seconds / 60
 """,
 }
 
@@ -45,7 +45,7 @@ def measure(*, full: bool) -> list[Figure]:
         long = _repeated(short)
         assert _duration_s(probe(long)) > 0.99 * SHORT_S * TIMES_LONGER
         model = folder / "model"
-        heard_model(folder).save(model)
+        trained_model(folder).save(model)
         return [_speed(opus), *(_memory(work, short, long, model) for work in PEAK_OF)]
 
 

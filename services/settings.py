@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     audio_max_bytes: int = Field(default=200_000_000, ge=10_000)
 
     speech_weights: Annotated[Path, AfterValidator(_absolute)] | None = None
-    """A Whisper that the user brings, for ``tubegrader language --rung pretrained_whisper``."""
+    """A Whisper that the user brings, for ``tubegrader language --kind pretrained_whisper``."""
 
     backbone: bool = True
     """Whether training also learns from a pretrained network's look at thumbnails, if installed."""

@@ -62,10 +62,11 @@ def train(
     out: Annotated[
         Path, typer.Option(help="With --folder: where the model and what it took are kept.")
     ] = Path("speech-comparison"),
-    rung: Annotated[
+    model: Annotated[
         str | None,
         typer.Option(help="With --folder: which kind; the pretrained one where it is installed."),
     ] = None,
+    rung: Annotated[str | None, typer.Option(hidden=True)] = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +80,7 @@ def train(
     if folder is not None:
         if what is not Task.speech:
             raise typer.BadParameter("--folder is for `train speech`")
-        trained = speech.train_folder(folder, out, rung=rung, seed=seed, quiet=as_json)
+        trained = speech.train_folder(folder, out, model=model or rung, seed=seed, quiet=as_json)
         emit(trained, lambda found: typer.echo(speech.describe_trained(found)), as_json=as_json)
         return
     params = _training_params(what, seed, threshold, label, backbone, fine_tune, conflicts)
@@ -120,9 +121,10 @@ def compare(
         typer.Option(help="With --folder: quick leaves each source out once; all, every pair."),
     ] = "quick",
     seeds: Annotated[int, typer.Option(min=1, help="With --folder: trainings of each kind.")] = 1,
-    rungs: Annotated[
+    models: Annotated[
         str, typer.Option(help="With --folder: names, with commas; all by default.")
     ] = "",
+    rungs: Annotated[str, typer.Option(hidden=True)] = "",
     codecs: Annotated[
         bool, typer.Option("--codecs", help="With --folder: also through every codec.")
     ] = False,
@@ -148,7 +150,7 @@ def compare(
             out,
             pairs=pairs,
             seeds=seeds,
-            rungs=rungs,
+            models=models or rungs,
             codecs=codecs,
             curve=curve,
             finished=finished,

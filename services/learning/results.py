@@ -6,23 +6,9 @@ from typing import Any
 from db.models import Evaluation, ModelVersion
 from db.models.learning import THUMBNAILS
 from db.queries.learning import promotion, records
+from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.errors import PermanentError
-
-LADDER = (
-    "constant",
-    "age+format",
-    "subscribers",
-    "subscribers+age",
-    "+history",
-    "+features",
-    "lite0+ridge",
-    "thumbnail",
-    "subscribers+thumbnail",
-    "subscribers+age+thumbnail",
-    "+thumbnail",
-)
-"""The order in which rungs are shown; the database keeps none."""
 
 
 def newest_comparison(context: Context) -> dict[str, Any]:
@@ -44,8 +30,8 @@ def newest_comparison(context: Context) -> dict[str, Any]:
 
 def in_order(rungs: Iterable[str]) -> list[str]:
     """Return rungs from the bottom of the ladder up; those it does not name come last."""
-    place = {rung: number for number, rung in enumerate(LADDER)}
-    return sorted(rungs, key=lambda rung: (place.get(rung, len(LADDER)), rung))
+    place = {rung: number for number, rung in enumerate(rung_names())}
+    return sorted(rungs, key=lambda rung: (place.get(rung, len(place)), rung))
 
 
 def as_printed(evaluation: Evaluation) -> dict[str, Any]:

@@ -13,7 +13,7 @@ MIN_INNER_SOURCES = 2
 
 @dataclass(frozen=True, order=True)
 class Pair:
-    """An English and a Chinese source, both unheard in training."""
+    """An English and a Chinese source, both held out of training."""
 
     en: str
     zh: str
@@ -69,7 +69,7 @@ def pair_split(manifest: Manifest, pair: Pair) -> tuple[Manifest, Manifest]:
     """Split into training and test part, source- and speaker-disjoint.
 
     The test part is the English of the one source and the Chinese of the other. The other language
-    of a bilingual source is in neither part: heard in training, it would teach that the channel
+    of a bilingual source is in neither part: seen in training, it would teach that the channel
     speaks the other language.
 
     Raises:
@@ -78,16 +78,16 @@ def pair_split(manifest: Manifest, pair: Pair) -> tuple[Manifest, Manifest]:
     test = manifest.where(
         lambda clip: (clip.language, clip.source) in {("en", pair.en), ("zh", pair.zh)}
     )
-    heard = {clip.speaker for clip in test}
+    held_out = {clip.speaker for clip in test}
     training = manifest.where(
-        lambda clip: clip.source not in {pair.en, pair.zh} and clip.speaker not in heard
+        lambda clip: clip.source not in {pair.en, pair.zh} and clip.speaker not in held_out
     )
     assert_sources_disjoint(training, test)
     return training, test
 
 
 def inner_split(manifest: Manifest, *, seed: int) -> tuple[IntArray, IntArray] | None:
-    """Choose rows to learn from and rows of unheard sources, both inside a training part.
+    """Choose rows to learn from and rows of held-out sources, both inside a training part.
 
     Returns:
         Row numbers, or None where too few sources or clips would be left to learn from.

@@ -71,7 +71,7 @@ def _less(
             less = thinned(less, share=share, seed=seed)
         if count is not None:
             less = fewer_sources(less, count=count, seed=seed)
-        found.append(replace(split, name=f"{split.name}, {name}", training=less, examined=False))
+        found.append(replace(split, name=f"{split.name}, {name}", training=less, diagnosed=False))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The trained models: networks whose logits are averaged, a temperature, and the gate."""
+"""Models of our own networks: their logits averaged, a temperature, and the speech detector."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ from ml.speech.data.pairs import inner_split
 from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, FrontEnd, features
 from ml.speech.frontend.windows import WindowConfig
-from ml.speech.models.base import SpeechPredictions, empty_predictions
+from ml.speech.models.base import SpeechModelSpec, SpeechPredictions, empty_predictions
 from ml.speech.models.calibration import fit_temperature, probabilities
-from ml.speech.models.gate import SpeechGate
-from ml.speech.models.networks import NETWORKS, SpeechNet
+from ml.speech.models.network import SpeechNet
 from ml.speech.models.sampling import SamplingConfig
+from ml.speech.models.speech_detector import SpeechDetector
 from ml.speech.models.training import (
     SpeechConfig,
     clip_logits,
@@ -35,30 +35,34 @@ from ml.speech.models.training import (
 )
 from ml.training.callbacks import Cancelled, Progress
 
-GATE_CLIPS = 400
-"""So many training clips at most teach the gate what speech is."""
+DETECTOR_CLIPS = 400
+"""So many training clips at most teach the speech detector what speech is."""
 
 
 @dataclass(frozen=True)
-class NetworkRung:
-    """One or more networks of one kind.
+class NetworkModel:
+    """One or more networks of one architecture. A model of another is a subclass of this one.
 
     Attributes:
+        spec: What the model declares of itself.
+        architecture: Builds a network for a number of input columns.
+        default: Its own hyperparameters.
         card: Where the model comes from.
         config: Hyperparameters.
         networks: In evaluation mode; their logits are averaged.
         temperature: Divides the logits.
-        gate: Tells speech from other sounds.
+        speech_detector: Tells speech from other sounds.
     """
 
-    name: ClassVar[str]
+    spec: ClassVar[SpeechModelSpec]
+    architecture: ClassVar[type[SpeechNet]]
     default: ClassVar[SpeechConfig]
 
     card: ModelCard
     config: SpeechConfig
     networks: Sequence[SpeechNet] = field(repr=False)
     temperature: float
-    gate: SpeechGate = field(repr=False)
+    speech_detector: SpeechDetector = field(repr=False)
 
     @classmethod
     def fit(
@@ -67,29 +71,43 @@ class NetworkRung:
         cache: FeatureCache,
         *,
         seed: int,
+        epochs: int | None = None,
         progress: Progress = lambda _step, _total, _message: None,
         cancelled: Cancelled = lambda: False,
         checkpoint: Path | None = None,
-        config: SpeechConfig | None = None,
     ) -> Self:
-        """Train on all clips of a manifest; see :class:`ml.speech.models.base.SpeechRung`.
+        """Train on all clips of a manifest; see :class:`ml.speech.models.base.SpeechModel`."""
+        return cls.fit_with(
+            cls.default if epochs is None else replace(cls.default, epochs=epochs),
+            manifest,
+            cache,
+            seed=seed,
+            progress=progress,
+            cancelled=cancelled,
+            checkpoint=checkpoint,
+        )
 
-        Args:
-            manifest: The training part.
-            cache: Gives features.
-            seed: Decides everything random.
-            progress: Told (step, total, message).
-            cancelled: Asked before each step.
-            checkpoint: Keeps finished networks.
-            config: Other hyperparameters than the rung's own.
-        """
-        config = config or cls.default
+    @classmethod
+    def fit_with(
+        cls,
+        config: SpeechConfig,
+        manifest: Manifest,
+        cache: FeatureCache,
+        *,
+        seed: int,
+        progress: Progress = lambda _step, _total, _message: None,
+        cancelled: Cancelled = lambda: False,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """Train with other hyperparameters than the model's own; otherwise as :meth:`fit`."""
         check_trainable(manifest)
         variants = [CLEAN, *augmented_variants(config.sampling.variants)]
         cache.ensure(manifest, variants, progress=progress, cancelled=cancelled)
         clips = {variant: cache.read(manifest, variant) for variant in variants}
         inner = inner_split(manifest, seed=seed) if config.calibrated else None
-        trainer = _Trainer(config, manifest, clips, seed, progress, cancelled, checkpoint)
+        trainer = _Trainer(
+            cls.architecture, config, manifest, clips, seed, progress, cancelled, checkpoint
+        )
         trainer.expect([len(manifest)] * config.members + ([len(inner[0])] if inner else []))
         everything = np.arange(len(manifest))
         networks = [
@@ -110,8 +128,7 @@ class NetworkRung:
             preprocessing=asdict(FrontEnd()),
             device=trainer.device.description,
         )
-        gate = _gate(clips)
-        return cls(card, config, networks, temperature, gate)
+        return cls(card, config, networks, temperature, _speech_detector(clips))
 
     def predict(self, waveforms: Sequence[Waveform]) -> SpeechPredictions:
         """Score clips: mono float32 at 16 kHz, of any length; windows vote within a clip."""
@@ -123,7 +140,9 @@ class NetworkRung:
             return empty_predictions(sum(network.embedding for network in self.networks))
         logits, embedding = self.logits(clips)
         return SpeechPredictions(
-            probabilities(logits, self.temperature), self.gate.probability(clips), embedding
+            probabilities(logits, self.temperature),
+            self.speech_detector.probability(clips),
+            embedding,
         )
 
     def logits(self, clips: Sequence[AnyFeatures]) -> tuple[FloatArray, FloatArray]:
@@ -147,14 +166,15 @@ class NetworkRung:
             for number, network in enumerate(self.networks)
             for key, value in network.state_dict().items()
         }
-        tensors |= self.gate.tensors() | {"temperature": np.array([self.temperature])}
-        write_artifact(directory, self.name, self.card, tensors)
+        tensors |= self.speech_detector.tensors() | {"temperature": np.array([self.temperature])}
+        write_artifact(directory, self.spec.name, self.card, tensors)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read an artefact back."""
-        _, card, tensors = read_artifact(directory, cls.name)
-        return cls.from_tensors(card, networks_of(tensors, [config_of(card.config)]), tensors)
+        _, card, tensors = read_artifact(directory, cls.spec.name)
+        members = [cls.architecture] * config_of(card.config).members
+        return cls.from_tensors(card, networks_of(tensors, members), tensors)
 
     @classmethod
     def from_tensors(
@@ -162,48 +182,8 @@ class NetworkRung:
     ) -> Self:
         """Put a model together from what its artefact holds."""
         temperature = float(tensors["temperature"][0])
-        gate = SpeechGate.from_tensors(tensors)
-        return cls(card, config_of(card.config), networks, temperature, gate)
-
-
-class SpectrogramCnnRung(NetworkRung):
-    """The plain CNN: clean clips as they come, mean-normalised, SpecAugment. The reference."""
-
-    name: ClassVar[str] = "spectrogram_cnn"
-    default: ClassVar[SpeechConfig] = SpeechConfig(network="cnn")
-
-
-class CrnnRung(NetworkRung):
-    """The same with a bidirectional GRU over time."""
-
-    name: ClassVar[str] = "crnn"
-    default: ClassVar[SpeechConfig] = SpeechConfig(network="crnn")
-
-
-class TdnnRung(NetworkRung):
-    """A small TDNN on bands and pitch, with clips drawn in balance and augmented."""
-
-    name: ClassVar[str] = "tdnn"
-    default: ClassVar[SpeechConfig] = SpeechConfig(
-        network="tdnn",
-        windows=WindowConfig(normalise_variance=True, pitch=True, shorten_pauses=True),
-        sampling=SamplingConfig(variants=2, balanced=True, bilingual_weight=2.0),
-        averaged=0.3,
-    )
-
-
-def rung_config(name: str) -> SpeechConfig:
-    """Return the hyperparameters that a rung of this module has by default.
-
-    Raises:
-        KeyError: It is not one of them.
-    """
-    return _BY_NAME[name].default
-
-
-_BY_NAME: dict[str, type[NetworkRung]] = {
-    rung.name: rung for rung in (SpectrogramCnnRung, CrnnRung, TdnnRung)
-}
+        detector = SpeechDetector.from_tensors(tensors)
+        return cls(card, config_of(card.config), networks, temperature, detector)
 
 
 def config_json(config: SpeechConfig) -> dict[str, Any]:
@@ -212,13 +192,12 @@ def config_json(config: SpeechConfig) -> dict[str, Any]:
 
 
 def networks_of(
-    tensors: Mapping[str, npt.NDArray[Any]], configs: Sequence[SpeechConfig]
+    tensors: Mapping[str, npt.NDArray[Any]], architectures: Sequence[type[SpeechNet]]
 ) -> list[SpeechNet]:
-    """Build the networks of an artefact: the members of each configuration in turn."""
-    kinds = [config.network for config in configs for _ in range(config.members)]
+    """Build the networks of an artefact, whose architectures are given in its order."""
     networks = []
-    for number, kind in enumerate(kinds):
-        network = NETWORKS[kind](COLUMNS)
+    for number, architecture in enumerate(architectures):
+        network = architecture(COLUMNS)
         prefix = f"network.{number}."
         state = {
             key.removeprefix(prefix): torch.tensor(value)
@@ -243,6 +222,7 @@ class _Trainer:
 
     def __init__(
         self,
+        architecture: type[SpeechNet],
         config: SpeechConfig,
         manifest: Manifest,
         clips: Mapping[str, Sequence[npt.NDArray[np.float16]]],
@@ -252,6 +232,7 @@ class _Trainer:
         checkpoint: Path | None,
     ) -> None:
         self.device = choose_device()
+        self._architecture = architecture
         self._config = config
         self._manifest = manifest
         self._clips = clips
@@ -270,11 +251,12 @@ class _Trainer:
         manifest = self._manifest.take(rows)
         kept = self._kept(manifest, number)
         if kept is not None and kept.exists():
-            network = NETWORKS[self._config.network](COLUMNS)
+            network = self._architecture(COLUMNS)
             network.load_state_dict(load_file(kept))
             self._done += training_steps(len(rows), self._config)
             return network.eval()
         network = train_network(
+            self._architecture,
             manifest,
             [[variant[row] for row in rows] for variant in self._clips.values()],
             self._config,
@@ -306,9 +288,11 @@ class _Trainer:
         return self._checkpoint / f"{name}.safetensors"
 
 
-def _gate(clips: Mapping[str, Sequence[npt.NDArray[np.float16]]]) -> SpeechGate:
-    """Fit the gate on an even share of the clips, over all variants in turn."""
+def _speech_detector(clips: Mapping[str, Sequence[npt.NDArray[np.float16]]]) -> SpeechDetector:
+    """Fit the speech detector on an even share of the clips, over all variants in turn."""
     variants = list(clips.values())
     count = len(variants[0])
-    chosen = np.unique(np.linspace(0, count - 1, min(count, GATE_CLIPS)).astype(int))
-    return SpeechGate.fit([variants[turn % len(variants)][row] for turn, row in enumerate(chosen)])
+    chosen = np.unique(np.linspace(0, count - 1, min(count, DETECTOR_CLIPS)).astype(int))
+    return SpeechDetector.fit(
+        [variants[turn % len(variants)][row] for turn, row in enumerate(chosen)]
+    )

@@ -1,4 +1,4 @@
-"""The pretrained rung: a linear head on a frozen speech encoder."""
+"""The pretrained encoder model: a linear head on a frozen speech encoder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +15,7 @@ from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Manifest, check_trainable
 from ml.speech.data.pairs import inner_split
 from ml.speech.frontend.cache import CLEAN, FeatureCache, augmented_variants
-from ml.speech.models.base import SpeechPredictions, empty_predictions
+from ml.speech.models.base import SpeechModelSpec, SpeechPredictions, empty_predictions
 from ml.speech.models.calibration import fit_temperature, probabilities
 from ml.speech.pretrained.cache import EncodingCache
 from ml.speech.pretrained.encoder import (
@@ -27,6 +27,7 @@ from ml.speech.pretrained.encoder import (
     WIDTH,
     WINDOW_S,
     SpeechEncoder,
+    check_installed,
 )
 from ml.speech.pretrained.head import RIDGE, LinearHead, clip_importance
 from ml.training.callbacks import Cancelled, Progress
@@ -51,7 +52,7 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class PretrainedEncoderRung:
+class PretrainedEncoderModel:
     """Tells languages by what a pretrained encoder makes of them.
 
     Attributes:
@@ -61,7 +62,14 @@ class PretrainedEncoderRung:
         encoder: The frozen part.
     """
 
-    name: ClassVar[str] = "pretrained_encoder"
+    spec: ClassVar[SpeechModelSpec] = SpeechModelSpec(
+        "pretrained_encoder",
+        "a linear head on an encoder that others trained",
+        cache=EncodingCache,
+        robust=True,
+        pretrained=True,
+        check_installed=check_installed,
+    )
 
     card: ModelCard
     head: LinearHead = field(repr=False)
@@ -75,16 +83,18 @@ class PretrainedEncoderRung:
         cache: FeatureCache,
         *,
         seed: int,
+        epochs: int | None = None,
         progress: Progress = lambda _step, _total, _message: None,
         cancelled: Cancelled = lambda: False,
         checkpoint: Path | None = None,
     ) -> Self:
-        """Fit the head on all clips of a manifest; see :class:`ml.speech.models.base.SpeechRung`.
+        """Fit the head on all clips of a manifest; see :class:`ml.speech.models.base.SpeechModel`.
 
         Args:
             manifest: The training part.
-            cache: An :class:`EncodingCache`: this rung reads no log-mel features of ours.
+            cache: An :class:`EncodingCache`: this model reads no log-mel features of ours.
             seed: Chooses the sources that calibrate; the fit itself has one solution.
+            epochs: Not needed; the fit has no passes.
             progress: Told (step, total, message).
             cancelled: Asked before each step.
             checkpoint: Not needed; a fit takes seconds.
@@ -92,10 +102,11 @@ class PretrainedEncoderRung:
         Raises:
             LearningError: As the protocol says, and ``wrongFeatures`` for another cache.
         """
-        del checkpoint
+        del epochs, checkpoint
         if not isinstance(cache, EncodingCache):
             raise LearningError(
-                f"{cls.name} learns from encodings: pass an EncodingCache", reason="wrongFeatures"
+                f"{cls.spec.name} learns from encodings: pass an EncodingCache",
+                reason="wrongFeatures",
             )
         check_trainable(manifest)
         config = HeadConfig()
@@ -111,10 +122,10 @@ class PretrainedEncoderRung:
                 raise LearningCancelledError
             inner = inner_split(manifest, seed=seed * config.calibration_pairs + turn)
             if inner is not None:
-                learned, unheard = inner
+                learned, held_out = inner
                 part = _fitted(manifest.take(learned), [[v[row] for row in learned] for v in clips])
-                logits.append(_clip_logits(part, [v[row] for v in clips for row in unheard]))
-                labels.append(np.tile(manifest.labels[unheard], len(clips)))
+                logits.append(_clip_logits(part, [v[row] for v in clips for row in held_out]))
+                labels.append(np.tile(manifest.labels[held_out], len(clips)))
             progress(2 + turn, total, "calibrating on sources left out")
         card = ModelCard(
             dataset=manifest.sha256,
@@ -153,7 +164,7 @@ class PretrainedEncoderRung:
     def save(self, directory: Path) -> None:
         """Write the artefact: the head only. The encoder stays where it is installed."""
         tensors = self.head.tensors() | {"temperature": np.array([self.temperature])}
-        write_artifact(directory, self.name, self.card, tensors)
+        write_artifact(directory, self.spec.name, self.card, tensors)
 
     @classmethod
     def load(cls, directory: Path, *, encoder: SpeechEncoder | None = None) -> Self:
@@ -166,7 +177,7 @@ class PretrainedEncoderRung:
         Raises:
             LearningError: Damaged, or fitted on another encoder (``encoderMismatch``).
         """
-        _, card, tensors = read_artifact(directory, cls.name)
+        _, card, tensors = read_artifact(directory, cls.spec.name)
         encoder = encoder or SpeechEncoder()
         wanted = card.config["encoder_sha256"]
         if encoder.sha256 != wanted:

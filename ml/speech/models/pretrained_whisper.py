@@ -15,8 +15,8 @@ LEAST_MASS = 1e-6
 """So that a clip that is certainly in another language is divided by something."""
 
 
-class PretrainedWhisperRung:
-    """Scores clips like ``ml.speech.models.base.SpeechRung``; there is nothing to fit or to save.
+class PretrainedWhisperModel:
+    """Scores clips like ``ml.speech.models.base.SpeechModel``; there is nothing to fit or to save.
 
     Args:
         weights: Folder of a converted multilingual Whisper that the user brings.

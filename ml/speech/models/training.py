@@ -15,8 +15,8 @@ from ml.runtime.prefetch import prefetch
 from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
 from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
-from ml.speech.frontend.windows import WindowConfig, laid_out
-from ml.speech.models.networks import NETWORKS, SpeechNet
+from ml.speech.frontend.windows import WindowConfig, cut_windows
+from ml.speech.models.network import SpeechNet
 from ml.speech.models.sampling import Sampler, SamplingConfig
 from ml.training.callbacks import Cancelled
 
@@ -28,7 +28,7 @@ class SpeechConfig:
     """Hyperparameters of one network and its training.
 
     Attributes:
-        network: A name in ``NETWORKS``.
+        network: What artefacts call the architecture; checkpoints are named by it.
         windows: How clips become windows.
         sampling: How batches are drawn.
         epochs: Passes; one pass draws as many windows as there are clips.
@@ -66,6 +66,7 @@ def training_steps(clips: int, config: SpeechConfig) -> int:
 
 
 def train_network(
+    architecture: type[SpeechNet],
     manifest: Manifest,
     clips: Sequence[Sequence[CachedFeatures]],
     config: SpeechConfig,
@@ -78,6 +79,7 @@ def train_network(
     """Train; the same arguments give the same bits on one machine.
 
     Args:
+        architecture: Builds the network for a number of input columns.
         manifest: The training clips.
         clips: Their features by variant.
         config: Hyperparameters.
@@ -94,7 +96,7 @@ def train_network(
     generator = np.random.default_rng(seed)
     sampler = Sampler(manifest, clips, config.windows, config.sampling, generator)
     with seeded(seed):
-        network = NETWORKS[config.network](COLUMNS)
+        network = architecture(COLUMNS)
         adversary = _Adversary(network.embedding, len(set(manifest.sources)))
     network = network.to(device.torch_device).train()
     adversary = adversary.to(device.torch_device).train()
@@ -158,7 +160,7 @@ def clip_logits(
     network: SpeechNet, clips: Sequence[AnyFeatures], config: WindowConfig, device: Device
 ) -> tuple[FloatArray, FloatArray]:
     """Average logits (N, 2) and embeddings (N, E) over each clip's windows."""
-    windows, owners = laid_out(clips, config)
+    windows, owners = cut_windows(clips, config)
     logits, embeddings = predict_windows(network, windows, device)
     count = np.bincount(owners, minlength=len(clips))[:, None]
     return _summed(logits, owners, len(clips)) / count, _summed(

@@ -17,7 +17,7 @@ from ml.speech.evaluation.evaluate import HALF, Scored
 from services.learning.report import formatting
 from services.learning.report.charts.speech_curve import curve_panel
 from services.learning.report.spectrograms import Examples, SampleArray, chosen
-from services.learning.report.speech import SpeechReport, rungs_of
+from services.learning.report.speech import SpeechReport, models_of
 from services.learning.report.speech_section import render_speech
 from services.learning.speech.best import best_of
 
@@ -44,7 +44,7 @@ def write_page(
         n_segments=found["n_clips"],
         n_speakers=found["n_speakers"],
         n_sources=found["n_sources"],
-        rungs=rungs_of(found, {}),
+        models=models_of(found, {}),
         best=name,
         clips=ClipCounts({}, 0, 0),
         examples=_examples(manifest, best),
@@ -53,7 +53,7 @@ def write_page(
     page = speech_page(
         report,
         found=found,
-        rungs=list(found["rungs"]),
+        models=list(found["rungs"]),
         best=name,
         sources=_sources(found["rungs"][name]),
         tables=[table for table in _tables(found, name) if table["rows"]],
@@ -138,17 +138,17 @@ def _sources(judged: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
     """Return the further tables, a column for each model: title, a word on it, rows."""
-    rungs = found["rungs"]
-    kinds = {kind for judged in rungs.values() for kind in judged.get("nonspeech_unknown", {})}
-    languages = [lang for lang in LANGUAGES if any(_probe(j, lang) for j in rungs.values())]
-    codecs = rungs[best].get("by_degradation", {})
-    pairs = rungs[best]["by_pair"][:WORST_PAIRS]
+    models = found["rungs"]
+    kinds = {kind for judged in models.values() for kind in judged.get("nonspeech_unknown", {})}
+    languages = [lang for lang in LANGUAGES if any(_probe(j, lang) for j in models.values())]
+    codecs = models[best].get("by_degradation", {})
+    pairs = models[best]["by_pair"][:WORST_PAIRS]
     return [
         {
             "title": "Through a codec",
             "note": "balanced accuracy, less that of the clips as they come",
             "rows": [
-                (codec, [_signed(judged["by_degradation"][codec]) for judged in rungs.values()])
+                (codec, [_signed(judged["by_degradation"][codec]) for judged in models.values()])
                 for codec in codecs
             ],
         },
@@ -158,11 +158,11 @@ def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
             "rows": [
                 (
                     kind,
-                    [_percent(j.get("nonspeech_unknown", {}).get(kind)) for j in rungs.values()],
+                    [_percent(j.get("nonspeech_unknown", {}).get(kind)) for j in models.values()],
                 )
                 for kind in sorted(kinds)
             ]
-            + [("speech", [_percent(judged["unknown"]) for judged in rungs.values()])],
+            + [("speech", [_percent(judged["unknown"]) for judged in models.values()])],
         },
         {
             "title": "Does the embedding know the source?",
@@ -170,7 +170,7 @@ def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
             "rows": [
                 (
                     {"en": "English", "zh": "Chinese"}[language],
-                    [_named(_probe(judged, language)) for judged in rungs.values()],
+                    [_named(_probe(judged, language)) for judged in models.values()],
                 )
                 for language in languages
             ],
@@ -178,30 +178,30 @@ def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
         {
             "title": "Same people, both languages",
             "note": "balanced accuracy on speakers left out",
-            "rows": [("by speaker", [_between(judged) for judged in rungs.values()])]
-            if "by_speaker" in rungs[best]
+            "rows": [("by speaker", [_between(judged) for judged in models.values()])]
+            if "by_speaker" in models[best]
             else [],
         },
         {
             "title": "Over seeds",
             "note": "mean and deviation of the balanced accuracy",
-            "rows": [("seeds", [_spread(judged) for judged in rungs.values()])]
+            "rows": [("seeds", [_spread(judged) for judged in models.values()])]
             if found["seeds"] > 1
             else [],
         },
         {
             "title": "The hardest pairs",
-            "note": f"left out together; the worst of {len(rungs[best]['by_pair'])} for {best}",
+            "note": f"left out together; the worst of {len(models[best]['by_pair'])} for {best}",
             "rows": [
-                (pair["pair"], [_of_pair(judged, pair["pair"]) for judged in rungs.values()])
+                (pair["pair"], [_of_pair(judged, pair["pair"]) for judged in models.values()])
                 for pair in pairs
             ],
         },
     ]
 
 
-def _curves(rungs: Mapping[str, Mapping[str, Any]], best: str) -> list[tuple[str, Markup]]:
-    curves = {rung: judged["curve"] for rung, judged in rungs.items() if judged.get("curve")}
+def _curves(models: Mapping[str, Mapping[str, Any]], best: str) -> list[tuple[str, Markup]]:
+    curves = {name: judged["curve"] for name, judged in models.items() if judged.get("curve")}
     return [
         (title, curve_panel(f"speech-curve-{kind}", curves, best, kind=kind))
         for kind, title in (("clips", "Fewer clips of each source"), ("sources", "Fewer sources"))

@@ -29,7 +29,7 @@ from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
 from services.learning.results import judges, newest_models_and_evaluation
 from services.learning.speech import datasets
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 AT_ONCE = 64
@@ -147,7 +147,7 @@ def _heard(rows: pa.Table) -> Heard:
 
 
 def _asked(
-    context: Context, job: JobHandle, rows: pa.Table, models: Sequence[SpeechModel]
+    context: Context, job: JobHandle, rows: pa.Table, models: Sequence[CrossFittedModel]
 ) -> list[FloatArray]:
     """Return each model's probability of Chinese for each segment."""
     said: list[list[FloatArray]] = [[] for _ in models]

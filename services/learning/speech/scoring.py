@@ -27,7 +27,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import workspace
 from services.learning.results import models_in_use
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -140,7 +140,7 @@ def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
 def _score_batch(
     context: Context,
     versions: Sequence[ModelVersion],
-    models: Sequence[SpeechModel],
+    models: Sequence[CrossFittedModel],
     batch: _Batch,
     groups: dict[str, str],
 ) -> None:

@@ -28,8 +28,8 @@ from ml.thumbnails.data.schema import ROW_SCHEMA
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.registry import load_rung
-from ml.thumbnails.models.rung import Rung
-from ml.thumbnails.models.thumbnail import need_image_features, need_maps, predict_all
+from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
+from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import results
@@ -219,7 +219,7 @@ def with_pictures(
     Raises:
         PermanentError: A thumbnail is missing from the store, or the looks' weights are.
     """
-    if not any(rung.needs_thumbnails for rung in rungs):
+    if not any(rung.spec.sees_thumbnails for rung in rungs):
         return features
     names = sorted(set(shown))
     content = dict(zip(names, context.store.get_many(names), strict=True))
@@ -244,7 +244,7 @@ def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
         trained_on = rung.card.config.get("backbone", extractor.weights)
         if trained_on != extractor.weights:
             raise PermanentError(
-                f"{rung.name} was trained on the looks of a network with weights "
+                f"{rung.spec.name} was trained on the looks of a network with weights "
                 f"{trained_on[:12]}, not {extractor.weights[:12]}",
                 reason="backboneWeightsOther",
             )

@@ -146,9 +146,9 @@ def test_channels_of_one_source_are_never_on_both_sides(context: Context):
     parts = folds.split(manifest, folds=3, seed=1)
     assert len(parts) == 2  # English has two sources left
     for part in parts:
-        assert_sources_disjoint(part.training, part.unheard)
+        assert_sources_disjoint(part.training, part.held_out)
         assert set(part.training.labels.tolist()) == {0, 1}
-    assert sorted(c.clip_id for p in parts for c in p.unheard) == sorted(
+    assert sorted(c.clip_id for p in parts for c in p.held_out) == sorted(
         c.clip_id for c in manifest
     )
 

@@ -1,4 +1,4 @@
-"""The figures of a comparison on a folder: what the trainings' answers add up to."""
+"""The metrics of a comparison on a folder: what the trainings' predictions add up to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ml.speech.evaluation.evaluate import HALF, Scored, evaluate_scored, spread
 from ml.speech.evaluation.protocol import Split, SplitResult, scored
 from ml.speech.frontend.cache import CLEAN, CODEC, codec_variants
 from ml.speech.models.base import MIN_CONFIDENCE, MIN_SPEECH
-from ml.speech.models.registry import REFERENCE, speech_rung_names
+from ml.speech.models.registry import REFERENCE, own_model_names
 from services.learning.speech.best import best_of
 
 _SPREAD_ONLY = 1
@@ -22,11 +22,11 @@ _SPREAD_ONLY = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained and judged.
+    """What is trained and evaluated.
 
     Attributes:
         manifest: All clips.
-        rungs: The models.
+        models: Their names.
         pairs: Source against source.
         by_speaker: The bilingual sources, by speaker.
         curve: Points of the learning curves, and the pairs that are their end.
@@ -34,7 +34,7 @@ class Plan:
     """
 
     manifest: Manifest
-    rungs: tuple[str, ...]
+    models: tuple[str, ...]
     pairs: list[Split]
     by_speaker: list[Split]
     curve: list[Point]
@@ -51,38 +51,38 @@ class Plan:
         return list(listed.values())
 
 
-def figures(
+def measure(
     plan: Plan, results: Sequence[SplitResult], *, seeds: int, codecs: bool
 ) -> dict[str, Any]:
-    """Judge every rung's answers; return JSON values.
+    """Evaluate every model's predictions; return JSON values.
 
     Args:
         plan: What was trained.
-        results: Its trainings, as many of each rung, in the same order.
-        seeds: How many were asked for.
+        results: Its trainings, as many of each model, in the same order.
+        seeds: How many were requested.
         codecs: Whether the clips went through every codec.
 
     Raises:
         LearningError: The results are of other clips.
     """
-    of = {rung: [result for result in results if result.rung == rung] for rung in plan.rungs}
-    unheard = {rung: _of_splits(of[rung], [s.name for s in plan.pairs]) for rung in plan.rungs}
-    clean = {rung: scored(plan.manifest, own) for rung, own in unheard.items()}
+    of = {name: [result for result in results if result.model == name] for name in plan.models}
+    by_pairs = {name: _of_splits(of[name], [s.name for s in plan.pairs]) for name in plan.models}
+    clean = {name: scored(plan.manifest, own) for name, own in by_pairs.items()}
     found = {
-        rung: _judged(plan.manifest, own, clean[rung], codecs=codecs)
-        | _by_speaker(plan, of[rung])
-        | _examined(of[rung])
-        | _curve(plan, of[rung])
-        for rung, own in unheard.items()
+        name: _evaluated(plan.manifest, own, clean[name], codecs=codecs)
+        | _by_speaker(plan, of[name])
+        | _diagnostics(of[name])
+        | _curve(plan, of[name])
+        for name, own in by_pairs.items()
     }
     reference = clean.get(REFERENCE)
-    others = {rung: own for rung, own in clean.items() if rung != REFERENCE}
+    others = {name: own for name, own in clean.items() if name != REFERENCE}
     return {
         "seeds": seeds,
         "n_clips": len(plan.manifest),
         "n_speakers": len(set(plan.manifest.speakers)),
         "n_sources": len(set(plan.manifest.sources)),
-        "n_pairs": len({result.split for result in unheard[plan.rungs[0]]}),
+        "n_pairs": len({result.split for result in by_pairs[plan.models[0]]}),
         "n_pairs_planned": len(plan.pairs),
         "manifest_sha256": plan.manifest.sha256,
         "left_out": plan.left_out,
@@ -90,17 +90,17 @@ def figures(
         "beyond_reference": {}
         if reference is None
         else {
-            rung: interval.as_json()
-            for rung, interval in accuracy_differences(others, reference).items()
+            name: interval.as_json()
+            for name, interval in accuracy_differences(others, reference).items()
         },
         "sentence": _sentence(found),
     }
 
 
-def _judged(
+def _evaluated(
     manifest: Manifest, results: Sequence[SplitResult], clean: Scored, *, codecs: bool
 ) -> dict[str, Any]:
-    """Judge one rung's trainings: all seeds together, and how much they differ."""
+    """Evaluate one model's trainings: all seeds together, and how much they differ."""
     each = {
         seed: evaluate_scored(
             scored(manifest, [result for result in results if result.seed == seed]),
@@ -108,12 +108,12 @@ def _judged(
         )
         for seed in sorted({result.seed for result in results})
     }
-    heard = np.array([value for result in results for value in result.speech]) >= MIN_SPEECH
+    speech = np.array([value for result in results for value in result.speech]) >= MIN_SPEECH
     sure = np.maximum(clean.p_zh, 1 - clean.p_zh) >= MIN_CONFIDENCE
     found = evaluate_scored(clean).as_json() | {
         "equal_error_rate": error_rate_interval(clean).as_json(),
-        "speech_heard": float(heard.mean()),
-        "unknown": float((~(heard & sure)).mean()),
+        "speech_heard": float(speech.mean()),
+        "unknown": float((~(speech & sure)).mean()),
         "by_pair": _by_pair(manifest, results),
         "over_seeds": {
             "balanced_accuracy": spread({s: e.balanced_accuracy.value for s, e in each.items()}),
@@ -150,22 +150,22 @@ def _by_pair(manifest: Manifest, results: Sequence[SplitResult]) -> list[dict[st
 
 
 def _by_speaker(plan: Plan, results: Sequence[SplitResult]) -> dict[str, Any]:
-    """Judge the bilingual sources, whose channel was heard and whose speakers were not."""
+    """Evaluate the bilingual sources, whose channel was seen and whose speakers were not."""
     own = _of_splits(results, [split.name for split in plan.by_speaker])
     if not own:
         return {}
     return {"by_speaker": evaluate_scored(scored(plan.manifest, own)).as_json()}
 
 
-def _examined(results: Sequence[SplitResult]) -> dict[str, Any]:
-    """Return what the trainings that were examined said, on average."""
-    found = [result.examination for result in results if result.examination is not None]
+def _diagnostics(results: Sequence[SplitResult]) -> dict[str, Any]:
+    """Return the diagnostics, averaged over the trainings that went through them."""
+    found = [result.diagnostics for result in results if result.diagnostics is not None]
     if not found:
         return {}
     probes = [one["source_probe"] for one in found]
     return {
         "nonspeech_unknown": _mean([one["unknown"] for one in found]),
-        # A training that heard one source of a language says nothing of that language.
+        # A training that has seen one source of a language says nothing of that language.
         "source_probe": {
             language: _mean(own)
             for language in LANGUAGES
@@ -217,14 +217,14 @@ def _sentence(found: dict[str, dict[str, Any]]) -> str:
     worst, accuracy = found[best]["worst_source"], found[best]["balanced_accuracy"]
     sentence = (
         f"Of the source told worst, {worst['name']}, {best} tells {worst['accuracy']:.0%} right"
-        f"{_between(worst, '.0%')}; over all sources that it never heard its balanced accuracy is "
-        f"{accuracy['value']:.3f}{_between(accuracy, '.3f')}"
+        f"{_between(worst, '.0%')}; over all sources held out of its training its "
+        f"balanced accuracy is {accuracy['value']:.3f}{_between(accuracy, '.3f')}"
     )
-    own = {rung: judged for rung, judged in found.items() if rung in speech_rung_names()}
+    own = {name: values for name, values in found.items() if name in own_model_names()}
     if own and best not in own:
-        rung = best_of(own)
-        value = own[rung]["balanced_accuracy"]["value"]
-        sentence += f", that of {rung}, which knows nothing but the training clips, {value:.3f}"
+        name = best_of(own)
+        value = own[name]["balanced_accuracy"]["value"]
+        sentence += f", that of {name}, which knows nothing but the training clips, {value:.3f}"
     if REFERENCE in found and best_of(own) != REFERENCE:
         sentence += f", that of {REFERENCE} {found[REFERENCE]['balanced_accuracy']['value']:.3f}"
     return f"{sentence}."

@@ -1,4 +1,4 @@
-"""Does anybody speak here at all? A small classifier in front of every language model.
+"""The speech detector: does anybody speak in a clip at all? It stands before every network.
 
 It looks at what sets speech apart in any language and through any channel: energy that rises and
 falls at the pace of syllables, voicing that comes and goes, a spectrum that changes from sound to
@@ -40,7 +40,7 @@ room."""
 RIDGE = 1e-2
 STEPS = 60
 SILENT = np.log(1e-7)
-"""Loudest band of a clip below which nothing is heard, as log power."""
+"""Loudest band of a clip below which nothing is audible, as log power."""
 CONVERGED = 1e-8
 VOICED = 0.3
 SPEECH_KEPT = 0.98
@@ -48,7 +48,7 @@ SPEECH_KEPT = 0.98
 
 
 @dataclass(frozen=True)
-class SpeechGate:
+class SpeechDetector:
     """A logistic regression on clip statistics and their squares.
 
     Attributes:
@@ -81,22 +81,22 @@ class SpeechGate:
             return np.zeros(0)
         statistics = np.stack([_statistics(np.asarray(clip, np.float32)) for clip in clips])
         scores = _columns(statistics, self.centre, self.scale) @ self.weights
-        heard = np.array([np.asarray(clip[:, :BANDS]).max() > SILENT for clip in clips])
-        return np.where(heard, 1 / (1 + np.exp(-np.clip(scores, -50, 50))), 0.0)
+        audible = np.array([np.asarray(clip[:, :BANDS]).max() > SILENT for clip in clips])
+        return np.where(audible, 1 / (1 + np.exp(-np.clip(scores, -50, 50))), 0.0)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was learned by name."""
+        """Return what was learned by name; ``gate`` is what artefacts call the detector."""
         return {"gate.centre": self.centre, "gate.scale": self.scale, "gate.weights": self.weights}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Build a gate from :meth:`tensors`."""
+        """Build a detector from :meth:`tensors`."""
         return cls(tensors["gate.centre"], tensors["gate.scale"], tensors["gate.weights"])
 
 
 @lru_cache(maxsize=1)
 def _sounds() -> FloatArray:
-    """Statistics of the sounds without speech; the same for every gate, so drawn once."""
+    """Statistics of the sounds without speech; the same for every detector, so drawn once."""
     generator = np.random.default_rng(SOUNDS_SEED)
     return np.stack(
         [
