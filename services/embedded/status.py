@@ -148,7 +148,7 @@ def _processes(home: Home) -> list[Part]:
 
 
 def _process(name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
-    endpoint = f"queue {name}" if name in workers.WORKERS else None
+    endpoint = f"queue {name}" if name != workers.BEAT else None
     process = ProcessId.from_json(entry.get("process"))
     if process is None or not process.alive():
         state = entry.get("state", DOWN) if supervised else DOWN

@@ -21,12 +21,12 @@ from db.queries.catalog import thumbnails
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import TransientError, UsageError
-from services.media.perceptual import perceptual_hash
 from services.policy import retention
 from services.settings import Settings
 from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.transfer.tables import BY_NAME, from_cell, to_cell
+from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import counts, rows, value
 from tests.support.csv_files import write_csv
 from tests.support.databases import EMPTY, own_database

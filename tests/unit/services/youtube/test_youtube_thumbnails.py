@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.errors import BlockedError, PermanentError, TransientError, UsageError
-from services.media.perceptual import perceptual_hash
+from services.youtube.perceptual import perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,
