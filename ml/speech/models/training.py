@@ -1,8 +1,9 @@
 """Train one network on windows of speech."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray
-from ml.errors import LearningCancelledError, LearningError
+from ml.errors import LearningError
 from ml.runtime.device import Device, seeded
 from ml.speech.data.manifest import LANGUAGES, Manifest
 from ml.speech.frontend.cache import CachedFeatures
@@ -19,6 +20,7 @@ from ml.speech.frontend.windows import WindowConfig, laid_out
 from ml.speech.models.networks import NETWORKS, SpeechNet
 from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
 from ml.training.callbacks import Cancelled
+from ml.training.trainer import Trainer
 
 PREDICTION_BATCH = 64
 MIN_CLIPS = 8
@@ -100,18 +102,17 @@ def train_network(
     network = network.to(device.torch_device).train()
     adversary = adversary.to(device.torch_device).train()
     parameters = [*network.parameters(), *(adversary.parameters() if config.adversary else [])]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
     steps = training_steps(len(manifest), config)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=config.learning_rate, total_steps=steps
+    trainer = Trainer(
+        network,
+        [(parameters, config.learning_rate)],
+        weight_decay=config.weight_decay,
+        steps=steps,
     )
     average = _Average(network, start=round(steps * (1 - config.averaged)))
     dropout = np.random.default_rng([seed, 1])
-    for number, batch in enumerate(_ahead(sampler, steps, config.batch_size)):
-        if cancelled():
-            raise LearningCancelledError
+
+    def loss_of(batch: Batch) -> Tensor:
         labels = torch.from_numpy(batch.labels).to(device.torch_device)
         kept = _kept(dropout, (len(labels), network.embedding), config.dropout)
         with device.autocast():
@@ -119,21 +120,17 @@ def train_network(
             logits, embedding = network(windows, kept.to(device.torch_device))
         loss = functional.cross_entropy(logits, labels, label_smoothing=config.smoothing)
         if config.adversary:
-            strength = config.adversary * min(1.0, 2 * number / steps)
+            strength = config.adversary * min(1.0, 2 * trainer.done / steps)
             sources = torch.from_numpy(batch.sources).to(device.torch_device)
             loss = loss + adversary(embedding, labels, sources, strength)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not torch.isfinite(loss.detach()):
-            raise LearningError(
-                f"training diverged at step {number}: the loss is {loss.item()}; lower the"
-                " learning rate or look for broken clips",
-                reason="diverged",
-            )
-        optimizer.step()
-        schedule.step()
-        average.update(number)
+        return loss
+
+    def after_step() -> None:
+        average.update(trainer.done - 1)
         step()
+
+    with _Ahead(sampler, steps, config.batch_size) as batches:
+        trainer.run(batches, loss_of, what="a speech network", step=after_step, cancelled=cancelled)
     average.apply()
     return network.eval()
 
@@ -184,15 +181,27 @@ def check_trainable(manifest: Manifest) -> None:
         )
 
 
-def _ahead(sampler: Sampler, batches: int, size: int) -> Iterator[Batch]:
-    """Draw each batch while the one before it is learned from."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(sampler.draw, size)
-        for number in range(batches):
-            batch = coming.result()
-            if number + 1 < batches:
-                coming = pool.submit(sampler.draw, size)
-            yield batch
+class _Ahead:
+    """Draws each batch while the one before it is learned from."""
+
+    def __init__(self, sampler: Sampler, batches: int, size: int) -> None:
+        self._sampler = sampler
+        self._batches = batches
+        self._size = size
+
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(1)
+        self._coming = self._pool.submit(self._sampler.draw, self._size)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def draw(self, number: int) -> Batch:
+        batch = self._coming.result()
+        if number + 1 < self._batches:
+            self._coming = self._pool.submit(self._sampler.draw, self._size)
+        return batch
 
 
 class _Reversed(torch.autograd.Function):
