@@ -19,13 +19,14 @@ from ml.evaluation.splits import assign_folds, fold_pairs, folds_of
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset, DatasetDescription
 from ml.thumbnails.data.rows import Features, Predictions, Targets
-from ml.thumbnails.evaluation.evaluate import STRONG, STRONG_FULL, evaluate
+from ml.thumbnails.evaluation.evaluate import evaluate
 from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
+from ml.thumbnails.models.rung import TrainedPictures, TrainingData
 from ml.thumbnails.models.tabular import SubscribersAgeRung
 from ml.thumbnails.models.thumbnail import SubscribersAgeThumbnailRung
 from ml.thumbnails.stacking.crossfit import training_rows
 from ml.thumbnails.stacking.ensemble import Ensemble
-from ml.thumbnails.stacking.picture_model import PictureModel, Said
+from ml.thumbnails.stacking.picture_model import PictureModel, PictureOutputs
 from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
 from ml.thumbnails.stacking.residual import beyond_the_rest
 
@@ -98,24 +99,32 @@ class Learned:
             pair: _member(catalogue, targets, training_rows(folds, pair))
             for pair in fold_pairs(FOLDS)
         }
-        without = SubscribersAgeRung.fit(features, targets, folds, card)
-        # In place of networks there is what they would have said.
+        training = TrainingData(
+            features,
+            targets,
+            folds,
+            card,
+            train_pictures=lambda: TrainedPictures(unused, outputs, card),
+        )
+        without = SubscribersAgeRung.fit(training)
+        # In place of networks there is what they would have given.
         unused = PictureModel(Ensemble(FOLDS, CnnConfig(), {}, {}))
-        said = _said(members, catalogue, folds)
-        with_picture = SubscribersAgeThumbnailRung.fit(features, targets, folds, card, unused, said)
+        outputs = _outputs(members, catalogue, folds)
+        with_picture = SubscribersAgeThumbnailRung.fit(training)
         return cls(card, members, without, with_picture)
 
     def predict(self, catalogue: Catalogue) -> tuple[Predictions, Predictions]:
         """Predict without the picture and with it, each video by models of other channels."""
         features = catalogue.features
         folds = folds_of(features.split_groups, seed=self.card.seed, folds=FOLDS)
-        said = _said(self.members, catalogue, folds)
-        return self.without.predict(features), self.with_picture.predict_from(features, said)
+        outputs = _outputs(self.members, catalogue, folds)
+        return self.without.predict(features), self.with_picture.predict_from(features, outputs)
 
     def interval(self, catalogue: Catalogue, seed: int) -> Interval:
         """Return the headline of the evaluation."""
         dataset = _dataset(catalogue)
         folds = folds_of(catalogue.features.split_groups, seed=self.card.seed, folds=FOLDS)
+        names = (SubscribersAgeRung.spec.name, SubscribersAgeThumbnailRung.spec.name)
         out_of_fold = pa.concat_tables(
             pa.table(
                 [
@@ -127,14 +136,14 @@ class Learned:
                 ],
                 schema=OUT_OF_FOLD_SCHEMA,
             )
-            for name, predicted in zip((STRONG, STRONG_FULL), self.predict(catalogue), strict=True)
+            for name, predicted in zip(names, self.predict(catalogue), strict=True)
         )
         found = evaluate(dataset, out_of_fold, resamples=RESAMPLES, seed=seed)
         return found.headline.delta_r2
 
 
 def _member(catalogue: Catalogue, targets: Targets, rows: IntArray) -> list[FloatArray]:
-    """Learn what a network would say: log views, the logit of the threshold, the residual."""
+    """Learn what a network would give: log views, the logit of the threshold, the residual."""
     pictures, part = catalogue.pictures[rows], targets.take(rows)
     residual = beyond_the_rest(catalogue.features.take(rows), part.log10_views_per_day)
     return [
@@ -153,15 +162,15 @@ def _ridge(columns: FloatArray, target: FloatArray) -> FloatArray:
     return coefficients
 
 
-def _said(
+def _outputs(
     members: dict[tuple[int, int], list[FloatArray]], catalogue: Catalogue, folds: IntArray
-) -> Said:
+) -> PictureOutputs:
     outputs = {}
     for pair, member in members.items():
         rows = np.flatnonzero(np.isin(folds, pair))
         columns = [linear_predictor(each, catalogue.pictures[rows]) for each in member]
         outputs[pair] = rows, np.column_stack(columns)
-    return Said(outputs, None, FOLDS, len(folds))
+    return PictureOutputs(FOLDS, len(folds), outputs)
 
 
 def _dataset(catalogue: Catalogue) -> Dataset:

@@ -13,9 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from ml.errors import LearningError
 
@@ -93,7 +90,10 @@ def write_artifact(
 
 
 def _encoded(tensors: Tensors) -> bytes:
-    return save_tensors({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
+    # An extra: what models declare of themselves is read without it.
+    from safetensors.numpy import save  # noqa: PLC0415
+
+    return save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)})
 
 
 def read_artifact(
@@ -108,6 +108,9 @@ def read_artifact(
     Raises:
         LearningError: Missing, altered, of another rung or another format.
     """
+    from safetensors import SafetensorError  # noqa: PLC0415 - as above
+    from safetensors.numpy import load  # noqa: PLC0415
+
     try:
         document = json.loads((directory / DOCUMENT).read_text())
         weights = (directory / TENSORS).read_bytes()
@@ -117,12 +120,12 @@ def read_artifact(
             raise _damaged(directory, f"{TENSORS} was altered or cut short")
         if name is not None and document["name"] != name:
             raise _damaged(directory, f"it holds {document['name']!r}, not {name!r}")
-        arrays = load_tensors(weights)
+        arrays = load(weights)
         if "shared_sha256" in document:
             common = (directory / SHARED).read_bytes()
             if document["shared_sha256"] != hashlib.sha256(common).hexdigest():
                 raise _damaged(directory, f"{SHARED} was altered or cut short")
-            arrays |= load_tensors(common)
+            arrays |= load(common)
         return document["name"], ModelCard(**document["card"]), arrays
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _damaged(directory, str(error)) from error

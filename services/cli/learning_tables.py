@@ -120,9 +120,12 @@ def _print_forward(forward: dict[str, Any], order: list[str]) -> None:
         f"the {forward['n_later']} since, of channels that were not learned from:"
     )
     if "intervals" not in forward:
-        strong = forward["rungs"].get("subscribers+age", {}).get("r2")
+        from ml.thumbnails.models.tabular import SubscribersAgeRung
+
+        name = SubscribersAgeRung.spec.name
+        strong = forward["rungs"].get(name, {}).get("r2")
         shown = "not defined" if strong is None else f"{strong:.3f}"
-        typer.echo(f"R² of subscribers+age is {shown}.")
+        typer.echo(f"R² of {name} is {shown}.")
         return
     gains = {each["rung"]: each for each in forward["differences"]}
     print_table(

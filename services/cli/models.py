@@ -16,9 +16,9 @@ app = typer.Typer(help="Champions, challengers and all other models.", no_args_i
 
 def _names(incomplete: str) -> list[str]:
     """Complete rungs and aliases; which versions there are only the database knows."""
-    from services.learning.results import LADDER
+    from ml.thumbnails.models.registry import rung_names
 
-    known = ("champion", "challenger", *LADDER)
+    known = ("champion", "challenger", *rung_names())
     return [name for name in known if name.startswith(incomplete)]
 
 

@@ -15,14 +15,15 @@ from ml.evaluation.splits import fold_of
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Predictions
 from ml.thumbnails.evaluation.slices import parts_of
+from ml.thumbnails.models.constant import ConstantRung
+from ml.thumbnails.models.registry import ladder_specs
+from ml.thumbnails.models.rung import Role
 
 R2_MARGIN = 0.01
 LOG_LOSS_MARGIN = 0.01
 """How much worse a challenger may be at most: a hundredth of the variance, of a nat."""
-NOTHING = "constant"
-"""The rung that knows nothing: what any other has to beat."""
-REFERENCES = {"lite0+ridge"}
-"""Plain methods beside the ladder, there to be beaten and not to be used."""
+FLOOR = ConstantRung.spec.name
+"""What any other rung has to beat."""
 ONE_ERROR = 0.6827
 """Coverage of one standard error to either side."""
 RESAMPLES = 2000
@@ -93,8 +94,8 @@ def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, see
     Raises:
         LearningError: A rung predicts NaN, the constant is missing, or fewer than two channels.
     """
-    if NOTHING not in out_of_fold:
-        raise LearningError(f"there is no rung {NOTHING} to beat", reason="noConstant")
+    if FLOOR not in out_of_fold:
+        raise LearningError(f"there is no rung {FLOOR} to beat", reason="noConstant")
     for rung, predicted in out_of_fold.items():
         check_finite(rung, predicted)
     labels, truth = dataset.is_over, dataset.log10_views_per_day
@@ -109,10 +110,11 @@ def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, see
         functions = {rung: _difference(loss, losses[other]) for rung, loss in losses.items()}
         return cluster_bootstrap(functions, channels, resamples=RESAMPLES, seed=seed, level=level)
 
-    beyond = less(NOTHING, level=0.95)
-    sound = [rung for rung in losses if rung not in REFERENCES and beyond[rung].high < 0]
+    references = {spec.name for spec in ladder_specs() if spec.role is Role.REFERENCE}
+    beyond = less(FLOOR, level=0.95)
+    sound = [rung for rung in losses if rung not in references and beyond[rung].high < 0]
     best = min(sound, key=lambda rung: values[rung], default=None)
-    behind = less(best or NOTHING, level=ONE_ERROR)
+    behind = less(best or FLOOR, level=ONE_ERROR)
     candidates = [
         Candidate(
             rung,

@@ -17,33 +17,15 @@ from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.evaluation.forward import Forward, forward_in_time
 from ml.thumbnails.evaluation.permutation import Permutation, permuted_contribution
 from ml.thumbnails.evaluation.slices import Slice, slices_of
+from ml.thumbnails.models.registry import comparisons, headlines
+from ml.thumbnails.models.tabular import SubscribersRung
+from ml.thumbnails.models.thumbnail import SubscribersThumbnailRung
 
 if TYPE_CHECKING:
     from ml.thumbnails.features.image_features import ImageFeatures
 
-BASELINE = "subscribers"
-FULL = "subscribers+thumbnail"
-STRONG = "subscribers+age"
-STRONG_FULL = "subscribers+age+thumbnail"
-
-STEPS = (
-    ("age+format", "constant"),
-    (BASELINE, "constant"),
-    (STRONG, BASELINE),
-    ("+history", STRONG),
-    ("+features", "+history"),
-    ("thumbnail", "lite0+ridge"),
-    (FULL, BASELINE),
-    (STRONG_FULL, STRONG),
-    ("+thumbnail", "+history"),
-)
-"""Which rung is compared with which: each with the one that knows the same but for one thing, and
-the thumbnail alone with the plain method, which looks at nothing else either."""
-HEADLINES = (
-    (STRONG_FULL, STRONG, "subscribers, age and format"),
-    (FULL, BASELINE, "subscribers"),
-)
-"""What the sentence is about: the first of these that was trained, and what to call its rest."""
+BASELINE, FULL = SubscribersRung.spec.name, SubscribersThumbnailRung.spec.name
+"""The plainest question: what a thumbnail adds to the channel's size."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +78,7 @@ class Evaluation:
 
     Attributes:
         rungs: By name.
-        differences: Each rung of :data:`STEPS` against its neighbour.
+        differences: Each rung that declares a baseline against it.
         headline: Of the differences the one that the sentence is about.
         sentence: The finding in plain words.
         permutation: The headline's ΔR² if thumbnails are dealt out anew.
@@ -165,8 +147,7 @@ def evaluate(
     AUC, average precision and Spearman's correlation compare only videos of the same fold, which
     the same model scored; see :mod:`ml.evaluation.metrics`. The bootstrap resamples channels and
     keeps the models fixed: a rung's own intervals say how far other channels could differ, not how
-        other
-    trainings would. Those of differences are wider and say both (docs/decisions/0016).
+    other trainings would. Those of differences are wider and say both (docs/decisions/0016).
 
     Args:
         dataset: Holds the truth.
@@ -189,7 +170,9 @@ def evaluate(
         folds, probability_over, log_views = _aligned(dataset, out_of_fold, rung)
         probabilities[rung], predicted[rung] = probability_over, log_views
         functions |= _metrics_of(rung, labels, truth, probability_over, log_views, folds, channels)
-    steps = [(more, less) for more, less in STEPS if more in predicted and less in predicted]
+    steps = [
+        (more, less) for more, less in comparisons() if more in predicted and less in predicted
+    ]
     for more, less in steps:
         for name in ("r2", "auc"):
             functions[f"{more} {name} - {less}"] = _difference(
@@ -205,8 +188,10 @@ def evaluate(
         )
         for more, less in steps
     }
-    rung, baseline, beyond = next(h for h in HEADLINES if h[:2] in differences)
-    headline = differences[rung, baseline]
+    found = {difference.rung: difference for difference in differences.values()}
+    headlined = next(spec for spec in headlines() if spec.name in found)
+    headline = found[headlined.name]
+    rung, baseline = headline.rung, headline.baseline
     return Evaluation(
         rungs={
             rung: RungEvaluation(
@@ -217,13 +202,13 @@ def evaluate(
         },
         differences=list(differences.values()),
         headline=headline,
-        sentence=finding(headline.delta_r2, beyond),
+        sentence=finding(headline.delta_r2, headlined.beyond or ""),
         permutation=permuted_contribution(
             truth, predicted[baseline], predicted[rung], channels, folds, seed=seed
         ),
         slices=slices_of(dataset, predicted, probabilities, folds, (rung, baseline), seed=seed),
         forward=forward_in_time(
-            dataset, folds, image_features=image_features, steps=STEPS, seed=seed
+            dataset, folds, image_features=image_features, steps=comparisons(), seed=seed
         ),
         n_videos=len(dataset),
         n_channels=len(set(channels)),

@@ -10,8 +10,9 @@ Only heads and regressions are fitted again; networks trained from scratch would
 anew and are left out, so these rungs know a little less than those that the ladder trained.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,27 +24,18 @@ from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions, Targets
-from ml.thumbnails.models import tabular
-from ml.thumbnails.stacking.design import Column, Design
-from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
+from ml.thumbnails.models.registry import rung_classes
+from ml.thumbnails.models.rung import CrossFittedRung, Need, Role, Rung
+from ml.thumbnails.stacking.residual import beyond_the_rest
 
 if TYPE_CHECKING:
     # Torch comes with it, which the other rungs do without.
     from ml.thumbnails.features.image_features import ImageFeatures
 
-RUNGS = (
-    tabular.AgeFormatRung,
-    tabular.SubscribersRung,
-    tabular.SubscribersAgeRung,
-    tabular.HistoryRung,
-)
 MIN_ROWS = 50
 MIN_CHANNELS = 5
 """In each half; fewer teach nothing that one could judge."""
 RESAMPLES = 1000
-
-Predicted = Callable[[Features, Targets, Features, int], Mapping[str, Predictions]]
-"""Fit on rows and their targets, score other rows, with a seed: predictions by rung."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +103,8 @@ def forward_in_time(
     if np.bincount(folds[earlier], minlength=n_folds).max() == len(earlier):
         return None
     halves = _Halves(Features.of_table(dataset.table), targets, folds, earlier, later)
-    predicted = halves.predict(_without_pictures, seed)
-    looked = _extracted(halves, image_features, seed)
+    predicted = halves.predict(seeing=False, seed=seed)
+    looked = _with_pictures(halves, image_features, seed)
     predicted |= looked
     judged, strata = targets.take(later), folds[later]
     found = cluster_bootstrap(
@@ -139,7 +131,7 @@ def forward_in_time(
 
 @dataclass(frozen=True)
 class _Halves:
-    """The rows of both halves, and how a rung is fitted on one and asked about the other."""
+    """The rows of both halves, and how rungs are fitted on one and asked about the other."""
 
     features: Features
     targets: Targets
@@ -147,52 +139,93 @@ class _Halves:
     earlier: IntArray
     later: IntArray
 
-    def predict(self, rungs: Predicted, seed: int) -> dict[str, Predictions]:
-        """Return what models of the earlier half, each without a fold, say of the later half."""
+    def predict(self, *, seeing: bool, seed: int) -> dict[str, Predictions]:
+        """Return what models of the earlier half, each without a fold, predict for the later half.
+
+        Args:
+            seeing: The rungs with pictures, whose image features are known; or the others.
+            seed: Decides inner folds.
+        """
         result: dict[str, Predictions] = {}
         for fold in np.unique(self.folds[self.later]):
             learning = self.earlier[self.folds[self.earlier] != fold]
             inside = np.flatnonzero(self.folds[self.later] == fold)
-            found = rungs(
+            split = _Split(
                 self.features.take(learning),
                 self.targets.take(learning),
                 self.features.take(self.later[inside]),
                 seed,
             )
-            for name, part in found.items():
-                result.setdefault(name, Predictions.empty(len(self.later))).put(inside, part)
+            for kind in rung_classes():
+                if kind.spec.sees_thumbnails == seeing and split.has(kind):
+                    room = result.setdefault(kind.spec.name, Predictions.empty(len(self.later)))
+                    room.put(inside, split.refit(kind))
         return result
 
 
-def _without_pictures(
-    learning: Features, targets: Targets, asked: Features, _seed: int
-) -> dict[str, Predictions]:
-    return {kind.name: _regressed(kind.columns, learning, targets, asked) for kind in RUNGS}
+@dataclass(frozen=True)
+class _Split:
+    """Rows to learn from, and rows of other channels to score."""
+
+    learning: Features
+    targets: Targets
+    requested: Features
+    seed: int
+
+    def has(self, kind: type[Rung]) -> bool:
+        """Tell whether a kind of rung can be fitted here, and whether that says anything."""
+        if not issubclass(kind, CrossFittedRung) or kind.spec.role is Role.FLOOR:
+            return False
+        known = self.learning.image_features
+        needs_none = Need.MEASUREMENTS not in kind.spec.needs
+        return needs_none or (known is not None and known.measurements is not None)
+
+    def refit(self, kind: type[Rung]) -> Predictions:
+        """Fit one model on all rows to learn from, and score the others.
+
+        Raises:
+            LearningError: Too few rows or channels to choose by.
+        """
+        assert issubclass(kind, CrossFittedRung)
+        if Need.THUMBNAILS in kind.spec.needs:
+            picture, unseen = self._head_outputs
+        else:
+            picture, unseen = (kind.picture_columns(f) for f in (self.learning, self.requested))
+        known = self.learning.without_pictures()
+        part = kind.fit_part(known, picture, self.targets, seed=self.seed)
+        return kind.predict_part(part, self.requested.without_pictures(), unseen)
+
+    @cached_property
+    def _head_outputs(self) -> tuple[FloatArray, FloatArray]:
+        """What a head gives for rows whose channel it had not seen, in place of networks.
+
+        The regressions on top believe it as much as it deserves.
+        """
+        from ml.thumbnails.stacking.head import ThumbnailHead  # noqa: PLC0415 - torch, only where pictures are known
+        from ml.thumbnails.stacking.heads import columns_of  # noqa: PLC0415
+
+        assert self.learning.image_features is not None
+        assert self.requested.image_features is not None
+        head = ThumbnailHead.fit(
+            self.learning.image_features,
+            self.targets.log10_views_per_day,
+            self.targets.is_over,
+            beyond_the_rest(self.learning, self.targets.log10_views_per_day),
+            self.learning.split_groups,
+            seed=self.seed,
+        )
+        return columns_of(head.inner), columns_of(head.predict(self.requested.image_features))
 
 
-def _regressed(
-    columns: tuple[Column, ...], learning: Features, targets: Targets, asked: Features
-) -> Predictions:
-    design = Design.fit(columns, learning)
-    known, unknown = design.matrix(learning), design.matrix(asked)
-    return Predictions(
-        sigmoid(linear_predictor(fit_logistic(known, targets.is_over), unknown)),
-        linear_predictor(fit_linear(known, targets.log10_views_per_day), unknown),
-    )
-
-
-def _extracted(
+def _with_pictures(
     halves: _Halves, image_features: "ImageFeatures | None", seed: int
 ) -> dict[str, Predictions]:
-    """Return the rungs with pictures, none where there are no looks or too few to learn from."""
+    """Return the rungs with pictures; none without image features or with too few to learn from."""
     if image_features is None:
         return {}
-    from ml.thumbnails.models.refitting import refit_on_image_features  # noqa: PLC0415 - torch, only where looked
-
+    features = replace(halves.features, image_features=image_features)
     try:
-        return replace(
-            halves, features=replace(halves.features, image_features=image_features)
-        ).predict(refit_on_image_features, seed)
+        return replace(halves, features=features).predict(seeing=True, seed=seed)
     except LearningError:
         # Half of the videos may be too few where all of them were enough.
         return {}

@@ -1,9 +1,8 @@
 """Train every rung of the ladder on one dataset, cross-fitted by channel."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,19 +18,11 @@ from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.features.image_features import ImageFeatures
-from ml.thumbnails.models.constant import ConstantRung
-from ml.thumbnails.models.measured import FeaturesRung
-from ml.thumbnails.models.reference import FrozenRidgeRung
 from ml.thumbnails.models.registry import absent_rungs, rung_class, rung_names
-from ml.thumbnails.models.rung import Rung
-from ml.thumbnails.models.tabular import TabularRung
-from ml.thumbnails.models.thumbnail import ThumbnailRung, config_json, predict_all
-from ml.thumbnails.stacking.crossfit import rows_outside
-from ml.thumbnails.stacking.ensemble import Ensemble, train_ensemble
-from ml.thumbnails.stacking.fine_tuning import TuningConfig, train_tuned
-from ml.thumbnails.stacking.heads import Heads
-from ml.thumbnails.stacking.picture_model import PictureModel
-from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.thumbnails.models.rung import Rung, TrainedPictures, TrainingData
+from ml.thumbnails.models.thumbnail import predict_all
+from ml.thumbnails.stacking.fine_tuning import TuningConfig
+from ml.thumbnails.stacking.picture_model import train_picture_model
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
 
@@ -76,20 +67,17 @@ class TrainedLadder:
     Attributes:
         rungs: By name, from the bottom up.
         out_of_fold: ``OUT_OF_FOLD_SCHEMA``: one row for each rung and video.
-        ensemble: The networks, with the rows that each was trained on.
         absent: The rungs that could not be trained, and why in a word.
     """
 
     rungs: Mapping[str, Rung]
     out_of_fold: pa.Table
-    ensemble: Ensemble
     absent: Mapping[str, str] = field(default_factory=dict)
 
     def with_metrics(self, metrics: Mapping[str, Mapping[str, object]]) -> "TrainedLadder":
         """Return the same ladder with each rung's metrics written on its card."""
         rungs = {
-            name: replace(rung, card=replace(rung.card, metrics=metrics.get(name, {})))  # type: ignore[type-var]
-            for name, rung in self.rungs.items()
+            name: rung.with_metrics(metrics.get(name, {})) for name, rung in self.rungs.items()
         }
         return replace(self, rungs=rungs)
 
@@ -147,114 +135,57 @@ def train_ladder(
     targets = Targets(dataset.log10_views_per_day, dataset.is_over)
     folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
-    device = choose_device()
     card = ModelCard(
         dataset=dataset.description.id,
         seed=config.seed,
         folds=config.folds,
         threshold=dataset.description.threshold,
     )
-    ensemble = train_ensemble(
-        features,
-        targets,
-        folds_by_row,
-        folds=config.folds,
-        config=config.cnn,
-        seed=config.seed,
-        progress=progress,
-        cancelled=cancelled,
-        device=device,
-        checkpoints=checkpoints,
-    )
-    heads = (
-        None
-        if known is None
-        else _heads(known, features, targets, folds_by_row, config, progress, cancelled)
-    )
-    tuned = None
-    if config.fine_tune:
-        if known is None or backbone is None:
-            raise LearningError("fine-tuning needs the pretrained network", reason="noLooks")
-        tuned = train_tuned(
-            backbone.network,
-            known.for_tuning(),
-            features,
-            targets,
-            folds_by_row,
-            folds=config.folds,
-            config=config.tuning,
-            seed=config.seed,
-            progress=progress,
-            cancelled=cancelled,
-            checkpoints=checkpoints,
-        )
-    pictures = PictureModel(ensemble, heads, tuned)
-    looking = replace(
+    if config.fine_tune and (known is None or backbone is None):
+        raise LearningError("fine-tuning needs the pretrained network", reason="noLooks")
+    image_card = replace(
         card,
         config={} if known is None else {"backbone": known.backbone},
         preprocessing=FRAME_PREPROCESSING,
     )
-    chosen: dict[str, Any] = {} if heads is None else {"heads": heads.recipe_names}
-    if tuned is not None and backbone is not None:
-        flavour = asdict(backbone.network.flavour)
-        chosen["tuned"] = {**asdict(config.tuning), "flavour": flavour}
-    seeing = replace(
-        looking,
-        config={"cnn": config_json(config.cnn), **looking.config, **chosen},
-        preprocessing=PREPROCESSING,
-        device=device.description,
-    )
-    said = pictures.said(features, seeing)
+
+    def train_pictures() -> TrainedPictures:
+        device = choose_device()
+        model = train_picture_model(
+            features,
+            targets,
+            folds_by_row,
+            folds=config.folds,
+            seed=config.seed,
+            cnn=config.cnn,
+            tuning=config.tuning if config.fine_tune else None,
+            network=None if backbone is None else backbone.network,
+            device=device,
+            progress=progress,
+            cancelled=cancelled,
+            checkpoints=checkpoints,
+        )
+        picture_card = replace(
+            image_card,
+            config={**image_card.config, **model.config()},
+            preprocessing=PREPROCESSING,
+            device=device.description,
+        )
+        return TrainedPictures(model, model.outputs(features, picture_card), picture_card)
+
+    training = TrainingData(features, targets, folds_by_row, card, image_card, train_pictures)
     absent = absent_rungs(
         has_embeddings=known is not None,
         measured=known is not None and known.measurements is not None,
     )
-    rungs: dict[str, Rung] = {}
-    for name in rung_names():
-        if name in absent:
-            continue
-        kind = rung_class(name)
-        if issubclass(kind, ThumbnailRung):
-            rungs[name] = kind.fit(features, targets, folds_by_row, seeing, pictures, said)
-        elif issubclass(kind, FeaturesRung | FrozenRidgeRung):
-            rungs[name] = kind.fit(features, targets, folds_by_row, looking)
-        elif issubclass(kind, TabularRung):
-            rungs[name] = kind.fit(features, targets, folds_by_row, card)
-        else:
-            rungs[name] = ConstantRung.fit(targets, folds_by_row, card)
+    rungs = {name: rung_class(name).fit(training) for name in rung_names() if name not in absent}
     # Every rung scores a row with the model that never saw its channel: this is out of fold.
     predictions = predict_all(list(rungs.values()), features)
     tables = [
         _out_of_fold(name, predicted, dataset.strings("video_id"), folds_by_row)
         for name, predicted in zip(rungs, predictions, strict=True)
     ]
-    return TrainedLadder(rungs, pa.concat_tables(tables), ensemble, absent)
-
-
-def _heads(
-    image_features: ImageFeatures,
-    features: Features,
-    targets: Targets,
-    folds_by_row: IntArray,
-    config: LadderConfig,
-    progress: Progress,
-    cancelled: Cancelled,
-) -> Heads:
-    outside = [rows_outside(folds_by_row, fold) for fold in range(config.folds)]
-    return Heads.fit(
-        image_features,
-        targets.log10_views_per_day,
-        targets.is_over,
-        [
-            beyond_the_rest(features.take(rows), targets.log10_views_per_day[rows])
-            for rows in outside
-        ],
-        features.split_groups,
-        folds_by_row,
-        seed=config.seed,
-        progress=progress,
-        cancelled=cancelled,
-    )
+    return TrainedLadder(rungs, pa.concat_tables(tables), absent)
 
 
 def _check(dataset: Dataset, features: Features, targets: Targets) -> None:

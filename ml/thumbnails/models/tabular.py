@@ -1,16 +1,12 @@
-"""The rungs that look at no picture: what is known of the video and its channel."""
+"""The rungs that see no picture: what is known of the video and its channel."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar
 
-import numpy as np
-
-from ml.arrays import FloatArray, IntArray
-from ml.artifacts import ModelCard, read_artifact, write_artifact
-from ml.evaluation.splits import folds_of
+from ml.arrays import FloatArray
 from ml.thumbnails.data.rows import Features, Predictions, Targets
-from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
+from ml.thumbnails.models.constant import ConstantRung
+from ml.thumbnails.models.rung import CrossFittedRung, RungSpec
 from ml.thumbnails.stacking.design import (
     AGE_FORMAT,
     HISTORY,
@@ -23,92 +19,108 @@ from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_p
 
 
 @dataclass(frozen=True)
-class TabularRung:
-    """Least squares on log views per day and logistic regression, one pair a fold.
+class Regressions:
+    """Least squares on log views per day and logistic regression for the threshold.
 
     Attributes:
-        card: Where the model comes from.
-        medians: Stand-ins for what is unknown, shape (K, C).
-        linear: Coefficients (K, 1 + 2 C): the intercept, then each column and its unknown.
+        medians: Stand-ins for what is unknown besides the picture, shape (C,).
+        linear: Coefficients for log10(views per day + 1): the intercept, then the columns.
         logistic: Likewise for the logit of reaching the threshold.
     """
 
-    name: ClassVar[str]
-    needs_thumbnails: ClassVar[bool] = False
-    columns: ClassVar[tuple[Column, ...]]
-
-    card: ModelCard
     medians: FloatArray
     linear: FloatArray
     logistic: FloatArray
 
-    @classmethod
-    def fit(
-        cls, features: Features, targets: Targets, folds_by_row: IntArray, card: ModelCard
-    ) -> Self:
-        """Fit both regressions on the rows outside each fold."""
-        features = features.without_pictures()
-        medians, linear, logistic = [], [], []
-        for fold in range(card.folds):
-            rows = rows_outside(folds_by_row, fold)
-            known = features.take(rows)
-            design = Design.fit(cls.columns, known)
-            matrix = design.matrix(known)
-            medians.append(design.medians)
-            linear.append(fit_linear(matrix, targets.log10_views_per_day[rows]))
-            logistic.append(fit_logistic(matrix, targets.is_over[rows]))
-        return cls(card, np.array(medians), np.array(linear), np.array(logistic))
 
-    def predict(self, features: Features) -> Predictions:
-        """Score videos; the thumbnails are not looked at."""
-        features = features.without_pictures()
-        folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
-        result = Predictions.empty(len(features))
-        for fold in range(self.card.folds):
-            rows = rows_inside(folds_by_row, fold)
-            matrix = Design(self.columns, self.medians[fold]).matrix(features.take(rows))
-            part = Predictions(
-                sigmoid(linear_predictor(self.logistic[fold], matrix)),
-                linear_predictor(self.linear[fold], matrix),
-            )
-            result.put(rows, part)
-        return result
+class RegressedRung(CrossFittedRung[Regressions]):
+    """One pair of regressions a fold, on what is known and what is read of the picture."""
 
-    def save(self, directory: Path) -> None:
-        """Write the artefact."""
-        tensors = {"medians": self.medians, "linear": self.linear, "logistic": self.logistic}
-        write_artifact(directory, self.name, self.card, tensors)
+    part_type: ClassVar[type[Any]] = Regressions
+    columns: ClassVar[tuple[Column, ...]]
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read an artefact back."""
-        _, card, tensors = read_artifact(directory, cls.name)
-        return cls(card, tensors["medians"], tensors["linear"], tensors["logistic"])
+    def matrices(
+        cls,
+        known: FloatArray,
+        picture: FloatArray,  # noqa: ARG003 - for rungs that see it
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the columns of the linear and of the logistic regression.
+
+        Args:
+            known: What is known besides the picture, (N, 2 C).
+            picture: What is read of the picture, (N, P).
+        """
+        return known, known
+
+    @classmethod
+    def fit_part(
+        cls,
+        known: Features,
+        picture: FloatArray,
+        targets: Targets,
+        *,
+        seed: int,  # noqa: ARG003 - nothing is drawn
+    ) -> Regressions:
+        """Fit both regressions."""
+        design = Design.fit(cls.columns, known)
+        for_views, for_over = cls.matrices(design.matrix(known), picture)
+        return Regressions(
+            design.medians,
+            fit_linear(for_views, targets.log10_views_per_day),
+            fit_logistic(for_over, targets.is_over),
+        )
+
+    @classmethod
+    def predict_part(cls, part: Regressions, known: Features, picture: FloatArray) -> Predictions:
+        """Score rows."""
+        matrix = Design(cls.columns, part.medians).matrix(known)
+        for_views, for_over = cls.matrices(matrix, picture)
+        return Predictions(
+            sigmoid(linear_predictor(part.logistic, for_over)),
+            linear_predictor(part.linear, for_views),
+        )
 
 
-class AgeFormatRung(TabularRung):
+class AgeFormatRung(RegressedRung):
     """The video itself: how old, how long, of which format."""
 
-    name: ClassVar[str] = "age+format"
+    spec: ClassVar[RungSpec] = RungSpec(
+        name="age+format",
+        knows="how old and long the video is, and its format",
+        baseline=ConstantRung.spec.name,
+    )
     columns: ClassVar[tuple[Column, ...]] = AGE_FORMAT
 
 
-class SubscribersRung(TabularRung):
+class SubscribersRung(RegressedRung):
     """The baseline: what the channel's size alone says about a video's views."""
 
-    name: ClassVar[str] = "subscribers"
+    spec: ClassVar[RungSpec] = RungSpec(
+        name="subscribers",
+        knows="how many subscribers the channel has",
+        baseline=ConstantRung.spec.name,
+    )
     columns: ClassVar[tuple[Column, ...]] = SUBSCRIBERS
 
 
-class SubscribersAgeRung(TabularRung):
+class SubscribersAgeRung(RegressedRung):
     """The strong baseline: the channel's size and the video's age, length and format."""
 
-    name: ClassVar[str] = "subscribers+age"
+    spec: ClassVar[RungSpec] = RungSpec(
+        name="subscribers+age",
+        knows="subscribers, age, length and format",
+        baseline=SubscribersRung.spec.name,
+    )
     columns: ClassVar[tuple[Column, ...]] = SUBSCRIBERS_AGE
 
 
-class HistoryRung(TabularRung):
+class HistoryRung(RegressedRung):
     """The strong baseline and what the channel's earlier videos got."""
 
-    name: ClassVar[str] = "+history"
+    spec: ClassVar[RungSpec] = RungSpec(
+        name="+history",
+        knows="that, and what the channel’s earlier videos got",
+        baseline=SubscribersAgeRung.spec.name,
+    )
     columns: ClassVar[tuple[Column, ...]] = (*SUBSCRIBERS_AGE, *HISTORY)

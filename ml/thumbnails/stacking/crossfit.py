@@ -12,6 +12,9 @@ import numpy as np
 
 from ml.arrays import FloatArray, IntArray
 
+OUTPUTS = 3
+VIEWS, OVER, RESIDUAL = range(OUTPUTS)
+"""What each model of thumbnails gives, by position; two models give six columns, three nine."""
 Pair = tuple[int, int]
 """Two folds j < k that a member leaves out."""
 OutputsByPair = Mapping[Pair, tuple[IntArray, FloatArray]]

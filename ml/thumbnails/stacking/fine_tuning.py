@@ -9,7 +9,7 @@ features in deep neural networks?"). Cross-fitted in pairs as the networks from 
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, cast
 
 import numpy as np
@@ -126,8 +126,16 @@ class TunedMember:
 
 @dataclass(frozen=True)
 class TunedEnsemble:
-    """Members by the pair of folds they left out."""
+    """Members by the pair of folds they left out.
 
+    Attributes:
+        config: Hyperparameters.
+        flavour: Of the network that the members began as.
+        members: K (K - 1) / 2 networks.
+    """
+
+    config: TuningConfig
+    flavour: Flavour
     members: Mapping[Pair, TunedMember]
 
     def member_outputs(
@@ -142,15 +150,20 @@ class TunedEnsemble:
 
     @classmethod
     def from_tensors(
-        cls, tensors: Mapping[str, npt.NDArray[Any]], *, folds: int, flavour: Flavour
+        cls,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        *,
+        folds: int,
+        content: Mapping[str, Any],
     ) -> Self:
-        """Build an ensemble from :meth:`tensors`."""
-        return cls(
-            {
-                pair: TunedMember.from_tensors(mine, flavour)
-                for pair, mine in tensors_by_pair(tensors, "tuned", folds=folds).items()
-            }
-        )
+        """Build an ensemble from :meth:`tensors` and what a card says of its config and flavour."""
+        flavour = Flavour.from_json(content["flavour"])
+        members = {
+            pair: TunedMember.from_tensors(mine, flavour)
+            for pair, mine in tensors_by_pair(tensors, "tuned", folds=folds).items()
+        }
+        config = TuningConfig(**{each.name: content[each.name] for each in fields(TuningConfig)})
+        return cls(config, flavour, members)
 
 
 def train_tuned(
@@ -217,7 +230,7 @@ def train_tuned(
 
     tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
     members = watch.over(lambda: side_by_side(tasks, device))
-    return TunedEnsemble(dict(zip(rows_of, members, strict=True)))
+    return TunedEnsemble(config, network.flavour, dict(zip(rows_of, members, strict=True)))
 
 
 def _train_member(

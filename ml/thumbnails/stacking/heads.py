@@ -13,11 +13,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ml.arrays import BoolArray, FloatArray, IntArray
+from ml.arrays import FloatArray, IntArray
 from ml.errors import LearningCancelledError
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.stacking.crossfit import rows_inside, rows_outside
 from ml.thumbnails.stacking.head import HeadOutputs, ThumbnailHead
+from ml.thumbnails.stacking.residual import beyond_the_rest
 from ml.training.callbacks import Cancelled, Progress
 
 RecipeNames = Mapping[str, str]
@@ -33,13 +35,11 @@ class Heads:
     @classmethod
     def fit(
         cls,
-        image_features: ImageFeatures,
-        log_views: FloatArray,
-        is_over: BoolArray,
-        residuals: Sequence[FloatArray],
-        groups: Sequence[str],
+        features: Features,
+        targets: Targets,
         folds_by_row: IntArray,
         *,
+        folds: int,
         seed: int,
         progress: Progress,
         cancelled: Cancelled,
@@ -47,13 +47,10 @@ class Heads:
         """Fit a head for each fold on the other folds' rows.
 
         Args:
-            image_features: Of N thumbnails.
-            log_views: log10(views per day + 1), (N,).
-            is_over: Whether the threshold was reached, (N,).
-            residuals: For each fold, what a regression without the thumbnail leaves of
-                ``log_views`` in the rows outside it, in their order; NaN where unknown.
-            groups: Each row's split group, left out as a whole when choosing.
+            features: Of N rows, with image features.
+            targets: Of the same rows.
             folds_by_row: (N,).
+            folds: K.
             seed: Decides the inner folds.
             progress: Told after each fold.
             cancelled: Asked before each fold.
@@ -62,21 +59,24 @@ class Heads:
             LearningError: Too few rows or channels.
             LearningCancelledError: ``cancelled`` said so.
         """
+        assert features.image_features is not None
+        known = features.without_pictures()
         heads: list[ThumbnailHead] = []
-        for fold, residual in enumerate(residuals):
+        for fold in range(folds):
             if cancelled():
                 raise LearningCancelledError
             rows = rows_outside(folds_by_row, fold)
+            outside, part = known.take(rows), targets.take(rows)
             head = ThumbnailHead.fit(
-                image_features.take(rows),
-                log_views[rows],
-                is_over[rows],
-                residual,
-                [groups[row] for row in rows],
+                features.image_features.take(rows),
+                part.log10_views_per_day,
+                part.is_over,
+                beyond_the_rest(outside, part.log10_views_per_day),
+                outside.split_groups,
                 seed=seed,
             )
             heads.append(head)
-            progress(fold + 1, len(residuals), "fitting heads on frozen looks")
+            progress(fold + 1, folds, "fitting heads on frozen looks")
         return cls(heads)
 
     def nested(self, fold: int) -> FloatArray:

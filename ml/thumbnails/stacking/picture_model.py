@@ -1,7 +1,7 @@
 """The part of a rung that sees thumbnails: networks from scratch, and what builds on a frozen look.
 
 A pretrained network is a source by heads on what it makes of a thumbnail and, where that is asked
-for, by its last stages trained on. Each source says three things of a thumbnail: log views, the
+for, by its last stages trained on. Each source has three outputs for a thumbnail: log views, the
 logit of reaching the threshold, and the residual beyond what is known without it. How much each is
 believed, the regressions on top decide, on rows that none had seen: no test fold has a say in the
 choice between them.
@@ -9,7 +9,7 @@ choice between them.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,22 +19,24 @@ import numpy.typing as npt
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard
 from ml.evaluation.splits import folds_of
+from ml.runtime.device import Device
 from ml.thumbnails.backbones.cnn import CnnConfig
-from ml.thumbnails.backbones.efficientnet_lite import Flavour
-from ml.thumbnails.data.rows import Features
+from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
+from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.stacking.crossfit import (
     OutputsByPair,
     mean_outputs,
     nested_outputs,
     rows_outside,
 )
-from ml.thumbnails.stacking.ensemble import Ensemble
-from ml.thumbnails.stacking.fine_tuning import TunedEnsemble
+from ml.thumbnails.stacking.ensemble import Ensemble, train_ensemble
+from ml.thumbnails.stacking.fine_tuning import TunedEnsemble, TuningConfig, train_tuned
 from ml.thumbnails.stacking.heads import Heads
+from ml.training.callbacks import Cancelled, Progress
+from ml.training.checkpoints import Checkpoints
 
-VIEWS, OVER, RESIDUAL = range(3)
-"""What each source says, by position; two sources give six columns, three nine."""
-SAID = 3
+_TUPLES = ("widths", "crop")
+"""Of a network's hyperparameters, those that JSON would turn into lists."""
 
 
 @dataclass(frozen=True)
@@ -51,39 +53,49 @@ class PictureModel:
     heads: Heads | None = None
     tuned: TunedEnsemble | None = None
 
-    def said(self, features: Features, card: ModelCard) -> "Said":
-        """Look at thumbnails, at each with what never saw its channel.
+    def outputs(self, features: Features, card: ModelCard) -> "PictureOutputs":
+        """Run on thumbnails, on each what never saw its channel.
 
         Raises:
-            LearningError: There are no thumbnails, or where heads need looks at them none, or those
-                of another network.
+            LearningError: There are no thumbnails, or where heads need image features there are
+                none, or those of another network.
         """
         folds_by_row = folds_of(features.split_groups, seed=card.seed, folds=card.folds)
-        by_pair = self.ensemble.member_outputs(features.pictures(), folds_by_row)
+        networks = self.ensemble.member_outputs(features.pictures(), folds_by_row)
         if self.heads is None:
-            return Said(by_pair, None, card.folds, len(features))
+            return PictureOutputs(card.folds, len(features), networks)
         image_features = features.image_features_for(card)
-        outputs = self.heads.outputs(image_features, folds_by_row)
+        heads = self.heads.outputs(image_features, folds_by_row)
         tuned = (
             None
             if self.tuned is None
             else self.tuned.member_outputs(image_features.for_tuning(), folds_by_row)
         )
-        return Said(by_pair, outputs, card.folds, len(features), tuned)
+        return PictureOutputs(card.folds, len(features), networks, heads, tuned)
 
-    def nested(self, said: "Said", folds_by_row: IntArray, fold: int) -> FloatArray:
+    def nested(self, outputs: "PictureOutputs", folds_by_row: IntArray, fold: int) -> FloatArray:
         """Return (R, 3 a source) for the training rows outside a fold, from what saw neither."""
         rows = rows_outside(folds_by_row, fold)
-        parts = [nested_outputs(folds_by_row, fold, said.by_pair)[rows]]
+        parts = [nested_outputs(folds_by_row, fold, outputs.networks)[rows]]
         if self.heads is not None:
             parts.append(self.heads.nested(fold))
-        if said.tuned is not None:
-            parts.append(nested_outputs(folds_by_row, fold, said.tuned)[rows])
+        if outputs.tuned is not None:
+            parts.append(nested_outputs(folds_by_row, fold, outputs.tuned)[rows])
         return np.hstack(parts)
+
+    def config(self) -> dict[str, Any]:
+        """Return hyperparameters and choices as JSON values, for the card."""
+        cnn = asdict(self.ensemble.config)
+        config: dict[str, Any] = {"cnn": cnn | {name: list(cnn[name]) for name in _TUPLES}}
+        if self.heads is not None:
+            config["heads"] = self.heads.recipe_names
+        if self.tuned is not None:
+            config["tuned"] = asdict(self.tuned.config) | {"flavour": asdict(self.tuned.flavour)}
+        return config
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all weights: two rungs with the same one say the same of a picture."""
+        """SHA-256 of all weights: two rungs with the same one give the same outputs."""
         digest = hashlib.sha256()
         for name, values in sorted(self.tensors().items()):
             digest.update(name.encode())
@@ -98,40 +110,126 @@ class PictureModel:
 
     @classmethod
     def from_tensors(
-        cls, tensors: Mapping[str, npt.NDArray[Any]], card: ModelCard, config: CnnConfig
+        cls, tensors: Mapping[str, npt.NDArray[Any]], card: ModelCard
     ) -> "PictureModel":
-        """Build the model from :meth:`tensors` and a card, whose config names the heads' kernels.
+        """Build the model from :meth:`tensors` and a card, whose config holds :meth:`config`.
 
         Raises:
             LearningError: A kernel is not known here.
         """
-        recipes, tuning = card.config.get("heads"), card.config.get("tuned")
+        cnn, recipes, tuning = (card.config.get(name) for name in ("cnn", "heads", "tuned"))
+        assert cnn is not None
+        config = CnnConfig(**(cnn | {name: tuple(cnn[name]) for name in _TUPLES}))
         return cls(
             Ensemble.from_tensors(tensors, folds=card.folds, config=config),
             Heads.from_tensors(tensors, recipes) if recipes else None,
-            TunedEnsemble.from_tensors(
-                tensors, folds=card.folds, flavour=Flavour.from_json(tuning["flavour"])
-            )
+            TunedEnsemble.from_tensors(tensors, folds=card.folds, content=tuning)
             if tuning
             else None,
         )
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a picture model said of N thumbnails."""
+class PictureOutputs:
+    """What the sources of a picture model make of N thumbnails.
 
-    by_pair: OutputsByPair
-    heads: FloatArray | None
+    Attributes:
+        folds: K.
+        rows: N.
+        networks: By the networks from scratch.
+        heads: By the heads, (N, 3); None where there are none.
+        tuned: By the fine-tuned networks; None where there are none.
+    """
+
     folds: int
     rows: int
+    networks: OutputsByPair
+    heads: FloatArray | None = None
     tuned: OutputsByPair | None = None
 
     def mean(self) -> FloatArray:
         """Return (N, 3 a source): means over the networks that never saw a row, and the head."""
-        parts = [mean_outputs(self.rows, self.folds, self.by_pair)]
+        parts = [mean_outputs(self.rows, self.folds, self.networks)]
         if self.heads is not None:
             parts.append(self.heads)
         if self.tuned is not None:
             parts.append(mean_outputs(self.rows, self.folds, self.tuned))
         return np.hstack(parts)
+
+
+def train_picture_model(
+    features: Features,
+    targets: Targets,
+    folds_by_row: IntArray,
+    *,
+    folds: int,
+    seed: int,
+    cnn: CnnConfig,
+    tuning: TuningConfig | None = None,
+    network: EfficientNetLite0 | None = None,
+    device: Device | None = None,
+    progress: Progress,
+    cancelled: Cancelled,
+    checkpoints: Checkpoints | None = None,
+) -> PictureModel:
+    """Train networks from scratch, and heads and fine-tuned networks where they can be.
+
+    Args:
+        features: Of N rows, with thumbnails; heads are fitted where image features are known.
+        targets: Of the same rows.
+        folds_by_row: Shape (N,).
+        folds: K.
+        seed: Decides first weights, the order of the rows and inner folds.
+        cnn: Hyperparameters of the networks from scratch.
+        tuning: Of fine-tuning ``network``, for which image features hold maps; None: it is not.
+        network: The pretrained network.
+        device: None chooses the best one here.
+        progress: Told (step, total, message).
+        cancelled: Asked before each step.
+        checkpoints: Where the networks' states are kept, to go on from if the process dies.
+
+    Raises:
+        LearningError: Too few rows or channels, no thumbnails, or a diverging loss.
+        LearningCancelledError: ``cancelled`` said so.
+        OSError: A state cannot be kept.
+    """
+    ensemble = train_ensemble(
+        features,
+        targets,
+        folds_by_row,
+        folds=folds,
+        config=cnn,
+        seed=seed,
+        progress=progress,
+        cancelled=cancelled,
+        device=device,
+        checkpoints=checkpoints,
+    )
+    if features.image_features is None:
+        return PictureModel(ensemble)
+    heads = Heads.fit(
+        features,
+        targets,
+        folds_by_row,
+        folds=folds,
+        seed=seed,
+        progress=progress,
+        cancelled=cancelled,
+    )
+    if tuning is None:
+        return PictureModel(ensemble, heads)
+    assert network is not None
+    tuned = train_tuned(
+        network,
+        features.image_features.for_tuning(),
+        features,
+        targets,
+        folds_by_row,
+        folds=folds,
+        config=tuning,
+        seed=seed,
+        progress=progress,
+        cancelled=cancelled,
+        checkpoints=checkpoints,
+    )
+    return PictureModel(ensemble, heads, tuned)

@@ -22,7 +22,7 @@ from ml.evaluation.drift import RESAMPLES, detect
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import fair_groups
-from ml.thumbnails.models.thumbnail import predict_all
+from ml.thumbnails.models.thumbnail import ThumbnailRung, predict_all
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import workspace
@@ -34,7 +34,7 @@ from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 
-SEES = "thumbnail"
+SEES = ThumbnailRung.spec.name
 """The rung that knows nothing but the picture: what it says is how the pictures look to it."""
 
 

@@ -200,7 +200,7 @@ def _grade(
         )
     progress(len(candidates), len(candidates), "done")
     return Grading(
-        grader.rung.name,
+        grader.rung.spec.name,
         grader.version,
         grader.rung.card.dataset,
         grader.evidence,

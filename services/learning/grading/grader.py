@@ -21,9 +21,8 @@ from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features
 from ml.thumbnails.features.extractor import FeatureExtractor
-from ml.thumbnails.models.registry import load_rung, rung_class
-from ml.thumbnails.models.rung import Rung
-from ml.thumbnails.models.thumbnail import need_image_features, need_maps
+from ml.thumbnails.models.registry import load_rung, picture_rungs, rung_class
+from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
 from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
@@ -34,8 +33,6 @@ from services.learning.results import evaluation_of, models_in_use
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import open_extractor
 
-PREFERRED = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
-"""Which rung grades where no comparison says: the first of these that was trained."""
 AT_ONCE = 128
 AGE_DAYS = 30.0
 """How old the video is that every picture is put into; the same for all, so it cancels."""
@@ -176,9 +173,11 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
         PermanentError: There is no model that looks at thumbnails, or it is damaged.
     """
     models = models_in_use(context, THUMBNAILS)
-    by_rung = {m.rung: m for m in models if rung_class(m.rung).needs_thumbnails}
+    by_rung = {m.rung: m for m in models if rung_class(m.rung).spec.sees_thumbnails}
     evidence, named = _evidence(evaluation_of(context, models))
-    chosen = next((by_rung[name] for name in (named, *PREFERRED) if name in by_rung), None)
+    # Where no comparison says which, the first that was trained of those that see thumbnails.
+    order = (named, *picture_rungs())
+    chosen = next((by_rung[name] for name in order if name in by_rung), None)
     if chosen is None:
         raise PermanentError(
             "there is no model to grade with yet",

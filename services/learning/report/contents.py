@@ -247,7 +247,7 @@ def _line(context: Context, model: ModelVersion, folder: Path) -> Line:
     """Return the mean of the folds' fitted lines: they differ by what one fold's channels do."""
     rung = load_rung(get_folder(context.store, model.files, folder))
     assert isinstance(rung, SubscribersRung)
-    intercept, slope, _ = rung.linear.mean(axis=0).tolist()
+    intercept, slope, _ = np.mean([part.linear for part in rung.parts], axis=0).tolist()
     return Line(intercept, slope)
 
 

@@ -10,7 +10,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ml.evaluation.bootstrap import Interval
-from ml.thumbnails.evaluation.evaluate import BASELINE, FULL, STRONG, STRONG_FULL
+from ml.thumbnails.evaluation.evaluate import BASELINE
+from ml.thumbnails.models.registry import ladder_specs
+from ml.thumbnails.models.thumbnail import ThumbnailRung
 from services.learning.report import formatting
 from services.learning.report.charts.calibration import calibration_panel
 from services.learning.report.charts.ladder import difference_strip, ladder_panel
@@ -30,21 +32,7 @@ from services.learning.thumbnails.growth import Growth, TooLittle
 from services.learning.thumbnails.swaps import SwapsFound
 
 WIDE, NARROW = (1000.0, 520.0), (360.0, 420.0)
-PICTURE_ALONE = "thumbnail"
-KNOWS = {
-    "constant": "nothing: every video gets the average",
-    BASELINE: "how many subscribers the channel has",
-    PICTURE_ALONE: "the picture, and nothing else",
-    FULL: "subscribers and the picture",
-    "age+format": "how old and long the video is, and its format",
-    STRONG: "subscribers, age, length and format",
-    "+history": "that, and what the channel’s earlier videos got",
-    "+features": "that, and measurements of the picture that have names",
-    "lite0+ridge": "the picture, by the plain method: a reference",
-    STRONG_FULL: "subscribers, age, length, format and the picture",
-    "+thumbnail": "what +history knows, and the picture",
-}
-"""What each rung looks at."""
+PICTURE_ALONE = ThumbnailRung.spec.name
 LEFT_OUT = {
     "gone": "deleted or private",
     "metricBreak": "across a change of what YouTube counts as a view",
@@ -151,12 +139,13 @@ def _figures(report: Report) -> dict[str, Any]:
 
 
 def _texts(report: Report) -> dict[str, Any]:
+    knows = {spec.name: spec.knows for spec in ladder_specs()}
     return {
         "lede": _lede(report),
         "table": [
             {
                 "name": rung.name,
-                "knows": KNOWS.get(rung.name, ""),
+                "knows": knows.get(rung.name, ""),
                 "is_best": rung.name == report.headline[0],
                 "cells": [_cell(rung.metrics[metric]) for metric in METRICS],
             }

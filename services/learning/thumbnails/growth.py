@@ -21,6 +21,7 @@ from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_tr
 from ml.evaluation.splits import assign_folds
 from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
 from ml.thumbnails.data.rows import Features, Targets
+from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import SubscribersRung
 from services.context import Context
 from services.learning.thumbnails.datasets import Request, select_labelled
@@ -217,7 +218,9 @@ class _Side:
         features = Features.of_table(rows, split_groups=rows["channel_id"].to_pylist())
         targets = Targets(np.log10(views + 1), views >= threshold)
         card = ModelCard(dataset="", seed=seed, folds=FOLDS, threshold=threshold)
-        predicted = SubscribersRung.fit(features, targets, folds, card).predict(features)
+        predicted = SubscribersRung.fit(TrainingData(features, targets, folds, card)).predict(
+            features
+        )
         return cls(
             targets.log10_views_per_day,
             targets.is_over,

@@ -30,6 +30,7 @@ from ml.thumbnails.evaluation.swaps import (
     Trajectory,
     study,
 )
+from ml.thumbnails.models.registry import picture_rungs
 from services.context import Context
 from services.learning.thumbnails.labels import interpolated
 from services.youtube.view_counts import crosses_break
@@ -47,8 +48,6 @@ OWN, OTHERS = 30, 40
 """Candidates of the same channel and of others, the nearest."""
 MOST_SWAPS: Final = 2_000
 """The newest so many are studied: more take minutes and narrow the interval by little."""
-RUNGS: Final = ("subscribers+age+thumbnail", "subscribers+thumbnail", "+thumbnail", "thumbnail")
-"""Whose scores tell the direction of a swap, the first that has both."""
 _AT_ONCE: Final = 200
 
 
@@ -105,7 +104,8 @@ def study_swaps(context: Context, *, seed: int = 0) -> SwapsFound:
         if not changes:
             return SwapsFound(0, {}, study([]))
         among = _Videos(queries.videos(session), queries.pictures_between(session))
-        scores = queries.score_changes(session, changes, rungs=RUNGS)
+        # Whose scores tell the direction of a swap: the first that has both.
+        scores = queries.score_changes(session, changes, rungs=picture_rungs())
         left_out: Counter[str] = Counter()
         swaps: list[Swap] = []
         for start in range(0, len(changes), _AT_ONCE):

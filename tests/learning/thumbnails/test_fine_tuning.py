@@ -20,7 +20,7 @@ from ml.thumbnails.backbones.weights import TENSORFLOW, Backbone
 from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung
-from ml.thumbnails.models.thumbnail import need_maps
+from ml.thumbnails.models.rung import need_maps
 from ml.thumbnails.stacking.fine_tuning import TunedNet, TuningConfig, train_tuned
 from tests.support.image_features import looks_at
 from tests.support.learning import TINY, draw

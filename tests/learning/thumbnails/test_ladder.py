@@ -11,11 +11,12 @@ from ml.errors import LearningCancelledError, LearningError
 from ml.evaluation.metrics import r_squared
 from ml.evaluation.splits import fold_pairs, folds_of
 from ml.thumbnails.data.rows import Features, Targets
-from ml.thumbnails.evaluation.evaluate import METRICS, STEPS, evaluate
+from ml.thumbnails.evaluation.evaluate import METRICS, evaluate
 from ml.thumbnails.evaluation.forward import forward_in_time
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.measured import FeaturesRung
-from ml.thumbnails.models.registry import load_rung, rung_names
+from ml.thumbnails.models.registry import comparisons, load_rung, rung_names
+from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import HistoryRung
 from tests.support.image_features import looks_at
 from tests.support.learning import TINY, draw
@@ -108,7 +109,7 @@ class TestEveryRung:
         card = rungs[name].card
         assert card.dataset == dataset.description.id
         assert (card.seed, card.folds, card.threshold) == (3, 4, 100.0)
-        assert bool(card.preprocessing) == rungs[name].needs_thumbnails
+        assert bool(card.preprocessing) == rungs[name].spec.sees_thumbnails
 
 
 def test_saved_metrics_come_back(reloaded):
@@ -123,7 +124,7 @@ def test_the_same_seed_trains_the_same_bits(ladder, dataset, images, features):
 
 def test_no_member_was_trained_on_the_folds_it_leaves_out(ladder, dataset):
     folds = folds_of(dataset.strings("channel_id"), seed=TINY.seed, folds=TINY.folds)
-    recorded = ladder.ensemble.training_rows
+    recorded = ladder.rungs["thumbnail"].pictures.ensemble.training_rows
     assert sorted(recorded) == fold_pairs(TINY.folds)
     for pair, rows in recorded.items():
         assert sorted(set(folds[rows])) == sorted(set(range(TINY.folds)) - set(pair))
@@ -210,8 +211,10 @@ def test_measurements_tell_what_was_drawn_and_nothing_where_nothing_was(tmp_path
         card = ModelCard(dataset.description.id, seed=3, folds=4, threshold=100.0)
         r2 = {}
         for kind in (HistoryRung, FeaturesRung):
-            predicted = kind.fit(features, targets, folds, card).predict(features)
-            r2[kind.name] = r_squared(targets.log10_views_per_day, predicted.log10_views_per_day)
+            predicted = kind.fit(TrainingData(features, targets, folds, card)).predict(features)
+            r2[kind.spec.name] = r_squared(
+                targets.log10_views_per_day, predicted.log10_views_per_day
+            )
         gains[effect] = r2["+features"] - r2["+history"]
     assert gains[0.6] > 0.1
     assert abs(gains[0.0]) < 0.02
@@ -260,7 +263,7 @@ def test_forward_in_time_looks_find_what_was_drawn(tmp_path):
     dataset = draw(seed=2, channels=40, effect=0.6).write(tmp_path)
     folds = folds_of(dataset.strings("split_group"), seed=3, folds=4)
     found = forward_in_time(
-        dataset, folds, image_features=looks_at(dataset_images(dataset)), steps=STEPS
+        dataset, folds, image_features=looks_at(dataset_images(dataset)), steps=comparisons()
     )
     gains = {d["rung"]: d["delta_r2"]["low"] for d in found.differences}
     assert gains["subscribers+age+thumbnail"] > 0
@@ -275,8 +278,8 @@ def test_no_label_of_a_fold_chooses_the_penalty_that_judges_it(ladder, dataset, 
     rows = np.arange(len(folds))
     rows[folds == 1] = order
     rung = ladder.rungs[name]
-    other = type(rung).fit(features, targets.take(rows), folds, rung.card)
-    np.testing.assert_array_equal(other.penalties[1], rung.penalties[1])
-    np.testing.assert_array_equal(other.linear[1], rung.linear[1])
-    np.testing.assert_array_equal(other.logistic[1], rung.logistic[1])
-    assert not np.array_equal(other.linear[0], rung.linear[0])
+    other = type(rung).fit(TrainingData(features, targets.take(rows), folds, rung.card))
+    np.testing.assert_array_equal(other.parts[1].penalties, rung.parts[1].penalties)
+    np.testing.assert_array_equal(other.parts[1].linear, rung.parts[1].linear)
+    np.testing.assert_array_equal(other.parts[1].logistic, rung.parts[1].logistic)
+    assert not np.array_equal(other.parts[0].linear, rung.parts[0].linear)

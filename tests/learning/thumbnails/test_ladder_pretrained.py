@@ -12,7 +12,8 @@ from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.rows import Features
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung, rung_names
-from ml.thumbnails.models.thumbnail import need_image_features, predict_all
+from ml.thumbnails.models.rung import need_image_features
+from ml.thumbnails.models.thumbnail import predict_all
 from tests.support.image_features import looks_at
 from tests.support.learning import TINY, draw
 
