@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
+from db.queries.learning import model_versions
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
@@ -55,7 +56,7 @@ def refused(context: Context, job: jobs.JobView, reason: str) -> str:
 def shard_of(context: Context, dataset_id: str) -> Path:
     """Where the store's folder has the pictures of a dataset."""
     with context.transaction() as session:
-        row = records.dataset(session, dataset_id)
+        row = dataset_rows.get(session, dataset_id)
         assert row is not None
         (sha256,) = [sha256 for name, sha256 in row.files.items() if name.endswith(".tar")]
     assert context.settings.storage_url is not None
@@ -170,15 +171,13 @@ def test_a_failure_leaves_the_models_that_were_there(crawled):
     before = train(crawled)
     assert before.state == "succeeded"
     with crawled.transaction() as session:
-        newest = [
-            m.model_version_id for m in records.newest_model_versions(session, task="thumbnails")
-        ]
+        newest = [m.model_version_id for m in model_versions.newest(session, task="thumbnails")]
     shard = shard_of(crawled, before.result["dataset_id"])
     shard.write_bytes(shard.read_bytes()[:100])
     assert train(crawled, seed=1).error_reason == "objectCorrupt"
     with crawled.transaction() as session:
         assert [
-            m.model_version_id for m in records.newest_model_versions(session, task="thumbnails")
+            m.model_version_id for m in model_versions.newest(session, task="thumbnails")
         ] == newest
     assert left_in_cache(crawled.settings.home) == []
 

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from db.queries.work import jobs
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset
@@ -213,7 +213,7 @@ def train(
     now = context.clock()
     with context.transaction() as session:
         versions = {
-            rung: records.add_model_version(
+            rung: model_versions.add(
                 session,
                 task="thumbnails",
                 rung=rung,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from db.queries.work import jobs
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
@@ -99,7 +99,7 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
         }
     with context.transaction() as session:
         for rung, rung_files in files.items():
-            records.add_model_version(
+            model_versions.add(
                 session,
                 task="thumbnails",
                 rung=rung,

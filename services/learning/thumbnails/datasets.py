@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import structlog
 
 from db.models import Dataset as DatasetRow
-from db.queries.learning import asof, records
+from db.queries.learning import asof, datasets
 from ml.thumbnails.data.dataset import (
     DEFAULT_THRESHOLD,
     DESCRIPTION,
@@ -109,7 +109,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
     selected = _select(context, request, now)
     videos_sha256 = _videos_sha256(selected)
     with context.transaction() as session:
-        newest = records.newest_dataset(session)
+        newest = datasets.newest(session)
     if (
         not request.force
         and newest is not None
@@ -135,7 +135,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
         )
         _tell(require_clean(read_dataset(folder)))
         with context.transaction() as session:
-            existing = records.dataset(session, written.description.id)
+            existing = datasets.get(session, written.description.id)
         if existing is not None:
             _put_right(context.store, existing, written.description, folder)
             return _frozen(existing, is_new=False)
@@ -174,7 +174,7 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
 
 def _row_of(context: Context, dataset_id: str) -> DatasetRow:
     with context.transaction() as session:
-        row = records.dataset(session, dataset_id)
+        row = datasets.get(session, dataset_id)
     if row is None:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
     return row
@@ -373,7 +373,7 @@ def _record(
 ) -> None:
     now: datetime = context.clock()
     with context.transaction() as session:
-        records.add_dataset(
+        datasets.add(
             session,
             {
                 "dataset_id": description.id,

@@ -8,7 +8,7 @@ import pytest
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
 from services.emulator.living import Life, living_catalog
 from services.errors import PermanentError, UsageError
 from services.learning.thumbnails import datasets, inspection
@@ -225,7 +225,7 @@ def test_freezing_refuses_a_dataset_that_gives_its_views_away(world):
         datasets.freeze(world.context, datasets.Request(label="day7", pictures=False))
     assert caught.value.reason == "leakViewsInFeature"
     with world.context.transaction() as session:
-        assert records.newest_dataset(session) is None
+        assert dataset_rows.newest(session) is None
     assert not world.context.store.names()
 
 
