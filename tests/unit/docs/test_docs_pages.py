@@ -11,7 +11,7 @@ from tests.support.deploy import ROOT
 
 PAGES = sorted(
     path
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md"))
+    for path in {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[a-z]*/README.md")}
     if path.is_file()
 )
 CODE = ("services", "workers", "db", "ml", "migrations", "tests", "benchmarks")
@@ -103,3 +103,35 @@ def test_a_decision_record_is_one_page_in_one_form() -> None:
         headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
         assert headings == ["Context", "Decision", "Why", "Consequences"], page.name
         assert len(text.split()) <= 400, page.name
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/how-to").glob("*.md")), ids=named)
+def test_examples_are_python_and_import_what_exists(page: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for tree in map(ast.parse, blocks):
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        for module in (node for node in imports if (node.module or "").split(".")[0] in CODE):
+            place = ROOT / (module.module or "").replace(".", "/")
+            names = {alias.name for alias in module.names}
+            names -= {name for name in names if OF_THE_READER.search(name)}
+            if place.is_dir():
+                names -= {path.stem for path in place.iterdir()}
+            source = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            assert names <= names_in(source), f"{module.module} has not all of {names}"
+
+
+def test_every_page_is_in_an_index() -> None:
+    indexes = [ROOT / "README.md", ROOT / "docs/README.md"]
+    linked = {
+        (index.parent / target.partition("#")[0]).resolve()
+        for index in indexes
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", index.read_text())
+    }
+    folders = {path for path in linked if path.is_dir()}
+    lost = [
+        named(page)
+        for page in PAGES
+        if page not in linked and page not in indexes and not folders & set(page.parents)
+    ]
+    assert lost == []
