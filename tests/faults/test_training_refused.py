@@ -14,7 +14,7 @@ from db.queries.learning import model_versions
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
-from services.learning.thumbnails import datasets, scoring, training
+from services.learning.thumbnails import datasets, scoring, selection, training
 from services.work import jobs
 from tests.support.cli import settings_of, tubegrader
 from tests.support.disks import mounted
@@ -120,7 +120,7 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
 
 
 def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
-    frozen = datasets.freeze(crawled, datasets.Request())
+    frozen = datasets.freeze(crawled, selection.Request())
     shard = shard_of(crawled, frozen.dataset_id)
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
@@ -139,7 +139,7 @@ def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
 @pytest.mark.parametrize("damage", ["of the same length", "gone"])
 @pytest.mark.parametrize("name", ["manifest.parquet", "dataset.json"])
 def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
-    frozen = datasets.freeze(crawled, datasets.Request())
+    frozen = datasets.freeze(crawled, selection.Request())
     sha256 = frozen.files[name]
     path = shard_of(crawled, frozen.dataset_id).parent.parent / sha256[:2] / sha256
     whole = path.read_bytes()
@@ -147,7 +147,7 @@ def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
         path.unlink()
     else:
         path.write_bytes(whole[:-1] + b"?")
-    again = datasets.freeze(crawled, datasets.Request(force=True))
+    again = datasets.freeze(crawled, selection.Request(force=True))
     assert (again.dataset_id, again.is_new) == (frozen.dataset_id, False)
     assert path.read_bytes() == whole
 

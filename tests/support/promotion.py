@@ -27,7 +27,7 @@ from services.context import Context
 from services.embedded import Endpoints
 from services.learning import pipeline
 from services.learning.artifacts import put_folder
-from services.learning.thumbnails import datasets
+from services.learning.thumbnails import datasets, selection
 from services.work import jobs as services_jobs
 from services.work.jobs import JobHandle
 from tests.support.databases import context_on, own_database
@@ -185,7 +185,7 @@ def train(
         threshold: Views per day.
         job_id: The retraining's.
     """
-    frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
+    frozen = datasets.freeze(context, selection.Request(threshold=threshold))
     config = replace(QUICK, seed=seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
