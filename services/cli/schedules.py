@@ -127,7 +127,7 @@ def _training(
     if said(heard) and not speech:
         raise UsageError("--conflicts is for --speech")
     if views["label"] is not None:
-        from services.learning.thumbnails.datasets import Request
+        from services.learning.thumbnails.selection import Request
 
         Request(label=views["label"])  # refuses one that is none
     if heard["conflicts"] is not None:
