@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.measure import Figure, against_bare_loop
+from benchmarks.measure import Measurement, against_bare_loop
 from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
@@ -16,7 +16,7 @@ ROUNDS = 3
 EPOCHS = 2
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Train on a GPU where there is one; on the CPU with one thread, as each network is."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -26,7 +26,7 @@ def measure(*, full: bool) -> list[Figure]:
         torch.set_num_threads(before)
 
 
-def _training(*, full: bool) -> Figure:
+def _training(*, full: bool) -> Measurement:
     device = choose_device()
     on_gpu = device.name != "cpu"
     config = CnnConfig(epochs=(20 if on_gpu else EPOCHS) * (3 if full else 1))
