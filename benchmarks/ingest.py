@@ -1,6 +1,5 @@
 """Snapshots from parsed answers into the database, against raw COPY into the same table."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,7 +14,8 @@ from db.queries.catalog import videos
 from db.queries.work import work_items
 from services.context import Context
 from services.crawl import statistics
-from services.tick import BATCH_SIZE
+from services.work.kinds import WORK_KINDS
+from services.work.leases import Batch
 from services.youtube.facts import VideoStatistics
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
@@ -34,7 +34,7 @@ def measure(*, full: bool) -> list[Figure]:
         with context.engine.begin() as connection:
             ensure_partitions(connection, start=NOW, end=NOW + timedelta(days=3))
         ids = [f"{i:011d}" for i in range(1, VIDEOS + 1)]
-        size = BATCH_SIZE["video.snapshot"]
+        size = WORK_KINDS["video.snapshot"].batch_size
         answers = [
             {v: VideoStatistics(v, 123_456, 789, 12) for v in ids[start : start + size]}
             for start in range(0, VIDEOS, size)
@@ -91,21 +91,21 @@ def _append(context: Context, answers: Sequence[Answer], slot: datetime) -> floa
 
 def _ingest(context: Context, answers: Sequence[Answer], slot: datetime) -> float:
     """Do all that a worker does once YouTube has answered."""
-    leases = _leases(context, slot)
+    batches = _batches(context, slot)
 
     def ingest() -> None:
-        for token, slots in leases:
+        for batch in batches:
             with context.transaction() as session:
-                counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in slots}
-                found = statistics.Found(counts, dict.fromkeys(slots, slot))
-                added = statistics.ingest(session, token, slots, found, now=slot)
-            assert added == len(slots)
+                counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in batch.items}
+                found = statistics.Found(counts, dict.fromkeys(batch.items, slot))
+                added = statistics.ingest(session, batch, found, now=slot)
+            assert added == len(batch.items)
 
-    assert len(leases) == len(answers)
+    assert len(batches) == len(answers)
     return timed(ingest)
 
 
-def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str, datetime]]]:
+def _batches(context: Context, slot: datetime) -> list[Batch]:
     """Make all videos due and lease them in batches."""
     due = text(
         "UPDATE work_items SET state = 'due', slot = :slot, ready_at = :slot, lease_token = NULL "
@@ -116,14 +116,14 @@ def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str,
     with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM work_items"))
     claim = partial(work_items.claim, kind="video.snapshot", now=slot, lease=LEASE)
-    found: list[tuple[uuid.UUID, dict[str, datetime]]] = []
+    found: list[Batch] = []
     while True:
         with context.transaction() as session:
-            token = claim(session, limit=BATCH_SIZE["video.snapshot"])
+            token = claim(session, limit=WORK_KINDS["video.snapshot"].batch_size)
             if token is None:
                 return found
             items = work_items.begin(session, token, until=slot + LEASE)
-            found.append((token, {item.entity_id: item.slot for item in items}))
+            found.append(Batch(context, token, items))
 
 
 def _copy(context: Context, ids: Sequence[str], slot: datetime) -> float:

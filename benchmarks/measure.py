@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,32 @@ def interleaved(sides: Sequence[Callable[[], float]], *, rounds: int) -> list[fl
             if turn:
                 seconds.append(measured)
     return [statistics.median(seconds) for seconds in found]
+
+
+def against_bare_loop(
+    what: str,
+    unit: str,
+    ours: Callable[[], object],
+    bare: Callable[[], object],
+    *,
+    items: int,
+    rounds: int,
+) -> Figure:
+    """Hold training against forward and backward passes of the same network on one ready batch.
+
+    Args:
+        what: What was trained.
+        unit: What a network learns from, such as ``images``.
+        ours: The training.
+        bare: As many steps without preparing a batch.
+        items: How many of the unit either side takes.
+        rounds: How often, besides the first.
+    """
+    mine, theirs = interleaved((partial(timed, ours), partial(timed, bare)), rounds=rounds)
+    return Figure(
+        what,
+        f"{items / mine:,.0f} {unit}/s",
+        f"forward and backward on one ready batch, {items / theirs:,.0f} {unit}/s",
+        theirs / mine,
+        at_least=0.85,
+    )

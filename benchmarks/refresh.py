@@ -12,7 +12,7 @@ from services.clock import system_clock
 from services.context import Context
 from services.crawl import channels, discovery, statistics
 from services.demo import KEY
-from services.tick import BATCH_SIZE
+from services.work.kinds import WORK_KINDS
 
 VIDEOS = 1_000
 
@@ -71,7 +71,7 @@ def _claim(context: Context, kind: str, ahead: timedelta) -> uuid.UUID | None:
         return work_items.claim(
             session,
             kind,
-            limit=BATCH_SIZE[kind],
+            limit=WORK_KINDS[kind].batch_size,
             now=system_clock() + ahead,
             lease=timedelta(hours=1),
         )

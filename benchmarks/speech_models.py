@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Figure, against_bare_loop, interleaved, timed
 from ml.audio import decoded
 from ml.runtime.device import choose_device
 from ml.speech.data.manifest import Clip, Manifest
@@ -74,15 +74,13 @@ def _training(*, full: bool) -> Figure:
             loss.backward()
             optimizer.step()
 
-    sides = (partial(timed, ours), partial(timed, bare))
-    mine, theirs = interleaved(sides, rounds=2 * ROUNDS if full else ROUNDS)
-    windows_drawn = steps * config.batch_size
-    return Figure(
+    return against_bare_loop(
         f"training a {BEST.spec.name} on cached features",
-        f"{windows_drawn / mine:,.0f} windows/s",
-        f"forward and backward on one ready batch, {windows_drawn / theirs:,.0f} windows/s",
-        theirs / mine,
-        at_least=0.85,
+        "windows",
+        ours,
+        bare,
+        items=steps * config.batch_size,
+        rounds=2 * ROUNDS if full else ROUNDS,
     )
 
 

@@ -24,7 +24,7 @@ from db.queries.work import work_items
 from services.context import Context
 from services.emulator.server import address, bind
 from services.media import thumbnails
-from services.tick import BATCH_SIZE
+from services.work.kinds import WORK_KINDS
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
 LATENCY_S = 0.05
@@ -89,7 +89,7 @@ def _collect(context: Context) -> float:
                 token = work_items.claim(
                     session,
                     "video.thumbnail",
-                    limit=BATCH_SIZE["video.thumbnail"],
+                    limit=WORK_KINDS["video.thumbnail"].batch_size,
                     now=NOW,
                     lease=timedelta(hours=1),
                 )

@@ -1,12 +1,10 @@
 """Training of thumbnail networks against a bare loop of the same network on ready tensors."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Figure, against_bare_loop
 from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
@@ -71,13 +69,11 @@ def _training(*, full: bool) -> Figure:
         if on_gpu:
             torch.cuda.synchronize()
 
-    sides = (partial(timed, ours), partial(timed, bare))
-    mine, theirs = interleaved(sides, rounds=2 * ROUNDS if full else ROUNDS)
-    seen = steps * config.batch_size
-    return Figure(
+    return against_bare_loop(
         f"training a thumbnail network ({device.description})",
-        f"{seen / mine:,.0f} images/s",
-        f"forward and backward on one ready batch, {seen / theirs:,.0f} images/s",
-        theirs / mine,
-        at_least=0.85,
+        "images",
+        ours,
+        bare,
+        items=steps * config.batch_size,
+        rounds=2 * ROUNDS if full else ROUNDS,
     )

@@ -22,10 +22,11 @@ from services.crawl import channels
 from services.embedded.processes import READY_FILE
 from services.embedded.workers import celery_specs
 from services.settings import Settings
-from services.tick import BATCH_SIZE, dispatch
+from services.tick import dispatch
+from services.work.kinds import WORK_KINDS
 
 LATENCY_S = 0.5
-VIDEOS = 16 * BATCH_SIZE["video.snapshot"]
+VIDEOS = 16 * WORK_KINDS["video.snapshot"].batch_size
 """A batch for each process of two workers four times over."""
 IDS_PER_CALL = 50
 PATIENCE_S = 300.0

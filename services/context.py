@@ -16,7 +16,7 @@ from services.settings import Settings
 from services.transactions import transaction
 
 if TYPE_CHECKING:
-    from services.crawl.cadence import Policy
+    from services.cadence import Policy
     from services.queue import TaskQueue
     from services.storage import ObjectStore
     from services.youtube.gateway import YouTubeGateway
@@ -32,7 +32,7 @@ class Context:
     @cached_property
     def cadence(self) -> "Policy":
         """How often what is collected."""
-        from services.crawl.cadence import load  # noqa: PLC0415
+        from services.cadence import load  # noqa: PLC0415
 
         return load(self.settings.cadence)
 

@@ -25,15 +25,15 @@ from services.context import Context
 from services.errors import TransientError, UsageError
 from services.settings import Settings
 from services.work.admission import blockers
+from services.work.backoff import Backoff
 
 log = structlog.get_logger()
 
-TASK = "upkeep.send_notifications"
 WEBHOOK, COMMAND = "webhook", "command"
 LOOK_BACK = timedelta(days=1)
 """Failures older than this are no news to somebody who has just set up notifications."""
 MAX_ATTEMPTS = 6
-RETRY_FIRST = timedelta(seconds=30)
+RETRIES = Backoff(timedelta(seconds=30), timedelta(days=1), factor=4)
 TIME_LIMIT_S = 10.0
 BATCH = 5
 """Sent by one task: within its lease, were each to take the whole time limit."""
@@ -93,7 +93,7 @@ def send_due(context: Context) -> int:
                 problem=str(error),
             )
             last = notification.attempts >= MAX_ATTEMPTS
-            pause = RETRY_FIRST * 4 ** (notification.attempts - 1)
+            pause = RETRIES.after(notification.attempts)
             with context.transaction() as session:
                 notifications.mark_failed(
                     session,

@@ -7,6 +7,7 @@ import typer
 
 from services.cli.common import emit_rows, open_context
 from services.cli.options import AsJson
+from services.queue import QUEUES
 
 if TYPE_CHECKING:
     from services.embedded.status import Status
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from services.work.admission import Blocker
 
 Queue = Annotated[
-    str | None, typer.Option(help="Only this queue: crawl, media or learning.", metavar="QUEUE")
+    str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
 ]
 
 Channels = Annotated[

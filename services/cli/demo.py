@@ -81,7 +81,7 @@ def _whole_job(
     job = wait_for(context, jobs.submit(context, "score", {}), "scoring", quiet=False)
     typer.echo(describe_scoring(job.result or {}))
     wait_for(context, jobs.submit(context, "compare", {}), "comparing", quiet=False)
-    print_comparison(newest_comparison(context))
+    print_comparison(newest_comparison(context, "thumbnails"))
     if spoken_ids:
         _listen(context)
     from services.learning.report import write_report

@@ -191,20 +191,15 @@ def retrain(
 
 
 def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:
-    from services.learning.results import needs_comparison
+    from services.learning.results import needs_comparison, newest_comparison
     from services.work import jobs
-
-    if what is Task.speech:
-        from services.learning.speech.results import newest_comparison
-    else:
-        from services.learning.results import newest_comparison
 
     with open_context() as context:
         if needs_comparison(context, what.value):
             with open_context(workers=True):
                 job_id = jobs.submit(context, "compare", {"task": what.value})
                 wait_for(context, job_id, "comparing", quiet=quiet)
-        return newest_comparison(context)
+        return newest_comparison(context, what.value)
 
 
 def report(

@@ -88,8 +88,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Tell what will be read how often, what it costs, and whether the quota allows it."""
+    from services.cadence import as_toml
     from services.context import Context
-    from services.crawl.cadence import as_toml
     from services.crawl.plan import plan_watched
     from services.errors import UsageError
     from services.settings import Settings

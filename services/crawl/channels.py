@@ -10,9 +10,8 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels
 from db.queries.work import work_items
 from services.context import Context
-from services.crawl import cadence
 from services.errors import PermanentError, UsageError
-from services.work import leases
+from services.work import kinds, leases
 from services.youtube.facts import ChannelFacts
 from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 
@@ -75,18 +74,17 @@ def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -
     for facts in found:
         _refresh(session, facts, now=now)
     channels.label_by_metadata(session, [facts.channel_id for facts in found])
-    for kind in ("channel.snapshot", "channel.discover"):
+    for kind in kinds.recurring("channel"):
         work_items.add_items(session, kind, [(f.channel_id, f.channel_id) for f in found], slot=now)
     return new
 
 
 def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of channels; return how many snapshots were added."""
-    items = {item.entity_id: item for item in leases.begin(context, token)}
     added = 0
-    with leases.failing(context, token, items.values()) as failures:
-        answer = context.youtube.for_purpose("statistics").channels(items)
-        failures.add_answer(answer, missing="channelNotFound")
+    with leases.begin(context, token) as batch:
+        answer = context.youtube.for_purpose("statistics").channels(batch.items)
+        batch.fail_unanswered(answer, missing="channelNotFound")
         now = context.clock()
         with context.transaction() as session:
             added = channels.append_snapshots(
@@ -94,7 +92,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
                 [
                     {
                         "channel_id": facts.channel_id,
-                        "slot": items[facts.channel_id].slot,
+                        "slot": batch.items[facts.channel_id].slot,
                         "captured_at": answer.answered_at[facts.channel_id],
                         "subscriber_count": facts.subscriber_count,
                         "view_count": facts.view_count,
@@ -110,13 +108,8 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             channels.mark_not_shown(
                 session, answer.missing, "gone", ask_again_at=now + ASK_AGAIN_EVERY
             )
-            every = context.cadence.channel_every
-            at = answer.answered_at
-            next_slots = {c: cadence.next_slot(items[c].slot, every, now=at[c]) for c in at}
-            intervals = dict.fromkeys(next_slots, every)
-            work_items.complete(
-                session, token, next_slots, now=now, intervals=intervals, captured_at=at
-            )
+            intervals = dict.fromkeys(answer.answered_at, context.cadence.channel_every)
+            batch.complete(session, intervals, now=now, answered_at=answer.answered_at)
     return added
 
 
@@ -128,8 +121,13 @@ def ask_again(context: Context) -> int:
     now = context.clock()
     with context.transaction() as session:
         found = channels.take_to_ask_again(session, now=now, next_at=now + ASK_AGAIN_EVERY)
-        kinds = ("channel.snapshot", "channel.discover")
-        work_items.retry(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
+        work_items.retry(
+            session,
+            kinds.recurring("channel"),
+            reasons=NOT_SHOWN_REASONS,
+            entity_ids=found,
+            now=now,
+        )
     return len(found)
 
 

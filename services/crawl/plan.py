@@ -6,9 +6,9 @@ from typing import Any
 
 from db.queries.work import planning
 from db.queries.work.quota import booked_between
+from services.cadence import Policy, words
 from services.context import Context
 from services.crawl import demand as demands
-from services.crawl.cadence import Policy, words
 from services.crawl.demand import DAY, HOUR, Account, Demand
 from services.crawl.discovery import WHOLE_WALK_EVERY
 from services.youtube.quota import (

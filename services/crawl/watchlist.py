@@ -10,7 +10,7 @@ from db.queries.catalog import channels, thumbnails, watchlist
 from db.queries.speech import clips
 from services.context import Context
 from services.crawl.channels import watch
-from services.crawl.sources import NamedChannel, channel_in_feed
+from services.crawl.sources import NamedChannel
 from services.errors import (
     BlockedError,
     PermanentError,
@@ -19,11 +19,13 @@ from services.errors import (
     TubeGraderError,
     UsageError,
 )
+from services.watched import find
 from services.youtube.facts import ChannelFacts
 from services.youtube.failures import ApiKeyError
 from services.youtube.identifiers import (
     ChannelReference,
     ReferenceKind,
+    channel_in_feed,
     parse_channel_reference,
 )
 
@@ -245,33 +247,6 @@ def overview(
         raise UsageError(f"no channel is “{state}”", hint=f"use {', '.join(known)}")
     with context.transaction() as session:
         return [dict(row) for row in watchlist.overview(session, tag=tag, state=state)]
-
-
-def find(context: Context, typed: Sequence[str]) -> list[str]:
-    """Return the ids of watched channels that are named by id, @handle or address.
-
-    YouTube is not asked.
-
-    Raises:
-        UsageError: One of them is not watched, or cannot be a channel's name.
-    """
-    found = []
-    for text in typed:
-        reference = parse_channel_reference(channel_in_feed(text))
-        with context.transaction() as session:
-            if reference.kind is ReferenceKind.ID:
-                matching = channels.known(session, [reference.value])
-            else:
-                handle = "@" + reference.value.lower()
-                matching = set(channels.by_handles(session, [handle]).values())
-        if not matching:
-            raise UsageError(
-                f"{text} is not watched",
-                hint="`tubegrader channels list` shows what is; `channels add` adds one",
-                reason="notWatched",
-            )
-        found += sorted(matching)
-    return list(dict.fromkeys(found))
 
 
 def facts(context: Context, typed: str) -> dict[str, Any]:

@@ -11,21 +11,27 @@ from services.context import Context
 from services.errors import PermanentError
 
 
-def newest_comparison(context: Context) -> dict[str, Any]:
-    """Return the newest comparison of thumbnails as ``compare --json`` prints it.
+def newest_comparison(context: Context, task: str) -> dict[str, Any]:
+    """Return the newest comparison of a task as ``compare --json`` prints it.
 
     Raises:
         PermanentError: Nothing was compared yet.
     """
-    _, newest = newest_models_and_evaluation(context, THUMBNAILS)
+    _, newest = newest_models_and_evaluation(context, task)
     if newest is None:
         raise PermanentError(
             "nothing was compared yet",
             reason="noComparison",
-            hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
+            hint=f"`tubegrader crawl`, then `tubegrader retrain {task}`: it compares, too",
         )
     rungs = newest.detail["rungs"]
-    return as_printed(newest) | {"rungs": {rung: rungs[rung] for rung in in_order(rungs)}}
+    printed = {
+        **newest.detail,
+        "evaluation_id": newest.evaluation_id,
+        "evaluated_at": newest.created_at.isoformat(),
+    }
+    order = in_order(rungs) if task == THUMBNAILS else list(rungs)
+    return printed | {"rungs": {rung: rungs[rung] for rung in order}}
 
 
 def in_order(rungs: Iterable[str]) -> list[str]:
@@ -34,19 +40,10 @@ def in_order(rungs: Iterable[str]) -> list[str]:
     return sorted(rungs, key=lambda rung: (place.get(rung, len(place)), rung))
 
 
-def as_printed(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what ``compare --json`` prints of an evaluation."""
-    return {
-        **evaluation.detail,
-        "evaluation_id": evaluation.evaluation_id,
-        "evaluated_at": evaluation.created_at.isoformat(),
-    }
-
-
 def needs_comparison(context: Context, task: str) -> bool:
     """Tell whether the newest models of a task were never compared."""
     models, newest = newest_models_and_evaluation(context, task)
-    return bool(models) and (newest is None or not judges(newest, models))
+    return bool(models) and (newest is None or not covers(newest, models))
 
 
 def newest_models_and_evaluation(
@@ -57,6 +54,20 @@ def newest_models_and_evaluation(
         return (
             records.newest_model_versions(session, task=task),
             records.newest_evaluation(session, task=task),
+        )
+
+
+def need_models(models: Sequence[ModelVersion], task: str, purpose: str) -> None:
+    """See that there is a model.
+
+    Raises:
+        PermanentError: There is none (``noModel``).
+    """
+    if not models:
+        raise PermanentError(
+            f"there is no model of {task} {purpose}",
+            reason="noModel",
+            hint=f"`tubegrader train {task}` first",
         )
 
 
@@ -77,7 +88,7 @@ def evaluation_of(context: Context, models: Sequence[ModelVersion]) -> Evaluatio
         return records.evaluation_of(session, {m.rung: m.model_version_id for m in models})
 
 
-def judges(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:
+def covers(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:
     """Tell whether an evaluation is of exactly these models."""
     ids = {model.rung: model.model_version_id for model in models}
     return bool(evaluation.detail.get("model_version_ids") == ids)

@@ -233,22 +233,24 @@ def _facts(run: _Run, found: KindReport) -> None:
         run.told(found, rows.blank_channels(session, limit))
 
 
-def forget_missed(context: Context) -> int:
-    """Forget which slots were missed where the counts of then are past their retention."""
-    kinds = {
-        "video.snapshot": "video-statistics",
-        "channel.discover": "video-statistics",
-        "channel.snapshot": "channel-statistics",
-    }
-    gone = 0
-    for work, kept_as in kinds.items():
-        deleted = BATCH
-        while deleted == BATCH:
-            with context.transaction() as session:
-                now = context.clock()
-                held = limits.in_force(session, context.settings, kept_as, now=now)
-                deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
-            gone += deleted
+def forget_missed(context: Context, work: str, *, kept_as: str) -> int:
+    """Forget which slots of a kind of work were missed, as long ago as counts are kept.
+
+    Args:
+        context: The database and the settings.
+        work: The kind of work.
+        kept_as: The kind of counts that it collects, one of ``limits.KINDS``.
+
+    Returns:
+        How many notes were deleted.
+    """
+    gone, deleted = 0, BATCH
+    while deleted == BATCH:
+        with context.transaction() as session:
+            now = context.clock()
+            held = limits.in_force(session, context.settings, kept_as, now=now)
+            deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
+        gone += deleted
     return gone
 
 

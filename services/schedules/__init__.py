@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from db.models import Schedule
-from db.models.schedules import MISFIRE_POLICIES, SCHEDULE_KINDS
+from db.models.schedules import MISFIRE_POLICIES
 from db.queries.work import schedules as rows
 from services.context import Context
 from services.errors import UsageError
 from services.schedules import firing
+from services.schedules.kinds import KINDS
 from services.schedules.names import checked_name
 from services.schedules.triggers import Cron, Interval, Trigger, checked, checked_zone, upcoming
 
@@ -21,14 +22,13 @@ __all__ = [
     "ScheduleView",
     "add",
     "listed",
-    "next_moments",
+    "next_fire_times",
     "pause",
     "remove",
     "resume",
     "run_now",
 ]
 
-KINDS = SCHEDULE_KINDS
 SHORTEST_INTERVAL_S = 60
 
 
@@ -203,7 +203,7 @@ def _checked(plan: Plan, *, now: datetime) -> Trigger:
         )
     if plan.grace_s < 0:
         raise UsageError("a grace cannot be negative")
-    if {"channel_ids", "tags"} & plan.params.keys() and plan.kind != "crawl":
+    if {"channel_ids", "tags"} & plan.params.keys() and not KINDS[plan.kind].of_channels:
         raise UsageError("only a crawl has channels")
     if plan.cron is not None and plan.interval_s is None:
         return checked(Cron(plan.cron, plan.time_zone), now=now)

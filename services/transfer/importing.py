@@ -25,6 +25,7 @@ from services.errors import UsageError
 from services.transfer.own import is_export, read_export
 from services.transfer.recorded import NEEDED, RecordedFolder
 from services.transfer.spool import Refusals, Spool
+from services.work import kinds
 
 BATCH = 5_000
 _HAS_PICTURES = "EXISTS (SELECT FROM video_thumbnails r WHERE r.video_id = s.video_id)"
@@ -160,18 +161,19 @@ def _write(
 def _watch(context: Context, session: Session, spool: Spool) -> int:
     now = context.clock()
     watched = 0
+    of_channels = kinds.recurring("channel")
     if "channels" in spool.columns:
         at = spool.columns["channels"].index("channel_id")
         for batch in _batches(row[at] for row in spool.rows("channels")):
             pairs = [(channel, channel) for channel in batch]
-            for kind in ("channel.snapshot", "channel.discover"):
+            for kind in of_channels:
                 watched += work_items.add_items(session, kind, pairs, slot=now)
     if "videos" in spool.columns:
         ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
         for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
-            for kind in ("video.snapshot", "video.thumbnail"):
+            for kind in kinds.recurring("video"):
                 work_items.add_items(session, kind, set(batch), slot=now)
-    return watched // 2
+    return watched // len(of_channels)
 
 
 def _batches(values: Iterator[Any]) -> Iterator[list[Any]]:

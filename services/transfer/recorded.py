@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from services.errors import UsageError
-from services.media.perceptual import perceptual_hash
 from services.storage import ObjectStore
 from services.transfer import checks
 from services.transfer.spool import Refusals, RefusedError, Spool
+from services.youtube.perceptual import perceptual_hash
 from services.youtube.view_counts import view_definition
 
 VIDEO_COLUMNS = (

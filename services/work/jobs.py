@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from db.models import Job
-from db.models.work import JOB_KINDS, JOB_STATES
+from db.models.work import JOB_STATES
 from db.queries.work import jobs as rows
 from services.context import Context
 from services.errors import (
@@ -28,6 +28,7 @@ from services.errors import (
 )
 from services.transactions import translating
 from services.work.heartbeat import KeptLease, LeaseLostError
+from services.work.kinds import JOB_KINDS
 
 
 class JobCancelledError(Exception):

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models.schedules import PAUSE_SCOPES
 from db.queries.work import pauses as rows
 from services.context import Context
 from services.errors import UsageError
@@ -65,6 +64,6 @@ def paused_queues(session: Session) -> dict[str, str]:
 
 
 def _checked(scope: str) -> str:
-    if scope not in PAUSE_SCOPES:
+    if scope not in (EVERYTHING, *QUEUES):
         raise UsageError(f"there is no queue “{scope}”", hint=f"use {', '.join(QUEUES)}")
     return scope

@@ -20,6 +20,7 @@ from services.embedded import redis as redis_server
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
 from tests.support.embedded import (
+    HOLD,
     Python,
     copy_home,
     execute,
@@ -34,16 +35,6 @@ from tests.support.embedded import (
 )
 
 __all__ = ["home", "made_home"]
-
-HOLD = """
-import json, sys
-from pathlib import Path
-from services import embedded
-from services.settings import Settings
-with embedded.stack(Settings(home=Path(sys.argv[1])), durable=False) as endpoints:
-    print(json.dumps(vars(endpoints)), flush=True)
-    sys.stdin.readline()
-"""
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What training cannot do: each says what and why, what to do, and leaves nothing half done."""
 
-import os
 import subprocess
 import sys
 import uuid
@@ -17,6 +16,7 @@ from services.context import Context
 from services.learning.thumbnails import datasets, scoring, training
 from services.work import jobs
 from tests.support.cli import settings_of, tubegrader
+from tests.support.disks import mounted
 from tests.support.training import (
     NOW,
     another_worker,
@@ -185,14 +185,8 @@ def test_a_failure_leaves_the_models_that_were_there(crawled):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A real file system of 256 kB, which only root may mount."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "home", "256k") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_waited_out(context, small_disk):

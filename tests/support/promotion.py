@@ -6,7 +6,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels
@@ -30,9 +28,9 @@ from services.embedded import Endpoints
 from services.learning import pipeline
 from services.learning.artifacts import put_folder
 from services.learning.thumbnails import datasets
-from services.settings import Settings
 from services.work import jobs as services_jobs
 from services.work.jobs import JobHandle
+from tests.support.databases import context_on, own_database
 from tests.support.grading import NOW, encoded, picture
 from tests.support.stored import store_videos
 
@@ -105,31 +103,19 @@ def world(
     endpoints: Endpoints, folder: Path, name: str, *, like: World | None = None
 ) -> Iterator[World]:
     """A database and a store of one's own: empty, or like those of another world."""
-    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    template = make_url(endpoints.database_url).database
+    template = None
     if like is not None:
         like.context.engine.dispose()
         template = like.context.engine.url.database
         shutil.copytree(like.context.settings.home.parent / "objects", folder / "objects")
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
-    url = make_url(endpoints.database_url).set(database=name)
-    settings = Settings(
-        home=folder / "home",
-        database_url=url.render_as_string(hide_password=False),
-        redis_url=endpoints.redis_url,
-        storage_url=(folder / "objects").as_uri(),
-    )
-    made = World(Context(settings), now=NOW if like is None else like.now)
-    made.context = dataclasses.replace(made.context, clock=lambda: made.now)
-    try:
-        with made.context.transaction() as session:
-            ensure_partitions(session.connection(), start=NOW)
-        yield made
-    finally:
-        made.context.close()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with own_database(endpoints.database_url, name, template=template) as url:
+        context = context_on(url, endpoints, folder)
+        made = World(context, now=NOW if like is None else like.now)
+        made.context = dataclasses.replace(context, clock=lambda: made.now)
+        with closing(made.context):
+            with made.context.transaction() as session:
+                ensure_partitions(session.connection(), start=NOW)
+            yield made
 
 
 begun, go = threading.Event(), threading.Event()

@@ -126,6 +126,20 @@ def scripted_server(respond: Callable[[Asked], Reply]) -> Iterator[ScriptedServe
         server.stop()
 
 
+@contextmanager
+def silent_server() -> Iterator[ScriptedServer]:
+    """A server that takes requests and answers none while the block runs."""
+    release = threading.Event()
+
+    def respond(_asked: Asked) -> Reply:
+        release.wait(10)
+        return HANG_UP
+
+    with scripted_server(respond) as server:
+        yield server
+        release.set()
+
+
 class MemoryLedger:
     """A ledger for one test: what was booked, and which buckets are empty."""
 

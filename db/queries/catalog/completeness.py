@@ -78,6 +78,12 @@ def note_given_up(
 ) -> int:
     """Note the slots of failed items, which are about to begin anew with another slot.
 
+    Args:
+        session: The unit of work.
+        kinds: Kinds of work that collect a series; of versions nothing is missing between two.
+        channel_ids: Only these channels' items; None for all.
+        now: The present moment.
+
     Returns:
         How many items had missed any.
     """
@@ -95,8 +101,6 @@ def note_given_up(
                 JOIN channels c USING (channel_id)
                 CROSS JOIN LATERAL (SELECT coalesce(w.interval_s, 1000000000) AS step) n
                 WHERE w.state = 'failed' AND w.kind = ANY(:kinds) AND w.slot < :now
-                  -- Pictures and audio are versions, no series: nothing is missing between.
-                  AND w.kind NOT IN ('video.thumbnail', 'video.audio')
                   AND (CAST(:channels AS text[]) IS NULL OR w.channel_id = ANY(:channels))
                 ON CONFLICT DO NOTHING
                 RETURNING entity_id

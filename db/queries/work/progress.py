@@ -40,8 +40,8 @@ def progress(
 
     Every item of the channels counts once: done when it succeeded after ``since``, failed when it
     ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
-    under way when the crawl started and ended in that very moment. Audio is collected once: what
-    was before is done too.
+    under way when the crawl started and ended in that very moment. What is collected once, such as
+    audio, is done if it was before.
 
     What belongs to a paused channel does not count: nobody works on it.
 
@@ -61,7 +61,7 @@ def progress(
                         AS ready_at,
                     coalesce(
                     done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now)
-                    OR (kind = 'video.audio' AND done_at IS NOT NULL AND state = 'idle'),
+                    OR (done_at IS NOT NULL AND state = 'idle'),
                     false
                 ) AS is_done
                 FROM work_items

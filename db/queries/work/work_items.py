@@ -13,15 +13,11 @@ from sqlalchemy import ColumnElement, all_, case, func, or_, select, text, updat
 from sqlalchemy.orm import Session
 
 from db.models import Channel, WorkItem
-from db.models.work import WORK_KINDS
 from db.queries.arrays import among
 from db.queries.catalog import completeness
 
 MAX_ATTEMPTS = 8
 """After so many beginnings without an end an item counts as failed: its workers die of it."""
-
-
-KINDS = WORK_KINDS
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def make_due(
     """Bring work forward to ``now``: idle, failed, later and parked items.
 
     What is parked keeps its slot: it was begun, and must not be done twice. Running work stays
-    as it is.
+    as it is. What failed loses its slot: ``completeness.note_given_up`` notes it before.
 
     Args:
         session: The unit of work.
@@ -85,7 +81,6 @@ def make_due(
     Returns:
         How many items became due.
     """
-    completeness.note_given_up(session, kinds=kinds, channel_ids=channel_ids, now=now)
     parked = (WorkItem.state == "due") & (WorkItem.slot <= now)
     statement = (
         update(WorkItem)

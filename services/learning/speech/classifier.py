@@ -18,7 +18,7 @@ from ml.speech.models.registry import load_speech_model, own_model_names
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.artifacts import get_folder
-from services.learning.results import judges, newest_models_and_evaluation
+from services.learning.results import covers, newest_models_and_evaluation
 from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
 
@@ -156,7 +156,7 @@ def _row(context: Context, kind: str | None, version: int | None) -> ModelVersio
 
 
 def _best(models: list[ModelVersion], evaluation: Evaluation | None) -> str:
-    if evaluation is not None and judges(evaluation, models):
+    if evaluation is not None and covers(evaluation, models):
         return best_of(evaluation.detail["rungs"])
     order = {name: place for place, name in enumerate(own_model_names())}
     return max((model.rung for model in models), key=lambda name: order.get(name, -1))

@@ -24,9 +24,8 @@ from ml.runtime.prefetch import prefetch
 from ml.speech.frontend.features import Features, features
 from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
-from services.errors import PermanentError
 from services.learning.artifacts import workspace
-from services.learning.results import models_in_use
+from services.learning.results import models_in_use, need_models
 from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
@@ -82,20 +81,15 @@ def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
 def _score_with(
     context: Context, job: JobHandle, versions: Sequence[ModelVersion]
 ) -> dict[str, Any]:
-    if not versions:
-        raise PermanentError(
-            "there is no speech model to score with",
-            reason="noModel",
-            hint="`tubegrader train speech` first",
-        )
+    need_models(versions, SPEECH, "to score with")
     ids = [version.model_version_id for version in versions]
     with context.transaction() as session:
         total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
         groups = speech_learning.source_groups(session)
-    told = {"models": {version.rung: version.version for version in versions}}
+    named = {"models": {version.rung: version.version for version in versions}}
     scored = clips = unreadable = after = 0
     if not total:
-        return {"clips": 0, "segments": 0, "unreadable": 0} | told
+        return {"clips": 0, "segments": 0, "unreadable": 0} | named
     with workspace(context, "scoring") as folder:
         models = [
             get_model(context.store, v.files, folder / str(v.model_version_id)) for v in versions
@@ -115,7 +109,7 @@ def _score_with(
             _vote(context, versions, page)
             clips, after = clips + len(page), page[-1]
             job.progress(clips, max(total, clips), "scoring clips")
-    return {"clips": clips, "segments": scored, "unreadable": unreadable} | told
+    return {"clips": clips, "segments": scored, "unreadable": unreadable} | named
 
 
 def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
@@ -158,16 +152,16 @@ def _score_batch(
             "segment_id": segment.segment_id,
             "model_version_id": version.model_version_id,
             "scored_at": now,
-            **told,
+            **predicted,
         }
-        for version, predicted in zip(versions, predictions, strict=True)
-        for segment, told in zip(batch.segments, _told(predicted), strict=True)
+        for version, by_segment in zip(versions, predictions, strict=True)
+        for segment, predicted in zip(batch.segments, _rows(by_segment), strict=True)
     ]
     with context.transaction() as session:
         languages.append_segment_scores(session, rows)
 
 
-def _told(predicted: SpeechPredictions) -> list[dict[str, Any]]:
+def _rows(predicted: SpeechPredictions) -> list[dict[str, Any]]:
     """Return three probabilities that add up to 1, and the language decided on."""
     spoken = predicted.probabilities * predicted.speech[:, None]
     return [
@@ -211,4 +205,4 @@ def voted(segments: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
     both = np.array([seconds @ en, seconds @ zh]) / seconds.sum()
     speech = both.sum()
     given = both / speech if speech > 0 else np.full(2, 0.5)
-    return _told(SpeechPredictions(given[None], np.array([speech]), np.zeros((1, 0))))[0]
+    return _rows(SpeechPredictions(given[None], np.array([speech]), np.zeros((1, 0))))[0]

@@ -1,8 +1,6 @@
 """Training: freeze a dataset of speech, train every model on it with sources left out in turn."""
 
-import importlib.metadata
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 import structlog
 
 from db.models.learning import SPEECH
-from db.queries.learning import records
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
@@ -19,7 +16,7 @@ from ml.speech.frontend.cache import FeatureCache
 from ml.speech.models.registry import own_model_names, speech_model_class
 from services.context import Context
 from services.errors import PermanentError
-from services.learning import artifacts
+from services.learning.artifacts import sweep, workspace
 from services.learning.speech import datasets, folds
 from services.learning.speech.models import (
     CrossFittedModel,
@@ -27,6 +24,7 @@ from services.learning.speech.models import (
     folds_by_origin,
     put_model,
 )
+from services.learning.training import Recipe, record, trained_before
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -58,40 +56,16 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
     job.progress(0, 0, "freezing the dataset")
     frozen = datasets.freeze(context, request)
     config = {"rungs": rungs, "folds": int(job.params.get("folds", FOLDS)), "epochs": epochs}
-    code_version = importlib.metadata.version("tubegrader")
-    with context.transaction() as session:
-        existing = records.model_versions_like(
-            session,
-            dataset_id=frozen.dataset_id,
-            seed=seed,
-            code_version=code_version,
-            config=config,
-        )
+    recipe = Recipe(SPEECH, frozen.dataset_id, seed, config)
+    existing = trained_before(context, recipe)
     if existing and not job.params.get("force", False):
         return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as made:
+    with workspace(context, "training") as folder:
         models = _trained(context, job, frozen.manifest, config, seed)
-        artifacts = {
-            rung: put_model(context.store, model, Path(made) / rung)
-            for rung, model in models.items()
+        files = {
+            rung: put_model(context.store, model, folder / rung) for rung, model in models.items()
         }
-    job.check()
-    with context.transaction() as session:
-        versions = {
-            rung: records.add_model_version(
-                session,
-                rung=rung,
-                dataset_id=frozen.dataset_id,
-                job_id=job.job_id,
-                trained_at=context.clock(),
-                code_version=code_version,
-                seed=seed,
-                config=config,
-                files=rung_files,
-                task=SPEECH,
-            ).version
-            for rung, rung_files in artifacts.items()
-        }
+    versions = record(context, job, recipe, files)
     shutil.rmtree(_folder(context, job), ignore_errors=True)
     return _result(frozen, versions, trained=True)
 
@@ -101,7 +75,7 @@ def _trained(
 ) -> dict[str, CrossFittedModel]:
     """Train each model on everything, and without each fold; finished networks are not redone."""
     folder = _folder(context, job)
-    artifacts.sweep(folder.parent, KEPT_S)
+    sweep(folder.parent, KEPT_S)
     cache = FeatureCache(folder / "features", decode=lambda clip: _sound(context, clip))
 
     def stop() -> bool:
@@ -128,9 +102,10 @@ def _trained(
             ]
             models[name] = CrossFittedModel(fitted[0], fitted[1:], folds_by_origin(parts))
             assert_held_out(models[name], manifest)
-    except LearningError as error:
+    except LearningError:
+        # It would fail again in the same way.
         shutil.rmtree(folder, ignore_errors=True)
-        raise PermanentError(str(error), reason=error.reason) from error
+        raise
     return models
 
 

@@ -1,8 +1,8 @@
 """Batch scoring: store → decode → models → Postgres, reading ahead while the models work.
 
 Rows of the models' own dataset are scored with what was known when it was frozen, so that a
-comparison judges exactly what was asked; every other video with what is known now. No score comes
-from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
+comparison evaluates exactly what was predicted; every other video with what is known now. No score
+comes from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +32,9 @@ from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning import results
 from services.learning.artifacts import get_folder, workspace
 from services.learning.errors import translate_errors
+from services.learning.results import models_in_use, need_models
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import open_extractor
 from services.work.jobs import JobHandle
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 CHUNK = 512
 """Videos at a time: their decoded pictures take 22 MB."""
-_ASKED = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
+_COLUMNS = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def score(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
-    newest, in_use = _newest(context), results.models_in_use(context, THUMBNAILS)
+    newest, in_use = _newest(context), models_in_use(context, THUMBNAILS)
     if _ids(newest) == _ids(in_use):
         return _score_with(context, job, newest)
     own = _score_with(context, job, newest, rest=False)
@@ -86,7 +86,7 @@ def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
     Returns, raises:
         As :func:`score`.
     """
-    return _score_with(context, job, results.models_in_use(context, THUMBNAILS))
+    return _score_with(context, job, models_in_use(context, THUMBNAILS))
 
 
 def _newest(context: Context) -> list[ModelVersion]:
@@ -102,28 +102,25 @@ def _score_with(
     context: Context, job: JobHandle, models: Sequence[ModelVersion], *, rest: bool = True
 ) -> dict[str, Any]:
     """Score the models' own rows that lack a score, and every other video unless told not to."""
-    if not models:
-        raise PermanentError(
-            "there is no model to score with", reason="noModel", hint="`tubegrader train` first"
-        )
+    need_models(models, THUMBNAILS, "to score with")
     ids = [model.model_version_id for model in models]
-    told = {model.rung: model.version for model in models}
+    versions = {model.rung: model.version for model in models}
     scored = unreadable = 0
     with workspace(context, "scoring") as folder:
         dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
-        asked = _of_dataset(context, dataset, ids)
-        besides = [v.video_id for v in asked]
-        total = len(asked)
+        requested = _of_dataset(context, dataset, ids)
+        besides = [v.video_id for v in requested]
+        total = len(requested)
         if rest:
             with context.transaction() as session:
                 total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
         job.progress(0, total, "scoring videos")
         if not total:
-            return {"scored": 0, "unreadable": 0, "models": told}
+            return {"scored": 0, "unreadable": 0, "models": versions}
         rungs = load_rungs(context, models, folder)
         groups = dataset.split_group_by_channel()
         extractor = extractor_for(context, rungs)
-        chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
+        chunks = _chunks(context, requested, ids, _age_of_label(dataset), rest=rest)
         for chunk in prefetch(_read(context, rows, extractor) for rows in chunks):
             if not chunk.videos:
                 continue
@@ -131,7 +128,7 @@ def _score_with(
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
             job.progress(scored, max(total, scored), "scoring videos")
-    return {"scored": scored, "unreadable": unreadable, "models": told}
+    return {"scored": scored, "unreadable": unreadable, "models": versions}
 
 
 def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
@@ -170,7 +167,7 @@ def _age_of_label(dataset: Dataset) -> float | None:
 
 def _chunks(
     context: Context,
-    asked: Sequence[videos.ToScore],
+    requested: Sequence[videos.ToScore],
     model_ids: Sequence[int],
     fixed_age: float | None,
     *,
@@ -178,11 +175,11 @@ def _chunks(
 ) -> Iterator[Sequence[videos.ToScore]]:
     """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
     now = context.clock()
-    for start in range(0, len(asked), CHUNK):
-        yield asked[start : start + CHUNK]
+    for start in range(0, len(requested), CHUNK):
+        yield requested[start : start + CHUNK]
     if not rest:
         return
-    already = {(v.video_id, v.thumbnail_sha256) for v in asked}
+    already = {(v.video_id, v.thumbnail_sha256) for v in requested}
     after = ""
     while True:
         with context.transaction() as session:
@@ -200,7 +197,7 @@ def _chunks(
 
 
 def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor | None:
-    """Return what looks at thumbnails, None if no model needs it.
+    """Return what extracts image features, None if no model needs any.
 
     Raises:
         PermanentError: The weights are not installed here.
@@ -214,10 +211,10 @@ def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor |
 def with_pictures(
     context: Context, rungs: Sequence[Rung], features: Features, shown: Sequence[str]
 ) -> Features:
-    """Return features with the stored thumbnails, and looks at them, as far as models need them.
+    """Return features with the stored thumbnails and their image features, as far as needed.
 
     Raises:
-        PermanentError: A thumbnail is missing from the store, or the looks' weights are.
+        PermanentError: A thumbnail is missing from the store, or the network's weights are.
     """
     if not any(rung.spec.sees_thumbnails for rung in rungs):
         return features
@@ -232,7 +229,7 @@ def with_pictures(
 
 
 def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
-    """See that models that look at thumbnails through a pretrained network can do so here.
+    """See that models on image features of a pretrained network can have them here.
 
     Raises:
         PermanentError: Its weights are not installed, or are others than those they learned by.
@@ -244,34 +241,34 @@ def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
         trained_on = rung.card.config.get("backbone", extractor.weights)
         if trained_on != extractor.weights:
             raise PermanentError(
-                f"{rung.spec.name} was trained on the looks of a network with weights "
+                f"{rung.spec.name} was trained on the image features of a network with weights "
                 f"{trained_on[:12]}, not {extractor.weights[:12]}",
                 reason="backboneWeightsOther",
             )
 
 
 def _read(
-    context: Context, asked: Sequence[videos.ToScore], extractor: FeatureExtractor | None
+    context: Context, requested: Sequence[videos.ToScore], extractor: FeatureExtractor | None
 ) -> _Chunk:
-    names = sorted({video.thumbnail_sha256 for video in asked})
+    names = sorted({video.thumbnail_sha256 for video in requested})
     content = dict(zip(names, context.store.get_many(names), strict=True))
     try:
-        images = decode_thumbnails([v.thumbnail_sha256 for v in asked], content.__getitem__)
-        kept = asked
+        images = decode_thumbnails([v.thumbnail_sha256 for v in requested], content.__getitem__)
+        kept = requested
     except LearningError:
-        kept, images = _readable_only(asked, content)
+        kept, images = _readable_only(requested, content)
     image_features = None
     if extractor is not None:
         image_features = extractor.extract([v.thumbnail_sha256 for v in kept], content.__getitem__)
-    return _Chunk(kept, images, image_features, len(asked) - len(kept))
+    return _Chunk(kept, images, image_features, len(requested) - len(kept))
 
 
 def _readable_only(
-    asked: Sequence[videos.ToScore], content: dict[str, bytes]
+    requested: Sequence[videos.ToScore], content: dict[str, bytes]
 ) -> tuple[list[videos.ToScore], ImageArray]:
     """Decode one by one; a picture that cannot be decoded is left out and said in the log."""
     kept, images = [], []
-    for video in asked:
+    for video in requested:
         try:
             images.append(decode_thumbnails([video.thumbnail_sha256], content.__getitem__))
             kept.append(video)
@@ -288,7 +285,7 @@ def _score_chunk(
     groups: Mapping[str, str],
 ) -> None:
     features = Features.of_table(
-        pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_ASKED),
+        pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_COLUMNS),
         chunk.images,
         # A channel that no model saw is a group of its own.
         split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],

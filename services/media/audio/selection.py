@@ -9,10 +9,10 @@ from db.queries.catalog import watchlist
 from db.queries.speech import selections
 from db.queries.work import overview
 from services.context import Context
-from services.crawl.watchlist import find
 from services.errors import UsageError
 from services.media.audio.labels import NamedLabel, video_id
 from services.policy.permission import not_allowed, permissions
+from services.watched import find
 
 LEAST_WANTED_S, MOST_WANTED_S = 10, 4 * 3600
 """Segments have 3 to 15 seconds: less than some of them is not worth a download."""

@@ -109,7 +109,7 @@ def test_what_is_held_back_is_shown_and_let_go(run, context: Context):
     assert run("pause") == "everything is paused\n"
     with context.transaction() as session:
         refusal = BlockedError("too fast", reason="rateLimitExceeded")
-        breakers.record(session, "video.snapshot", n_items=1, errors=[refusal], now=context.clock())
+        breakers.record(session, "data-api", n_items=1, errors=[refusal], now=context.clock())
     status = as_json(run("status", "--json", code=3))
     assert {(h["what"], h["kind"]) for h in status["held_back"]} == {
         ("crawl", "paused"),

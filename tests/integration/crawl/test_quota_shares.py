@@ -212,7 +212,7 @@ def test_work_whose_share_is_used_is_not_even_claimed(context: Context, sessions
 
     def closed(now):
         with sessions() as session:
-            return {k: g.until for k, g in admission.closed(own, session, now=now).items()}
+            return {k: g.until for k, g in admission.blocked_work(own, session, now=now).items()}
 
     assert closed(NOON) == {"channel.discover": LATE}
     assert closed(LATE) == {}

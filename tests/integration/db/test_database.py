@@ -6,7 +6,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 import db.models  # noqa: F401
@@ -16,6 +15,7 @@ from db.partitions import ensure_partitions
 from db.views import CURRENT, view_sql
 from services.context import Context
 from services.embedded import Endpoints
+from tests.support.databases import EMPTY, own_database
 
 CHANNEL, VIDEO = "UC" + "a" * 22, "v" * 11
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -23,16 +23,8 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def empty_database(endpoints: Endpoints):
-    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS empty WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE empty TEMPLATE template0"))
-    yield (
-        make_url(endpoints.database_url).set(database="empty").render_as_string(hide_password=False)
-    )
-    with admin.connect() as connection:
-        connection.execute(text("DROP DATABASE empty WITH (FORCE)"))
-    admin.dispose()
+    with own_database(endpoints.database_url, "empty", template=EMPTY) as url:
+        yield url
 
 
 def relations(url: str) -> set[str]:

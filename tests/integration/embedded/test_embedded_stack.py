@@ -16,6 +16,7 @@ from services import embedded
 from services.embedded import lifecycle
 from services.embedded.home import Home
 from tests.support.embedded import (
+    HOLD,
     Python,
     copy_home,
     execute,
@@ -30,16 +31,6 @@ from tests.support.embedded import (
 )
 
 __all__ = ["home", "made_home"]
-
-HOLD = """
-import json, sys
-from pathlib import Path
-from services import embedded
-from services.settings import Settings
-with embedded.stack(Settings(home=Path(sys.argv[1])), durable=False) as endpoints:
-    print(json.dumps(vars(endpoints)), flush=True)
-    sys.stdin.readline()
-"""
 
 
 def test_a_home_starts_and_stops_twice_and_keeps_its_data(home: Path) -> None:

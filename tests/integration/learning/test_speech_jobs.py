@@ -8,8 +8,8 @@ from ml.speech.data.manifest import assert_sources_disjoint
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning import tasks
-from services.learning.results import newest_models_and_evaluation
-from services.learning.speech import datasets, folds, results
+from services.learning.results import newest_comparison, newest_models_and_evaluation
+from services.learning.speech import datasets, folds
 from services.learning.speech.scoring import voted
 from tests.support.speech_jobs import (
     SPEAKERS,
@@ -46,7 +46,7 @@ def test_speech_is_trained_scored_and_compared_and_a_second_time_changes_nothing
     for _, p_sum in rows(context, "SELECT score_id, p_en + p_zh + p_unknown FROM language_scores"):
         assert p_sum == pytest.approx(1)
 
-    found = results.newest_comparison(context)
+    found = newest_comparison(context, "speech")
     assert (found["n_segments"], found["n_speakers"], found["n_sources"]) == (24, 6, 6)
     for rung in ("spectrogram_cnn", "crnn"):
         judged = found["rungs"][rung]

@@ -12,7 +12,7 @@ from services.learning.report.speech import (
     SpeechReport,
     gather_speech,
 )
-from services.learning.speech import results
+from services.learning.results import newest_comparison
 from services.learning.speech.classifier import from_registry
 from services.learning.speech.detection import ClassifiedFile, detect_language
 from tests.support import sound
@@ -34,7 +34,7 @@ def test_what_is_missing_is_told_step_by_step_until_the_figures_are_those_compar
 
     speech = gather_speech(context)
     assert isinstance(speech, SpeechReport)
-    newest = results.newest_comparison(context)
+    newest = newest_comparison(context, "speech")
     assert speech.sentence == newest["sentence"]
     assert [model.name for model in speech.models] == ["spectrogram_cnn", "crnn"]
     judged = newest["rungs"][speech.best]

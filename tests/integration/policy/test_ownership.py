@@ -12,9 +12,9 @@ from db.queries.catalog import thumbnails
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import PermanentError
-from services.media.perceptual import perceptual_hash
 from services.policy import orphans, ownership, retention
 from services.storage import object_name
+from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import value
 
 VIDEO, CHANNEL = "video_a____", "UC" + "a" * 22

@@ -12,9 +12,10 @@ from db.queries.learning import asof
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import UsageError
-from services.media.perceptual import perceptual_hash
 from services.policy import approvals, ownership, retention
 from services.settings import Settings
+from services.work import maintenance
+from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import rows, value
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
@@ -293,5 +294,5 @@ def test_what_was_missed_is_forgotten_with_the_counts_of_then(aged: Context):
         for days in (5, 29, 31, 300):
             values = {"v": VIDEOS[0], "c": CHANNELS[0], "t": NOW - timedelta(days=days)}
             connection.execute(missed, values)
-    assert retention.forget_missed(aged) == 2
+    assert maintenance.forget_missed(aged) == 2
     assert left(aged, "missed_slots") == 2

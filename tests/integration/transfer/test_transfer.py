@@ -5,7 +5,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,22 +13,23 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import text
 
+from db import migrate
 from db.partitions import ensure_partitions
 from db.queries.catalog import thumbnails
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import TransientError, UsageError
-from services.media.perceptual import perceptual_hash
 from services.policy import retention
 from services.settings import Settings
 from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.transfer.tables import BY_NAME, from_cell, to_cell
+from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import counts, rows, value
 from tests.support.csv_files import write_csv
+from tests.support.databases import EMPTY, own_database
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
 CHANNEL, VIDEO = "UC" + "c" * 22, "-v_00000000"
@@ -38,24 +39,13 @@ ODD = '\\ “odd” 𝒯itle, \u202e\r\n"quoted" \ufeff\u0007 '
 @contextmanager
 def beside(context: Context, folder: Path) -> Iterator[Context]:
     """Another empty database and store."""
-    url = make_url(str(context.settings.database_url))
     name = f"beside_{uuid.uuid4().hex}"
-    admin = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    own = url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-    from db import migrate
-
-    migrate.upgrade(own)
-    changes = {"database_url": own, "storage_url": (folder / "store").as_uri()}
-    made = Context(Settings(**{**context.settings.model_dump(), **changes}), lambda: NOW)
-    try:
-        yield made
-    finally:
-        made.close()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+    with own_database(str(context.settings.database_url), name, template=EMPTY) as url:
+        migrate.upgrade(url)
+        changes = {"database_url": url, "storage_url": (folder / "store").as_uri()}
+        settings = Settings(**{**context.settings.model_dump(), **changes})
+        with closing(Context(settings, lambda: NOW)) as made:
+            yield made
 
 
 def fill(context: Context) -> None:

@@ -14,6 +14,7 @@ from db.queries.work import overview, work_items
 from db.queries.work.progress import Progress
 from db.queries.work.progress import progress as progress_of
 from services.context import Context
+from services.work.kinds import WORK_KINDS
 from tests.support.crawl import NOW, value
 from tests.support.work_items import DAY, KIND, LEASE, add, channel_id, claim, fail
 
@@ -217,9 +218,9 @@ def test_bringing_forward_leaves_running_work_and_the_slot_of_parked_work(
 def test_bringing_forward_touches_only_what_was_named(context: Context, session: Session):
     mine, other = add(context, 2, slot=NOW + DAY)
     assert work_items.make_due(session, kinds=["video.snapshot"], channel_ids=[mine], now=NOW) == 0
-    assert work_items.make_due(session, kinds=work_items.KINDS, channel_ids=[mine], now=NOW) == 1
+    assert work_items.make_due(session, kinds=WORK_KINDS, channel_ids=[mine], now=NOW) == 1
     assert begin(session, claimed(session)) == [mine]
-    assert work_items.make_due(session, kinds=work_items.KINDS, channel_ids=None, now=NOW) == 1
+    assert work_items.make_due(session, kinds=WORK_KINDS, channel_ids=None, now=NOW) == 1
     assert begin(session, claimed(session)) == [other]
 
 

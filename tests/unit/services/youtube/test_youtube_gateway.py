@@ -21,6 +21,7 @@ from tests.support.youtube import (
     gateway_to,
     recorded,
     scripted_server,
+    silent_server,
 )
 
 CHANNEL = "UC_x5XG1OV2P6uZZ5FSM9Ttw"
@@ -274,16 +275,8 @@ def test_an_unknown_host_is_no_network():
 
 
 def test_a_server_that_never_answers_is_given_up():
-    release = threading.Event()
-
-    def respond(asked):
-        release.wait(10)
-        return HANG_UP
-
-    with scripted_server(respond) as server:
-        with pytest.raises(TransientError) as caught:
-            gateway_to(server.url, timeout_s=0.05, attempts=1).videos(video_ids(1))
-        release.set()
+    with silent_server() as server, pytest.raises(TransientError) as caught:
+        gateway_to(server.url, timeout_s=0.05, attempts=1).videos(video_ids(1))
     assert caught.value.reason == "timeout"
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.errors import BlockedError, PermanentError, TransientError, UsageError
-from services.media.perceptual import perceptual_hash
+from services.youtube.perceptual import perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,
@@ -14,7 +14,7 @@ from services.youtube.thumbnails import (
     fetch_all_thumbnails,
     fetch_thumbnails,
 )
-from tests.support.youtube import HANG_UP, RESET, Reply, scripted_server
+from tests.support.youtube import HANG_UP, RESET, Reply, scripted_server, silent_server
 from tests.unit.services.youtube.test_youtube_images import picture
 
 IMAGE = picture()
@@ -175,17 +175,10 @@ def test_a_consumer_that_stops_early_leaves_nothing_running():
 
 
 def test_a_server_that_never_answers_is_given_up():
-    release = threading.Event()
-
-    def respond(asked):
-        release.wait(10)
-        return HANG_UP
-
-    with scripted_server(respond) as server:
+    with silent_server() as server:
         [result] = fetch_all_thumbnails(
             [ThumbnailRequest("D-lhorsDlUQ")], base_url=server.url, timeout_s=0.05
         )
-        release.set()
     assert isinstance(result, FailedThumbnail)
     assert (result.error.kind, result.error.reason) == ("transient", "timeout")
 

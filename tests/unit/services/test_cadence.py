@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.crawl import cadence
-from services.crawl.cadence import DEFAULT, Policy, Step
+from services import cadence
+from services.cadence import DEFAULT, Policy, Step
 from services.errors import UsageError
 
 HOUR = timedelta(hours=1)

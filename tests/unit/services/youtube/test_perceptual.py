@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.emulator.drawing import draw_thumbnail
-from services.media.perceptual import SAME_PICTURE_BITS, is_same_picture, perceptual_hash
+from services.youtube.perceptual import SAME_PICTURE_BITS, is_same_picture, perceptual_hash
 
 
 def encoded(
