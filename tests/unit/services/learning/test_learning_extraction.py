@@ -82,7 +82,7 @@ def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_w
 
 def test_fine_tuning_without_the_network_contradicts_itself(context_with):
     with pytest.raises(PermanentError) as error:
-        extraction.choose(context_with(), asked=False, fine_tune=True)
+        extraction.choose(context_with(), requested=False, fine_tune=True)
     assert error.value.reason == "nothingToTune"
 
 
