@@ -81,7 +81,7 @@ def add_schedule(
         kind,
         speech=speech,
         views={"threshold": threshold, "label": label, "backbone": backbone},
-        heard={"conflicts": conflicts},
+        labels={"conflicts": conflicts},
         seed=seed,
     )
     plan = schedules.Plan(
@@ -104,37 +104,37 @@ def add_schedule(
 
 
 def _training(
-    kind: str, *, speech: bool, views: dict[str, Any], heard: dict[str, Any], seed: int | None
+    kind: str, *, speech: bool, views: dict[str, Any], labels: dict[str, Any], seed: int | None
 ) -> dict[str, Any]:
-    """Return what the job of a schedule is to learn from, and how; only what was said.
+    """Return what the job of a schedule is to learn from, and how; only what was chosen.
 
     Raises:
         UsageError: It is for another kind of job, or of learning.
     """
     from services.errors import UsageError
 
-    def said(values: dict[str, Any]) -> dict[str, Any]:
+    def chosen(values: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if value is not None}
 
-    asked = said(views | heard | {"seed": seed})
-    if asked and kind not in ("train", "retrain"):
-        raise UsageError(f"--{next(iter(asked))} is for train and retrain")
-    if speech and (kind not in ("train", "score", "compare", "retrain") or said(views)):
+    params = chosen(views | labels | {"seed": seed})
+    if params and kind not in ("train", "retrain"):
+        raise UsageError(f"--{next(iter(params))} is for train and retrain")
+    if speech and (kind not in ("train", "score", "compare", "retrain") or chosen(views)):
         raise UsageError(
             "--speech is for train, score, compare and retrain, without a threshold, label or"
             " backbone"
         )
-    if said(heard) and not speech:
+    if chosen(labels) and not speech:
         raise UsageError("--conflicts is for --speech")
     if views["label"] is not None:
         from services.learning.thumbnails.selection import Request
 
         Request(label=views["label"])  # refuses one that is none
-    if heard["conflicts"] is not None:
+    if labels["conflicts"] is not None:
         from services.learning.speech.datasets import Request as SpeechRequest
 
-        SpeechRequest(conflicts=heard["conflicts"])
-    return asked | ({"task": "speech"} if speech else {})
+        SpeechRequest(conflicts=labels["conflicts"])
+    return params | ({"task": "speech"} if speech else {})
 
 
 @app.command("list")
@@ -255,8 +255,8 @@ def _trigger(view: "ScheduleView") -> str:
 
 def _outcome(view: "ScheduleView") -> str:
     parts = (view.last_outcome, view.last_reason, view.last_job_state)
-    said = ", ".join(part for part in parts if part)
-    return f"{said} (paused: {view.paused_reason})" if view.paused_reason else said
+    outcome = ", ".join(part for part in parts if part)
+    return f"{outcome} (paused: {view.paused_reason})" if view.paused_reason else outcome
 
 
 def _local(view: "ScheduleView", moment: datetime) -> datetime:

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from db.locks import advisory_lock
-from db.queries import policy
 from db.queries.learning import model_versions, promotions
+from db.queries.policy import objects
 from services.cli.main import app
 from services.embedded import Endpoints
 from services.errors import PermanentError, TransientError, UsageError
@@ -162,7 +162,7 @@ def test_grading_asks_the_champions_ladder_and_its_own_comparison(after: World, 
     assert grader.version == 4
     assert grader.evidence.state != "notCompared"
     with after.context.transaction() as session:
-        in_use = {dataset for dataset, _ in policy.datasets_in_use(session)}
+        in_use = {dataset for dataset, _ in objects.datasets_in_use(session)}
         champion = promotions.model_of(session, task="thumbnails")
     assert champion is not None
     assert champion.dataset_id in in_use  # its pictures outlive their retention

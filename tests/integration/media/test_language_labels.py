@@ -239,15 +239,15 @@ def test_what_is_learned_from_has_speaker_source_and_label(speech: Speech):
 
 
 def test_models_of_speech_are_none_of_the_views(speech: Speech):
-    from db.queries import policy
     from db.queries.learning import datasets, model_versions
+    from db.queries.policy import objects
 
     model(speech)
     with speech.context.transaction() as session:
         assert datasets.newest(session) is None
         assert model_versions.newest(session, task="thumbnails") == []
         assert [m.rung for m in model_versions.newest(session, task="speech")] == ["cnn"]
-        assert policy.datasets_in_use(session) == []
+        assert objects.datasets_in_use(session) == []
 
 
 @pytest.fixture
