@@ -119,8 +119,8 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
             # Another channel may have shown one of them in the meantime, but none does now.
             thumbnails.hold(session)
             needed = listed | watchlist.with_rows(session, own)
-            heard = listed_sounds | policy.referenced_objects(session, sounds)
-            context.store.delete_many((set(own) - needed) | (set(sounds) - heard))
+            needed_sounds = listed_sounds | policy.referenced_objects(session, sounds)
+            context.store.delete_many((set(own) - needed) | (set(sounds) - needed_sounds))
     return Forgotten(
         channel_id,
         title,
