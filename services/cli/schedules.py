@@ -84,8 +84,8 @@ def add_schedule(
     params |= _training(
         kind,
         speech=speech,
-        thumbnails={"threshold": threshold, "label": label, "backbone": backbone},
-        of_speech={"conflicts": conflicts},
+        views={"threshold": threshold, "label": label, "backbone": backbone},
+        labels={"conflicts": conflicts},
         seed=seed,
     )
     plan = schedules.Plan(
@@ -108,41 +108,36 @@ def add_schedule(
 
 
 def _training(
-    kind: str,
-    *,
-    speech: bool,
-    thumbnails: dict[str, Any],
-    of_speech: dict[str, Any],
-    seed: int | None,
+    kind: str, *, speech: bool, views: dict[str, Any], labels: dict[str, Any], seed: int | None
 ) -> dict[str, Any]:
-    """Return what the job of a schedule is to learn from, and how; only what was given.
+    """Return what the job of a schedule is to learn from, and how; only what was chosen.
 
     Raises:
         UsageError: It is for another kind of job, or of learning.
     """
     from services.errors import UsageError
 
-    def given(values: dict[str, Any]) -> dict[str, Any]:
+    def chosen(values: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if value is not None}
 
-    params = given(thumbnails | of_speech | {"seed": seed})
+    params = chosen(views | labels | {"seed": seed})
     if params and kind not in ("train", "retrain"):
         raise UsageError(f"--{next(iter(params))} is for train and retrain")
-    if speech and (kind not in ("train", "score", "compare", "retrain") or given(thumbnails)):
+    if speech and (kind not in ("train", "score", "compare", "retrain") or chosen(views)):
         raise UsageError(
             "--speech is for train, score, compare and retrain, without a threshold, label or"
             " backbone"
         )
-    if given(of_speech) and not speech:
+    if chosen(labels) and not speech:
         raise UsageError("--conflicts is for --speech")
-    if thumbnails["label"] is not None:
-        from services.learning.thumbnails.datasets import Request
+    if views["label"] is not None:
+        from services.learning.thumbnails.selection import Request
 
-        Request(label=thumbnails["label"])  # refuses one that is none
-    if of_speech["conflicts"] is not None:
+        Request(label=views["label"])  # refuses one that is none
+    if labels["conflicts"] is not None:
         from services.learning.speech.datasets import Request as SpeechRequest
 
-        SpeechRequest(conflicts=of_speech["conflicts"])
+        SpeechRequest(conflicts=labels["conflicts"])
     return params | ({"task": "speech"} if speech else {})
 
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.models.channels import CHANNEL_STATES
-from db.queries import policy
 from db.queries.catalog import channels, thumbnails, watchlist
+from db.queries.policy import objects
 from db.queries.speech import clips
 from services.context import Context
 from services.crawl.intake import check_tags
@@ -119,7 +119,7 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
             # Another channel may have shown one of them in the meantime, but none does now.
             thumbnails.hold(session)
             needed = listed | watchlist.with_rows(session, own)
-            needed_sounds = listed_sounds | policy.referenced_objects(session, sounds)
+            needed_sounds = listed_sounds | objects.referenced_objects(session, sounds)
             context.store.delete_many((set(own) - needed) | (set(sounds) - needed_sounds))
     return Forgotten(
         channel_id,

@@ -227,3 +227,11 @@ def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int
         .returning(ChannelSnapshot.channel_id)
     )
     return len(session.execute(statement).all())
+
+
+def titles(session: Session, channel_ids: Collection[str]) -> dict[str, str | None]:
+    """Return the titles of channels; None where it was never read."""
+    rows = session.execute(
+        select(Channel.channel_id, Channel.title).where(Channel.channel_id.in_(channel_ids))
+    )
+    return dict(rows.all())

@@ -14,8 +14,10 @@ import structlog
 
 from db.models import ModelVersion
 from db.models.learning import THUMBNAILS
+from db.queries.learning import datasets as dataset_rows
 from db.queries.learning import drift as reports
-from db.queries.learning import promotion, records
+from db.queries.learning import promotions
+from db.queries.learning import scores as score_rows
 from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.evaluation.drift import RESAMPLES, detect
@@ -102,9 +104,9 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
 
 def _learned(context: Context, folder: Path) -> _Learned:
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=THUMBNAILS)
-        ladder = promotion.champion_ladder(session, task=THUMBNAILS)
-        newest_dataset = records.newest_dataset(session)
+        champion = promotions.model_of(session, task=THUMBNAILS)
+        ladder = promotions.champion_ladder(session, task=THUMBNAILS)
+        newest_dataset = dataset_rows.newest(session)
     if champion is None or newest_dataset is None:
         raise PermanentError(
             "there is no champion whose videos new ones could differ from",
@@ -171,7 +173,9 @@ def _remembered(context: Context, learned: _Learned, rows: IntArray) -> Side:
     """
     dataset, asked = learned.rows, learned.asked
     with context.transaction() as session:
-        scores = records.scores_of(session, model_version_ids=[m.model_version_id for m in asked])
+        scores = score_rows.of_models(
+            session, model_version_ids=[m.model_version_id for m in asked]
+        )
     known = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
     keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
     said = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.models import ModelVersion, Promotion
-from db.queries.learning import model_versions, promotion
-from db.queries.learning.promotion import CHALLENGER, CHAMPION
+from db.queries.learning import model_versions, promotions
+from db.queries.learning.promotions import CHALLENGER, CHAMPION
 from services.context import Context
 from services.errors import TransientError
 
@@ -128,11 +128,11 @@ def carry_out(
     now = context.clock()
     champion, challenger = decision.champion, decision.challenger
     with context.transaction() as session:
-        promotion.lock_task(session, task)
-        if job_id is not None and (made := promotion.decision_of_job(session, job_id)):
+        promotions.lock_task(session, task)
+        if job_id is not None and (made := promotions.decision_of_job(session, job_id)):
             versions = model_versions.by_ids(session, _ids(made))
             return _decision(made, versions)
-        current = promotion.model_of(session, task=task)
+        current = promotions.model_of(session, task=task)
         if _id(current) != _id(champion):
             raise TransientError(
                 "the champion was changed while a challenger was judged by it",
@@ -140,14 +140,14 @@ def carry_out(
                 hint="it is judged anew",
             )
         if challenger is not None:
-            promotion.set_alias(
+            promotions.set_alias(
                 session,
                 task=task,
                 alias=CHALLENGER if decision.decision == "kept" else CHAMPION,
                 model_version_id=challenger.model_version_id,
                 now=now,
             )
-        promotion.record(
+        promotions.record(
             session,
             task=task,
             decided_at=now,
@@ -165,14 +165,14 @@ def carry_out(
 def made_by(context: Context, job_id: uuid.UUID) -> Decision | None:
     """Return what a job decided, or None if it has not yet."""
     with context.transaction() as session:
-        made = promotion.decision_of_job(session, job_id)
+        made = promotions.decision_of_job(session, job_id)
         return None if made is None else _decision(made, model_versions.by_ids(session, _ids(made)))
 
 
 def history(context: Context, task: str) -> list[tuple[Promotion, Decision]]:
     """Return all decisions about a task's champion, the oldest first."""
     with context.transaction() as session:
-        made = promotion.history(session, task=task)
+        made = promotions.history(session, task=task)
         versions = model_versions.by_ids(session, [i for one in made for i in _ids(one)])
         return [(one, _decision(one, versions)) for one in made]
 

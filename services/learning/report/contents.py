@@ -10,8 +10,8 @@ import numpy as np
 
 from db.models import Evaluation, ModelVersion
 from db.models.learning import THUMBNAILS
-from db.queries.learning import records
-from db.queries.learning import report as queries
+from db.queries.learning import datasets, evaluations, model_versions
+from db.queries.learning import scores as score_rows
 from ml.arrays import BoolArray, FloatArray
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
@@ -134,7 +134,7 @@ def gather(context: Context) -> Report:
         PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
     """
     with context.transaction() as session:
-        evaluation = records.newest_evaluation(session, task=THUMBNAILS)
+        evaluation = evaluations.newest(session, task=THUMBNAILS)
         if evaluation is None:
             raise PermanentError(
                 "nothing was compared yet",
@@ -142,12 +142,12 @@ def gather(context: Context) -> Report:
                 hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
             )
         ids: dict[str, int] = evaluation.detail["model_version_ids"]
-        models = {m.rung: m for m in queries.model_versions(session, list(ids.values()))}
-        dataset_row = records.dataset(session, evaluation.dataset_id)
+        models = {m.rung: m for m in model_versions.by_ids(session, list(ids.values())).values()}
+        dataset_row = datasets.get(session, evaluation.dataset_id)
         assert dataset_row is not None, "a foreign key holds it"
         scores = {
             (model, video, picture): log_views
-            for video, picture, model, _, log_views in records.scores_of(
+            for video, picture, model, _, log_views in score_rows.of_models(
                 session, model_version_ids=list(ids.values())
             )
         }

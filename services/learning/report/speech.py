@@ -10,7 +10,7 @@ from db.queries.speech import counts, segments
 from db.queries.speech.counts import ClipCounts
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
-from ml.speech.models.registry import SPEECH_MODELS, speech_model_names
+from ml.speech.models.registry import speech_model_names, speech_model_specs
 from services.context import Context
 from services.learning.report.spectrograms import Examples, examples
 from services.learning.results import newest_models_and_evaluation
@@ -102,7 +102,7 @@ class SpeechReport:
     @property
     def compared(self) -> list[SpeechModelResult]:
         """Those shown in detail: the best, and those that declare it."""
-        shown = {kind.spec.name for kind in SPEECH_MODELS if kind.spec.in_detail} | {self.best}
+        shown = {spec.name for spec in speech_model_specs() if spec.in_detail} | {self.best}
         return [model for model in self.models if model.name in shown]
 
     def model(self, name: str) -> SpeechModelResult:

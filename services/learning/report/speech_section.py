@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ml.evaluation.bootstrap import Interval
 from ml.speech.data.manifest import LANGUAGES
-from ml.speech.models.registry import SPEECH_MODELS
+from ml.speech.models.registry import speech_model_specs
 from services.learning.report import formatting
 from services.learning.report.charts.calibration import calibration_panel
 from services.learning.report.charts.speech import MARKS, MOST_SOURCES, sources_panel
@@ -100,7 +100,7 @@ def _lede(speech: SpeechReport) -> str:
 
 
 def _row(model: SpeechModelResult, speech: SpeechReport) -> dict[str, Any]:
-    summaries = {kind.spec.name: kind.spec.summary for kind in SPEECH_MODELS}
+    summaries = {spec.name: spec.summary for spec in speech_model_specs()}
     worst = model.worst_source
     return {
         "name": model.name if model.version is None else f"{model.name} v{model.version}",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from db.models import Evaluation, ModelVersion
 from db.models.learning import SPEECH
-from db.queries.learning import model_versions, promotion
+from db.queries.learning import model_versions, promotions
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
@@ -132,7 +132,7 @@ def from_registry(
 def _row(context: Context, kind: str | None, version: int | None) -> ModelVersion:
     if kind is None and version is None:
         with context.transaction() as session:
-            champion = promotion.model_of(session, task=SPEECH)
+            champion = promotions.model_of(session, task=SPEECH)
         if champion is not None:
             return champion
     models, evaluation = newest_models_and_evaluation(context, SPEECH)
@@ -143,7 +143,7 @@ def _row(context: Context, kind: str | None, version: int | None) -> ModelVersio
         found = next((model for model in models if model.rung == name), None)
     else:
         with context.transaction() as session:
-            found = model_versions.model_version(session, task=SPEECH, rung=name, version=version)
+            found = model_versions.get(session, task=SPEECH, rung=name, version=version)
     if found is None:
         requested = name if version is None else f"{name} v{version}"
         there = ", ".join(f"{model.rung} v{model.version}" for model in models)

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from db.locks import advisory_lock
-from db.queries import policy
-from db.queries.learning import model_versions, promotion
+from db.queries.learning import model_versions, promotions
+from db.queries.policy import objects
 from services.cli.main import app
 from services.embedded import Endpoints
 from services.errors import PermanentError, TransientError, UsageError
@@ -162,8 +162,8 @@ def test_grading_asks_the_champions_ladder_and_its_own_comparison(after: World, 
     assert grader.version == 4
     assert grader.evidence.state != "notCompared"
     with after.context.transaction() as session:
-        in_use = {dataset for dataset, _ in policy.datasets_in_use(session)}
-        champion = promotion.model_of(session, task="thumbnails")
+        in_use = {dataset for dataset, _ in objects.datasets_in_use(session)}
+        champion = promotions.model_of(session, task="thumbnails")
     assert champion is not None
     assert champion.dataset_id in in_use  # its pictures outlive their retention
     assert len(in_use) == 2
@@ -357,8 +357,8 @@ def test_a_night_in_which_nothing_was_trained_keeps_the_champion(after: World):
 
 def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(after: World):
     with after.context.transaction() as session:
-        champion = promotion.model_of(session, task="thumbnails")
-        older = promotion.history(session, task="thumbnails")[0].challenger_version_id
+        champion = promotions.model_of(session, task="thumbnails")
+        older = promotions.history(session, task="thumbnails")[0].challenger_version_id
     assert champion is not None
     stale = Decision("promoted", "better", "It is better.", champion, champion)
     [(name,)] = after.sql(
@@ -366,9 +366,7 @@ def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(af
     )
     rung, version = name.rsplit("@", 1)
     with after.context.transaction() as session:
-        row = model_versions.model_version(
-            session, task="thumbnails", rung=rung, version=int(version)
-        )
+        row = model_versions.get(session, task="thumbnails", rung=rung, version=int(version))
     assert row is not None
     by_hand.promote(after.context, row, why="to see")
     with pytest.raises(TransientError) as refused:
@@ -410,9 +408,7 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
 def test_a_rollback_is_not_undone_before_something_is_trained(week: Week, after: World):
     with after.context.transaction() as session:
         old, new = (
-            model_versions.model_version(
-                session, task="thumbnails", rung="subscribers", version=version
-            )
+            model_versions.get(session, task="thumbnails", rung="subscribers", version=version)
             for version in (1, 2)
         )
     assert old is not None
