@@ -9,7 +9,8 @@ from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
 from ml.thumbnails.data.rows import Targets
-from ml.thumbnails.stacking.cnn_training import train_member, training_steps
+from ml.thumbnails.stacking.ensemble import train_member
+from ml.thumbnails.stacking.members import MemberTraining, training_steps
 
 ROUNDS = 3
 EPOCHS = 2
@@ -37,18 +38,17 @@ def _training(*, full: bool) -> Measurement:
     steps = training_steps(count, config)
 
     def ours() -> None:
-        train_member(
+        training = MemberTraining(
             (0, 1),
-            images,
             np.arange(count),
             targets,
             residual,
-            config=config,
             seed=0,
             device=device,
             step=lambda: None,
             cancelled=lambda: False,
         )
+        train_member(images, config, training)
 
     network = ThumbnailNet(config).to(  # type: ignore[call-overload]
         device.torch_device, memory_format=torch.channels_last
