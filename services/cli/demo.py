@@ -119,7 +119,7 @@ def _listen(context: "Context") -> None:
     except PermanentError as error:
         if error.reason not in ("noLabelledSpeech", "oneLanguage", "tooFewSpeakers"):
             raise
-        # Labels of a small invented world may contradict each other on the few videos heard.
+        # Labels of a small invented world may contradict each other: few of its videos are spoken.
         typer.echo(f"nothing was learned of speech: {error}")
         return
     done = job.result or {}
@@ -127,9 +127,10 @@ def _listen(context: "Context") -> None:
     typer.echo(describe_scoring(done["score"]))
     columns, rows = querying.run_query(
         context,
-        "SELECT rung, label, count(*) AS clips, count(*) FILTER (WHERE language = 'en') AS said_en,"
-        " count(*) FILTER (WHERE language = 'zh') AS said_zh,"
-        " count(*) FILTER (WHERE language = 'unknown') AS said_unknown"
+        "SELECT rung, label, count(*) AS clips,"
+        " count(*) FILTER (WHERE language = 'en') AS predicted_en,"
+        " count(*) FILTER (WHERE language = 'zh') AS predicted_zh,"
+        " count(*) FILTER (WHERE language = 'unknown') AS predicted_unknown"
         " FROM language_results GROUP BY 1, 2 ORDER BY 1 DESC, 2",
     )
     print_table(columns, rows, right=columns[2:])

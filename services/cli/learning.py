@@ -19,7 +19,8 @@ Backbone = Annotated[
     bool | None,
     typer.Option(
         "--backbone/--no-backbone",
-        help="Learn from a pretrained network's look too; by default where it is installed.",
+        help="Learn from a pretrained network's image features too; by default where it is"
+        " installed.",
     ),
 ]
 Threshold = Annotated[
@@ -132,7 +133,8 @@ def compare(
         bool, typer.Option("--curve", help="With --folder: also with less to learn from.")
     ] = False,
     finished: Annotated[
-        bool, typer.Option("--finished", help="With --folder: train nothing, judge what is done.")
+        bool,
+        typer.Option("--finished", help="With --folder: train nothing, evaluate what is done."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -173,7 +175,7 @@ def retrain(
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Do a night's work now: train, score, compare, and let the best contest with the champion.
+    """Do a night's work now: train, score, compare, and evaluate the best against the champion.
 
     One job, which goes on where it stopped. Only one of a task works at a time; another one waits.
     Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.

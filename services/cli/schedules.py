@@ -58,7 +58,7 @@ def add_schedule(
         bool | None,
         typer.Option(
             "--backbone/--no-backbone",
-            help="train, retrain: learn from a pretrained network's look too.",
+            help="train, retrain: learn from a pretrained network's image features too.",
         ),
     ] = None,
     conflicts: Annotated[

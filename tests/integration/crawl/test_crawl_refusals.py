@@ -170,10 +170,10 @@ def test_a_refused_crawl_waits_and_loses_nothing(
             assert job.waiting_until is not None
             assert job.waiting_until > crawl.clock.now
             assert job.progress_message
-            asked = len(server.asked)
+            asked = len(server.requests)
             assert asked <= 3 * 3  # three attempts at most for one batch and for two channels
             crawl.settle()
-            assert len(server.asked) == asked
+            assert len(server.requests) == asked
         ask(crawl, crawl.url)
         crawl.clock.now = job.waiting_until
         crawl.settle()
