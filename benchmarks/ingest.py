@@ -8,7 +8,7 @@ from itertools import count
 from sqlalchemy import text
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.work import work_items
@@ -26,7 +26,7 @@ COLUMNS = "video_id, slot, captured_at, view_count, like_count, comment_count"
 Answer = dict[str, VideoStatistics]
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Write the counts of the same videos for slot after slot, in each way in turn."""
     del full
     with place.folder() as folder, place.empty_context(folder) as context:
@@ -50,14 +50,14 @@ def measure(*, full: bool) -> list[Figure]:
         )
     against = f"raw COPY, {VIDEOS / raw:,.0f}/s"
     return [
-        Figure(
+        Measurement(
             f"snapshots ingested, {size} an answer",
             f"{VIDEOS / whole:,.0f}/s",
             against,
             raw / whole,
             at_least=0.5,
         ),
-        Figure(
+        Measurement(
             "the same, and the end of their leased work",
             f"{VIDEOS / ended:,.0f}/s",
             against,

@@ -1,4 +1,4 @@
-"""What every benchmark has in common: a figure against another from the same run, and a budget."""
+"""What every benchmark has in common: a ratio of two measurements of one run, and a budget."""
 
 import statistics
 import time
@@ -8,16 +8,16 @@ from functools import partial
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """One measured ratio.
 
     Attributes:
         what: What was measured.
-        measured: The figure, with its unit, for people.
-        against: What it is held against, with its figure.
-        ratio: The one divided by the other, or the figure itself where the budget is absolute.
+        measured: The one, with its unit, for people.
+        against: What it is held against, likewise.
+        ratio: The one divided by the other, or the one itself where the budget is absolute.
         at_least: The least that the ratio may be.
-        at_most: The most that it may be. With neither the figure is for information.
+        at_most: The most that it may be. With neither it is for information.
     """
 
     what: str
@@ -73,7 +73,7 @@ def against_bare_loop(
     *,
     items: int,
     rounds: int,
-) -> Figure:
+) -> Measurement:
     """Hold training against forward and backward passes of the same network on one ready batch.
 
     Args:
@@ -85,7 +85,7 @@ def against_bare_loop(
         rounds: How often, besides the first.
     """
     mine, theirs = interleaved((partial(timed, ours), partial(timed, bare)), rounds=rounds)
-    return Figure(
+    return Measurement(
         what,
         f"{items / mine:,.0f} {unit}/s",
         f"forward and backward on one ready batch, {items / theirs:,.0f} {unit}/s",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from benchmarks import place
-from benchmarks.measure import Figure
+from benchmarks.measure import Measurement
 from db.partitions import ensure_partitions
 from services.context import Context
 from services.policy import retention
@@ -17,7 +17,7 @@ DUE_DAYS = 10
 """Days of counts that are past their retention, one a day and video."""
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Purge from one table, and hold the last quarter of the batches against the first."""
     videos = MANY_VIDEOS if full else VIDEOS
     with (
@@ -35,14 +35,14 @@ def measure(*, full: bool) -> list[Figure]:
     speeds = [_speed(moments, rows, quarter) for quarter in range(4)]
     whole = rows[-1] / (moments[-1] - moments[0])
     return [
-        Figure(
+        Measurement(
             f"{rows[-1]:,} counts purged, the last quarter",
             f"{speeds[3]:,.0f} rows/s",
             f"the first quarter, {speeds[0]:,.0f} rows/s",
             speeds[3] / speeds[0],
             at_least=0.7,
         ),
-        Figure("counts purged", f"{whole:,.0f} rows/s", "–", whole),
+        Measurement("counts purged", f"{whole:,.0f} rows/s", "–", whole),
     ]
 
 

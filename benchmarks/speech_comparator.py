@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 
 CLIPS, SECONDS, ROUNDS = 8, 5.0, 3
 BEST = "tdnn"
@@ -27,7 +27,7 @@ WHISPER_PYTHON = os.environ.get("WHISPER_PYTHON", sys.executable)
 WHISPER_WEIGHTS = os.environ.get("TUBEGRADER_SPEECH_WEIGHTS")
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Tell the languages of the same clips with our best model and with Whisper, in turn."""
     rounds = 2 * ROUNDS if full else ROUNDS
     reason = _missing()
@@ -45,7 +45,7 @@ def measure(*, full: bool) -> list[Figure]:
                 )
             )
     return [
-        Figure(
+        Measurement(
             f"speech told apart, {SECONDS:.0f} s clips, decoding included",
             f"{mine:,.1f} clips/s",
             f"Whisper ({Path(WHISPER_WEIGHTS or '').name}), {whisper:,.2f} clips/s",

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks import place
-from benchmarks.measure import Figure, against_bare_loop, interleaved, timed
+from benchmarks.measure import Measurement, against_bare_loop, interleaved, timed
 from ml.audio import decoded
 from ml.runtime.device import choose_device
 from ml.speech.data.manifest import Clip, Manifest
@@ -26,7 +26,7 @@ KINDS = (SpectrogramCnnModel, CrnnModel, TdnnModel)
 """Those of one network; the others are built of them."""
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Use one thread throughout: the ratios are those of one core."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def measure(*, full: bool) -> list[Figure]:
         torch.set_num_threads(before)
 
 
-def _training(*, full: bool) -> Figure:
+def _training(*, full: bool) -> Measurement:
     config = BEST.default
     manifest = Manifest(tuple(_clip(number) for number in range(CLIPS)))
     generator = np.random.default_rng(0)
@@ -84,12 +84,12 @@ def _training(*, full: bool) -> Figure:
     )
 
 
-def _predicting(path: Path) -> list[Figure]:
+def _predicting(path: Path) -> list[Measurement]:
     sides = [partial(timed, lambda: list(decoded(path)))]
     sides += [partial(timed, partial(_predict, path, kind)) for kind in KINDS]
     decoding, *predicting = interleaved(sides, rounds=ROUNDS)
     return [
-        Figure(
+        Measurement(
             f"opus → decode → features → {kind.spec.name}",
             f"{SECONDS / seconds:,.0f} × realtime",
             f"decode alone, {SECONDS / decoding:,.0f} × realtime",

@@ -4,18 +4,19 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.measure import Figure, against_bare_loop
+from benchmarks.measure import Measurement, against_bare_loop
 from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
 from ml.thumbnails.data.rows import Targets
-from ml.thumbnails.stacking.cnn_training import train_member, training_steps
+from ml.thumbnails.stacking.ensemble import train_member
+from ml.thumbnails.stacking.members import MemberTraining, training_steps
 
 ROUNDS = 3
 EPOCHS = 2
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Train on a GPU where there is one; on the CPU with one thread, as each network is."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -25,7 +26,7 @@ def measure(*, full: bool) -> list[Figure]:
         torch.set_num_threads(before)
 
 
-def _training(*, full: bool) -> Figure:
+def _training(*, full: bool) -> Measurement:
     device = choose_device()
     on_gpu = device.name != "cpu"
     config = CnnConfig(epochs=(20 if on_gpu else EPOCHS) * (3 if full else 1))
@@ -37,18 +38,17 @@ def _training(*, full: bool) -> Figure:
     steps = training_steps(count, config)
 
     def ours() -> None:
-        train_member(
+        training = MemberTraining(
             (0, 1),
-            images,
             np.arange(count),
             targets,
             residual,
-            config=config,
             seed=0,
             device=device,
             step=lambda: None,
             cancelled=lambda: False,
         )
+        train_member(images, config, training)
 
     network = ThumbnailNet(config).to(  # type: ignore[call-overload]
         device.torch_device, memory_format=torch.channels_last

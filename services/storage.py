@@ -73,11 +73,11 @@ class ObjectStore:
 
     def _put_all(self, contents: Sequence[bytes]) -> list[tuple[str, bool]]:
         async def put_all() -> list[tuple[str, bool]]:
-            gate = asyncio.Semaphore(IN_FLIGHT)
+            slots = asyncio.Semaphore(IN_FLIGHT)
 
             async def put_one(content: bytes) -> tuple[str, bool]:
                 sha256 = hashlib.sha256(content).hexdigest()
-                async with gate:
+                async with slots:
                     return sha256, await self._put(sha256, content)
 
             return await asyncio.gather(*(put_one(c) for c in contents))
@@ -106,10 +106,10 @@ class ObjectStore:
         """Return many objects in order, IN_FLIGHT requests at a time; errors as ``get``."""
 
         async def get_all() -> list[bytes]:
-            gate = asyncio.Semaphore(IN_FLIGHT)
+            slots = asyncio.Semaphore(IN_FLIGHT)
 
             async def get_one(sha256: str) -> bytes:
-                async with gate:
+                async with slots:
                     with _clear_errors(sha256):
                         content = await self._read(sha256)
                 return _verified(sha256, hashlib.sha256(content).hexdigest(), content)
@@ -231,10 +231,10 @@ class ObjectStore:
         """Do the same with many objects, IN_FLIGHT at a time, but for those that are not there."""
 
         async def do_all() -> None:
-            gate = asyncio.Semaphore(IN_FLIGHT)
+            slots = asyncio.Semaphore(IN_FLIGHT)
 
             async def do_one(sha256: str) -> None:
-                async with gate:
+                async with slots:
                     with suppress(FileNotFoundError), _clear_errors(sha256, missing=False):
                         await do(sha256)
 

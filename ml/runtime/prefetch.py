@@ -1,6 +1,6 @@
 """Prepare the next item while the caller works on this one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def prefetch(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yield items in their order, each drawn in a thread while the one before it is worked on.
 
     Pass a generator that does the work of an item (fetch, decode, draw): it runs in that thread and

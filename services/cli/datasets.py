@@ -46,7 +46,7 @@ def show(name: Name = "newest", as_json: AsJson = False) -> None:
 
 
 def _print_dataset(found: dict[str, Any]) -> None:
-    asked = found["label_asked"]
+    requested = found["label_asked"]
     print_table(
         ["dataset", found["dataset_id"]],
         [
@@ -54,7 +54,7 @@ def _print_dataset(found: dict[str, Any]) -> None:
             ["videos", f"{found['n_videos']} of {found['n_channels']} channels"],
             ["pictures", found["n_thumbnails"]],
             ["for the folds", f"{found['n_split_groups']} groups; who shares a picture is in one"],
-            ["label", f"{_listed(found['label_kinds'])} (asked for: {asked})"],
+            ["label", f"{_listed(found['label_kinds'])} (asked for: {requested})"],
             ["over", f"{found['base_rate']:.1%} reach {found['threshold']:g} views a day"],
             [
                 "predicted",

@@ -64,11 +64,11 @@ def _whole_job(
 ) -> Path:
     from services.cli.data import describe_crawl
     from services.cli.learning_tables import describe_scoring, describe_training, print_comparison
-    from services.crawl import channels, runs
+    from services.crawl import intake, runs
     from services.learning.results import newest_comparison
     from services.work import jobs
 
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     if spoken_ids:
         _select(context, spoken_ids)
     crawl = runs.start(context, channel_ids, with_audio=bool(spoken_ids))

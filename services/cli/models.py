@@ -53,7 +53,7 @@ def _print_models(found: dict[str, Any]) -> None:
         typer.echo("no model was trained yet; `tubegrader train` makes some")
         return
     print_table(
-        ["task", "model", "is", "trained (UTC)", "dataset", "figures, out of fold"],
+        ["task", "model", "is", "trained (UTC)", "dataset", "metrics, out of fold"],
         [
             [
                 model["task"],
@@ -61,7 +61,7 @@ def _print_models(found: dict[str, Any]) -> None:
                 ", ".join(model["aliases"]) or ("in use" if model["in_use"] else ""),
                 minute(model["trained_at"]),
                 model["dataset_id"][:12],
-                _figures(model["metrics"]),
+                _metrics(model["metrics"]),
             ]
             for model in found["models"]
         ],
@@ -78,7 +78,7 @@ def show_model(
     card: Annotated[bool, typer.Option("--card", help="Print the model card (Markdown).")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one model: data, figures, decisions about it, files; or its card."""
+    """Show one model: data, metrics, decisions about it, files; or its card."""
     from services.learning.promotion.card import render
     from services.learning.promotion.facts import facts_of
     from services.learning.promotion.naming import find
@@ -151,8 +151,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
         ("files", f"{len(facts['files'])} in the object store"),
     ]
     if evaluation is not None:
-        figures = {n: v for n, v in evaluation["rung"].items() if isinstance(v, dict)}
-        rows.append(("figures", _figures(figures)))
+        metrics = {n: v for n, v in evaluation["rung"].items() if isinstance(v, dict)}
+        rows.append(("metrics", _metrics(metrics)))
     for title, value in rows:
         typer.echo(f"{title:<10}{value}")
     for decision in facts["decisions"]:
@@ -167,7 +167,7 @@ def _learned(facts: dict[str, Any]) -> str:
     return f"{facts['dataset']['rows']} {rows} of {facts['dataset']['clusters']} {clusters}"
 
 
-def _figures(metrics: dict[str, Any]) -> str:
+def _metrics(metrics: dict[str, Any]) -> str:
     shown = ("auc", "r2", "log_loss", "balanced_accuracy", "equal_error_rate")
     return ", ".join(
         f"{name} {metrics[name]['value']:.3f}"

@@ -77,9 +77,9 @@ def down() -> None:
     console = _console()
     with console.status("stopping"):
         stopped, users = lifecycle.stop_all(home)
-    said = ", ".join(stopped)
+    names = ", ".join(stopped)
     console.print(
-        f"stopped {said} in {home.path}" if said else f"nothing runs in {home.path}",
+        f"stopped {names} in {home.path}" if names else f"nothing runs in {home.path}",
         markup=False,
         soft_wrap=True,
     )

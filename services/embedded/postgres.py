@@ -278,10 +278,12 @@ def _record(home: Home, server: PostgresServer) -> None:
 
 
 def _failure(what: str, log: Path, since: int) -> TransientError | UsageError:
-    said = tail(log, since=since)
-    if "No space left on device" in said:
+    output = tail(log, since=since)
+    if "No space left on device" in output:
         return UsageError(f"{what}: the disk is full ({log.parent.parent})", hint="free some space")
-    return TransientError(f"{what}:\n{said}", reason="postgresStart", hint=f"the whole log: {log}")
+    return TransientError(
+        f"{what}:\n{output}", reason="postgresStart", hint=f"the whole log: {log}"
+    )
 
 
 def _await_ready(data: Path, process: ProcessId) -> bool:

@@ -110,7 +110,7 @@ def ensure(
     since = log_size(log)
     launched: ProcessId | None = None
     launches = 0
-    told = ""
+    reported = ""
     while time.monotonic() < deadline:
         record = home.read_state(SUPERVISOR)
         process = supervisor(home)
@@ -119,9 +119,9 @@ def ensure(
             waiting = ", ".join(_not_ready(record))
             if not waiting:
                 return process
-            if progress is not None and waiting != told:
+            if progress is not None and waiting != reported:
                 progress(f"waiting for {waiting}")
-            told = waiting
+            reported = waiting
         elif process is None and (launched is None or not launched.alive()):
             if launches == _LAUNCHES:
                 break

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from db.models import ModelVersion
-from db.queries.learning import records
+from db.queries.learning import evaluations
 from services.context import Context
 from services.learning.artifacts import workspace
 from services.learning.results import covers, need_models, newest_models_and_evaluation
@@ -82,7 +82,7 @@ def compare_newest(context: Context, job: JobHandle, task: str, compare: Compare
     ids = {model.rung: model.model_version_id for model in models}
     job.check()
     with context.transaction() as session:
-        evaluation_id = records.add_evaluation(
+        evaluation_id = evaluations.add(
             session,
             dataset_id=models[0].dataset_id,
             job_id=job.job_id,

@@ -5,7 +5,7 @@ from typing import Any
 
 from db.models import Evaluation, ModelVersion
 from db.models.learning import THUMBNAILS
-from db.queries.learning import promotion, records
+from db.queries.learning import evaluations, model_versions, promotions
 from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.errors import PermanentError
@@ -52,8 +52,8 @@ def newest_models_and_evaluation(
     """Return the newest version of each rung of a task, and its newest evaluation if any."""
     with context.transaction() as session:
         return (
-            records.newest_model_versions(session, task=task),
-            records.newest_evaluation(session, task=task),
+            model_versions.newest(session, task=task),
+            evaluations.newest(session, task=task),
         )
 
 
@@ -78,14 +78,14 @@ def models_in_use(context: Context, task: str) -> list[ModelVersion]:
     champion yet.
     """
     with context.transaction() as session:
-        ladder = promotion.champion_ladder(session, task=task)
-        return ladder or records.newest_model_versions(session, task=task)
+        ladder = promotions.champion_ladder(session, task=task)
+        return ladder or model_versions.newest(session, task=task)
 
 
 def evaluation_of(context: Context, models: Sequence[ModelVersion]) -> Evaluation | None:
     """Return the newest comparison of exactly these models, or None."""
     with context.transaction() as session:
-        return records.evaluation_of(session, {m.rung: m.model_version_id for m in models})
+        return evaluations.of_models(session, {m.rung: m.model_version_id for m in models})
 
 
 def covers(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.models import ModelVersion
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from services.context import Context
 from services.work.jobs import JobHandle
 
@@ -33,7 +33,7 @@ class Recipe:
 def trained_before(context: Context, recipe: Recipe) -> list[ModelVersion]:
     """Return the newest version of each model that this code trained by a recipe."""
     with context.transaction() as session:
-        return records.model_versions_like(
+        return model_versions.like(
             session,
             dataset_id=recipe.dataset_id,
             seed=recipe.seed,
@@ -63,7 +63,7 @@ def record(
     job.check()
     with context.transaction() as session:
         return {
-            rung: records.add_model_version(
+            rung: model_versions.add(
                 session,
                 task=recipe.task,
                 rung=rung,

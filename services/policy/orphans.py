@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from db.queries import policy as rows
+from db.queries.policy import objects
 from services.context import Context
 from services.errors import PermanentError
 from services.policy import ownership
@@ -91,4 +91,4 @@ def _empty_quarantine(context: Context, *, dry_run: bool) -> int:
 
 def _orphans(context: Context, names: list[str]) -> set[str]:
     with context.transaction() as session:
-        return set(names) - rows.referenced_objects(session, names)
+        return set(names) - objects.referenced_objects(session, names)

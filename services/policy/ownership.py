@@ -13,8 +13,8 @@ from datetime import datetime
 
 import structlog
 
-from db.queries import policy as rows
 from db.queries.installation import installation_id
+from db.queries.policy import objects
 from services.context import Context
 from services.errors import PermanentError
 
@@ -117,7 +117,7 @@ def check_own(context: Context, *, before: datetime) -> None:
     pages = context.store.names_before(before)
     sample = list(itertools.islice(itertools.chain.from_iterable(pages), SAMPLE))
     with context.transaction() as session:
-        known = len(rows.referenced_objects(session, sample))
+        known = len(objects.referenced_objects(session, sample))
     if known < KNOWN_SHARE * len(sample):
         raise PermanentError(
             f"the object store does not say whose it is, and this database speaks of {known:,} of "

@@ -6,8 +6,6 @@ limit. Pictures of the datasets in use (the newest, and those of the newest mode
 and counted. A score stays when the bytes of its picture go: it needs only their hash.
 """
 
-import json
-import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -17,15 +15,14 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from db.models import Export
-from db.queries import policy as rows
 from db.queries.catalog import thumbnails
-from db.queries.policy import Limit
+from db.queries.policy import exports, objects
+from db.queries.policy import retention as rows
+from db.queries.policy.retention import Limit
 from db.queries.speech import clips
-from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import InfrastructureError, PermanentError, UsageError
-from services.policy import limits, orphans, ownership, permission
+from services.policy import folders, limits, orphans, ownership, permission
 from services.transactions import LOCKED
 
 log = structlog.get_logger()
@@ -39,7 +36,6 @@ CLIPS = 20
 PURGED = (*limits.KINDS, "facts", "orphans")
 WITH_OBJECTS = ("thumbnails", "audio", "orphans")
 """What goes from the object store, too."""
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -154,9 +150,9 @@ def refresh(context: Context, *, dry_run: bool) -> int:
     total = 0
     while True:
         with context.transaction() as session:
-            asked = rows.ask_again(session, before=before, batch=BATCH)
-        total += asked
-        if asked < BATCH:
+            marked = rows.mark_for_refresh(session, before=before, batch=BATCH)
+        total += marked
+        if marked < BATCH:
             return total
 
 
@@ -167,7 +163,7 @@ class _Run:
     force: bool
     progress: Callable[[str, int], None]
 
-    def told(self, found: KindReport, more: int) -> None:
+    def count(self, found: KindReport, more: int) -> None:
         found.rows += more
         self.progress(found.kind, found.rows)
 
@@ -175,7 +171,7 @@ class _Run:
 def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
     with run.context.transaction() as session:
         whole = rows.whole_partitions(session, limit)
-        old = rows.count_datasets_before(session, limit.general)
+        old = objects.count_datasets_before(session, limit.general)
         if old:
             found.held["frozen datasets hold statistics of then"] = old
         if run.dry_run:
@@ -193,7 +189,7 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
             break  # emptied in batches; the next purge finds it empty and drops it
         if gone is not None:
             found.partitions.append(name)
-            run.told(found, gone)
+            run.count(found, gone)
     _in_turn(
         run,
         found,
@@ -230,7 +226,7 @@ def _facts(run: _Run, found: KindReport) -> None:
             return
     _in_batches(run, limit, found, rows.blank_facts)
     with run.context.transaction() as session:
-        run.told(found, rows.blank_channels(session, limit))
+        run.count(found, rows.blank_channels(session, limit))
 
 
 def forget_missed(context: Context, work: str, *, kept_as: str) -> int:
@@ -258,7 +254,7 @@ def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[...
     while True:
         with run.context.transaction() as session:
             gone = delete(session, limit, batch=BATCH)
-        run.told(found, gone)
+        run.count(found, gone)
         if gone < BATCH:
             return
 
@@ -275,7 +271,7 @@ def _in_turn(
             return
         after = last
         if gone:
-            run.told(found, gone)
+            run.count(found, gone)
         if gone < BATCH // 2:
             entities = min(2 * entities, MOST_ENTITIES)
         elif gone > 2 * BATCH:
@@ -287,22 +283,22 @@ def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
     after = ""
     while True:
         with run.context.transaction() as session:
-            due = rows.due_pictures(session, limit, after=after, batch=PICTURES)
+            due = objects.due_pictures(session, limit, after=after, batch=PICTURES)
             if not due:
                 return
             after = due[-1]
             free = [name for name in due if name not in needed]
             _hold(found, "needed by a dataset in use", len(due) - len(free))
             if run.dry_run:
-                _hold(found, "scores of it stay", rows.scored_pictures(session, free))
+                _hold(found, "scores of it stay", objects.scored_pictures(session, free))
             else:
                 # Deleted before the commit: whoever sees such a picture anew waits for that, and
                 # stores the bytes once more.
                 thumbnails.hold(session)
-                free = rows.purge_pictures(session, limit, free, now=run.context.clock())
-                _hold(found, "scores of it stay", rows.scored_pictures(session, free))
+                free = objects.purge_pictures(session, limit, free, now=run.context.clock())
+                _hold(found, "scores of it stay", objects.scored_pictures(session, free))
                 run.context.store.delete_many(free)
-        run.told(found, len(free))
+        run.count(found, len(free))
 
 
 def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -326,7 +322,7 @@ def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
                 # Before the commit: whoever records such a clip anew waits for it, and stores
                 # the bytes once more.
                 run.context.store.delete_many(objects)
-        run.told(found, gone)
+        run.count(found, gone)
 
 
 def _hold(found: KindReport, reason: str, more: int) -> None:
@@ -339,7 +335,7 @@ def _pictures_in_use(context: Context) -> set[str]:
     import pyarrow.parquet as pq  # noqa: PLC0415  (only where there are datasets)
 
     with context.transaction() as session:
-        used = rows.datasets_in_use(session)
+        used = objects.datasets_in_use(session)
     needed: set[str] = set()
     for _dataset_id, files in used:
         with tempfile.TemporaryDirectory() as folder:
@@ -354,7 +350,7 @@ def _orphans(run: _Run, found: KindReport) -> None:
         run.context,
         dry_run=run.dry_run,
         force=run.force,
-        progress=lambda more: run.told(found, more),
+        progress=lambda more: run.count(found, more),
     )
     found.rows = swept.orphans
     if swept.deleted:
@@ -363,50 +359,16 @@ def _orphans(run: _Run, found: KindReport) -> None:
 
 def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
     with run.context.transaction() as session:
-        due = rows.due_exports(session, before=limit.general)
+        due = exports.due_exports(session, before=limit.general)
     for export in due:
-        reason = _why_not(export)
+        reason = folders.why_kept(export)
         if reason is not None:
             _hold(found, reason, 1)
             continue
         if not run.dry_run:
             folder = Path(export.directory)
             if folder.exists():
-                _remove(folder)
+                folders.remove(folder)
             with run.context.transaction() as session:
-                rows.end_export(session, export.export_id, now=run.context.clock())
-        run.told(found, 1)
-
-
-def _why_not(export: Export) -> str | None:
-    """Return why a folder cannot be removed here; None if it can, or is gone already."""
-    if export.host != socket.gethostname():
-        return "on another machine"
-    manifest = Path(export.directory) / MANIFEST
-    if not manifest.parent.exists():
-        return None
-    try:
-        found = file_sha256(manifest)
-    except OSError:
-        found = ""
-    return None if found == export.manifest_sha256 else "no longer that export"
-
-
-def _remove(folder: Path) -> None:
-    """Remove the files that the manifest names, and the folders where nothing else is left.
-
-    The manifest goes last, so that a removal that is broken off can be taken up.
-    """
-    manifest = folder / MANIFEST
-    names = json.loads(manifest.read_text("utf-8"))["files"]
-    parents: set[Path] = set()
-    for name in names:
-        file = folder / name
-        file.unlink(missing_ok=True)
-        parents.update(p for p in file.parents if p.is_relative_to(folder))
-    manifest.unlink()
-    for parent in sorted(parents | {folder}, key=lambda p: len(p.parts), reverse=True):
-        if not any(parent.iterdir()):
-            parent.rmdir()
-        else:
-            log.warning("export.folder_not_empty", folder=str(parent))
+                exports.end_export(session, export.export_id, now=run.context.clock())
+        run.count(found, 1)

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Boolean, Column, DateTime
 
-from db.queries import policy, transfer
+from db.queries import transfer
+from db.queries.policy import exports
 from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import PermanentError, UsageError
@@ -164,7 +165,7 @@ def _write(
     )
     sha256 = _described(manifest)["sha256"]
     with context.transaction() as session:
-        policy.record_export(
+        exports.record_export(
             session,
             {
                 "export_id": uuid.uuid4(),

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
+from db.queries.learning import model_versions
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
-from services.learning.thumbnails import datasets, scoring, training
+from services.learning.thumbnails import datasets, scoring, selection, training
 from services.work import jobs
 from tests.support.cli import settings_of, tubegrader
 from tests.support.disks import mounted
@@ -55,7 +56,7 @@ def refused(context: Context, job: jobs.JobView, reason: str) -> str:
 def shard_of(context: Context, dataset_id: str) -> Path:
     """Where the store's folder has the pictures of a dataset."""
     with context.transaction() as session:
-        row = records.dataset(session, dataset_id)
+        row = dataset_rows.get(session, dataset_id)
         assert row is not None
         (sha256,) = [sha256 for name, sha256 in row.files.items() if name.endswith(".tar")]
     assert context.settings.storage_url is not None
@@ -119,7 +120,7 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
 
 
 def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
-    frozen = datasets.freeze(crawled, datasets.Request())
+    frozen = datasets.freeze(crawled, selection.Request())
     shard = shard_of(crawled, frozen.dataset_id)
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
@@ -138,7 +139,7 @@ def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
 @pytest.mark.parametrize("damage", ["of the same length", "gone"])
 @pytest.mark.parametrize("name", ["manifest.parquet", "dataset.json"])
 def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
-    frozen = datasets.freeze(crawled, datasets.Request())
+    frozen = datasets.freeze(crawled, selection.Request())
     sha256 = frozen.files[name]
     path = shard_of(crawled, frozen.dataset_id).parent.parent / sha256[:2] / sha256
     whole = path.read_bytes()
@@ -146,7 +147,7 @@ def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
         path.unlink()
     else:
         path.write_bytes(whole[:-1] + b"?")
-    again = datasets.freeze(crawled, datasets.Request(force=True))
+    again = datasets.freeze(crawled, selection.Request(force=True))
     assert (again.dataset_id, again.is_new) == (frozen.dataset_id, False)
     assert path.read_bytes() == whole
 
@@ -170,15 +171,13 @@ def test_a_failure_leaves_the_models_that_were_there(crawled):
     before = train(crawled)
     assert before.state == "succeeded"
     with crawled.transaction() as session:
-        newest = [
-            m.model_version_id for m in records.newest_model_versions(session, task="thumbnails")
-        ]
+        newest = [m.model_version_id for m in model_versions.newest(session, task="thumbnails")]
     shard = shard_of(crawled, before.result["dataset_id"])
     shard.write_bytes(shard.read_bytes()[:100])
     assert train(crawled, seed=1).error_reason == "objectCorrupt"
     with crawled.transaction() as session:
         assert [
-            m.model_version_id for m in records.newest_model_versions(session, task="thumbnails")
+            m.model_version_id for m in model_versions.newest(session, task="thumbnails")
         ] == newest
     assert left_in_cache(crawled.settings.home) == []
 

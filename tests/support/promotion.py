@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from db.queries.work import jobs
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset
@@ -27,7 +27,7 @@ from services.context import Context
 from services.embedded import Endpoints
 from services.learning import pipeline
 from services.learning.artifacts import put_folder
-from services.learning.thumbnails import datasets
+from services.learning.thumbnails import datasets, selection
 from services.work import jobs as services_jobs
 from services.work.jobs import JobHandle
 from tests.support.databases import context_on, own_database
@@ -185,7 +185,7 @@ def train(
         threshold: Views per day.
         job_id: The retraining's.
     """
-    frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
+    frozen = datasets.freeze(context, selection.Request(threshold=threshold))
     config = replace(QUICK, seed=seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -199,7 +199,7 @@ def train(
     now = context.clock()
     with context.transaction() as session:
         versions = {
-            rung: records.add_model_version(
+            rung: model_versions.add(
                 session,
                 task="thumbnails",
                 rung=rung,

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AudioClip, SpeechSegment
-from db.queries.policy import Limit
+from db.queries.policy.retention import Limit
 
 OBJECTS_LOCK = "SELECT pg_advisory_xact_lock{}(hashtext('audio objects'))"
 """Held by who deletes audio objects, shared by who records clips: nobody records what is just

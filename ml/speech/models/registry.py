@@ -5,7 +5,7 @@ from pathlib import Path
 from ml.artifacts import read_artifact
 from ml.errors import LearningError
 from ml.speech.frontend.cache import Decode, FeatureCache
-from ml.speech.models.base import SpeechModel
+from ml.speech.models.base import SpeechModel, SpeechModelSpec
 from ml.speech.models.blend import BlendModel
 from ml.speech.models.crnn import CrnnModel
 from ml.speech.models.pretrained_encoder import PretrainedEncoderModel
@@ -24,31 +24,36 @@ REFERENCE = next(kind.spec.name for kind in SPEECH_MODELS if kind.spec.reference
 """What every other model is held against."""
 
 
+def speech_model_specs() -> tuple[SpeechModelSpec, ...]:
+    """Return what the models declare of themselves."""
+    return tuple(kind.spec for kind in SPEECH_MODELS)
+
+
 def speech_model_names() -> tuple[str, ...]:
     """Return the names of all models, installed or not."""
-    return tuple(kind.spec.name for kind in SPEECH_MODELS)
+    return tuple(spec.name for spec in speech_model_specs())
 
 
 def own_model_names() -> tuple[str, ...]:
     """Return the names of the models that need nobody's weights."""
-    return tuple(kind.spec.name for kind in SPEECH_MODELS if not kind.spec.pretrained)
+    return tuple(spec.name for spec in speech_model_specs() if not spec.pretrained)
 
 
 def left_out_models() -> dict[str, str]:
     """Return the models that cannot be used here, each with what to install."""
     found = {}
-    for kind in SPEECH_MODELS:
+    for spec in speech_model_specs():
         try:
-            kind.spec.check_installed()
+            spec.check_installed()
         except LearningError as error:
-            found[kind.spec.name] = str(error)
+            found[spec.name] = str(error)
     return found
 
 
 def most_robust_model() -> str:
     """Return the name of the last model that is installed and that codecs cost little."""
     left_out = left_out_models()
-    robust = [kind.spec.name for kind in SPEECH_MODELS if kind.spec.robust]
+    robust = [spec.name for spec in speech_model_specs() if spec.robust]
     return next(name for name in reversed(robust) if name not in left_out)
 
 

@@ -1,6 +1,7 @@
 """Train one network on windows of speech."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray
-from ml.errors import LearningCancelledError, LearningError
 from ml.runtime.device import Device, seeded
 from ml.runtime.prefetch import prefetch
 from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
@@ -17,8 +17,9 @@ from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
 from ml.speech.frontend.windows import WindowConfig, cut_windows
 from ml.speech.models.network import SpeechNet
-from ml.speech.models.sampling import Sampler, SamplingConfig
+from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
 from ml.training.callbacks import Cancelled
+from ml.training.trainer import InOrder, Trainer
 
 PREDICTION_BATCH = 64
 
@@ -101,19 +102,17 @@ def train_network(
     network = network.to(device.torch_device).train()
     adversary = adversary.to(device.torch_device).train()
     parameters = [*network.parameters(), *(adversary.parameters() if config.adversary else [])]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
     steps = training_steps(len(manifest), config)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=config.learning_rate, total_steps=steps
+    trainer = Trainer(
+        network,
+        [(parameters, config.learning_rate)],
+        weight_decay=config.weight_decay,
+        steps=steps,
     )
     average = _Average(network, start=round(steps * (1 - config.averaged)))
     dropout = np.random.default_rng([seed, 1])
-    batches = prefetch(sampler.draw(config.batch_size) for _ in range(steps))
-    for number, batch in enumerate(batches):
-        if cancelled():
-            raise LearningCancelledError
+
+    def loss_of(batch: Batch) -> Tensor:
         labels = torch.from_numpy(batch.labels).to(device.torch_device)
         kept = _kept(dropout, (len(labels), network.embedding), config.dropout)
         with device.autocast():
@@ -121,21 +120,20 @@ def train_network(
             logits, embedding = network(windows, kept.to(device.torch_device))
         loss = functional.cross_entropy(logits, labels, label_smoothing=config.smoothing)
         if config.adversary:
-            strength = config.adversary * min(1.0, 2 * number / steps)
+            strength = config.adversary * min(1.0, 2 * trainer.done / steps)
             sources = torch.from_numpy(batch.sources).to(device.torch_device)
             loss = loss + adversary(embedding, labels, sources, strength)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not torch.isfinite(loss.detach()):
-            raise LearningError(
-                f"training diverged at step {number}: the loss is {loss.item()}; lower the"
-                " learning rate or look for broken clips",
-                reason="diverged",
-            )
-        optimizer.step()
-        schedule.step()
-        average.update(number)
+        return loss
+
+    def after_step() -> None:
+        average.update(trainer.done - 1)
         step()
+
+    drawn = (sampler.draw(config.batch_size) for _ in range(steps))
+    with closing(prefetch(drawn)) as batches:
+        trainer.run(
+            InOrder(batches), loss_of, what="a speech network", step=after_step, cancelled=cancelled
+        )
     average.apply()
     return network.eval()
 

@@ -22,18 +22,17 @@ from ml.arrays import FloatArray, ImageArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.images.decoding import decode_thumbnail
+from ml.images.pictures import BLACK, find_bars
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.duplicates import duplicate_groups
 from ml.thumbnails.data.schema import FEATURE_GROUPS
 from ml.thumbnails.data.target_leakage import target_leakage
 
-PICTURES_LOOKED_AT = 1_000
+MOST_PICTURES = 1_000
 BARS_AUC = 0.65
 """How well the bars alone may tell the classes apart within a format: creators choose bars too."""
 _FEWEST = 50
 """With fewer videos an AUC says nothing."""
-_BLACK = 24
-"""Brightest grey level of a bar, of 255: JPEG makes black a little lighter."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ def _sizes(dataset: Dataset) -> Iterator[Finding]:
 def _bars(dataset: Dataset) -> Iterator[Finding]:
     """Find bars around the pictures, as models see them, that tell the classes apart."""
     hashes = sorted(set(dataset.table["thumbnail_sha256"].drop_null().to_pylist()))
-    step = max(1, -(-len(hashes) // PICTURES_LOOKED_AT))
+    step = max(1, -(-len(hashes) // MOST_PICTURES))
     wanted = set(islice(hashes, 0, None, step))
     share = {
         sha256: bar_share(decode_thumbnail(data, name=sha256))
@@ -215,20 +214,13 @@ def _bars(dataset: Dataset) -> Iterator[Finding]:
 
 
 def bar_share(image: ImageArray) -> float:
-    """Return the share of a picture (height, width, 3) under black bars at its edges."""
-    dark = image.max(axis=2) <= _BLACK
-    rows, columns = dark.all(axis=1), dark.all(axis=0)
-    if rows.all():
+    """Return the share of a picture (height, width, 3) under bars, as those who cut them find them.
+
+    A picture that is black all over shows nothing else.
+    """
+    if not (image > BLACK).any():
         return 1.0
-    height = 1 - _edges(rows) / len(rows)
-    width = 1 - _edges(columns) / len(columns)
-    return 1 - height * width
-
-
-def _edges(dark: "np.typing.NDArray[np.bool_]") -> int:
-    """Count the dark lines before the first and after the last light one."""
-    light = np.flatnonzero(~dark)
-    return int(light[0] + len(dark) - 1 - light[-1])
+    return find_bars(image).share(*image.shape[:2])
 
 
 def _hidden(dataset: Dataset, features: Mapping[str, FloatArray]) -> Iterator[Finding]:
@@ -244,7 +236,7 @@ def _hidden(dataset: Dataset, features: Mapping[str, FloatArray]) -> Iterator[Fi
 
 def _fallbacks(dataset: Dataset) -> Iterator[Finding]:
     table = dataset.table
-    told = {
+    notes = {
         "lifetimeLabel": (
             pc.equal(table["label_kind"], "lifetime"),
             "labelled by their average since publication, which was over before the prediction",
@@ -261,7 +253,7 @@ def _fallbacks(dataset: Dataset) -> Iterator[Finding]:
             "mixed_definitions",
         ),
     }
-    for reason, (rows, what, column) in told.items():
+    for reason, (rows, what, column) in notes.items():
         count = pc.sum(rows).as_py() or 0
         if count:
             share = count / len(dataset)

@@ -8,7 +8,7 @@ features in deep neural networks?"). Cross-fitted in pairs as the networks from 
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, cast
 
@@ -19,26 +19,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray, IntArray
-from ml.errors import LearningError
-from ml.evaluation.splits import fold_pairs
-from ml.runtime.device import Device, choose_device, side_by_side
+from ml.runtime.device import Device
 from ml.thumbnails.backbones.cnn import OUTPUTS
 from ml.thumbnails.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
 from ml.thumbnails.backbones.embeddings import FROZEN_STAGES, MAP_SHAPE
 from ml.thumbnails.data.rows import Features, Targets
-from ml.thumbnails.stacking.cnn_training import multi_head_loss, standardised, state_name
-from ml.thumbnails.stacking.crossfit import Pair, training_rows
-from ml.thumbnails.stacking.ensemble import (
-    MIN_TRAINING_ROWS,
-    Watch,
+from ml.thumbnails.stacking.crossfit import Pair
+from ml.thumbnails.stacking.members import (
+    MemberTraining,
     outputs_of,
     tensors_by_pair,
     tensors_of,
+    train_members,
 )
-from ml.thumbnails.stacking.residual import beyond_the_rest
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
-from ml.training.trainer import Trainer
 
 _BATCH = 64
 
@@ -199,101 +194,51 @@ def train_tuned(
         LearningError: Too few rows, or a diverging loss.
         LearningCancelledError: ``cancelled`` said so.
     """
-    known, device = features.without_pictures(), choose_device()
-    rows_of = {pair: training_rows(folds_by_row, pair) for pair in fold_pairs(folds)}
-    smallest = min(len(rows) for rows in rows_of.values())
-    if smallest < MIN_TRAINING_ROWS:
-        raise LearningError(
-            f"{smallest} thumbnails are too few to fine-tune a network on;"
-            f" at least {MIN_TRAINING_ROWS} are needed",
-            reason="tooFewVideos",
-        )
-    total = sum(_steps(len(rows), config) for rows in rows_of.values())
-    watch = Watch(total, f"fine-tuning {len(rows_of)} networks", progress, cancelled)
-
-    def task(number: int, pair: Pair, rows: IntArray) -> Callable[[], TunedMember]:
-        part = targets.take(rows)
-        return lambda: _train_member(
-            TunedNet(network),
-            maps,
-            rows,
-            part,
-            beyond_the_rest(known.take(rows), part.log10_views_per_day),
-            config=config,
-            seed=seed * len(rows_of) + number,
-            device=device,
-            step=watch.step,
-            cancelled=watch.stopped.is_set,
-            checkpoints=checkpoints,
-            name=pair,
-        )
-
-    tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
-    members = watch.over(lambda: side_by_side(tasks, device))
-    return TunedEnsemble(config, network.flavour, dict(zip(rows_of, members, strict=True)))
+    members, _ = train_members(
+        lambda member: _train_member(TunedNet(network), maps, config, member),
+        features,
+        targets,
+        folds_by_row,
+        folds=folds,
+        config=config,
+        seed=seed,
+        message="fine-tuning {} networks",
+        progress=progress,
+        cancelled=cancelled,
+        checkpoints=checkpoints,
+    )
+    return TunedEnsemble(config, network.flavour, members)
 
 
 def _train_member(
     network: TunedNet,
     maps: npt.NDArray[np.float16],
-    rows: IntArray,
-    targets: Targets,
-    residual: FloatArray,
-    *,
     config: TuningConfig,
-    seed: int,
-    device: Device,
-    step: Callable[[], None],
-    cancelled: Cancelled,
-    checkpoints: Checkpoints | None,
-    name: Pair,
+    training: MemberTraining,
 ) -> TunedMember:
-    truth, centre, scale = standardised(targets, residual)
-    target = device.torch_device
+    device, rows = training.device, training.shuffled(config)
+    target, generator = device.torch_device, rows.generator
     network = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     new = list(network.head.parameters())
     old = [p for key, p in network.named_parameters() if not key.startswith("head.")]
-    rates = [config.learning_rate, 10 * config.learning_rate]
-    optimizer = torch.optim.AdamW(
-        [{"params": old}, {"params": new}], weight_decay=config.weight_decay
-    )
-    steps = _steps(len(rows), config)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps)
     network.eval()  # see TunedNet: statistics stay, gradients flow all the same
-    trainer = Trainer(
-        network,
-        optimizer,
-        schedule,
-        rows=len(rows),
-        batch_size=config.batch_size,
-        steps=steps,
-        seed=seed,
-    )
 
-    def loss_of(batch: IntArray) -> Tensor:
-        inputs = _input(maps[rows[batch]], device)
+    def outputs_of_batch(batch: IntArray) -> Tensor:
+        inputs = _input(maps[training.rows[batch]], device)
         # A mirrored map stands for the mirrored picture.
-        mirrored = torch.from_numpy(trainer.generator.random(len(batch)) < 0.5).to(target)  # noqa: PLR2004
+        mirrored = torch.from_numpy(generator.random(len(batch)) < 0.5).to(target)  # noqa: PLR2004
         inputs = torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs)
-        kept = trainer.generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
+        kept = generator.random((len(batch), HEAD_CHANNELS)) >= config.dropout
         factors = torch.from_numpy(kept / np.float32(1 - config.dropout)).to(target)
         with device.autocast():
-            outputs = network(inputs, factors)
-        return multi_head_loss(outputs, truth[batch].to(target))
+            outputs: Tensor = network(inputs, factors)
+        return outputs
 
-    trainer.run(
-        loss_of,
-        what=f"fine-tuned member {name}",
-        step=step,
-        cancelled=cancelled,
-        checkpoints=checkpoints,
-        name=state_name("tuned", name, rows, truth, asdict(config), seed, device),
+    groups = [(old, config.learning_rate), (new, 10 * config.learning_rate)]
+    centre, scale = training.run(
+        "tuned", network, groups, config, asdict(config), rows, outputs_of_batch
     )
     return TunedMember(network.eval(), centre, scale)
-
-
-def _steps(rows: int, config: TuningConfig) -> int:
-    return config.epochs * max(1, rows // config.batch_size)
 
 
 def _input(maps: npt.NDArray[np.float16], device: Device) -> Tensor:

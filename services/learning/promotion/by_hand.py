@@ -1,7 +1,7 @@
 """Champions set by hand: any version, or the one before."""
 
 from db.models import ModelVersion
-from db.queries.learning import model_versions, promotion
+from db.queries.learning import model_versions, promotions
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.artifacts import workspace
@@ -28,7 +28,7 @@ def promote(
     if not why.strip():
         raise UsageError("say why", hint="--why “…”: it is kept with the decision")
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=version.task)
+        champion = promotions.model_of(session, task=version.task)
     if champion is not None and champion.model_version_id == version.model_version_id:
         raise UsageError(f"{name_of(version)} is the champion already")
     _check(context, version)
@@ -77,9 +77,9 @@ def succession(context: Context, task: str) -> list[ModelVersion]:
 
 
 def _check(context: Context, version: ModelVersion) -> None:
-    """See that a version can be used: all of its ladder can be loaded, and it told something."""
+    """See that a version can be used: all of its ladder can be loaded, and it scored something."""
     with context.transaction() as session:
-        ladder = promotion.ladder_of(session, version)
+        ladder = promotions.ladder_of(session, version)
         has_scores = model_versions.has_scores(session, version.model_version_id)
     if not has_scores:
         raise PermanentError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from db.models import Evaluation, ModelVersion
-from db.queries.learning import promotion
+from db.queries.learning import promotions
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import workspace
@@ -142,8 +142,8 @@ def _decide(challenge: Challenge[Any]) -> Decision:
     job.progress(0, 3, "choosing the challenger")
     chosen = challenge.choose(ladder, evaluation)
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=task)
-        champions = promotion.champion_ladder(session, task=task)
+        champion = promotions.model_of(session, task=task)
+        champions = promotions.champion_ladder(session, task=task)
     challenger = next((model for model in ladder if model.rung == chosen.rung), None)
     figures = {"choice": chosen.candidates}
 

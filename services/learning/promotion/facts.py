@@ -5,7 +5,7 @@ from typing import Any
 
 from db.models import Dataset, Evaluation, ModelVersion
 from db.models.learning import SPEECH, TASKS, THUMBNAILS
-from db.queries.learning import model_versions, promotion, records
+from db.queries.learning import datasets, evaluations, model_versions, promotions
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder, workspace
@@ -42,13 +42,13 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
 def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]]:
     in_use = {model.model_version_id for model in models_in_use(context, task)}
     with context.transaction() as session:
-        newest = records.newest_model_versions(session, task=task)
+        newest = model_versions.newest(session, task=task)
         versions = model_versions.all_versions(session, task=task)
         if not every:
             wanted = in_use | {model.model_version_id for model in newest}
             versions = [model for model in versions if model.model_version_id in wanted]
-        aliases = promotion.aliases(session)
-        metrics = promotion.metrics_of(session, [model.model_version_id for model in versions])
+        aliases = promotions.aliases(session)
+        metrics = evaluations.metrics_of(session, [model.model_version_id for model in versions])
     rungs = in_order(model.rung for model in versions)
     versions.sort(key=lambda model: (rungs.index(model.rung), -model.version))
     return [
@@ -69,9 +69,9 @@ def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]
 def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
     """Return everything that is known of a model version."""
     with context.transaction() as session:
-        ladder = promotion.ladder_of(session, version)
-        aliases = promotion.aliases(session).get(version.model_version_id, [])
-        dataset = records.dataset(session, version.dataset_id)
+        ladder = promotions.ladder_of(session, version)
+        aliases = promotions.aliases(session).get(version.model_version_id, [])
+        dataset = datasets.get(session, version.dataset_id)
     assert dataset is not None, "a foreign key"
     in_use = {model.model_version_id for model in models_in_use(context, version.task)}
     names = {model.rung: name_of(model) for model in ladder}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from db.models import ModelVersion
 from db.models.learning import TASKS, THUMBNAILS
-from db.queries.learning import model_versions, promotion
-from db.queries.learning.promotion import CHALLENGER, CHAMPION
+from db.queries.learning import model_versions, promotions
+from db.queries.learning.promotions import CHALLENGER, CHAMPION
 from services.context import Context
 from services.errors import UsageError
 
@@ -26,7 +26,7 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
     """
     with context.transaction() as session:
         if name in ALIASES:
-            found = promotion.model_of(session, task=task, alias=name)
+            found = promotions.model_of(session, task=task, alias=name)
             if found is None:
                 raise UsageError(
                     f"there is no {name} of {task} yet",
@@ -48,7 +48,7 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
         if not at:
             return versions[0]
         if which == CHAMPION:
-            ladder = promotion.champion_ladder(session, task=versions[0].task)
+            ladder = promotions.champion_ladder(session, task=versions[0].task)
             wanted = {model.model_version_id for model in ladder}
             chosen = [model for model in versions if model.model_version_id in wanted]
         else:

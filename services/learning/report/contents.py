@@ -10,8 +10,8 @@ import numpy as np
 
 from db.models import Evaluation, ModelVersion
 from db.models.learning import THUMBNAILS
-from db.queries.learning import records
-from db.queries.learning import report as queries
+from db.queries.learning import datasets, evaluations, model_versions
+from db.queries.learning import scores as score_rows
 from ml.arrays import BoolArray, FloatArray
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
@@ -134,7 +134,7 @@ def gather(context: Context) -> Report:
         PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
     """
     with context.transaction() as session:
-        evaluation = records.newest_evaluation(session, task=THUMBNAILS)
+        evaluation = evaluations.newest(session, task=THUMBNAILS)
         if evaluation is None:
             raise PermanentError(
                 "nothing was compared yet",
@@ -142,12 +142,12 @@ def gather(context: Context) -> Report:
                 hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
             )
         ids: dict[str, int] = evaluation.detail["model_version_ids"]
-        models = {m.rung: m for m in queries.model_versions(session, list(ids.values()))}
-        dataset_row = records.dataset(session, evaluation.dataset_id)
+        models = {m.rung: m for m in model_versions.by_ids(session, list(ids.values())).values()}
+        dataset_row = datasets.get(session, evaluation.dataset_id)
         assert dataset_row is not None, "a foreign key holds it"
         scores = {
             (model, video, picture): log_views
-            for video, picture, model, _, log_views in records.scores_of(
+            for video, picture, model, _, log_views in score_rows.of_models(
                 session, model_version_ids=list(ids.values())
             )
         }
@@ -170,8 +170,8 @@ def gather(context: Context) -> Report:
     videos = dataset.table.filter(kept).select(
         ["video_id", "channel_id", "title", "thumbnail_sha256"]
     )
-    judged = _judged(evaluation, models)
-    best = rows.predicted[judged["headline"][0]]
+    evaluated = _evaluated(evaluation, models)
+    best = rows.predicted[evaluated["headline"][0]]
     return Report(
         extremes=furthest_off(context, videos.to_pylist(), rows.log_views, best),
         rows=rows,
@@ -181,11 +181,11 @@ def gather(context: Context) -> Report:
         as_of=dataset_row.as_of,
         base_rate=dataset_row.base_rate,
         threshold=dataset_row.threshold,
-        **judged,
+        **evaluated,
     )
 
 
-def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
+def _evaluated(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
     """Return the part of the report that the evaluation itself says."""
     detail = evaluation.detail
     # JSON in PostgreSQL forgets the order; the registry has it.

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ml.evaluation.bootstrap import Interval
 from ml.speech.data.manifest import LANGUAGES
-from ml.speech.models.registry import SPEECH_MODELS
+from ml.speech.models.registry import speech_model_specs
 from services.learning.report import formatting
 from services.learning.report.charts.calibration import calibration_panel
 from services.learning.report.charts.speech import MARKS, MOST_SOURCES, sources_panel
@@ -100,7 +100,7 @@ def _lede(speech: SpeechReport) -> str:
 
 
 def _row(model: SpeechModelResult, speech: SpeechReport) -> dict[str, Any]:
-    summaries = {kind.spec.name: kind.spec.summary for kind in SPEECH_MODELS}
+    summaries = {spec.name: spec.summary for spec in speech_model_specs()}
     worst = model.worst_source
     return {
         "name": model.name if model.version is None else f"{model.name} v{model.version}",
@@ -145,7 +145,7 @@ def _slices(
     by_name = {
         model.name: {part.name: part.accuracy for part in model.slices[kind]} for model in models
     }
-    judged = next(model for model in models if model.name == best)
+    evaluated = next(model for model in models if model.name == best)
     return [
         (
             formatting.one_line(part.name, "unnamed"),
@@ -156,7 +156,7 @@ def _slices(
                 for r in models
             ],
         )
-        for part in judged.slices[kind]
+        for part in evaluated.slices[kind]
     ]
 
 

@@ -1,6 +1,5 @@
 """Which language classifier is used: of the registry, of a folder, or the user's own Whisper."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Protocol
 
 from db.models import Evaluation, ModelVersion
 from db.models.learning import SPEECH
-from db.queries.learning import model_versions, promotion
+from db.queries.learning import model_versions, promotions
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
@@ -17,7 +16,7 @@ from ml.speech.models.pretrained_whisper import PretrainedWhisperModel
 from ml.speech.models.registry import load_speech_model, own_model_names
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.artifacts import get_folder
+from services.learning.artifacts import get_folder, workspace
 from services.learning.results import covers, newest_models_and_evaluation
 from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
@@ -121,18 +120,15 @@ def from_registry(
         for name, sha256 in row.files.items()
         if name.startswith(f"{FULL}.")
     }
-    with tempfile.TemporaryDirectory(prefix="tubegrader-model-") as folder:
-        try:
-            model = load_speech_model(get_folder(context.store, parts, Path(folder) / FULL))
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
+    with workspace(context, "model") as folder:
+        model = load_speech_model(get_folder(context.store, parts, folder / FULL))
     return ChosenModel(model, row.rung, row.version)
 
 
 def _row(context: Context, kind: str | None, version: int | None) -> ModelVersion:
     if kind is None and version is None:
         with context.transaction() as session:
-            champion = promotion.model_of(session, task=SPEECH)
+            champion = promotions.model_of(session, task=SPEECH)
         if champion is not None:
             return champion
     models, evaluation = newest_models_and_evaluation(context, SPEECH)
@@ -143,7 +139,7 @@ def _row(context: Context, kind: str | None, version: int | None) -> ModelVersio
         found = next((model for model in models if model.rung == name), None)
     else:
         with context.transaction() as session:
-            found = model_versions.model_version(session, task=SPEECH, rung=name, version=version)
+            found = model_versions.get(session, task=SPEECH, rung=name, version=version)
     if found is None:
         requested = name if version is None else f"{name} v{version}"
         there = ", ".join(f"{model.rung} v{model.version}" for model in models)

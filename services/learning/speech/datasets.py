@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from db.models.learning import SPEECH
 from db.queries.catalog import channels
-from db.queries.learning import records
+from db.queries.learning import datasets
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.languages import LabelledSegment
@@ -118,7 +118,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
             )
         # A channel is labelled when it is read, which may be before its videos were. Not where
         # videos are read: batches are of many channels, in any order, and would lock each other's.
-        channels.label_by_metadata(session, speech_learning.heard_channels(session))
+        channels.label_by_metadata(session, speech_learning.channels_with_clips(session))
         segments = languages.labelled_segments(session)
         groups = speech_learning.source_groups(session)
         excluded = Counter(speech_learning.unlearnable(session))
@@ -130,7 +130,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
     dataset_id = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     with context.transaction() as session:
-        if records.dataset(session, dataset_id) is not None:
+        if datasets.get(session, dataset_id) is not None:
             return SpeechDataset(dataset_id, table, left_out, is_new=False)
     with workspace(context, "dataset") as folder:
         pq.write_table(table, folder / MANIFEST, compression="zstd")
@@ -141,7 +141,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         files = put_folder(context.store, folder)
     with context.transaction() as session:
-        records.add_dataset(
+        datasets.add(
             session,
             {
                 "dataset_id": dataset_id,
@@ -164,7 +164,7 @@ def fetch(context: Context, dataset_id: str) -> SpeechDataset:
         PermanentError: It is not known, or its files are missing or damaged.
     """
     with context.transaction() as session:
-        row = records.dataset(session, dataset_id)
+        row = datasets.get(session, dataset_id)
     if row is None or row.task != SPEECH:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
     with workspace(context, "dataset") as folder:

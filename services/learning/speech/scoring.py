@@ -14,7 +14,7 @@ import structlog
 
 from db.models import ModelVersion
 from db.models.learning import SPEECH
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import UnscoredSegment
@@ -65,7 +65,7 @@ def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
         As :func:`score`.
     """
     with context.transaction() as session:
-        versions = records.newest_model_versions(session, task=SPEECH)
+        versions = model_versions.newest(session, task=SPEECH)
     return _score_with(context, job, versions)
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from db.models import ModelVersion
 from db.models.learning import THUMBNAILS
-from db.queries.learning import records
+from db.queries.learning import scores as score_rows
 from ml.errors import LearningError
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.data.dataset import Dataset
@@ -88,7 +88,7 @@ def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersio
         PermanentError: Videos of the dataset have no score (``notScored``).
     """
     with context.transaction() as session:
-        scores = records.scores_of(
+        scores = score_rows.of_models(
             session, model_version_ids=[model.model_version_id for model in models]
         )
     by_key = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from db.models import Dataset as DatasetRow
-from db.queries.learning import records
+from db.queries.learning import datasets
 from ml.thumbnails.data.dataset import DESCRIPTION, Dataset, DatasetDescription
 from ml.thumbnails.data.leakage import check
 from ml.thumbnails.data.schema import FEATURE_GROUPS, MANIFEST_SCHEMA
@@ -26,7 +26,7 @@ _NAMED = 20
 def overview(context: Context) -> list[dict[str, Any]]:
     """Return a line on each dataset, the newest first."""
     with context.transaction() as session:
-        rows = records.datasets(session)
+        rows = datasets.with_prefix(session)
     return [_line(row) | _described(context, row) for row in rows]
 
 
@@ -124,7 +124,7 @@ def _find(context: Context, name: str) -> DatasetRow:
             hint=f"give at least {_SHORTEST_PREFIX} letters of its id, or `{NEWEST}`",
         )
     with context.transaction() as session:
-        found = records.datasets(session, prefix="" if name == NEWEST else name)
+        found = datasets.with_prefix(session, prefix="" if name == NEWEST else name)
     if not found:
         raise UsageError(
             f"there is no dataset {name}", hint="`tubegrader datasets list` tells which there are"

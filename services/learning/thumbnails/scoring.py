@@ -17,7 +17,7 @@ import structlog
 from db.models import ModelVersion
 from db.models.learning import THUMBNAILS
 from db.queries.catalog import videos
-from db.queries.learning import records
+from db.queries.learning import model_versions, scores
 from ml.arrays import ImageArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
@@ -91,7 +91,7 @@ def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
 
 def _newest(context: Context) -> list[ModelVersion]:
     with context.transaction() as session:
-        return records.newest_model_versions(session, task=THUMBNAILS)
+        return model_versions.newest(session, task=THUMBNAILS)
 
 
 def _ids(models: Sequence[ModelVersion]) -> list[int]:
@@ -150,7 +150,7 @@ def _of_dataset(
     """Return the dataset's rows that lack a score, with what was known at that time."""
     rows = dataset.table.select([field.name for field in fields(videos.ToScore)]).to_pylist()
     with context.transaction() as session:
-        scored = records.fully_scored(session, model_version_ids=model_ids)
+        scored = scores.fully_scored(session, model_version_ids=model_ids)
         present = videos.known_ids(session, [row["video_id"] for row in rows])
     return [
         videos.ToScore(**row)
@@ -294,7 +294,7 @@ def _score_chunk(
     now = context.clock()
     with context.transaction() as session:
         for model, predicted in zip(models, predictions, strict=True):
-            records.upsert_scores(
+            scores.add(
                 session,
                 [
                     {

@@ -16,7 +16,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning import checkpoints
 from services.learning.artifacts import put_folder, workspace
-from services.learning.thumbnails import datasets, extraction
+from services.learning.thumbnails import datasets, extraction, selection
 from services.learning.thumbnails.extraction import ExtractionPlan
 from services.learning.training import Recipe, record, trained_before
 from services.work.jobs import JobHandle
@@ -31,10 +31,10 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
-    ``services.learning.thumbnails.datasets.Request``), ``seed``, ``force`` (train although the same
-    models exist), ``backbone`` (learn from a pretrained network's image features too: True refuses
-    to go on without, False does without, nothing leaves it to the settings and to what is there),
-    ``fine_tune`` (train its last stages on).
+    :class:`services.learning.thumbnails.selection.Request`), ``seed``, ``force`` (train although
+    the same models exist), ``backbone`` (learn from a pretrained network's image features too: True
+    refuses to go on without, False does without, nothing leaves it to the settings and to what is
+    there), ``fine_tune`` (train its last stages on).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
@@ -45,9 +45,9 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
         PermanentError: Nothing honest can be learned from what was collected; says why.
         TransientError: A disk is full; what was finished is kept.
     """
-    request = datasets.Request(
+    request = selection.Request(
         threshold=float(job.params.get("threshold", DEFAULT_THRESHOLD)),
-        label=str(job.params.get("label", datasets.AUTO)),
+        label=str(job.params.get("label", selection.AUTO)),
         force=bool(job.params.get("force", False)),
     )
     plan = extraction.choose(
@@ -80,7 +80,7 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
     return _result(frozen, plan, versions, trained=True)
 
 
-def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> datasets.FrozenDataset:
+def _frozen(context: Context, job: JobHandle, request: selection.Request) -> datasets.FrozenDataset:
     """Freeze the dataset; or return the one that this job had begun to learn from."""
     if before := job.steps.get(FROZEN):
         return datasets.known(context, before["dataset_id"], is_new=before["is_new"])

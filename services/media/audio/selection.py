@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from db.queries import policy as approvals
 from db.queries.catalog import watchlist
+from db.queries.policy import approvals
 from db.queries.speech import selections
 from db.queries.work import overview
 from services.context import Context

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.queries.learning import records
+from db.queries.learning import datasets, evaluations, model_versions
 from ml.speech.models.network_model import NetworkModel
 from services.context import Context
 from services.errors import PermanentError
@@ -27,7 +27,7 @@ def record(context: Context, model: NetworkModel, rungs: list[str], folder: Path
     """Record the model under each of the names; return their ids."""
     files = put_model(context.store, CrossFittedModel(model, [], {}), folder)
     with context.transaction() as session:
-        records.add_dataset(
+        datasets.add(
             session,
             {
                 "dataset_id": DATASET,
@@ -41,7 +41,7 @@ def record(context: Context, model: NetworkModel, rungs: list[str], folder: Path
             },
         )
         return {
-            rung: records.add_model_version(
+            rung: model_versions.add(
                 session,
                 rung=rung,
                 dataset_id=DATASET,
@@ -59,7 +59,7 @@ def record(context: Context, model: NetworkModel, rungs: list[str], folder: Path
 
 def grader(context: Context, ids: dict[str, int], accuracies: dict[str, float]) -> None:
     with context.transaction() as session:
-        records.add_evaluation(
+        evaluations.add(
             session,
             dataset_id=DATASET,
             job_id=None,

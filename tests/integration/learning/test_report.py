@@ -11,7 +11,8 @@ from PIL import Image
 from sqlalchemy import text
 
 from db.queries.catalog import videos
-from db.queries.learning import records
+from db.queries.learning import evaluations
+from db.queries.learning import scores as score_rows
 from services.context import Context
 from services.embedded import Endpoints
 from services.emulator.synthetic import synthetic_catalog
@@ -70,7 +71,7 @@ def test_without_a_comparison_there_is_no_report_and_no_file(
 
 def test_the_page_says_what_the_newest_comparison_found(judged: Context, tmp_path: Path) -> None:
     with judged.transaction() as session:
-        newest = records.newest_evaluation(session, task="thumbnails")
+        newest = evaluations.newest(session, task="thumbnails")
     assert newest is not None
     path = write_report(judged, tmp_path / "new folder" / "report.html")
     assert path == tmp_path / "new folder" / "report.html"
@@ -109,9 +110,9 @@ def test_until_there_is_a_champion_the_newest_models_are_said_to_be_in_use(judge
 
 def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) -> None:
     with judged.transaction() as session:
-        newest = records.newest_evaluation(session, task="thumbnails")
+        newest = evaluations.newest(session, task="thumbnails")
         assert newest is not None
-        scores = records.scores_of(
+        scores = score_rows.of_models(
             session, model_version_ids=list(newest.detail["model_version_ids"].values())
         )
     assert len(contents.rows) == contents.n_videos == newest.n_videos == 72

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
 from ml.speech.data.manifest import assert_sources_disjoint
 from services.context import Context
 from services.errors import PermanentError, UsageError
@@ -108,7 +108,7 @@ def test_what_is_left_out_is_counted_by_reason(context: Context):
     assert datasets.freeze(context).is_new is False
     assert datasets.fetch(context, frozen.dataset_id).rows == frozen.rows
     with context.transaction() as session:
-        assert records.datasets(session) == []  # those of views
+        assert dataset_rows.with_prefix(session) == []  # those of views
     with pytest.raises(UsageError, match="cannot be"):
         datasets.Request(conflicts="guess")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner, Result
 
-from db.queries.learning.records import add_model_version
+from db.queries.learning.model_versions import add as add_model_version
 from db.queries.speech import languages, segments
 from services.cli.main import app
 from services.errors import PermanentError, UsageError
@@ -239,15 +239,15 @@ def test_what_is_learned_from_has_speaker_source_and_label(speech: Speech):
 
 
 def test_models_of_speech_are_none_of_the_views(speech: Speech):
-    from db.queries import policy
-    from db.queries.learning import records
+    from db.queries.learning import datasets, model_versions
+    from db.queries.policy import objects
 
     model(speech)
     with speech.context.transaction() as session:
-        assert records.newest_dataset(session) is None
-        assert records.newest_model_versions(session, task="thumbnails") == []
-        assert [m.rung for m in records.newest_model_versions(session, task="speech")] == ["cnn"]
-        assert policy.datasets_in_use(session) == []
+        assert datasets.newest(session) is None
+        assert model_versions.newest(session, task="thumbnails") == []
+        assert [m.rung for m in model_versions.newest(session, task="speech")] == ["cnn"]
+        assert objects.datasets_in_use(session) == []
 
 
 @pytest.fixture

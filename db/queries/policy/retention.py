@@ -1,17 +1,12 @@
-"""Approvals, and what is past its time: counted, deleted in batches, dropped by the month."""
+"""Counts and facts that are past their time: counted, deleted in batches, dropped by the month."""
 
 import re
-import uuid
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
-
-from db.models import Approval, Export
 
 _PARTITION = re.compile(r"video_snapshots_(\d{4})_(\d{2})")
 
@@ -37,39 +32,6 @@ class Limit:
             "approved": self.approved,
             "channels": list(self.approved_channels),
         }
-
-
-def add_approval(session: Session, values: dict[str, Any]) -> int | None:
-    """Record an approval; None if the same one is in force already."""
-    statement = insert(Approval).values(**values).on_conflict_do_nothing()
-    return session.scalars(statement.returning(Approval.approval_id)).one_or_none()
-
-
-def approvals(session: Session) -> list[Approval]:
-    """Return all approvals, the newest first."""
-    return list(session.scalars(select(Approval).order_by(Approval.approval_id.desc())))
-
-
-def approvals_in_force(session: Session, scope: str, *, now: datetime) -> list[Approval]:
-    """Return the approvals of a scope that hold at this moment."""
-    statement = select(Approval).where(
-        Approval.scope == scope,
-        Approval.revoked_at.is_(None),
-        Approval.granted_at <= now,
-        or_(Approval.expires_at.is_(None), Approval.expires_at > now),
-    )
-    return list(session.scalars(statement.order_by(Approval.approval_id)))
-
-
-def revoke(session: Session, reference: str, *, now: datetime) -> int:
-    """End every approval with this reference; return how many were in force."""
-    statement = (
-        update(Approval)
-        .where(Approval.reference == reference, Approval.revoked_at.is_(None))
-        .values(revoked_at=now)
-        .returning(Approval.approval_id)
-    )
-    return len(session.scalars(statement).all())
 
 
 _DUE = "(s.captured_at < :general AND NOT {channel} = ANY(:channels) OR s.captured_at < :approved)"
@@ -280,130 +242,13 @@ def blank_channels(session: Session, limit: Limit) -> int:
     return len(session.execute(statement, limit.values).all())
 
 
-# A picture is due when no video has shown it since the limit.
-_PICTURES = """
-    FROM thumbnails t
-    WHERE t.purged_at IS NULL AND t.thumbnail_sha256 > :after AND t.stored_at < :general
-      AND NOT EXISTS (
-        SELECT FROM video_thumbnails vt JOIN videos v USING (video_id)
-        WHERE vt.thumbnail_sha256 = t.thumbnail_sha256
-          AND vt.last_seen_at >= CASE
-            WHEN v.channel_id = ANY(:channels) THEN :approved ELSE :general END
-      )
-"""
-
-
-def due_pictures(session: Session, limit: Limit, *, after: str, batch: int) -> list[str]:
-    """Return the next pictures that are due, by hash, beginning after one."""
-    statement = text(f"SELECT t.thumbnail_sha256 {_PICTURES} ORDER BY 1 LIMIT :batch")
-    values = {**limit.values, "after": after, "batch": batch}
-    return list(session.scalars(statement, values))
-
-
-def purge_pictures(
-    session: Session, limit: Limit, hashes: Collection[str], *, now: datetime
-) -> list[str]:
-    """Mark pictures as purged, those that are still due; return them, locked until the commit."""
-    statement = text(
-        f"""
-        UPDATE thumbnails SET purged_at = :now
-        WHERE thumbnail_sha256 IN (
-            SELECT t.thumbnail_sha256 {_PICTURES} AND t.thumbnail_sha256 = ANY(:hashes) FOR UPDATE
-        )
-        RETURNING thumbnail_sha256
-        """
-    )
-    values = {**limit.values, "after": "", "hashes": list(hashes), "now": now}
-    return list(session.scalars(statement, values))
-
-
-def scored_pictures(session: Session, hashes: Collection[str]) -> int:
-    """Count those of the pictures that scores speak of."""
-    statement = text(
-        "SELECT count(DISTINCT thumbnail_sha256) FROM scores WHERE thumbnail_sha256 = ANY(:hashes)"
-    )
-    return int(session.execute(statement, {"hashes": list(hashes)}).scalar_one())
-
-
-def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
-    """Return (id, files) of the newest dataset of views and of those of models that score.
-
-    Those are the newest ones, and the champion with what was trained together with it.
-    """
-    rows = session.execute(
-        text(
-            """
-            SELECT dataset_id, files FROM datasets WHERE dataset_id IN (
-                (SELECT dataset_id FROM datasets WHERE task = 'thumbnails'
-                 ORDER BY as_of DESC LIMIT 1)
-                UNION
-                SELECT dataset_id FROM (
-                    SELECT DISTINCT ON (rung) dataset_id FROM model_versions
-                    WHERE task = 'thumbnails' ORDER BY rung, version DESC
-                ) newest
-                UNION
-                SELECT dataset_id FROM champion_ladders WHERE task = 'thumbnails'
-            ) ORDER BY dataset_id
-            """
-        )
-    )
-    return [(dataset_id, files) for dataset_id, files in rows]
-
-
-def count_datasets_before(session: Session, moment: datetime) -> int:
-    """Count the frozen datasets that hold statistics from before a moment."""
-    statement = text("SELECT count(*) FROM datasets WHERE task = 'thumbnails' AND as_of < :moment")
-    return int(session.execute(statement, {"moment": moment}).scalar_one())
-
-
-def referenced_objects(session: Session, names: Collection[str]) -> set[str]:
-    """Return those of the objects that some row speaks of."""
-    return set(
-        session.scalars(
-            text(
-                """
-                SELECT thumbnail_sha256 FROM thumbnails
-                WHERE thumbnail_sha256 = ANY(:names) AND purged_at IS NULL
-                UNION
-                SELECT value FROM datasets, jsonb_each_text(files) WHERE value = ANY(:names)
-                UNION
-                SELECT value FROM model_versions, jsonb_each_text(files) WHERE value = ANY(:names)
-                UNION
-                SELECT audio_sha256 FROM audio_clips
-                WHERE audio_sha256 = ANY(:names) AND purged_at IS NULL
-                UNION
-                SELECT flac_sha256 FROM speech_segments JOIN audio_clips USING (clip_id)
-                WHERE flac_sha256 = ANY(:names) AND purged_at IS NULL
-                """
-            ),
-            {"names": list(names)},
-        )
-    )
-
-
-def record_export(session: Session, values: dict[str, Any]) -> None:
-    """Note a folder that an export wrote."""
-    session.execute(insert(Export).values(**values))
-
-
-def due_exports(session: Session, *, before: datetime) -> Sequence[Export]:
-    """Return the exports whose oldest statistic is from before a moment."""
-    statement = select(Export).where(Export.purged_at.is_(None), Export.oldest_at < before)
-    return session.scalars(statement.order_by(Export.created_at)).all()
-
-
-def end_export(session: Session, export_id: uuid.UUID, *, now: datetime) -> None:
-    """Note that an export's folder is gone."""
-    session.execute(update(Export).where(Export.export_id == export_id).values(purged_at=now))
-
-
 def stale_videos(session: Session, *, before: datetime) -> int:
     """Count the videos that are shown and whose facts were read before a moment."""
     statement = text("SELECT count(*) FROM videos WHERE state = 'public' AND refreshed_at < :m")
     return int(session.execute(statement, {"m": before}).scalar_one())
 
 
-def ask_again(session: Session, *, before: datetime, batch: int) -> int:
+def mark_for_refresh(session: Session, *, before: datetime, batch: int) -> int:
     """Have stale videos read in full at their next slot; return how many.
 
     A video that was never refreshed is asked for in full: that is what they become.

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
-from db.models import EvaluationMetric, ModelAlias, ModelVersion, Promotion
+from db.models import ModelAlias, ModelVersion, Promotion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -128,18 +128,3 @@ def history(session: Session, *, task: str) -> Sequence[Promotion]:
     return session.scalars(
         select(Promotion).where(Promotion.task == task).order_by(Promotion.promotion_id)
     ).all()
-
-
-def metrics_of(session: Session, ids: Sequence[int]) -> dict[int, dict[str, dict[str, float]]]:
-    """Return each model version's figures with intervals, by metric, as it was last compared."""
-    rows = session.execute(
-        select(EvaluationMetric)
-        .where(EvaluationMetric.model_version_id.in_(ids), EvaluationMetric.baseline == "")
-        .order_by(EvaluationMetric.evaluation_id)
-    ).scalars()
-    found: dict[int, dict[str, dict[str, float]]] = {}
-    for row in rows:
-        assert row.model_version_id is not None
-        interval = {"value": row.value, "low": row.low, "high": row.high}
-        found.setdefault(row.model_version_id, {})[row.metric] = interval
-    return found
