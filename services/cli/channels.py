@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.common import emit, emit_rows, open_context, print_json, print_table
-from services.cli.options import AsJson
+from services.cli.options import AsJson, ChannelFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,14 +49,7 @@ def add(
     channel: Annotated[
         list[str] | None, typer.Argument(help="Ids (UC…), @handles or URLs; - reads stdin.")
     ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            help="Plain lines, CSV or OPML; - is stdin. May be given again.",
-            metavar="FILE",
-        ),
-    ] = None,
+    files: ChannelFiles = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", help="Tag them. May be given again.", metavar="TAG")
     ] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.common import emit, open_context, print_json, print_table, wait_for
-from services.cli.options import AsJson
+from services.cli.options import AsJson, ChannelFiles
 
 if TYPE_CHECKING:
     from services.context import Context
@@ -18,14 +18,7 @@ def crawl(
         list[str] | None,
         typer.Argument(help="Ids (UC…), @handles or URLs to watch from now on. None: all."),
     ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            help="Plain lines, CSV or OPML; - is stdin. May be given again.",
-            metavar="FILE",
-        ),
-    ] = None,
+    files: ChannelFiles = None,
     audio: Annotated[
         bool, typer.Option("--audio", help="Also speech, of the videos that `audio` selects.")
     ] = False,
