@@ -35,7 +35,7 @@ def get_folder(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Pa
 
 
 def image_features_folder(context: Context) -> Path:
-    """Return where looks at thumbnails are kept; they can be deleted and are made anew."""
+    """Return where image features of thumbnails are kept; deleted ones are extracted anew."""
     return context.settings.home / "looks"
 
 

@@ -13,7 +13,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HINTS = {
     "backboneWeightsMissing": "or train without: `tubegrader train --no-backbone`",
     "datasetUnusable": "freeze it anew: `tubegrader train --force`",
-    "diverged": "nothing was recorded; `tubegrader datasets verify` looks at the labels",
+    "diverged": "nothing was recorded; check the labels: `tubegrader datasets verify`, of speech "
+    "`tubegrader label --conflicts`",
     "imageUnreadable": "`tubegrader datasets verify` reads every file again",
     "oneClass": "`tubegrader datasets show` tells how many reach it",
     "tooFewChannels": "collect more: `tubegrader channels add`, then `tubegrader crawl`",

@@ -77,7 +77,7 @@ def _example(seed: int, told: str, source: str) -> Example:
     voice = 6 * np.sin(frames / 9) * np.cos(bands / (3 + seed)) - bands / 12
     return Example(
         truth="en",
-        told=told,
+        predicted=told,
         probability=0.97,
         source=f"{source} {seed}",
         codec="opus",

@@ -77,7 +77,7 @@ def succession(context: Context, task: str) -> list[ModelVersion]:
 
 
 def _check(context: Context, version: ModelVersion) -> None:
-    """See that a version can be used: all of its ladder can be loaded, and it told something."""
+    """See that a version can be used: all of its ladder can be loaded, and it scored something."""
     with context.transaction() as session:
         ladder = promotions.ladder_of(session, version)
         has_scores = model_versions.has_scores(session, version.model_version_id)

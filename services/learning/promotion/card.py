@@ -38,7 +38,7 @@ PURPOSE = {
 LIMITS = {
     THUMBNAILS: (
         (
-            "All figures are of channels that the judging models never saw; they say nothing about "
+            "All figures are of channels that the models asked never saw; they say nothing about "
             "channels of another kind than those collected."
         ),
         "Subscribers are rounded down by YouTube, hidden ones are unknown.",
@@ -49,7 +49,7 @@ LIMITS = {
     ),
     SPEECH: (
         (
-            "All figures are of sources that the judging training never heard; the worst source is "
+            "All figures are of sources that the training asked never heard; the worst source is "
             "the one to go by."
         ),
         "Labels come from metadata where nobody decided by hand.",
@@ -169,7 +169,7 @@ def _evaluation(facts: Mapping[str, Any]) -> list[str]:
 
 def _decisions(made: Sequence[Mapping[str, Any]]) -> list[str]:
     if not made:
-        return ["Nothing: it never contested and was never promoted.", ""]
+        return ["Nothing: it never challenged a champion and was never promoted.", ""]
     return _items(
         f"{one['decided_at'][:16].replace('T', ' ')} UTC, {one['decision']} ({one['ground']}): "
         f"{one['reason']}"

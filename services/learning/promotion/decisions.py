@@ -19,7 +19,7 @@ class Decision:
     """What was decided of a challenger.
 
     Attributes:
-        decision: ``promoted`` or ``kept`` (by a contest), ``byHand``, ``rolledBack``.
+        decision: ``promoted`` or ``kept`` (by an evaluation), ``byHand``, ``rolledBack``.
         ground: Why, as a stable word.
         reason: Why, in plain words.
         champion: Who was champion when it was decided; None: nobody.
@@ -54,7 +54,7 @@ def settled(
     chosen_by: str,
     figures: dict[str, Any],
 ) -> Decision | None:
-    """Return what needs no contest to be decided; None where one has to be held.
+    """Return what needs no evaluation to be decided; None where one has to be made.
 
     Args:
         champion: Of the task.
@@ -69,7 +69,7 @@ def settled(
         return Decision(decision, ground, reason, champion, challenger, figures)
 
     if challenger is None:
-        return decided("kept", "notSound", f"{chosen_by} None of them contests.")
+        return decided("kept", "notSound", f"{chosen_by} None of them challenges the champion.")
     if champion is None:
         return decided("promoted", "firstChampion", f"There was no champion yet. {chosen_by}")
     ids = {model.model_version_id for model in ladder}
@@ -135,9 +135,9 @@ def carry_out(
         current = promotions.model_of(session, task=task)
         if _id(current) != _id(champion):
             raise TransientError(
-                "the champion was changed while a challenger was judged by it",
+                "the champion was changed while a challenger was evaluated against it",
                 reason="championChanged",
-                hint="it is judged anew",
+                hint="it is evaluated anew",
             )
         if challenger is not None:
             promotions.set_alias(

@@ -170,8 +170,8 @@ def gather(context: Context) -> Report:
     videos = dataset.table.filter(kept).select(
         ["video_id", "channel_id", "title", "thumbnail_sha256"]
     )
-    judged = _judged(evaluation, models)
-    best = rows.predicted[judged["headline"][0]]
+    evaluated = _evaluated(evaluation, models)
+    best = rows.predicted[evaluated["headline"][0]]
     return Report(
         extremes=furthest_off(context, videos.to_pylist(), rows.log_views, best),
         rows=rows,
@@ -181,11 +181,11 @@ def gather(context: Context) -> Report:
         as_of=dataset_row.as_of,
         base_rate=dataset_row.base_rate,
         threshold=dataset_row.threshold,
-        **judged,
+        **evaluated,
     )
 
 
-def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
+def _evaluated(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
     """Return the part of the report that the evaluation itself says."""
     detail = evaluation.detail
     # JSON in PostgreSQL forgets the order; the registry has it.

@@ -173,21 +173,21 @@ def models_of(
 
 
 def _model(
-    name: str, judged: Mapping[str, Any], differences: Mapping[str, Any], version: int | None
+    name: str, evaluated: Mapping[str, Any], differences: Mapping[str, Any], version: int | None
 ) -> SpeechModelResult:
     return SpeechModelResult(
         name=name,
         version=version,
-        balanced_accuracy=Interval.from_json(judged["balanced_accuracy"]),
+        balanced_accuracy=Interval.from_json(evaluated["balanced_accuracy"]),
         difference=Interval.from_json(differences[name]) if name in differences else None,
-        equal_error_rate=Interval.from_json(judged["equal_error_rate"]),
-        ece=judged["ece"],
-        unknown=judged["unknown"],
-        worst_source=_part(judged["worst_source"]),
-        by_source=[_part(part) for part in judged["by_source"]],
-        slices={kind: [_part(part) for part in judged[kind]] for kind in SLICES},
-        confusion=judged["confusion"],
-        reliability=[CalibrationBin(**bin_) for bin_ in judged["reliability"]],
+        equal_error_rate=Interval.from_json(evaluated["equal_error_rate"]),
+        ece=evaluated["ece"],
+        unknown=evaluated["unknown"],
+        worst_source=_part(evaluated["worst_source"]),
+        by_source=[_part(part) for part in evaluated["by_source"]],
+        slices={kind: [_part(part) for part in evaluated[kind]] for kind in SLICES},
+        confusion=evaluated["confusion"],
+        reliability=[CalibrationBin(**bin_) for bin_ in evaluated["reliability"]],
     )
 
 

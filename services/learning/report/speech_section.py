@@ -145,7 +145,7 @@ def _slices(
     by_name = {
         model.name: {part.name: part.accuracy for part in model.slices[kind]} for model in models
     }
-    judged = next(model for model in models if model.name == best)
+    evaluated = next(model for model in models if model.name == best)
     return [
         (
             formatting.one_line(part.name, "unnamed"),
@@ -156,7 +156,7 @@ def _slices(
                 for r in models
             ],
         )
-        for part in judged.slices[kind]
+        for part in evaluated.slices[kind]
     ]
 
 

@@ -1,6 +1,5 @@
 """Which language classifier is used: of the registry, of a folder, or the user's own Whisper."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from ml.speech.models.pretrained_whisper import PretrainedWhisperModel
 from ml.speech.models.registry import load_speech_model, own_model_names
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.artifacts import get_folder
+from services.learning.artifacts import get_folder, workspace
 from services.learning.results import covers, newest_models_and_evaluation
 from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
@@ -121,11 +120,8 @@ def from_registry(
         for name, sha256 in row.files.items()
         if name.startswith(f"{FULL}.")
     }
-    with tempfile.TemporaryDirectory(prefix="tubegrader-model-") as folder:
-        try:
-            model = load_speech_model(get_folder(context.store, parts, Path(folder) / FULL))
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
+    with workspace(context, "model") as folder:
+        model = load_speech_model(get_folder(context.store, parts, folder / FULL))
     return ChosenModel(model, row.rung, row.version)
 
 

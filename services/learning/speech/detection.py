@@ -12,7 +12,7 @@ from typing import Any
 
 from ml.audio import AudioError, Cut, CutPolicy, cut, floats
 from ml.errors import LearningError
-from services.errors import PermanentError
+from services.learning.errors import translated
 from services.learning.speech.classifier import LanguageClassifier
 from services.learning.speech.scoring import voted
 
@@ -160,7 +160,7 @@ def detect_language(
     except OSError as error:
         return UnreadableFile(path, "notReadable", f"cannot be read: {error.strerror}")
     except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+        raise translated(error) from error
 
 
 def readable(path: Path) -> str:

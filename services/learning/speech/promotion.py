@@ -18,7 +18,12 @@ from db.models.learning import SPEECH
 from ml.arrays import FloatArray
 from ml.audio import floats, read_flac
 from ml.speech.data.manifest import LANGUAGES
-from ml.speech.evaluation.champion_challenger import Heard, contest, fair_rows, is_enough
+from ml.speech.evaluation.champion_challenger import (
+    HeldOut,
+    evaluate_challenger,
+    fair_rows,
+    is_enough,
+)
 from ml.speech.frontend.features import features
 from services.context import Context
 from services.learning.promotion import challenge
@@ -86,7 +91,7 @@ class SpeechChallenge(Challenge[_Side]):
             )
             return Outcome(passes=False, ground="tooFew", reason=reason)
         predicted = _predicted(self.context, self.job, fair, [champion.model, challenger.model])
-        result = contest(held_out, *predicted, seed=version.seed)
+        result = evaluate_challenger(held_out, *predicted, seed=version.seed)
         sentence = result.sentence(rows="segments", clusters="speakers")
         return Outcome(
             result.passes,
@@ -119,8 +124,8 @@ def _candidates(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
     return {name: dict(rungs[name]["balanced_accuracy"]) for name in sorted(rungs)}
 
 
-def _held_out(rows: pa.Table) -> Heard:
-    return Heard(
+def _held_out(rows: pa.Table) -> HeldOut:
+    return HeldOut(
         labels=np.array([LANGUAGES.index(name) for name in rows["language"].to_pylist()], np.int64),
         speakers=rows["speaker"].to_pylist(),
         sources=rows["source"].to_pylist(),

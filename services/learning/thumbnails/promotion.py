@@ -17,7 +17,11 @@ from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions
-from ml.thumbnails.evaluation.champion_challenger import choose_rung, contest, fair_groups
+from ml.thumbnails.evaluation.champion_challenger import (
+    choose_rung,
+    evaluate_challenger,
+    fair_groups,
+)
 from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
@@ -154,7 +158,7 @@ def _evaluated(context: Context, champion: _Side, challenger: _Side, chosen: Cho
         Features.of_table(window.table),
         window.strings("thumbnail_sha256"),
     )
-    result = contest(
+    result = evaluate_challenger(
         window,
         _predicted(champion.rung, features, [groups[row] for row in rows]),
         _predicted(challenger.rung, features, window.strings("split_group")),

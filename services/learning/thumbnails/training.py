@@ -32,9 +32,9 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
     :class:`services.learning.thumbnails.selection.Request`), ``seed``, ``force`` (train although
-    the same models exist), ``backbone`` (learn from a pretrained network's image features too: True refuses
-    to go on without, False does without, nothing leaves it to the settings and to what is there),
-    ``fine_tune`` (train its last stages on).
+    the same models exist), ``backbone`` (learn from a pretrained network's image features too: True
+    refuses to go on without, False does without, nothing leaves it to the settings and to what is
+    there), ``fine_tune`` (train its last stages on).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they

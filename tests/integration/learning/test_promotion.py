@@ -42,7 +42,7 @@ class Week:
     shown: list[set[tuple[str, int]]]
     champions: list[str]
 
-    def contest(self, night: int) -> dict[str, Any]:
+    def decision(self, night: int) -> dict[str, Any]:
         return self.nights[night].steps["contest"]
 
 
@@ -86,7 +86,7 @@ def run(after: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 def test_the_first_sound_ladder_becomes_champion_and_is_read(week: Week):
-    told = week.contest(0)
+    told = week.decision(0)
     assert (told["decision"], told["ground"], told["champion"]) == (
         "promoted",
         "firstChampion",
@@ -98,18 +98,18 @@ def test_the_first_sound_ladder_becomes_champion_and_is_read(week: Week):
 
 
 def test_a_better_challenger_is_promoted_and_its_ladder_read_for_every_video(week: Week):
-    told = week.contest(1)
+    told = week.decision(1)
     assert (told["decision"], told["ground"]) == ("promoted", "better")
     assert told["champion"] == week.champions[0]
     assert week.champions[1] == told["challenger"]
     assert {version for _, version in week.shown[1]} == {2}
-    # It scored its own rows to contest, and everything else once it had won.
+    # It scored its own rows to challenge, and everything else once it had won.
     assert week.nights[1].steps["scoreRest"]["models"]["subscribers"] == 2
     assert "better than the champion: R² +" in told["reason"]
 
 
 def test_a_challenger_from_broken_labels_is_not_and_users_read_the_champion(week: Week):
-    told = week.contest(2)
+    told = week.decision(2)
     assert told["decision"] == "kept"
     assert told["ground"] in ("worse", "slips", "worseInPart", "notSound")
     assert week.champions[2] == week.champions[1]
@@ -120,7 +120,7 @@ def test_a_challenger_from_broken_labels_is_not_and_users_read_the_champion(week
 
 
 def test_an_equally_good_challenger_passes_and_the_reason_says_so(week: Week):
-    told = week.contest(3)
+    told = week.decision(3)
     assert (told["decision"], told["ground"]) == ("promoted", "noWorse")
     assert "no worse than the champion" in told["reason"]
     [figures] = week.world.sql("SELECT figures FROM promotion_history WHERE ground = 'noWorse'")
@@ -136,7 +136,7 @@ def test_every_decision_is_kept_with_its_night(week: Week):
         "SELECT decision, ground, job_id FROM promotion_history ORDER BY promotion_id"
     )
     assert [row[:2] for row in rows] == [
-        (told["decision"], told["ground"]) for told in map(week.contest, range(4))
+        (told["decision"], told["ground"]) for told in map(week.decision, range(4))
     ]
     assert [str(row[2]) for row in rows] == [night.job_id for night in week.nights]
     [(champions,)] = week.world.sql(
@@ -437,7 +437,7 @@ def test_models_are_listed_with_who_is_champion_and_why(
     assert champions[0]["metrics"]["auc"]["low"] <= champions[0]["metrics"]["auc"]["value"]
     assert {m["version"] for m in found["models"]} == {4}
     assert all(m["in_use"] for m in found["models"])
-    assert found["decisions"]["thumbnails"]["reason"] == week.contest(3)["reason"]
+    assert found["decisions"]["thumbnails"]["reason"] == week.decision(3)["reason"]
     every = json.loads(run("models", "list", "--all", "--task", "thumbnails", "--json"))
     assert {m["version"] for m in every["models"]} == {1, 2, 3, 4}
     assert not any(m["in_use"] for m in every["models"] if m["version"] == 3)
@@ -450,7 +450,7 @@ def test_models_are_listed_with_who_is_champion_and_why(
 def test_a_model_is_shown_with_its_card(week: Week, after: World, run: Callable[..., str]):
     shown = json.loads(run("models", "show", "champion", "--json"))
     assert shown["name"] == after.champion()
-    assert shown["decisions"][-1]["reason"] == week.contest(3)["reason"]
+    assert shown["decisions"][-1]["reason"] == week.decision(3)["reason"]
     assert shown["dataset"]["more"]["label_kinds"] == ["lifetime"]
     assert shown["evaluation"]["rung"]["r2"]["low"] is not None
     assert set(shown["files"]) >= {"model.json", "model.safetensors"}
@@ -460,7 +460,7 @@ def test_a_model_is_shown_with_its_card(week: Week, after: World, run: Callable[
         "Not for:",
         shown["dataset"]["dataset_id"],
         shown["files"]["model.safetensors"],
-        week.contest(3)["reason"],
+        week.decision(3)["reason"],
         "seed 5",
         "| log_loss |",
         "| subscribers | 10,000 |",

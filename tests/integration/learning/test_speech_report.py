@@ -51,7 +51,7 @@ def test_what_is_missing_is_told_step_by_step_until_the_figures_are_those_compar
         sources = [example.source for example in side]
         assert len(sources) == len(set(sources))
         for example in side:
-            assert (example.truth == example.told) is told_right
+            assert (example.truth == example.predicted) is told_right
             assert 0.5 <= example.probability <= 1
     assert speech.examples.wrong or speech.examples.right
 

@@ -40,8 +40,8 @@ def sources_panel(
         width: In CSS pixels.
     """
     others = [model for model in models if model.name != best]
-    judged = next(model for model in models if model.name == best)
-    parts = sorted(judged.by_source, key=lambda part: (part.accuracy, part.name))[:MOST_SOURCES]
+    evaluated = next(model for model in models if model.name == best)
+    parts = sorted(evaluated.by_source, key=lambda part: (part.accuracy, part.name))[:MOST_SOURCES]
     others_by_name = {
         model.name: {part.name: part.accuracy for part in model.by_source} for model in others
     }

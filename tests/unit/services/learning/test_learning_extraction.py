@@ -74,7 +74,7 @@ def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_w
     monkeypatch.setattr(extraction, "can_extract", lambda: False)
     assert extraction.choose(context_with(), None).missing == "notInstalled"
     monkeypatch.setattr("ml.thumbnails.backbones.weights._MODULE", "no_such_module_anywhere")
-    for options in ({"asked": True}, {"asked": None, "fine_tune": True}):
+    for options in ({"requested": True}, {"requested": None, "fine_tune": True}):
         with pytest.raises(PermanentError) as error:
             extraction.choose(context_with(), **options)
         assert error.value.reason == "backboneWeightsMissing"
@@ -82,7 +82,7 @@ def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_w
 
 def test_fine_tuning_without_the_network_contradicts_itself(context_with):
     with pytest.raises(PermanentError) as error:
-        extraction.choose(context_with(), asked=False, fine_tune=True)
+        extraction.choose(context_with(), requested=False, fine_tune=True)
     assert error.value.reason == "nothingToTune"
 
 

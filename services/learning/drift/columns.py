@@ -1,4 +1,4 @@
-"""What is compared of each row, and how the comparison is told."""
+"""What is compared of each row, and how a difference is described."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ml.evaluation.drift import (
     Categories,
     Column,
     Drift,
-    Judged,
+    Evaluated,
     Numbers,
     Performance,
 )
@@ -23,19 +23,28 @@ from services.learning.drift.windows import FIXED_AGE
 
 
 @dataclass(frozen=True)
-class Side:
-    """Reference or window: the rows, what the champion and the thumbnail alone say of them."""
+class Sample:
+    """Reference or window.
+
+    Attributes:
+        rows: The videos.
+        predictions: Of the champion.
+        by_thumbnail: Of the rung that sees the thumbnail alone; None: there is none.
+    """
 
     rows: Dataset
-    said: Predictions
-    seen: Predictions | None
+    predictions: Predictions
+    by_thumbnail: Predictions | None
 
     @property
-    def judged(self) -> Judged:
+    def evaluated(self) -> Evaluated:
         """Predictions and truth."""
         truth = self.rows.log10_views_per_day
-        return Judged(
-            self.said.probability_over, self.said.log10_views_per_day, self.rows.is_over, truth
+        return Evaluated(
+            self.predictions.probability_over,
+            self.predictions.log10_views_per_day,
+            self.rows.is_over,
+            truth,
         )
 
 
@@ -49,8 +58,8 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A finding in words and two figures: medians, shares or measures."""
+class Finding:
+    """What became of a column: medians, shares or measures before and after, and a sentence."""
 
     before: float | None
     after: float | None
@@ -72,49 +81,51 @@ _MEASURES = {
 }
 
 
-def compared(reference: Side, window: Side) -> list[Compared]:
-    """Return the columns of two sides."""
-    sides = (reference, window)
+def columns_of(reference: Sample, window: Sample) -> list[Compared]:
+    """Return the columns of two samples."""
+    samples = (reference, window)
     at_fixed_age = set(window.rows.strings("label_kind")) <= FIXED_AGE
     found = [
-        _numbers(name, "feature", label, [side.rows.numbers(name) for side in sides])
+        _numbers(name, "feature", label, [sample.rows.numbers(name) for sample in samples])
         for name, label in _FEATURES.items()
         if name != "age_days" or not at_fixed_age
     ]
-    before, after = (side.rows.table["format"].to_pylist() for side in sides)
+    before, after = (sample.rows.table["format"].to_pylist() for sample in samples)
     found.append(Compared(Categories("format", before, after), "feature", "format"))
-    if reference.seen is not None and window.seen is not None:
-        seen = [reference.seen.log10_views_per_day, window.seen.log10_views_per_day]
+    if reference.by_thumbnail is not None and window.by_thumbnail is not None:
+        by_thumbnail = [
+            sample.log10_views_per_day for sample in (reference.by_thumbnail, window.by_thumbnail)
+        ]
         label = "log views a day by the thumbnail alone"
-        found.append(_numbers("thumbnail", "thumbnail", label, seen))
-    judged = [side.judged for side in sides]
+        found.append(_numbers("thumbnail", "thumbnail", label, by_thumbnail))
+    evaluated = [sample.evaluated for sample in samples]
     found.append(
         _numbers(
             "probability_over",
             "score",
             "predicted probability",
-            [one.probability_over for one in judged],
+            [one.probability_over for one in evaluated],
         )
     )
-    before, after = (["over" if yes else "under" for yes in one.is_over] for one in judged)
+    before, after = (["over" if yes else "under" for yes in one.is_over] for one in evaluated)
     over = Categories("is_over", before, after)
     found.append(Compared(over, "label", "videos over or under the threshold"))
-    found.append(_numbers("views", "label", "log views a day", [one.truth for one in judged]))
-    errors = [one.truth - one.log10_views_per_day for one in judged]
+    found.append(_numbers("views", "label", "log views a day", [one.truth for one in evaluated]))
+    errors = [one.truth - one.log10_views_per_day for one in evaluated]
     label = "measured less predicted log views a day"
     found.append(_numbers("error", "performance", label, errors))
     found += [
-        Compared(Performance(name, judged[0], judged[1]), "performance", label)
+        Compared(Performance(name, evaluated[0], evaluated[1]), "performance", label)
         for name, label in _MEASURES.items()
     ]
     return found
 
 
-def tell(one: Compared, found: Drift) -> Told:
+def describe(one: Compared, found: Drift) -> Finding:
     """Say in a sentence what became of a column, and whether that is more than chance."""
-    before, after, figures = _figures(one.column)
-    verdict = "more than chance" if found.is_drifted else "no more than chance"
-    return Told(before, after, f"{_capital(one.label)}: {figures}, {verdict}.")
+    before, after, figures = _before_and_after(one.column)
+    chance = "more than chance" if found.is_drifted else "no more than chance"
+    return Finding(before, after, f"{_capital(one.label)}: {figures}, {chance}.")
 
 
 def _numbers(name: str, kind: str, label: str, values: Sequence[FloatArray]) -> Compared:
@@ -122,7 +133,7 @@ def _numbers(name: str, kind: str, label: str, values: Sequence[FloatArray]) -> 
     return Compared(Numbers(name, reference, window), kind, label)
 
 
-def _figures(column: Column) -> tuple[float | None, float | None, str]:
+def _before_and_after(column: Column) -> tuple[float | None, float | None, str]:
     if isinstance(column, Performance):
         was, now = column.values()
         return was, now, f"{was:.3f} before, {now:.3f} now"
@@ -130,18 +141,18 @@ def _figures(column: Column) -> tuple[float | None, float | None, str]:
         return _word_that_changed(column)
     assert isinstance(column, Numbers)
     before, after = (_median(values) for values in (column.reference, column.window))
-    said = f"median {_short(before)} before, {_short(after)} now"
+    found = f"median {_short(before)} before, {_short(after)} now"
     unknown = [float(np.isnan(values).mean()) for values in (column.reference, column.window)]
     if any(unknown):
-        said += f", unknown of {unknown[0]:.0%} before and {unknown[1]:.0%} now"
-    return before, after, said
+        found += f", unknown of {unknown[0]:.0%} before and {unknown[1]:.0%} now"
+    return before, after, found
 
 
 def _word_that_changed(column: Categories) -> tuple[float, float, str]:
     """Return the share of the word whose share changed most."""
     shares = {
         word: tuple(
-            list(side).count(word) / len(side) for side in (column.reference, column.window)
+            list(words).count(word) / len(words) for words in (column.reference, column.window)
         )
         for word in dict.fromkeys([*column.reference, *column.window])
     }
