@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.common import emit_rows, open_context, print_json, print_table
+from services.cli.common import emit, emit_rows, open_context, print_json, print_table
 from services.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -99,9 +99,10 @@ def show(
 
     with open_context() as context:
         facts = watchlist.facts(context, channel)
-    if as_json:
-        print_json(facts)
-        return
+    emit(facts, _print_facts, as_json=as_json)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
     plain = {k: v for k, v in facts.items() if k not in ("videos", "work")}
     rows = [(key.replace("_", " "), _cell(key, value)) for key, value in plain.items()]
     print_table(["", ""], rows)

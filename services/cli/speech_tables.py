@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from services.cli.common import interval
+from services.cli.common import interval, print_table
 from services.learning.speech.best import best_of
 
 Models = Mapping[str, Mapping[str, Any]]
@@ -264,8 +264,6 @@ def _table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()
 ) -> None:
     """Print a table under its title; nothing where there are no rows."""
-    from services.cli.common import print_table
-
     if rows:
         typer.echo(f"\n{title}" if title else "")
         print_table(columns, rows, right=right)
