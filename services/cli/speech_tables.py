@@ -82,7 +82,7 @@ def _best(models: Models, best: str) -> None:
     typer.echo(f"\n{best} in detail (confusion: truth → answer)")
     typer.echo(f"  en → en {en_en}, en → zh {en_zh}; zh → en {zh_en}, zh → zh {zh_zh}")
     _table(
-        f"Calibration of {best}: how often it was Chinese where it said so",
+        f"Calibration of {best}: how often it was Chinese where it was predicted",
         ["predicted", "observed", "n"],
         [[f"{b['predicted']:.3f}", f"{b['observed']:.3f}", b["n"]] for b in judged["reliability"]],
         right=["predicted", "observed", "n"],
