@@ -1,8 +1,11 @@
 """``tubegrader up``, ``down``, ``status`` and ``doctor``: the stack on this machine."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.cli.common import print_json
+from services.cli.options import AsJson
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,8 +16,6 @@ if TYPE_CHECKING:
     from services.embedded.home import Home
     from services.embedded.status import Status
     from services.settings import Settings
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _NOT_UP = 3
 _POLL_S = 0.2
@@ -89,7 +90,7 @@ def down() -> None:
             console.print(text, style="yellow", markup=False)
 
 
-def status(json: Json = False) -> None:
+def status(as_json: AsJson = False) -> None:
     """Show each part of the stack, and what is held back; exit code 3 unless all are up."""
     from services.cli.control import held_back
     from services.embedded import status as parts
@@ -98,12 +99,12 @@ def status(json: Json = False) -> None:
     settings = Settings()
     seen = parts.status(settings)
     held = held_back(settings, seen)
-    if json:
-        _print_json(
+    if as_json:
+        print_json(
             {
                 "up": seen.all_up,
                 "home": settings.home,
-                "parts": [vars(part) for part in seen.parts],
+                "parts": [part.as_json() for part in seen.parts],
                 "users": [
                     {"pid": user.process.pid, "role": user.role, "command": user.command}
                     for user in seen.users
@@ -122,7 +123,7 @@ def status(json: Json = False) -> None:
 
 
 def doctor(
-    json: Json = False,
+    as_json: AsJson = False,
     online: Annotated[
         bool, typer.Option("--online", help="Also try the YouTube key: 1 unit of its quota.")
     ] = False,
@@ -135,15 +136,15 @@ def doctor(
     done = []
     for check in checks(Settings(), online=online):
         done.append(check)
-        if not json:
+        if not as_json:
             colour = _STATE_COLOURS.get(check.level, "red")
             mark = f"[{colour}]{check.level:<4}[/]"
             console.print(mark, check.name, "[dim]·[/]", _plain(check.found), soft_wrap=True)
             if check.level is not Level.OK and check.remedy:
                 console.print("     [dim]→[/]", _plain(check.remedy), soft_wrap=True)
     failed = any(check.level is Level.FAIL for check in done)
-    if json:
-        _print_json({"ok": not failed, "checks": [vars(check) for check in done]})
+    if as_json:
+        print_json({"ok": not failed, "checks": [vars(check) for check in done]})
     if failed:
         raise typer.Exit(1)
 
@@ -236,15 +237,3 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import json
-    import sys
-    from datetime import datetime
-
-    def as_text(item: object) -> str:
-        return item.isoformat() if isinstance(item, datetime) else str(item)
-
-    json.dump(value, sys.stdout, default=as_text, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")

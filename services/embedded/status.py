@@ -46,6 +46,10 @@ class Part:
     version: str | None = None
     message: str | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return vars(self) | {"since": None if self.since is None else self.since.isoformat()}
+
 
 @dataclass(frozen=True)
 class Status:

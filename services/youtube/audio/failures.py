@@ -57,9 +57,9 @@ def classify(error: BaseException, *, now: datetime, transferring: bool = False)
     if carried is not None:
         return carried
     text = " ".join(str(one) for one in chain)
-    for said in _SAID:
-        if said.words.search(text):
-            return said.make()
+    for known in _KNOWN:
+        if known.words.search(text):
+            return known.make()
     if _UPCOMING.search(text):
         return NotYetError(
             "The video is announced and not there yet.",
@@ -80,7 +80,7 @@ def classify(error: BaseException, *, now: datetime, transferring: bool = False)
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Known:
     """Words of YouTube's or yt-dlp's, and what they mean."""
 
     words: re.Pattern[str]
@@ -107,65 +107,65 @@ def _geo_blocked() -> PermanentError:
     )
 
 
-_SAID = (
-    _Said(
+_KNOWN = (
+    _Known(
         _words(r"not a bot\b|captcha challenge"),
         _blocked("YouTube asks for proof that we are no robot.", "botCheck", _SLOW_DOWN),
     ),
-    _Said(
+    _Known(
         _words(r"HTTP Error 429\b|rate-limited|isn't available, try again later"),
         _blocked("YouTube says we ask too often.", "rateLimited", _SLOW_DOWN),
     ),
-    _Said(
+    _Known(
         _words(r"HTTP Error 407\b"),
         _blocked("The proxy refuses us.", "proxyRefused", "Check TUBEGRADER_YTDLP_PROXY."),
     ),
-    _Said(
+    _Known(
         _words(r"confirm your age|age-restricted|inappropriate for some users"),
         _permanent("The video is for adults who signed in.", "ageGated", _COOKIES),
     ),
-    _Said(
+    _Known(
         _words(r"members-only|join this channel|available to this channel's members"),
         _permanent("The video is for the channel's members.", "membersOnly", _COOKIES),
     ),
-    _Said(
+    _Known(
         _words(r"private video|video is private"),
         _permanent("The video is private.", "private", _COOKIES),
     ),
-    _Said(
+    _Known(
         _words(
             r"available in your country|available from your location|geo.?restrict"
             r"|HTTP Error 451\b"
         ),
         _geo_blocked,
     ),
-    _Said(
+    _Known(
         _words(r"\bDRM\b"),
         _permanent("The video is encrypted.", "drmProtected"),
     ),
-    _Said(
+    _Known(
         _words(r"has been removed|no longer available|has been terminated|video does not exist"),
         _permanent("The video is gone.", "removed"),
     ),
-    _Said(
+    _Known(
         _words(r"requested format is not available|no video formats found|only images are"),
         _permanent("The video has no sound that could be taken.", "noAudio"),
     ),
-    _Said(
+    _Known(
         _words(r"unable to (open for writing|write data)|No space left"),
         lambda: TransientError(
             "The audio cannot be written.", reason="cannotWrite", hint="Is the disk full?"
         ),
     ),
-    _Said(
+    _Known(
         _words(r"did not get any data blocks"),
         lambda: TransientError("The file is empty.", reason="emptyFile"),
     ),
-    _Said(
+    _Known(
         _words(r"\bsign in\b|login required"),
         _permanent("The video is shown to those who signed in.", "loginRequired", _COOKIES),
     ),
-    _Said(
+    _Known(
         _words(r"video unavailable|video is (not available|unavailable)"),
         _permanent("The video is not available.", "unavailable"),
     ),
