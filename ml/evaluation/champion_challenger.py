@@ -1,4 +1,4 @@
-"""Whether a challenger may take a champion's place, judged on rows that neither learned from.
+"""Whether a challenger may take a champion's place, evaluated on rows that neither learned from.
 
 Both are measured on the same rows, and whole clusters (channels, speakers) are resampled, so the
 differences are paired. The question is not whether the challenger is better: a model trained on
@@ -26,14 +26,15 @@ MOST_RESAMPLES = 20_000
 
 @dataclass(frozen=True)
 class Rules:
-    """What a contest is held by.
+    """What an evaluation goes by.
 
     Attributes:
         share: Of the rows, the newest so many are the window.
         fewest_rows: The window is made longer until it has so many rows.
-        fewest_clusters: And so many clusters; where all rows together have not, nothing is judged.
+        fewest_clusters: And so many clusters; where all rows together have not, nothing is
+            evaluated.
         most_rows: And shorter to have no more.
-        part_rows: A part with fewer rows is not judged.
+        part_rows: A part with fewer rows is not evaluated.
         part_clusters: Nor one with fewer clusters.
         level: Coverage of the intervals.
         resamples: Of the bootstrap; more where an interval is wider.
@@ -143,8 +144,8 @@ class PartCompared:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What came of a contest.
+class ChallengerResult:
+    """What the evaluation of a challenger found.
 
     Attributes:
         passes: Whether the challenger may take the champion's place.
@@ -152,10 +153,10 @@ class Verdict:
             ``worseInPart``, ``undefined`` (no interval can be given).
         measures: Overall.
         parts: By part.
-        n_rows: Judged.
+        n_rows: Evaluated.
         n_clusters: Their clusters.
         part_level: Coverage of the parts' intervals.
-        rules: What it was held by.
+        rules: What it went by.
     """
 
     passes: bool
@@ -203,8 +204,8 @@ class Verdict:
                 f"{where} the challenger is worse by more than the margin of {beyond}, if within "
                 f"the interval: {found}."
             )
-        judged = sum(bool(part.measures) for part in self.parts)
-        nor = f"; nor is it worse in any of {judged} parts" if judged and self.passes else ""
+        evaluated = sum(bool(part.measures) for part in self.parts)
+        nor = f"; nor is it worse in any of {evaluated} parts" if evaluated and self.passes else ""
         words = {"better": "better", "noWorse": "no worse", "worse": "worse"}[self.ground]
         return f"{where} the challenger is {words} than the champion: {found}{nor}."
 
@@ -212,7 +213,7 @@ class Verdict:
 def newest_window(
     moments: FloatArray, clusters: Sequence[str], rules: Rules | None = None
 ) -> IntArray | None:
-    """Return the newest rows, in their own order: those that a contest is held on.
+    """Return the newest rows, in their own order: those that both are evaluated on.
 
     Args:
         moments: When each of the N rows came to be, (N,); any unit.
@@ -235,21 +236,21 @@ def newest_window(
     return np.sort(order[:size])
 
 
-def grader(
+def evaluate_parts(
     measures_of: Callable[[IntArray], Sequence[Measure]],
     clusters: Sequence[str],
     parts: Iterable[Part] = (),
     *,
     rules: Rules | None = None,
     seed: int = 0,
-) -> Verdict:
-    """Hold a contest.
+) -> ChallengerResult:
+    """Evaluate a challenger against a champion, overall and in parts.
 
     Args:
         measures_of: Returns the measures over some of the N rows, given by their indices.
         clusters: Of each row, length N.
         parts: Where the challenger may not be worse either.
-        rules: What it is held by.
+        rules: What it goes by.
         seed: Makes the resamples repeatable.
 
     Raises:
@@ -267,7 +268,7 @@ def grader(
     level = 1 - (1 - rules.level) / tests
     wanted = math.ceil(2 * DRAWS_IN_TAIL / (1 - level))
     resamples = min(max(rules.resamples, wanted), MOST_RESAMPLES)
-    judged = [
+    compared = [
         PartCompared(
             part.by,
             part.name,
@@ -279,12 +280,12 @@ def grader(
         )
         for (part, rows), enough in zip(sized, large, strict=True)
     ]
-    ground = _ground(overall, judged)
-    return Verdict(
+    ground = _ground(overall, compared)
+    return ChallengerResult(
         passes=ground in ("better", "noWorse"),
         ground=ground,
         measures=overall,
-        parts=judged,
+        parts=compared,
         n_rows=len(names),
         n_clusters=len(set(names.tolist())),
         part_level=level,

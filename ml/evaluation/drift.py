@@ -132,8 +132,8 @@ class Categories:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a model said of rows, and what they did.
+class EvaluatedRows:
+    """What a model predicts for rows, and what came of them.
 
     Attributes:
         probability_over: P(views per day ≥ threshold), (N,).
@@ -153,8 +153,8 @@ class Performance:
     """How much worse a model is on the window: log loss, R² or bias of the probabilities."""
 
     name: str
-    reference: Judged
-    window: Judged
+    reference: EvaluatedRows
+    window: EvaluatedRows
     by_one_channel: bool = False
 
     def distance(self) -> float:
@@ -189,12 +189,12 @@ LOG_LOSS, R2, BIAS = "log_loss", "r2", "bias"
 MEASURES = (LOG_LOSS, R2, BIAS)
 
 
-def _measure(name: str, judged: Judged, weights: FloatArray) -> FloatArray:
+def _measure(name: str, rows: EvaluatedRows, weights: FloatArray) -> FloatArray:
     if name == LOG_LOSS:
-        return metrics.log_loss(judged.is_over, judged.probability_over, weights=weights)
+        return metrics.log_loss(rows.is_over, rows.probability_over, weights=weights)
     if name == R2:
-        return metrics.r_squared(judged.truth, judged.log10_views_per_day, weights=weights)
-    excess: FloatArray = weights @ (judged.probability_over - judged.is_over) / weights.sum(axis=1)
+        return metrics.r_squared(rows.truth, rows.log10_views_per_day, weights=weights)
+    excess: FloatArray = weights @ (rows.probability_over - rows.is_over) / weights.sum(axis=1)
     return excess
 
 

@@ -9,7 +9,7 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Metric
-from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, grader
+from ml.evaluation.champion_challenger import ChallengerResult, Measure, Part, Rules, evaluate_parts
 from ml.speech.data.manifest import LANGUAGES
 from ml.speech.evaluation.evaluate import balanced_accuracy
 
@@ -53,9 +53,9 @@ def is_enough(heard: Heard, rules: Rules = RULES) -> bool:
     )
 
 
-def contest(
+def evaluate_challenger(
     heard: Heard, champion: FloatArray, challenger: FloatArray, *, rules: Rules = RULES, seed: int
-) -> Verdict:
+) -> ChallengerResult:
     """Hold the contest on N segments of which neither heard speaker, source or recording.
 
     Args:
@@ -82,7 +82,7 @@ def contest(
 
     codecs = np.asarray(heard.codecs)
     parts = [Part("codec", name, codecs == name) for name in sorted(set(heard.codecs))]
-    return grader(measures_of, heard.speakers, parts, rules=rules, seed=seed)
+    return evaluate_parts(measures_of, heard.speakers, parts, rules=rules, seed=seed)
 
 
 def fair_rows(

@@ -1,4 +1,4 @@
-"""The contest of models of views: which rung of a ladder contests, and by what it is measured."""
+"""Which rung of a ladder becomes challenger, and how it is evaluated against the champion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
-from ml.evaluation.champion_challenger import Measure, Part, Rules, Verdict, grader
+from ml.evaluation.champion_challenger import ChallengerResult, Measure, Part, Rules, evaluate_parts
 from ml.evaluation.splits import fold_of
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Predictions
@@ -31,7 +31,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rung that might contest.
+    """A rung that might become challenger.
 
     Attributes:
         rung: Its name.
@@ -57,7 +57,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rung contests; None where none is sound. The candidates are in the ladder's order."""
+    """Which rung becomes challenger, None where none is sound; the candidates as in the ladder."""
 
     rung: str | None
     best: str | None
@@ -79,7 +79,7 @@ class Choice:
 
 
 def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, seed: int) -> Choice:
-    """Choose the rung that contests, by a rule that was fixed before any was trained.
+    """Choose the rung that becomes challenger, by a rule that was fixed before any was trained.
 
     Of the rungs that are shown to be better than the constant, it is the simplest one within one
     standard error of the lowest log loss (Breiman, Friedman, Olshen & Stone 1984, section 3.4.3),
@@ -130,21 +130,21 @@ def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, see
     return Choice(chosen, best, candidates)
 
 
-def contest(
+def evaluate_challenger(
     window: Dataset,
     champion: Predictions,
     challenger: Predictions,
     *,
     rules: Rules | None = None,
     seed: int = 0,
-) -> Verdict:
-    """Hold the contest on the window's N videos, of whose channels neither has seen any.
+) -> ChallengerResult:
+    """Evaluate the challenger on the window's N videos, of whose channels neither has seen any.
 
     Args:
         window: The rows.
         champion: What it predicts for each.
         challenger: What it predicts for each.
-        rules: What the contest is held by.
+        rules: What the evaluation goes by.
         seed: Makes the resamples repeatable.
 
     Raises:
@@ -168,7 +168,7 @@ def contest(
         ]
 
     parts = [Part(by, name, inside) for by, name, inside in parts_of(window)]
-    return grader(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
+    return evaluate_parts(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
 
 
 def fair_groups(
@@ -179,9 +179,9 @@ def fair_groups(
     seed: int,
     folds: int,
 ) -> tuple[list[str], BoolArray]:
-    """Return by which of an older model's folds new rows are fairly judged.
+    """Return by which of an older model's folds new rows are fairly scored.
 
-    A channel that the model learned from is judged by the fold that it is in, which never saw it.
+    A channel that the model learned from is scored by the fold that it is in, which never saw it.
     So is a channel that shares a picture with one, since that picture was seen as well. Where a
     group's channels are in several of its folds, each of its models has seen one of them.
 
@@ -193,31 +193,31 @@ def fair_groups(
         folds: How many.
 
     Returns:
-        The split group to ask the model about, for each row; and whether that is fair, (N,).
+        The split group to score each row as; and whether that is fair, (N,).
 
     Raises:
-        LearningError: ``leakChannel``: a channel would be judged by who saw it. That is a defect.
+        LearningError: ``leakChannel``: a channel would be scored by who saw it. That is a defect.
     """
     folds_of_group: dict[str, dict[int, str]] = {}
     for channel, group in zip(channels, groups, strict=True):
         if channel in learned:
             fold = fold_of(learned[channel], seed=seed, folds=folds)
             folds_of_group.setdefault(group, {})[fold] = learned[channel]
-    asked, fair = [], np.ones(len(channels), dtype=np.bool_)
+    scored_as, fair = [], np.ones(len(channels), dtype=np.bool_)
     for row, (channel, group) in enumerate(zip(channels, groups, strict=True)):
         known = folds_of_group.get(group, {})
         fair[row] = len(known) <= 1
-        asked.append(next(iter(known.values()), group))
+        scored_as.append(next(iter(known.values()), group))
         if fair[row] and channel in learned:
-            judging, own = (
-                fold_of(name, seed=seed, folds=folds) for name in (asked[row], learned[channel])
+            scoring, own = (
+                fold_of(name, seed=seed, folds=folds) for name in (scored_as[row], learned[channel])
             )
-            if judging != own:
+            if scoring != own:
                 raise LearningError(
-                    f"channel {channel} would be judged by a model that saw it",
+                    f"channel {channel} would be scored by a model that saw it",
                     reason="leakChannel",
                 )
-    return asked, fair
+    return scored_as, fair
 
 
 def check_finite(rung: str, predicted: Predictions) -> None:

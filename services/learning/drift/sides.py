@@ -13,7 +13,7 @@ from ml.evaluation.drift import (
     Categories,
     Column,
     Drift,
-    Judged,
+    EvaluatedRows,
     Numbers,
     Performance,
 )
@@ -31,10 +31,10 @@ class Side:
     seen: Predictions | None
 
     @property
-    def judged(self) -> Judged:
+    def judged(self) -> EvaluatedRows:
         """Predictions and truth."""
         truth = self.rows.log10_views_per_day
-        return Judged(
+        return EvaluatedRows(
             self.said.probability_over, self.said.log10_views_per_day, self.rows.is_over, truth
         )
 

@@ -54,10 +54,10 @@ def try_edits(
     made = variants(candidate.frame)
     contents = [as_shown(frame) for frame in made.values()]
     answers = grader.answers(contents)
-    judging = grader.never_saw(channel_id)
+    held_out = grader.never_saw(channel_id)
     tried = []
     for position, (name, content) in enumerate(zip(made, contents, strict=True)):
-        change = factor(jackknife(answers[:, position] - unchanged, judging))
+        change = factor(jackknife(answers[:, position] - unchanged, held_out))
         leaves = change.low > 1 or change.high < 1
         shown = leaves and grader.evidence.state == "shown"
         tried.append(Tried(name, edit(name).title, change, shown, content))

@@ -284,10 +284,10 @@ def _measured(pictures: Pictures, progress: Progress) -> FloatArray:
 def _pairs(
     grader: Grader, who: Whose, candidates: Sequence[Candidate], mine: FloatArray
 ) -> list[Pair]:
-    judging = grader.never_saw(who.channel_id)
+    held_out = grader.never_saw(who.channel_id)
     pairs = []
     for a, b in combinations(range(len(candidates)), 2):
-        ratio = factor(jackknife(mine[:, a] - mine[:, b], judging))
+        ratio = factor(jackknife(mine[:, a] - mine[:, b], held_out))
         leaves = ratio.low > 1 or ratio.high < 1
         shown = leaves and grader.evidence.state == "shown"
         pairs.append(Pair(candidates[a].name, candidates[b].name, ratio, shown))

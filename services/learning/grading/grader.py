@@ -55,7 +55,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Extractors:
-    """A pretrained network's look at pictures: at collected ones, which are kept, and others."""
+    """Extract image features: of collected pictures, for which they are kept, and of others."""
 
     collected: FeatureExtractor
     passing: FeatureExtractor
@@ -96,8 +96,8 @@ class Grader:
         if group is None:
             return np.ones(self.folds, dtype=np.bool_)
         fold = fold_of(group, seed=self.rung.card.seed, folds=self.folds)
-        judging: BoolArray = np.arange(self.folds) == fold
-        return judging
+        held_out: BoolArray = np.arange(self.folds) == fold
+        return held_out
 
     def comparable_channels(self, channel_id: str | None) -> list[str] | None:
         """Return the channels that the same models never saw as this one; None: no limit."""
@@ -114,8 +114,8 @@ class Grader:
 
     def mean_answer(self, channel_id: str | None) -> Callable[[ImageArray], FloatArray]:
         """Return what the models that never saw a channel say on average, by frame."""
-        judging = self.never_saw(channel_id)
-        return lambda frames: self.answers([as_shown(frame) for frame in frames])[judging].mean(
+        held_out = self.never_saw(channel_id)
+        return lambda frames: self.answers([as_shown(frame) for frame in frames])[held_out].mean(
             axis=0
         )
 
@@ -130,13 +130,13 @@ class Grader:
 
         Args:
             contents: Encoded pictures.
-            progress: Told how many were looked at.
+            progress: Told how many were scored.
             collected: They are of the object store and will be asked about again.
         """
         parts = []
         for start in range(0, len(contents), AT_ONCE):
             parts.append(self._answers(contents[start : start + AT_ONCE], collected=collected))
-            progress(min(start + AT_ONCE, len(contents)), len(contents), "looking at thumbnails")
+            progress(min(start + AT_ONCE, len(contents)), len(contents), "scoring pictures")
         return np.concatenate(parts, axis=1) if parts else np.empty((self.folds, 0))
 
     def _answers(self, contents: Sequence[bytes], *, collected: bool) -> FloatArray:
@@ -170,7 +170,7 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
         subscribers: Of the channel; None: not known.
 
     Raises:
-        PermanentError: There is no model that looks at thumbnails, or it is damaged.
+        PermanentError: There is no model that sees thumbnails, or it is damaged.
     """
     models = models_in_use(context)
     by_rung = {m.rung: m for m in models if rung_class(m.rung).spec.sees_thumbnails}
@@ -202,7 +202,8 @@ def _extractors(context: Context, rung: Rung, folder: Path) -> Extractors | None
         return None
     maps = need_maps([rung])
     return Extractors(
-        open_extractor(context, maps=maps), open_extractor(context, folder / "looks", maps=maps)
+        open_extractor(context, maps=maps),
+        open_extractor(context, folder / "image-features", maps=maps),
     )
 
 

@@ -18,15 +18,15 @@ STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 RESAMPLES = 2000
 
 
-def jackknife(by_model: FloatArray, judging: BoolArray) -> Interval:
+def jackknife(by_model: FloatArray, held_out: BoolArray) -> Interval:
     """Return the 95 % interval of something that each of K models says.
 
     Args:
         by_model: Shape (K,).
-        judging: Which of the models may judge: those that never saw the channel, shape (K,). The
+        held_out: Which of the models may judge: those that never saw the channel, shape (K,). The
             others tell only how much models differ.
     """
-    value = float(by_model[judging].mean())
+    value = float(by_model[held_out].mean())
     reach = STUDENT_T[min(len(by_model) - 1, len(STUDENT_T)) - 1] * standard_error(by_model)
     return Interval(value, value - reach, value + reach)
 
@@ -42,7 +42,7 @@ def percentile(
     mine: FloatArray,
     theirs: FloatArray,
     clean: BoolArray,
-    judging: BoolArray,
+    held_out: BoolArray,
     clusters: Sequence[str],
     *,
     seed: int,
@@ -56,14 +56,14 @@ def percentile(
         mine: What each model says of the picture, (K,).
         theirs: What each model says of the others, (K, N).
         clean: Which model never saw which other's channel, (K, N).
-        judging: Which models never saw the picture's channel, (K,).
+        held_out: Which models never saw the picture's channel, (K,).
         clusters: What is drawn together, N channels or videos.
         seed: Makes the draws repeatable.
 
     Returns:
         From 0 to 100; None if no model may judge any.
     """
-    use = clean & judging[:, None]
+    use = clean & held_out[:, None]
     kept = np.flatnonzero(use.any(axis=0))
     if len(kept) == 0:
         return None

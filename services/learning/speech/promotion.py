@@ -19,7 +19,12 @@ from db.queries.learning import promotion
 from ml.arrays import FloatArray
 from ml.audio import floats, read_flac
 from ml.speech.data.manifest import LANGUAGES
-from ml.speech.evaluation.champion_challenger import Heard, contest, fair_rows, is_enough
+from ml.speech.evaluation.champion_challenger import (
+    Heard,
+    evaluate_challenger,
+    fair_rows,
+    is_enough,
+)
 from ml.speech.frontend.features import features
 from services.context import Context
 from services.errors import PermanentError
@@ -103,7 +108,7 @@ def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
         return Decision("kept", "tooFew", few, champion, challenger, figures)
     job.progress(2, 3, "judging both on what neither heard")
     said = _asked(context, job, fair, [judged, mine])
-    verdict = contest(heard, *said, seed=challenger.seed)
+    verdict = evaluate_challenger(heard, *said, seed=challenger.seed)
     return Decision(
         "promoted" if verdict.passes else "kept",
         verdict.ground,

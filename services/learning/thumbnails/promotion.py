@@ -18,7 +18,12 @@ from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions
-from ml.thumbnails.evaluation.champion_challenger import Choice, choose_rung, contest, fair_groups
+from ml.thumbnails.evaluation.champion_challenger import (
+    Choice,
+    choose_rung,
+    evaluate_challenger,
+    fair_groups,
+)
 from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
@@ -198,7 +203,7 @@ def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decisi
         Features.of_table(window.table),
         window.strings("thumbnail_sha256"),
     )
-    verdict = contest(
+    verdict = evaluate_challenger(
         window,
         _asked(champion.rung, features, [groups[row] for row in rows]),
         _asked(challenger.rung, features, window.strings("split_group")),

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ml.speech.evaluation.champion_challenger import Heard, contest, fair_rows, is_enough
+from ml.speech.evaluation.champion_challenger import (
+    Heard,
+    evaluate_challenger,
+    fair_rows,
+    is_enough,
+)
 from services.cli.main import app
 from services.context import Context
 from services.learning.speech.classifier import from_registry
@@ -67,9 +72,9 @@ def test_a_model_that_mistakes_more_speakers_is_refused():
     told = heard(12, 6)
     good = np.where(told.labels == 1, 0.9, 0.1)
     bad = np.where(np.random.default_rng(0).random(len(good)) < 0.4, 1 - good, good)
-    assert contest(told, good, bad, seed=0).ground == "worse"
-    assert contest(told, bad, good, seed=0).ground == "better"
-    assert contest(told, good, good, seed=0).ground == "noWorse"
+    assert evaluate_challenger(told, good, bad, seed=0).ground == "worse"
+    assert evaluate_challenger(told, bad, good, seed=0).ground == "better"
+    assert evaluate_challenger(told, good, good, seed=0).ground == "noWorse"
 
 
 def test_few_segments_or_speakers_of_one_language_are_too_few():

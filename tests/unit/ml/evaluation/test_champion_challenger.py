@@ -11,7 +11,11 @@ from ml.errors import LearningError
 from ml.evaluation.champion_challenger import Rules, newest_window
 from ml.evaluation.splits import fold_of
 from ml.thumbnails.data.rows import Predictions
-from ml.thumbnails.evaluation.champion_challenger import choose_rung, contest, fair_groups
+from ml.thumbnails.evaluation.champion_challenger import (
+    choose_rung,
+    evaluate_challenger,
+    fair_groups,
+)
 from tests.support.learning import draw
 
 QUICK = Rules(resamples=300)
@@ -33,7 +37,7 @@ def predicted(dataset, *, noise: float, seed: int = 0, rows=slice(None)) -> Pred
 
 def test_identical_models_differ_by_nothing_and_the_challenger_passes(dataset):
     same = predicted(dataset, noise=0.4)
-    verdict = contest(dataset, same, same, rules=QUICK)
+    verdict = evaluate_challenger(dataset, same, same, rules=QUICK)
     assert (verdict.passes, verdict.ground) == (True, "noWorse")
     for part in (verdict, *verdict.parts):
         for measure in part.measures:
@@ -44,9 +48,9 @@ def test_identical_models_differ_by_nothing_and_the_challenger_passes(dataset):
 
 def test_a_clearly_worse_challenger_is_refused_and_the_same_one_as_champion_is_replaced(dataset):
     good, bad = predicted(dataset, noise=0.3), predicted(dataset, noise=1.0, seed=1)
-    refused = contest(dataset, good, bad, rules=QUICK)
+    refused = evaluate_challenger(dataset, good, bad, rules=QUICK)
     assert (refused.passes, refused.ground) == (False, "worse")
-    won = contest(dataset, bad, good, rules=QUICK)
+    won = evaluate_challenger(dataset, bad, good, rules=QUICK)
     assert (won.passes, won.ground) == (True, "better")
     for there, back in zip(refused.measures, won.measures, strict=True):
         assert there.difference.value == pytest.approx(-back.difference.value)
@@ -59,7 +63,9 @@ def test_who_is_worse_by_more_than_the_margin_slips_although_the_interval_holds_
     number = np.array([int(name[2:]) for name in dataset.strings("channel_id")])
     towards = np.where(number % 2 == 0, 0.5, -0.36)
     other = base.log10_views_per_day + towards * (truth - base.log10_views_per_day)
-    verdict = contest(dataset, base, Predictions(base.probability_over, other), rules=QUICK)
+    verdict = evaluate_challenger(
+        dataset, base, Predictions(base.probability_over, other), rules=QUICK
+    )
     r2 = verdict.measures[0]
     assert r2.difference.low < -0.01 < 0 < r2.difference.high
     assert r2.difference.value < -0.01
@@ -75,7 +81,9 @@ def test_a_part_alone_can_refuse_a_challenger_that_is_better_for_all_others(data
     fewer = dataset.subscriber_count
     assert 20 < small.sum() < 130
     assert len(fewer) == 240
-    verdict = contest(dataset, champion, challenger, rules=Rules(resamples=300, part_clusters=5))
+    verdict = evaluate_challenger(
+        dataset, champion, challenger, rules=Rules(resamples=300, part_clusters=5)
+    )
     assert not verdict.passes
     worse = [part for part in verdict.parts if any(m.is_worse for m in part.measures)]
     assert {part.by for part in worse} >= {"subscribers"}
@@ -83,7 +91,7 @@ def test_a_part_alone_can_refuse_a_challenger_that_is_better_for_all_others(data
 
 def test_parts_with_too_few_channels_are_named_but_not_judged(dataset):
     same = predicted(dataset, noise=0.4)
-    verdict = contest(dataset, same, same, rules=Rules(resamples=100, part_clusters=9))
+    verdict = evaluate_challenger(dataset, same, same, rules=Rules(resamples=100, part_clusters=9))
     judged = [part for part in verdict.parts if part.measures]
     assert judged
     assert len(judged) < len(verdict.parts)
@@ -98,7 +106,9 @@ def test_equally_good_challengers_are_rarely_refused_for_their_intervals(dataset
     grounds = []
     for number in range(40):
         first, second = (predicted(dataset, noise=0.4, seed=s) for s in (number, 1000 + number))
-        grounds.append(contest(dataset, first, second, rules=Rules(resamples=200)).ground)
+        grounds.append(
+            evaluate_challenger(dataset, first, second, rules=Rules(resamples=200)).ground
+        )
     assert sum(ground in ("worse", "worseInPart") for ground in grounds) <= 6
 
 
@@ -106,7 +116,7 @@ def test_a_model_that_predicts_no_number_cannot_contest(dataset):
     good = predicted(dataset, noise=0.4)
     broken = Predictions(np.full(len(dataset), np.nan), good.log10_views_per_day)
     with pytest.raises(LearningError, match="NaN") as caught:
-        contest(dataset, good, broken, rules=QUICK)
+        evaluate_challenger(dataset, good, broken, rules=QUICK)
     assert caught.value.reason == "notFinite"
 
 

@@ -13,7 +13,7 @@ from ml.evaluation.drift import (
     MEASURES,
     R2,
     Categories,
-    Judged,
+    EvaluatedRows,
     Numbers,
     Performance,
     detect,
@@ -42,7 +42,7 @@ class World:
             "channels": [f"{prefix}{c}" for c in channel],
             "subscribers": np.where(unknown, np.nan, size),
             "format": ["short" if t else "long" for t in taste],
-            "judged": Judged(p, size * 0.8, views > 3, views),
+            "judged": EvaluatedRows(p, size * 0.8, views > 3, views),
         }
 
 
@@ -92,7 +92,7 @@ def take(rows, chosen):
         "channels": [rows["channels"][i] for i in chosen],
         "subscribers": rows["subscribers"][chosen],
         "format": [rows["format"][i] for i in chosen],
-        "judged": Judged(*(part[chosen] for part in parts)),
+        "judged": EvaluatedRows(*(part[chosen] for part in parts)),
     }
 
 
