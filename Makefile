@@ -8,8 +8,12 @@ STAMP := $(VENV)/.installed
 DEMO_HOME ?= .demo
 # `make demo CATALOG=DIR` serves a folder of real videos instead of invented ones.
 CATALOG ?=
+# `make test T=tests/unit/ml` or `T=path::test` runs only that.
+T ?=
+# `make migration M="what it does"`.
+M ?=
 
-.PHONY: help install demo up down check test test-slow replay bench calibrate lock format clean
+.PHONY: help install demo up down check unit test test-slow replay migration bench calibrate lock format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -39,24 +43,30 @@ check: $(STAMP) ## lint, types, layers, images, lock file
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict docker-compose.yml deploy
+	$(BIN)/yamllint --strict docker-compose.yml deploy .pre-commit-config.yaml
 	deploy/check-compose
 
-test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 cores)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+unit: $(STAMP) ## the unit tests alone: no database (a minute or two)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/unit
 
-test-slow: $(STAMP) ## the slow tests (CI runs them after the others)
-	$(BIN)/pytest -m slow
+test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 cores); T=PATH::TEST narrows it
+	$(BIN)/pytest $(or $(T),--numprocesses 2 --dist loadfile)
+
+test-slow: $(STAMP) ## the slow tests (CI runs them after the others); T= likewise
+	$(BIN)/pytest -m slow $(T)
 
 replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed (about an hour)
 	TUBEGRADER_REPLAY_DAYS=30 TUBEGRADER_REPLAY_CHANNELS=200 TUBEGRADER_REPLAY_VIDEOS=10000 \
 		$(BIN)/pytest -m slow tests/faults/test_replay_month.py
 
+migration: $(STAMP) ## the next revision of the schema, for the models as they are: M="what it does"
+	@$(BIN)/python -m migrations "$(M)"
+
 bench: $(STAMP) ## the budgets, as ratios measured in one run
 	$(BIN)/python -m benchmarks
 
 calibrate: $(STAMP) ## whether the intervals keep their word, over 600 invented catalogues
-	$(BIN)/python -m benchmarks.calibration --json docs/calibration.json \
+	$(BIN)/python -m benchmarks.calibration --json docs/results/calibration.json \
 		--figure docs/images/calibration.svg
 
 lock: ## pin the newest versions that pyproject.toml admits into requirements.lock

@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     if options.figure is not None:
-        _draw_figure(by_effect, options.figure)
+        _draw_chart(by_effect, options.figure)
     return 0 if kept(results) else 1
 
 
@@ -204,7 +204,7 @@ def _line(result: Mapping[str, Any]) -> str:
     return f"effect {result['effect']}, {result['catalogues']} catalogues: ΔR² {delta}; {shares}"
 
 
-def _draw_figure(by_effect: Mapping[float, Sequence[Trial]], path: Path) -> None:
+def _draw_chart(by_effect: Mapping[float, Sequence[Trial]], path: Path) -> None:
     """Draw each catalogue's interval about what its models really gain."""
     from matplotlib.figure import Figure
 

@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import Table, text
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 from db.models import WorkItem
 from db.queries.work import work_items
 from services.context import Context
@@ -22,7 +22,7 @@ HOURS = 30 * 24
 """Until every video was read once: the default cadence of old ones, which most are."""
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Claim from two databases in turn. In both the same number of videos is due."""
     many = MOST if full else MANY
     with (
@@ -37,7 +37,7 @@ def measure(*, full: bool) -> list[Figure]:
             rounds=ROUNDS,
         )
     return [
-        Figure(
+        Measurement(
             f"claiming {CLAIMED:,} due videos among {many:,}",
             f"{slow * 1000:.1f} ms",
             f"among {FEW:,}, {fast * 1000:.1f} ms",

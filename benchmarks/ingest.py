@@ -1,6 +1,5 @@
 """Snapshots from parsed answers into the database, against raw COPY into the same table."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,13 +8,14 @@ from itertools import count
 from sqlalchemy import text
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.work import work_items
 from services.context import Context
 from services.crawl import statistics
-from services.tick import BATCH_SIZE
+from services.work.kinds import WORK_KINDS
+from services.work.leases import Batch
 from services.youtube.facts import VideoStatistics
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
@@ -26,7 +26,7 @@ COLUMNS = "video_id, slot, captured_at, view_count, like_count, comment_count"
 Answer = dict[str, VideoStatistics]
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Write the counts of the same videos for slot after slot, in each way in turn."""
     del full
     with place.folder() as folder, place.empty_context(folder) as context:
@@ -34,7 +34,7 @@ def measure(*, full: bool) -> list[Figure]:
         with context.engine.begin() as connection:
             ensure_partitions(connection, start=NOW, end=NOW + timedelta(days=3))
         ids = [f"{i:011d}" for i in range(1, VIDEOS + 1)]
-        size = BATCH_SIZE["video.snapshot"]
+        size = WORK_KINDS["video.snapshot"].batch_size
         answers = [
             {v: VideoStatistics(v, 123_456, 789, 12) for v in ids[start : start + size]}
             for start in range(0, VIDEOS, size)
@@ -50,14 +50,14 @@ def measure(*, full: bool) -> list[Figure]:
         )
     against = f"raw COPY, {VIDEOS / raw:,.0f}/s"
     return [
-        Figure(
+        Measurement(
             f"snapshots ingested, {size} an answer",
             f"{VIDEOS / whole:,.0f}/s",
             against,
             raw / whole,
             at_least=0.5,
         ),
-        Figure(
+        Measurement(
             "the same, and the end of their leased work",
             f"{VIDEOS / ended:,.0f}/s",
             against,
@@ -91,21 +91,21 @@ def _append(context: Context, answers: Sequence[Answer], slot: datetime) -> floa
 
 def _ingest(context: Context, answers: Sequence[Answer], slot: datetime) -> float:
     """Do all that a worker does once YouTube has answered."""
-    leases = _leases(context, slot)
+    batches = _batches(context, slot)
 
     def ingest() -> None:
-        for token, slots in leases:
+        for batch in batches:
             with context.transaction() as session:
-                counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in slots}
-                found = statistics.Found(counts, dict.fromkeys(slots, slot))
-                added = statistics.ingest(session, token, slots, found, now=slot)
-            assert added == len(slots)
+                counts = {v: VideoStatistics(v, 123_456, 789, 12) for v in batch.items}
+                found = statistics.Found(counts, dict.fromkeys(batch.items, slot))
+                added = statistics.ingest(session, batch, found, now=slot)
+            assert added == len(batch.items)
 
-    assert len(leases) == len(answers)
+    assert len(batches) == len(answers)
     return timed(ingest)
 
 
-def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str, datetime]]]:
+def _batches(context: Context, slot: datetime) -> list[Batch]:
     """Make all videos due and lease them in batches."""
     due = text(
         "UPDATE work_items SET state = 'due', slot = :slot, ready_at = :slot, lease_token = NULL "
@@ -116,14 +116,14 @@ def _leases(context: Context, slot: datetime) -> list[tuple[uuid.UUID, dict[str,
     with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM work_items"))
     claim = partial(work_items.claim, kind="video.snapshot", now=slot, lease=LEASE)
-    found: list[tuple[uuid.UUID, dict[str, datetime]]] = []
+    found: list[Batch] = []
     while True:
         with context.transaction() as session:
-            token = claim(session, limit=BATCH_SIZE["video.snapshot"])
+            token = claim(session, limit=WORK_KINDS["video.snapshot"].batch_size)
             if token is None:
                 return found
             items = work_items.begin(session, token, until=slot + LEASE)
-            found.append((token, {item.entity_id: item.slot for item in items}))
+            found.append(Batch(context, token, items))
 
 
 def _copy(context: Context, ids: Sequence[str], slot: datetime) -> float:

@@ -1,22 +1,23 @@
-"""What every benchmark has in common: a figure against another from the same run, and a budget."""
+"""What every benchmark has in common: a ratio of two measurements of one run, and a budget."""
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """One measured ratio.
 
     Attributes:
         what: What was measured.
-        measured: The figure, with its unit, for people.
-        against: What it is held against, with its figure.
-        ratio: The one divided by the other, or the figure itself where the budget is absolute.
+        measured: The one, with its unit, for people.
+        against: What it is held against, likewise.
+        ratio: The one divided by the other, or the one itself where the budget is absolute.
         at_least: The least that the ratio may be.
-        at_most: The most that it may be. With neither the figure is for information.
+        at_most: The most that it may be. With neither it is for information.
     """
 
     what: str
@@ -62,3 +63,32 @@ def interleaved(sides: Sequence[Callable[[], float]], *, rounds: int) -> list[fl
             if turn:
                 seconds.append(measured)
     return [statistics.median(seconds) for seconds in found]
+
+
+def against_bare_loop(
+    what: str,
+    unit: str,
+    ours: Callable[[], object],
+    bare: Callable[[], object],
+    *,
+    items: int,
+    rounds: int,
+) -> Measurement:
+    """Hold training against forward and backward passes of the same network on one ready batch.
+
+    Args:
+        what: What was trained.
+        unit: What a network learns from, such as ``images``.
+        ours: The training.
+        bare: As many steps without preparing a batch.
+        items: How many of the unit either side takes.
+        rounds: How often, besides the first.
+    """
+    mine, theirs = interleaved((partial(timed, ours), partial(timed, bare)), rounds=rounds)
+    return Measurement(
+        what,
+        f"{items / mine:,.0f} {unit}/s",
+        f"forward and backward on one ready batch, {items / theirs:,.0f} {unit}/s",
+        theirs / mine,
+        at_least=0.85,
+    )

@@ -6,10 +6,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks import place
-from benchmarks.measure import Figure
+from benchmarks.measure import Measurement
 from services import embedded
 from services.context import Context
-from services.crawl import channels, runs
+from services.crawl import intake, runs
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.work import jobs
@@ -17,7 +17,7 @@ from services.work import jobs
 MEGABYTE = 1_000_000
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Crawl with real workers, then look at the crawl worker's processes."""
     del full
     with (
@@ -38,25 +38,25 @@ def measure(*, full: bool) -> list[Figure]:
             together = sum(p.memory_full_info().pss for p in processes) / MEGABYTE
             torches = sum("torch" in m.path for p in processes for m in p.memory_maps())
     return [
-        Figure(
+        Measurement(
             "crawl worker, its largest process",
             f"{largest:.0f} MB",
             "—",
             largest,
             at_most=150,
         ),
-        Figure(
+        Measurement(
             f"crawl worker, its {len(processes)} processes together",
             f"{together:.0f} MB",
             "shared pages counted once",
             together,
         ),
-        Figure("files of torch mapped by it", f"{torches}", "—", torches, at_most=0),
+        Measurement("files of torch mapped by it", f"{torches}", "—", torches, at_most=0),
     ]
 
 
 def _crawl(context: Context, channel_ids: list[str]) -> None:
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     for job in jobs.watch(context, runs.start(context)):
         last = job
     jobs.succeeded(last)

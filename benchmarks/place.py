@@ -2,19 +2,20 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import text
 
+from db import migrate
 from services import embedded
 from services.clock import Clock, system_clock
 from services.context import Context
 from services.demo import KEY, OfflineYouTube, World, offline_youtube
 from services.settings import Settings
+from tests.support.databases import EMPTY, own_database
 
 
 @contextmanager
@@ -44,20 +45,11 @@ def empty_context(
 @contextmanager
 def another_database(context: Context, name: str) -> Iterator[Context]:
     """Open a second, empty database in the stack of a context."""
-    url = make_url(str(context.settings.database_url))
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-    admin.dispose()
-    address = url.set(database=name).render_as_string(hide_password=False)
-    from db.migrate import upgrade
-
-    upgrade(address)
-    other = Context(context.settings.model_copy(update={"database_url": address}), context.clock)
-    try:
-        yield other
-    finally:
-        other.close()
+    with own_database(str(context.settings.database_url), name, template=EMPTY) as url:
+        migrate.upgrade(url)
+        settings = context.settings.model_copy(update={"database_url": url})
+        with closing(Context(settings, context.clock)) as other:
+            yield other
 
 
 @contextmanager

@@ -6,24 +6,24 @@ import uuid
 from datetime import timedelta
 
 from benchmarks import place
-from benchmarks.measure import Figure
+from benchmarks.measure import Measurement
 from db.queries.work import work_items
 from services.clock import system_clock
 from services.context import Context
-from services.crawl import channels, discovery, statistics
+from services.crawl import discovery, intake, statistics
 from services.demo import KEY
-from services.tick import BATCH_SIZE
+from services.work.kinds import WORK_KINDS
 
 VIDEOS = 1_000
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Count the units that YouTube books, for few channels and for many."""
     del full
     return [_refresh(n) for n in (5, 200)]
 
 
-def _refresh(n_channels: int) -> Figure:
+def _refresh(n_channels: int) -> Measurement:
     with (
         place.folder() as folder,
         place.youtube(folder, channels=n_channels, videos=VIDEOS) as youtube,
@@ -34,7 +34,7 @@ def _refresh(n_channels: int) -> Figure:
             youtube_api_key=KEY,
         ) as context,
     ):
-        channels.add(context, youtube.channel_ids)
+        intake.add_all(context, youtube.channel_ids)
         _do_all(context, "channel.discover")
         _do_all(context, "video.snapshot")
         before = _units(youtube.url)
@@ -45,7 +45,7 @@ def _refresh(n_channels: int) -> Figure:
         added = _do_all(context, "video.snapshot", ahead=timedelta(minutes=2))
         assert added == VIDEOS
         units = _units(youtube.url) - before
-    return Figure(
+    return Measurement(
         f"refresh of {VIDEOS:,} videos of {n_channels} channels",
         f"{units} units",
         "20, the least possible",
@@ -71,7 +71,7 @@ def _claim(context: Context, kind: str, ahead: timedelta) -> uuid.UUID | None:
         return work_items.claim(
             session,
             kind,
-            limit=BATCH_SIZE[kind],
+            limit=WORK_KINDS[kind].batch_size,
             now=system_clock() + ahead,
             lease=timedelta(hours=1),
         )

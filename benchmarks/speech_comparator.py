@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 
 CLIPS, SECONDS, ROUNDS = 8, 5.0, 3
-BEST_RUNG = "tdnn"
+BEST = "tdnn"
 """Its speed does not depend on what it learned, so it learns next to nothing here."""
 WHISPER_PYTHON = os.environ.get("WHISPER_PYTHON", sys.executable)
 WHISPER_WEIGHTS = os.environ.get("TUBEGRADER_SPEECH_WEIGHTS")
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Tell the languages of the same clips with our best model and with Whisper, in turn."""
     rounds = 2 * ROUNDS if full else ROUNDS
     reason = _missing()
@@ -45,7 +45,7 @@ def measure(*, full: bool) -> list[Figure]:
                 )
             )
     return [
-        Figure(
+        Measurement(
             f"speech told apart, {SECONDS:.0f} s clips, decoding included",
             f"{mine:,.1f} clips/s",
             f"Whisper ({Path(WHISPER_WEIGHTS or '').name}), {whisper:,.2f} clips/s",
@@ -88,7 +88,7 @@ def _own_model(folder: Path, paths: Sequence[Path]) -> Callable[[], object]:
 
     from ml.speech.data.manifest import Clip, Manifest
     from ml.speech.frontend.cache import FeatureCache, decoded_file
-    from ml.speech.models.registry import speech_rung_class
+    from ml.speech.models.registry import speech_model_class
 
     torch.set_num_threads(1)
     clips = tuple(
@@ -96,10 +96,10 @@ def _own_model(folder: Path, paths: Sequence[Path]) -> Callable[[], object]:
              "flac", SECONDS)
         for number, path in enumerate(paths)
     )  # fmt: skip
-    rung: Any = speech_rung_class(BEST_RUNG)
-    config = replace(rung.default, epochs=1, calibrated=False)
+    kind: Any = speech_model_class(BEST)
+    config = replace(kind.default, epochs=1, calibrated=False)
     cache = FeatureCache(folder / "features")
-    model = rung.fit(Manifest(clips), cache, seed=0, config=config)
+    model = kind.fit_with(config, Manifest(clips), cache, seed=0)
     return lambda: model.predict([decoded_file(clip) for clip in clips])
 
 

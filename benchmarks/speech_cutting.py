@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 from ml.audio import AudioFacts, CutPolicy, cut, decoded, examine, probe
 from tests.support import sound
-from tests.support.language import heard_model
+from tests.support.language import trained_model
 from tests.support.memory import peak_megabytes
 
 SHORT_S, ROUNDS = 180, 3
@@ -24,15 +24,15 @@ for segment in cut(Path(sys.argv[1]), CutPolicy(examined_s=None)):
     pass
 """,
     "telling the language of": """
-from services.learning.speech.detection import listen_to
+from services.learning.speech.detection import detect_language
 from services.learning.speech.classifier import from_folder
-heard = listen_to(Path(sys.argv[1]), from_folder(Path(sys.argv[2])).rung)
-assert len(heard.segments) > heard.seconds / 60
+found = detect_language(Path(sys.argv[1]), from_folder(Path(sys.argv[2])).classifier)
+assert len(found.segments) > found.seconds / 60
 """,
 }
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Decode and cut one file in turn; then measure processes that do so with a long one."""
     del full
     with place.folder() as folder:
@@ -45,11 +45,11 @@ def measure(*, full: bool) -> list[Figure]:
         long = _repeated(short)
         assert _duration_s(probe(long)) > 0.99 * SHORT_S * TIMES_LONGER
         model = folder / "model"
-        heard_model(folder).save(model)
+        trained_model(folder).save(model)
         return [_speed(opus), *(_memory(work, short, long, model) for work in PEAK_OF)]
 
 
-def _speed(path: Path) -> Figure:
+def _speed(path: Path) -> Measurement:
     policy = CutPolicy(seconds_wanted=None)
     sides = (
         lambda: timed(lambda: list(decoded(path))),
@@ -57,7 +57,7 @@ def _speed(path: Path) -> Figure:
         lambda: timed(lambda: list(cut(path, policy))),
     )
     decoding, examining, cutting = (SHORT_S / s for s in interleaved(sides, rounds=ROUNDS))
-    return Figure(
+    return Measurement(
         "opus → decode → speech activity → segments",
         f"{cutting:,.0f} × realtime (activity found: {examining:,.0f} ×)",
         f"decode alone, {decoding:,.0f} × realtime",
@@ -65,9 +65,9 @@ def _speed(path: Path) -> Figure:
     )
 
 
-def _memory(work: str, short: Path, long: Path, model: Path) -> Figure:
+def _memory(work: str, short: Path, long: Path, model: Path) -> Measurement:
     few, many = (peak_megabytes(PEAK_OF[work], path, model) for path in (short, long))
-    return Figure(
+    return Measurement(
         f"peak memory of {work} 3 hours",
         f"{many:.0f} MB",
         f"the same of 3 minutes, {few:.0f} MB",

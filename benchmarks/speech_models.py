@@ -8,23 +8,25 @@ import torch
 from torch.nn import functional
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, against_bare_loop, interleaved, timed
 from ml.audio import decoded
 from ml.runtime.device import choose_device
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.features import COLUMNS, features
-from ml.speech.models.network_models import rung_config
-from ml.speech.models.networks import NETWORKS
+from ml.speech.models.crnn import CrnnModel
+from ml.speech.models.network_model import NetworkModel
+from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
+from ml.speech.models.tdnn import TdnnModel
 from ml.speech.models.training import clip_logits, train_network
 from tests.support import sound
 
 SECONDS, CLIPS, ROUNDS = 60, 64, 3
-BEST = "tdnn"
-NETWORK_RUNGS = ("spectrogram_cnn", "crnn", "tdnn")
+BEST = TdnnModel
+KINDS = (SpectrogramCnnModel, CrnnModel, TdnnModel)
 """Those of one network; the others are built of them."""
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Use one thread throughout: the ratios are those of one core."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -33,13 +35,13 @@ def measure(*, full: bool) -> list[Figure]:
             path = sound.encode(
                 folder / "x.webm", sound.voiced(SECONDS, rate=48_000), "libopus", rate=48_000
             )
-            return [_training(full=full), *_telling(path)]
+            return [_training(full=full), *_predicting(path)]
     finally:
         torch.set_num_threads(before)
 
 
-def _training(*, full: bool) -> Figure:
-    config = rung_config(BEST)
+def _training(*, full: bool) -> Measurement:
+    config = BEST.default
     manifest = Manifest(tuple(_clip(number) for number in range(CLIPS)))
     generator = np.random.default_rng(0)
     clips = [generator.normal(size=(500, COLUMNS)).astype(np.float16) for _ in range(CLIPS)]
@@ -48,6 +50,7 @@ def _training(*, full: bool) -> Figure:
 
     def ours() -> object:
         return train_network(
+            BEST.architecture,
             manifest,
             [clips],
             config,
@@ -57,7 +60,7 @@ def _training(*, full: bool) -> Figure:
             cancelled=lambda: False,
         )
 
-    network = NETWORKS[config.network](COLUMNS).train()
+    network = BEST.architecture(COLUMNS).train()
     optimizer = torch.optim.AdamW(network.parameters())
     windows = torch.randn(config.batch_size, config.windows.frames, COLUMNS)
     labels = torch.arange(config.batch_size) % 2
@@ -71,37 +74,35 @@ def _training(*, full: bool) -> Figure:
             loss.backward()
             optimizer.step()
 
-    sides = (partial(timed, ours), partial(timed, bare))
-    mine, theirs = interleaved(sides, rounds=2 * ROUNDS if full else ROUNDS)
-    windows_drawn = steps * config.batch_size
-    return Figure(
-        f"training a {BEST} on cached features",
-        f"{windows_drawn / mine:,.0f} windows/s",
-        f"forward and backward on one ready batch, {windows_drawn / theirs:,.0f} windows/s",
-        theirs / mine,
-        at_least=0.85,
+    return against_bare_loop(
+        f"training a {BEST.spec.name} on cached features",
+        "windows",
+        ours,
+        bare,
+        items=steps * config.batch_size,
+        rounds=2 * ROUNDS if full else ROUNDS,
     )
 
 
-def _telling(path: Path) -> list[Figure]:
+def _predicting(path: Path) -> list[Measurement]:
     sides = [partial(timed, lambda: list(decoded(path)))]
-    sides += [partial(timed, partial(_told, path, name)) for name in NETWORK_RUNGS]
-    decoding, *telling = interleaved(sides, rounds=ROUNDS)
+    sides += [partial(timed, partial(_predict, path, kind)) for kind in KINDS]
+    decoding, *predicting = interleaved(sides, rounds=ROUNDS)
     return [
-        Figure(
-            f"opus → decode → features → {name}",
+        Measurement(
+            f"opus → decode → features → {kind.spec.name}",
             f"{SECONDS / seconds:,.0f} × realtime",
             f"decode alone, {SECONDS / decoding:,.0f} × realtime",
             decoding / seconds,
             at_least=0.3,
         )
-        for name, seconds in zip(NETWORK_RUNGS, telling, strict=True)
+        for kind, seconds in zip(KINDS, predicting, strict=True)
     ]
 
 
-def _told(path: Path, name: str) -> object:
-    config = rung_config(name)
-    network = NETWORKS[config.network](COLUMNS).eval()
+def _predict(path: Path, kind: type[NetworkModel]) -> object:
+    config = kind.default
+    network = kind.architecture(COLUMNS).eval()
     blocks = [features(block) for block in decoded(path)]
     return clip_logits(network, blocks, config.windows, choose_device())
 

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 
 ROUNDS = 15
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Start both in turn; the median counts."""
     del full
     program = Path(sys.executable).with_name("tubegrader")
@@ -17,7 +17,7 @@ def measure(*, full: bool) -> list[Figure]:
     nothing = [sys.executable, "-c", "pass"]
     mine, bare = interleaved([lambda: _seconds(ours), lambda: _seconds(nothing)], rounds=ROUNDS)
     return [
-        Figure(
+        Measurement(
             "tubegrader --help",
             f"{mine * 1000:.0f} ms",
             f"python -c pass, {bare * 1000:.0f} ms",

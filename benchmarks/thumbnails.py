@@ -19,12 +19,12 @@ from PIL import Image
 from sqlalchemy import text
 
 from benchmarks import place
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, interleaved, timed
 from db.queries.work import work_items
 from services.context import Context
 from services.emulator.server import address, bind
 from services.media import thumbnails
-from services.tick import BATCH_SIZE
+from services.work.kinds import WORK_KINDS
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
 LATENCY_S = 0.05
@@ -36,7 +36,7 @@ BARE_LOOP_BUDGET = 0.12
 """Where there is no img2dataset: it reaches 0.11 of the bare loop, measured side by side."""
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Collect the same pictures with TubeGrader and with another, in turn."""
     del full
     with (
@@ -54,8 +54,8 @@ def measure(*, full: bool) -> list[Figure]:
     ours, bare, *rival = (PICTURES / s for s in seconds)
     measured = f"{ours:,.0f}/s"
     what = "thumbnails collected, 50 ms away"
-    figures = [
-        Figure(
+    measurements = [
+        Measurement(
             what,
             measured,
             f"bare aiohttp loop that keeps nothing, {bare:,.0f}/s",
@@ -63,10 +63,10 @@ def measure(*, full: bool) -> list[Figure]:
             at_least=None if rival else BARE_LOOP_BUDGET,
         )
     ]
-    figures += [
-        Figure(what, measured, f"img2dataset, {r:,.0f}/s", ours / r, at_least=1) for r in rival
+    measurements += [
+        Measurement(what, measured, f"img2dataset, {r:,.0f}/s", ours / r, at_least=1) for r in rival
     ]
-    return figures
+    return measurements
 
 
 def _collect(context: Context) -> float:
@@ -89,7 +89,7 @@ def _collect(context: Context) -> float:
                 token = work_items.claim(
                     session,
                     "video.thumbnail",
-                    limit=BATCH_SIZE["video.thumbnail"],
+                    limit=WORK_KINDS["video.thumbnail"].batch_size,
                     now=NOW,
                     lease=timedelta(hours=1),
                 )
@@ -141,9 +141,9 @@ def _img2dataset(urls: list[str], folder: Path) -> float:
     script = folder / "rival.py"
     script.write_text(code, "utf-8")
     argv = [RIVAL_PYTHON, str(script), str(listed), str(output)]
-    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     assert len(list(output.rglob("*.jpg"))) == PICTURES
-    return float(said.rsplit("seconds", 1)[1])
+    return float(output.rsplit("seconds", 1)[1])
 
 
 @contextmanager

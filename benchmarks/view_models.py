@@ -1,12 +1,10 @@
 """Training of thumbnail networks against a bare loop of the same network on ready tensors."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.measure import Figure, interleaved, timed
+from benchmarks.measure import Measurement, against_bare_loop
 from ml.images.decoding import HEIGHT, WIDTH
 from ml.runtime.device import choose_device
 from ml.thumbnails.backbones.cnn import CnnConfig, ThumbnailNet
@@ -18,7 +16,7 @@ ROUNDS = 3
 EPOCHS = 2
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Train on a GPU where there is one; on the CPU with one thread, as each network is."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -28,7 +26,7 @@ def measure(*, full: bool) -> list[Figure]:
         torch.set_num_threads(before)
 
 
-def _training(*, full: bool) -> Figure:
+def _training(*, full: bool) -> Measurement:
     device = choose_device()
     on_gpu = device.name != "cpu"
     config = CnnConfig(epochs=(20 if on_gpu else EPOCHS) * (3 if full else 1))
@@ -71,13 +69,11 @@ def _training(*, full: bool) -> Figure:
         if on_gpu:
             torch.cuda.synchronize()
 
-    sides = (partial(timed, ours), partial(timed, bare))
-    mine, theirs = interleaved(sides, rounds=2 * ROUNDS if full else ROUNDS)
-    seen = steps * config.batch_size
-    return Figure(
+    return against_bare_loop(
         f"training a thumbnail network ({device.description})",
-        f"{seen / mine:,.0f} images/s",
-        f"forward and backward on one ready batch, {seen / theirs:,.0f} images/s",
-        theirs / mine,
-        at_least=0.85,
+        "images",
+        ours,
+        bare,
+        items=steps * config.batch_size,
+        rounds=2 * ROUNDS if full else ROUNDS,
     )

@@ -14,25 +14,26 @@ from pathlib import Path
 from sqlalchemy import text
 
 from benchmarks import place
-from benchmarks.measure import Figure, timed
+from benchmarks.measure import Measurement, timed
 from db.queries.work import work_items
 from services import embedded
 from services.context import Context
-from services.crawl import channels
+from services.crawl import intake
 from services.embedded.processes import READY_FILE
 from services.embedded.workers import celery_specs
 from services.settings import Settings
-from services.tick import BATCH_SIZE, dispatch
+from services.tick import dispatch
+from services.work.kinds import WORK_KINDS
 
 LATENCY_S = 0.5
-VIDEOS = 16 * BATCH_SIZE["video.snapshot"]
+VIDEOS = 16 * WORK_KINDS["video.snapshot"].batch_size
 """A batch for each process of two workers four times over."""
 IDS_PER_CALL = 50
 PATIENCE_S = 300.0
 KIND = "video.snapshot"
 
 
-def measure(*, full: bool) -> list[Figure]:
+def measure(*, full: bool) -> list[Measurement]:
     """Have the same due videos refreshed by one worker of the stack, then by two of them."""
     rounds = 3 if full else 1
     with (
@@ -60,14 +61,14 @@ def measure(*, full: bool) -> list[Figure]:
     one, two = taken
     calls = VIDEOS / IDS_PER_CALL
     return [
-        Figure(
+        Measurement(
             f"two crawl workers, each answer {LATENCY_S * 1000:.0f} ms away",
             f"{VIDEOS / two:,.0f} videos/s",
             f"one of them, {VIDEOS / one:,.0f} videos/s",
             one / two,
             at_least=1.7,
         ),
-        Figure(
+        Measurement(
             "the offline YouTube's own share of that time",
             f"{bare * 1000:.0f} ms a call",
             f"{two / calls * 1000:.0f} ms a call of two workers",
@@ -81,7 +82,7 @@ def _fill(context: Context, channel_ids: list[str]) -> None:
     with context.engine.begin() as connection:
         # Nothing else is to be due.
         connection.execute(text("DELETE FROM schedules"))
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     with urllib.request.urlopen(f"{context.settings.youtube_endpoint}/emulator/truth") as answer:
         shown = json.load(answer)["videos"]
     now = context.clock()
@@ -148,12 +149,12 @@ def _worker(settings: Settings, endpoints: embedded.Endpoints, n: int, log: Path
 
 def _refresh_all(context: Context) -> None:
     """Make all videos due, hand them out, and wait until each is done."""
-    asked_at = context.clock()
+    requested_at = context.clock()
     with context.transaction() as session:
-        due = work_items.make_due(session, kinds=[KIND], channel_ids=None, now=asked_at)
+        due = work_items.make_due(session, kinds=[KIND], channel_ids=None, now=requested_at)
     assert due == VIDEOS
     deadline = time.monotonic() + PATIENCE_S
-    while _left(context, asked_at):
+    while _left(context, requested_at):
         assert time.monotonic() < deadline, "the workers do not come to an end"
         dispatch(context)
         time.sleep(0.05)

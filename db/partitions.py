@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Connection, text
+
+from db.ddl import patiently
 
 TABLE = "video_snapshots"
 MONTHS_AHEAD = 3
@@ -31,14 +34,23 @@ def ensure_partitions(
         # IF NOT EXISTS is no help to two who create at once: the second fails. One at a time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         missing = _missing(connection, start, end)
-    for name, low, high in missing:
-        connection.execute(
-            text(
-                f"CREATE TABLE {name} PARTITION OF {TABLE} "
-                f"FOR VALUES FROM ('{low.isoformat()}') TO ('{high.isoformat()}')"
-            )
-        )
+    for partition in missing:
+        patiently(connection, partial(_make, connection, *partition))
     return [name for name, _, _ in missing]
+
+
+def _make(connection: Connection, name: str, low: datetime, high: datetime) -> None:
+    """Make a table and attach it: neither readers nor writers of the others wait for that.
+
+    ``CREATE TABLE … PARTITION OF`` would lock out whoever reads any of the partitions.
+    """
+    connection.execute(text(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)"))
+    connection.execute(
+        text(
+            f"ALTER TABLE {TABLE} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{low.isoformat()}') TO ('{high.isoformat()}')"
+        )
+    )
 
 
 def _missing(

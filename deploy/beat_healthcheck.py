@@ -2,7 +2,7 @@
 """Healthcheck of beat's container: did it send a message in the last half minute?
 
 Beat answers no questions and writes no file, and a process that exists may still hang. But it
-sends ``upkeep.dispatch`` every second, and Redis knows of each connection whence it comes, what
+sends ``control.dispatch`` every second, and Redis knows of each connection whence it comes, what
 it last did and how long ago. So: is there one from our address that pushed to a queue just now?
 
 Beat must be alone in its network namespace, as in a container or a pod.

@@ -27,6 +27,7 @@ with engine.connect() as connection:
         connection=connection,
         target_metadata=Base.metadata,
         include_object=include_object,
+        compare_server_default=True,
         transaction_per_migration=False,
     )
     with context.begin_transaction():

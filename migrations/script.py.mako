@@ -3,9 +3,13 @@
 Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
 """
-
+<% body = (upgrades or "") + (downgrades or "") %>
+% if "sa." in body:
 import sqlalchemy as sa
+% endif
+% if "op." in body:
 from alembic import op
+% endif
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -13,9 +13,10 @@ from db.session import SessionFactory, make_engine, make_session_factory
 from services.clock import Clock, system_clock
 from services.errors import UsageError
 from services.settings import Settings
+from services.transactions import transaction
 
 if TYPE_CHECKING:
-    from services.crawl.cadence import Policy
+    from services.cadence import Policy
     from services.queue import TaskQueue
     from services.storage import ObjectStore
     from services.youtube.gateway import YouTubeGateway
@@ -31,7 +32,7 @@ class Context:
     @cached_property
     def cadence(self) -> "Policy":
         """How often what is collected."""
-        from services.crawl.cadence import load  # noqa: PLC0415
+        from services.cadence import load  # noqa: PLC0415
 
         return load(self.settings.cadence)
 
@@ -57,8 +58,11 @@ class Context:
         """Open a session: committed when the block ends, rolled back when it raises.
 
         The one place where something commits: a unit of work begins and ends with it.
+
+        Raises:
+            InfrastructureError: The database is away or busy (:mod:`services.transactions`).
         """
-        return self.sessions.begin()
+        return transaction(self.sessions)
 
     @cached_property
     def store(self) -> "ObjectStore":
@@ -95,7 +99,7 @@ class Context:
         return YouTubeGateway(
             key.get_secret_value(),
             DatabaseLedger(
-                self.sessions,
+                self.transaction,
                 key_fingerprint(key.get_secret_value()),
                 daily_limits(self.settings.youtube_daily_units),
                 self.clock,

@@ -134,9 +134,9 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", ready: Path, log: Path)
         if server.poll() is not None:
             break
         time.sleep(0.05)
-    said = log.read_text("utf-8", "replace").strip().splitlines()
+    output = log.read_text("utf-8", "replace").strip().splitlines()
     raise TransientError(
-        f"the offline YouTube did not start: {said[-1] if said else 'no word'}",
+        f"the offline YouTube did not start: {output[-1] if output else 'no word'}",
         reason="emulatorFailed",
     )
 

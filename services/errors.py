@@ -43,6 +43,10 @@ class TransientError(TubeGraderError):
     kind = "transient"
 
 
+class InfrastructureError(TransientError):
+    """Our own database, broker or disk failed: it counts against nobody and nothing."""
+
+
 class BusyError(TransientError):
     """Somebody else is at it. Waiting for them is no failed attempt, however long it takes."""
 

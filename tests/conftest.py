@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from services.context import Context
 from services.embedded import Endpoints
-from services.settings import Settings
+from tests.support.databases import context_on, own_database
 from tests.support.embedded import session_stack
 
 # On a loaded machine a slow example says nothing; the same examples every time say more.
@@ -50,27 +48,14 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
 @pytest.fixture
 def database_url(endpoints: Endpoints, request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated database of one's own, copied from a template, dropped afterwards."""
-    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT")
     name = f"test_{abs(hash(request.node.nodeid)):x}"
-    template = make_url(endpoints.database_url).database
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
-    yield make_url(endpoints.database_url).set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(endpoints.database_url, name) as url:
+        yield url
 
 
 @pytest.fixture
 def context(database_url: str, endpoints: Endpoints, tmp_path: Path) -> Iterator[Context]:
     """A context on an empty database and an empty object store, without YouTube."""
-    made = Context(
-        Settings(
-            home=tmp_path / "home",
-            database_url=database_url,
-            redis_url=endpoints.redis_url,
-            storage_url=(tmp_path / "objects").as_uri(),
-        )
-    )
+    made = context_on(database_url, endpoints, tmp_path)
     yield made
     made.close()

@@ -9,18 +9,20 @@ from celery.signals import setup_logging, worker_process_init
 from services import log
 from services.clock import clock_at
 from services.context import Context
-from services.queue import celery_config
+from services.queue import DISPATCH, MAKE_PARTITIONS, celery_config
 from services.settings import Settings
+from services.work import kinds
 
 settings = Settings()
 app = Celery(
     "tubegrader", include=["workers.crawl", "workers.learning", "workers.media", "workers.control"]
 )
 app.conf.update(celery_config(settings.redis_url or "redis://127.0.0.1:6379/0"))
+app.conf.task_routes = {task.name: {"queue": task.queue.name} for task in kinds.tasks()}
 app.conf.beat_schedule = {
     # A tick that nobody took in time is worthless: the next one does the same.
-    "dispatch": {"task": "upkeep.dispatch", "schedule": schedule(1.0), "options": {"expires": 5}},
-    "make partitions": {"task": "upkeep.make_partitions", "schedule": schedule(6 * 3600.0)},
+    "dispatch": {"task": DISPATCH.name, "schedule": schedule(1.0), "options": {"expires": 5}},
+    "make partitions": {"task": MAKE_PARTITIONS.name, "schedule": schedule(6 * 3600.0)},
 }
 
 context = Context(settings, clock_at(settings.clock_url))

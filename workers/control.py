@@ -10,26 +10,26 @@ from workers.app import context
 from workers.base import task
 
 
-@task("upkeep.dispatch")
+@task("control.dispatch")
 def dispatch_due() -> int:
     """Claim due work and jobs and send them out."""
     return dispatch(context)
 
 
-@task("upkeep.make_partitions")
+@task("control.make_partitions")
 def make_partitions() -> list[str]:
     """Make the coming months' partitions of the snapshots."""
     with context.engine.begin() as connection:
         return ensure_partitions(connection, start=context.clock())
 
 
-@task("upkeep.send_notifications")
+@task("control.send_notifications")
 def send_notifications() -> int:
     """Tell the operator what happened."""
     return notify.send_due(context)
 
 
-@task("upkeep.maintain")
+@task("control.maintain")
 def maintain(job_id: str, token: str) -> str:
     """Do a job of upkeep."""
     return jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), maintenance.work)

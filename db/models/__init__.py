@@ -2,6 +2,7 @@
 
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.drift import DriftColumn, DriftReport
+from db.models.installation import Installation
 from db.models.learning import (
     Dataset,
     Evaluation,
@@ -38,6 +39,7 @@ __all__ = [
     "Evaluation",
     "EvaluationMetric",
     "Export",
+    "Installation",
     "Job",
     "LanguageLabel",
     "LanguageScore",

@@ -13,7 +13,7 @@ DRIFT_KINDS = ("feature", "thumbnail", "score", "label", "performance")
 
 
 class DriftReport(Base):
-    """One look at a window of new videos. Rows are added, never changed."""
+    """One comparison of a window of new videos with those before. Rows are added, never changed."""
 
     __tablename__ = "drift_reports"
     __table_args__ = (

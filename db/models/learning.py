@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     CheckConstraint,
@@ -16,7 +16,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import SHA256_PATTERN, Base, Sha256, VideoId
 
-TASKS = ("views", "language")
+THUMBNAILS: Final = "thumbnails"
+SPEECH: Final = "speech"
+TASKS = (THUMBNAILS, SPEECH)
+"""What can be learned: what a thumbnail is worth, and which language is spoken."""
 ALIASES = ("champion", "challenger")
 DECISIONS = ("promoted", "kept", "byHand", "rolledBack")
 
@@ -24,7 +27,7 @@ DECISIONS = ("promoted", "kept", "byHand", "rolledBack")
 class Dataset(Base):
     """A frozen, hashed table of videos with its thumbnails; the id is its content's hash.
 
-    Of the task ``language`` the rows are stretches of speech. They have no threshold of views, and
+    Of the task ``speech`` the rows are stretches of speech. They have no threshold of views, and
     no query but those of that task returns them.
     """
 
@@ -32,8 +35,8 @@ class Dataset(Base):
     __table_args__ = (
         CheckConstraint(f"task IN {TASKS}", name="task_known"),
         CheckConstraint(
-            "task <> 'views' OR num_nulls(threshold, base_rate, videos_sha256) = 0",
-            name="views_whole",
+            f"task <> '{THUMBNAILS}' OR num_nulls(threshold, base_rate, videos_sha256) = 0",
+            name="thumbnails_whole",
         ),
         CheckConstraint(f"dataset_id ~ '{SHA256_PATTERN}'", name="sha256_form"),
         CheckConstraint("n_videos > 0 AND n_channels > 0", name="not_empty"),
@@ -43,8 +46,8 @@ class Dataset(Base):
     dataset_id: Mapped[Sha256] = mapped_column(primary_key=True)
     as_of: Mapped[datetime] = mapped_column(comment="nothing in it was seen after this moment")
     created_at: Mapped[datetime]
-    n_videos: Mapped[int] = mapped_column(comment="of the task language: stretches of speech")
-    n_channels: Mapped[int] = mapped_column(comment="of the task language: speakers")
+    n_videos: Mapped[int] = mapped_column(comment="of the task speech: segments")
+    n_channels: Mapped[int] = mapped_column(comment="of the task speech: speakers")
     threshold: Mapped[float] = mapped_column(
         nullable=True, comment="views per day that split over from under"
     )
@@ -57,7 +60,7 @@ class Dataset(Base):
     )
     excluded: Mapped[dict[str, Any]] = mapped_column(comment="videos left out, counted by reason")
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
-    task: Mapped[str] = mapped_column(server_default="views", comment="views or language")
+    task: Mapped[str] = mapped_column(server_default=THUMBNAILS, comment="thumbnails or speech")
 
 
 class ModelVersion(Base):
@@ -81,11 +84,11 @@ class ModelVersion(Base):
     seed: Mapped[int]
     config: Mapped[dict[str, Any]]
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
-    task: Mapped[str] = mapped_column(server_default="views", comment="views or language")
+    task: Mapped[str] = mapped_column(server_default=THUMBNAILS, comment="thumbnails or speech")
 
 
 class ModelAlias(Base):
-    """Which model version is the champion of its task, and which contested last."""
+    """Which model version is the champion of its task, and which challenged it last."""
 
     __tablename__ = "model_aliases"
     __table_args__ = (
@@ -133,7 +136,7 @@ class Promotion(Base):
         comment="the champion before; NULL: there was none"
     )
     challenger_version_id: Mapped[int | None] = mapped_column(
-        comment="the champion after, unless kept; NULL: no model was fit to contest"
+        comment="the champion after, unless kept; NULL: no model was fit to be one"
     )
     ground: Mapped[str] = mapped_column(comment="a stable word to count by")
     reason: Mapped[str] = mapped_column(comment="why, in plain words")

@@ -8,11 +8,11 @@ from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
+from db.models.work import JOB_KIND_PATTERN
 
-SCHEDULE_KINDS = ("crawl", "train", "score", "compare", "retrain", "upkeep")
 MISFIRE_POLICIES = ("skip", "run-once")
 SLOT_OUTCOMES = ("fired", "skipped")
-PAUSE_SCOPES = ("everything", "crawl", "media", "learning")
+PAUSE_SCOPE_PATTERN = "^[a-z]+$"
 BREAKER_STATES = ("closed", "open", "half-open")
 NOTIFICATION_STATES = ("due", "sent", "failed")
 NOTIFICATION_TARGETS = ("webhook", "command")
@@ -28,9 +28,9 @@ class Schedule(Base):
     __tablename__ = "schedules"
     __table_args__ = (
         CheckConstraint("name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'", name="name_form"),
-        CheckConstraint(f"kind IN {SCHEDULE_KINDS}", name="kind_known"),
+        CheckConstraint(f"kind ~ '{JOB_KIND_PATTERN}'", name="kind_form"),
         CheckConstraint(f"misfire IN {MISFIRE_POLICIES}", name="misfire_known"),
-        CheckConstraint("(cron IS NULL) <> (interval_s IS NULL)", name="one_rhythm"),
+        CheckConstraint("(cron IS NULL) <> (interval_s IS NULL)", name="one_trigger"),
         CheckConstraint("interval_s > 0", name="interval_positive"),
         CheckConstraint("grace_s >= 0", name="grace_not_negative"),
         Index(
@@ -89,7 +89,7 @@ class Pause(Base):
     """Nothing of this scope is claimed while the row is there; what runs finishes."""
 
     __tablename__ = "pauses"
-    __table_args__ = (CheckConstraint(f"scope IN {PAUSE_SCOPES}", name="scope_known"),)
+    __table_args__ = (CheckConstraint(f"scope ~ '{PAUSE_SCOPE_PATTERN}'", name="scope_form"),)
 
     scope: Mapped[str] = mapped_column(primary_key=True, comment="a queue, or everything")
     paused_at: Mapped[datetime]
@@ -101,7 +101,7 @@ class EndedPause(Base):
 
     __tablename__ = "ended_pauses"
     __table_args__ = (
-        CheckConstraint(f"scope IN {PAUSE_SCOPES}", name="scope_known"),
+        CheckConstraint(f"scope ~ '{PAUSE_SCOPE_PATTERN}'", name="scope_form"),
         CheckConstraint("lifted_at >= paused_at", name="in_order"),
     )
 

@@ -3,17 +3,17 @@
 from importlib import resources
 
 CURRENT = {
-    "champion_ladders": 1,
-    "promotion_history": 1,
+    "champion_ladders": 2,
+    "promotion_history": 2,
     "drift_findings": 1,
-    "scored_videos": 2,
-    "model_comparison": 2,
+    "scored_videos": 3,
+    "model_comparison": 3,
     "completeness_gaps": 2,
     "completeness": 1,
     "thumbnail_changes": 1,
     "language_claims": 1,
     "language_labels_in_force": 1,
-    "language_results": 2,
+    "language_results": 3,
 }
 """The version of each view that the newest migration leaves in the database."""
 

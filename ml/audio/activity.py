@@ -72,7 +72,7 @@ class ActivityDetector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was heard: the next block begins something new."""
+        """Forget what came before: the next block begins something new."""
         self._hidden = np.zeros((1, 1, 128), dtype=np.float32)
         self._cell = np.zeros((1, 1, 128), dtype=np.float32)
         self._context = np.zeros(_CONTEXT, dtype=np.float32)

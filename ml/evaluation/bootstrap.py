@@ -94,7 +94,7 @@ def over_trainings(folds: int) -> float:
     estimate of that variance exists (Bengio & Grandvalet 2004, "No unbiased estimator of the
     variance of K-fold cross-validation"). Nadeau & Bengio (2003, "Inference for the generalization
     error") take 1/K, the share judged at once, for the correlation between folds: the variance
-    grows by 1 + K/(K - 1). How that fares is measured in docs/calibration.md.
+    grows by 1 + K/(K - 1). How that fares is measured in docs/results/calibration.md.
 
     Args:
         folds: K, at least 2.

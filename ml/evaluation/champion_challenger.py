@@ -26,7 +26,7 @@ MOST_RESAMPLES = 20_000
 
 @dataclass(frozen=True)
 class Rules:
-    """What an evaluation goes by.
+    """By what a challenger is evaluated.
 
     Attributes:
         share: Of the rows, the newest so many are the window.
@@ -144,8 +144,8 @@ class PartCompared:
 
 
 @dataclass(frozen=True)
-class ChallengerResult:
-    """What the evaluation of a challenger found.
+class ChallengeResult:
+    """What came of evaluating a challenger.
 
     Attributes:
         passes: Whether the challenger may take the champion's place.
@@ -213,7 +213,7 @@ class ChallengerResult:
 def newest_window(
     moments: FloatArray, clusters: Sequence[str], rules: Rules | None = None
 ) -> IntArray | None:
-    """Return the newest rows, in their own order: those that both are evaluated on.
+    """Return the newest rows, in their own order: those that a challenger is evaluated on.
 
     Args:
         moments: When each of the N rows came to be, (N,); any unit.
@@ -236,15 +236,15 @@ def newest_window(
     return np.sort(order[:size])
 
 
-def evaluate_parts(
+def evaluate(
     measures_of: Callable[[IntArray], Sequence[Measure]],
     clusters: Sequence[str],
     parts: Iterable[Part] = (),
     *,
     rules: Rules | None = None,
     seed: int = 0,
-) -> ChallengerResult:
-    """Evaluate a challenger against a champion, overall and in parts.
+) -> ChallengeResult:
+    """Evaluate a challenger against the champion.
 
     Args:
         measures_of: Returns the measures over some of the N rows, given by their indices.
@@ -268,7 +268,7 @@ def evaluate_parts(
     level = 1 - (1 - rules.level) / tests
     wanted = math.ceil(2 * DRAWS_IN_TAIL / (1 - level))
     resamples = min(max(rules.resamples, wanted), MOST_RESAMPLES)
-    compared = [
+    evaluated = [
         PartCompared(
             part.by,
             part.name,
@@ -280,12 +280,12 @@ def evaluate_parts(
         )
         for (part, rows), enough in zip(sized, large, strict=True)
     ]
-    ground = _ground(overall, compared)
-    return ChallengerResult(
+    ground = _ground(overall, evaluated)
+    return ChallengeResult(
         passes=ground in ("better", "noWorse"),
         ground=ground,
         measures=overall,
-        parts=compared,
+        parts=evaluated,
         n_rows=len(names),
         n_clusters=len(set(names.tolist())),
         part_level=level,

@@ -132,8 +132,8 @@ class Categories:
 
 
 @dataclass(frozen=True)
-class EvaluatedRows:
-    """What a model predicts for rows, and what came of them.
+class Evaluated:
+    """What a model said of rows, and what they did.
 
     Attributes:
         probability_over: P(views per day ≥ threshold), (N,).
@@ -153,8 +153,8 @@ class Performance:
     """How much worse a model is on the window: log loss, R² or bias of the probabilities."""
 
     name: str
-    reference: EvaluatedRows
-    window: EvaluatedRows
+    reference: Evaluated
+    window: Evaluated
     by_one_channel: bool = False
 
     def distance(self) -> float:
@@ -189,12 +189,14 @@ LOG_LOSS, R2, BIAS = "log_loss", "r2", "bias"
 MEASURES = (LOG_LOSS, R2, BIAS)
 
 
-def _measure(name: str, rows: EvaluatedRows, weights: FloatArray) -> FloatArray:
+def _measure(name: str, evaluated: Evaluated, weights: FloatArray) -> FloatArray:
     if name == LOG_LOSS:
-        return metrics.log_loss(rows.is_over, rows.probability_over, weights=weights)
+        return metrics.log_loss(evaluated.is_over, evaluated.probability_over, weights=weights)
     if name == R2:
-        return metrics.r_squared(rows.truth, rows.log10_views_per_day, weights=weights)
-    excess: FloatArray = weights @ (rows.probability_over - rows.is_over) / weights.sum(axis=1)
+        return metrics.r_squared(evaluated.truth, evaluated.log10_views_per_day, weights=weights)
+    excess: FloatArray = (
+        weights @ (evaluated.probability_over - evaluated.is_over) / weights.sum(axis=1)
+    )
     return excess
 
 

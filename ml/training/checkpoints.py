@@ -7,10 +7,7 @@ order, and a training that changed machines half-way would repeat on neither.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from ml.runtime.files import replaced
 
 _FACTS = "facts"
 
@@ -66,16 +65,8 @@ class Checkpoints:
         whole = {key: value.detach().cpu().contiguous() for key, value in state.tensors.items()}
         content = save({**whole, _FACTS: facts})
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as partial:
-            try:
-                partial.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
-                partial.flush()
-                os.fsync(partial.fileno())
-                Path(partial.name).replace(self._path(name))
-            except BaseException:
-                with suppress(OSError):
-                    Path(partial.name).unlink()
-                raise
+        with replaced(self._path(name), durable=True) as partial:
+            partial.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.state"

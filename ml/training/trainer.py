@@ -1,9 +1,9 @@
 """The training loop: steps that can be interrupted, and go on from there."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,17 @@ class ShuffledRows:
         if place == 0:
             self.order = self.generator.permutation(len(self.order))
         return self.order[place * self._size : (place + 1) * self._size]
+
+
+class InOrder(Generic[Batch]):
+    """Batches that somebody else draws, one a step."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+
+    def draw(self, _number: int, /) -> Batch:
+        """Return the next batch."""
+        return next(self._batches)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from services.context import Context
     from services.work.jobs import JobView
 
+Found = TypeVar("Found")
 NO_WORKER_HINT_S = 20.0
 
 
@@ -30,19 +31,40 @@ def open_context(*, workers: bool = False) -> "Iterator[Context]":
     settings = Settings()
     own_workers = workers and settings.redis_url is None
     with embedded.stack(settings, workers=own_workers) as endpoints:
-        context = Context(
-            settings.model_copy(
-                update={
-                    "database_url": endpoints.database_url,
-                    "redis_url": endpoints.redis_url,
-                    "storage_url": endpoints.storage_url,
-                }
-            )
-        )
+        context = Context(endpoints.applied_to(settings))
         try:
             yield context
         finally:
             context.close()
+
+
+def run_job(
+    submit: "Callable[[Context], uuid.UUID]",
+    title: str,
+    describe: Callable[[dict[str, Any]], str],
+    *,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Submit a job, wait for it and print what it did; without waiting, print its id.
+
+    Args:
+        submit: Returns the id of the job.
+        title: What is seen to happen meanwhile, such as ``training``.
+        describe: Says in lines what a job did, from its result.
+        wait: Whether to wait, with workers of our own where there are none.
+        as_json: Whether to print the job itself.
+
+    Raises:
+        TubeGraderError: As :func:`wait_for`.
+    """
+    with open_context(workers=wait) as context:
+        job_id = submit(context)
+        if not wait:
+            typer.echo(str(job_id))
+            return
+        job = wait_for(context, job_id, title, quiet=as_json)
+    emit(job, lambda done: typer.echo(describe(done.result or {})), as_json=as_json)
 
 
 def wait_for(context: "Context", job_id: uuid.UUID, title: str, *, quiet: bool) -> "JobView":
@@ -111,9 +133,49 @@ def _progress_bar(*, quiet: bool) -> Iterator[Any]:
         yield show
 
 
+def emit(found: Found, show: Callable[[Found], None], *, as_json: bool) -> None:
+    """Print what a command found: as JSON for scripts, by ``show`` for people."""
+    if as_json:
+        print_json(found)
+    else:
+        show(found)
+
+
+def emit_rows(
+    found: Sequence[Found],
+    columns: Mapping[str, Callable[[Found], object]],
+    *,
+    as_json: bool,
+    right: Sequence[str] = (),
+) -> None:
+    """Print a list: as JSON for scripts, as a table for people.
+
+    Args:
+        found: One item a row.
+        columns: What each column shows of an item, by the column's title.
+        as_json: Which of both.
+        right: Titles of the columns that hold numbers.
+    """
+
+    def show(items: Sequence[Found]) -> None:
+        rows = [[cell(item) for cell in columns.values()] for item in items]
+        print_table(list(columns), rows, right=right)
+
+    emit(found, show, as_json=as_json)
+
+
 def print_json(value: Any) -> None:
-    """Print a value as JSON, for scripts."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print a value as JSON, for scripts; what has ``as_json`` in it is asked for its own."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.as_json() if hasattr(value, "as_json") else str(value)
+
+
+def minute(moment: str) -> str:
+    """Return a moment of a JSON value to the minute, such as ``2026-11-01 03:30``."""
+    return moment[:16].replace("T", " ")
 
 
 def interval(value: Mapping[str, float | None] | float, sign: str = "") -> str:

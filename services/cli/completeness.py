@@ -1,9 +1,15 @@
 """``tubegrader completeness``: expected against collected, with the reasons of the gaps."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.cli.common import emit, open_context, print_table
+from services.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from services.crawl.completeness import Completeness
 
 
 def completeness(
@@ -17,20 +23,20 @@ def completeness(
     every: Annotated[
         bool, typer.Option("--all", help="Also the days on which nothing is missing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Hold what was collected against what fell due, by channel and day."""
     from datetime import UTC
 
-    from services.cli.common import open_context, print_json, print_table
     from services.crawl.completeness import report
 
     moment = None if since is None else since.replace(tzinfo=since.tzinfo or UTC)
     with open_context() as context:
         found = report(context, channel=channel, since=moment)
-    if as_json:
-        print_json(found.as_json())
-        return
+    emit(found, lambda report: _print(report, every=every), as_json=as_json)
+
+
+def _print(found: "Completeness", *, every: bool) -> None:
     shown = [day for day in found.days if every or day["missing"]]
     if shown:
         print_table(

@@ -1,17 +1,21 @@
 """``tubegrader pause``, ``resume``, ``breakers`` and ``notify``: the operator's hand."""
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.cli.common import emit_rows, open_context
+from services.cli.options import AsJson
+from services.queue import QUEUES
 
 if TYPE_CHECKING:
     from services.embedded.status import Status
     from services.settings import Settings
     from services.work.admission import Blocker
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Queue = Annotated[
-    str | None, typer.Option(help="Only this queue: crawl, media or learning.", metavar="QUEUE")
+    str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
 ]
 
 Channels = Annotated[
@@ -29,7 +33,6 @@ def pause(
     reason: Annotated[str | None, typer.Option(help="Shown wherever the pause is.")] = None,
 ) -> None:
     """Begin no more work until `resume`; what is running finishes. Schedules go on queueing."""
-    from services.cli.common import open_context
     from services.work import pauses
 
     if channel:
@@ -43,7 +46,6 @@ def pause(
 
 def resume(queue: Queue = None, channel: Channels = None) -> None:
     """Lift a pause: of everything, of a queue, or of channels."""
-    from services.cli.common import open_context
     from services.work import pauses
 
     if channel:
@@ -59,7 +61,6 @@ def resume(queue: Queue = None, channel: Channels = None) -> None:
 
 
 def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
-    from services.cli.common import open_context
     from services.crawl import watchlist
     from services.errors import UsageError
 
@@ -75,23 +76,22 @@ def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
 
 def blockers(as_json: AsJson = False) -> None:
     """Show what holds work back now: pauses, open breakers, used-up quota."""
-    from services.cli.common import open_context, print_json, print_table
     from services.work import admission
 
     with open_context() as context:
         found = admission.blockers(context)
-    if as_json:
-        print_json([blocker.as_json() for blocker in found])
-        return
-    if not found:
+    if not found and not as_json:
         typer.echo("nothing is held back")
         return
-    print_table(
-        ["what", "why", "until (UTC)", "message"],
-        [
-            [g.what, g.kind, f"{g.until:%Y-%m-%d %H:%M:%S}" if g.until else "resumed", g.message]
-            for g in found
-        ],
+    emit_rows(
+        found,
+        {
+            "what": lambda b: b.what,
+            "why": lambda b: b.kind,
+            "until (UTC)": lambda b: f"{b.until:%Y-%m-%d %H:%M:%S}" if b.until else "resumed",
+            "message": lambda b: b.message,
+        },
+        as_json=as_json,
     )
 
 
@@ -102,6 +102,7 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
     from services.context import Context
     from services.embedded import postgres, urls
     from services.embedded.home import Home
+    from services.errors import TransientError
     from services.work import admission
 
     running = postgres.running(Home(settings.home)) if settings.database_url is None else None
@@ -113,7 +114,7 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
     context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
     try:
         return admission.blockers(context)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, TransientError):
         return []  # of an earlier version: the next command migrates it
     finally:
         context.close()
@@ -124,27 +125,21 @@ def list_breakers(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the breaker of each host: closed is well, open is not asked for a while."""
     if context.invoked_subcommand is not None:
         return
-    from services.cli.common import open_context, print_json, print_table
     from services.work import breakers as states
 
     with open_context() as opened:
         found = states.listed(opened)
-    if as_json:
-        print_json([breaker.as_json() for breaker in found])
-        return
-    print_table(
-        ["host", "state", "failures", "opened (UTC)", "asked again (UTC)", "reason"],
-        [
-            [
-                b.host,
-                b.state,
-                b.failures,
-                f"{b.opened_at:%Y-%m-%d %H:%M:%S}" if b.opened_at else "",
-                f"{b.retry_at:%Y-%m-%d %H:%M:%S}" if b.retry_at else "",
-                f"{b.reason}: {b.message}" if b.reason else "",
-            ]
-            for b in found
-        ],
+    emit_rows(
+        found,
+        {
+            "host": lambda b: b.host,
+            "state": lambda b: b.state,
+            "failures": lambda b: b.failures,
+            "opened (UTC)": lambda b: f"{b.opened_at:%Y-%m-%d %H:%M:%S}" if b.opened_at else "",
+            "asked again (UTC)": lambda b: f"{b.retry_at:%Y-%m-%d %H:%M:%S}" if b.retry_at else "",
+            "reason": lambda b: f"{b.reason}: {b.message}" if b.reason else "",
+        },
+        as_json=as_json,
         right=["failures"],
     )
 
@@ -152,7 +147,6 @@ def list_breakers(context: typer.Context, as_json: AsJson = False) -> None:
 @breakers.command("reset")
 def reset_breaker(host: Annotated[str, typer.Argument(help="Such as data-api.")]) -> None:
     """Close a breaker now: the host is asked again at once."""
-    from services.cli.common import open_context
     from services.work import breakers as states
 
     with open_context() as context:
@@ -164,7 +158,6 @@ def reset_breaker(host: Annotated[str, typer.Argument(help="Such as data-api.")]
 def test_notifications() -> None:
     """Send a test to the webhook and the command now; exit code 1 if it does not arrive."""
     from services import notify as notifications
-    from services.cli.common import open_context
 
     with open_context() as context:
         for target in notifications.send_test(context):
@@ -175,15 +168,12 @@ def test_notifications() -> None:
 def count_notifications(as_json: AsJson = False) -> None:
     """Count the notifications by event, target and state."""
     from services import notify as notifications
-    from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
         found = notifications.counts(context)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ["event", "target", "state", "count"],
-        [[c["event"], c["target"], c["state"], c["count"]] for c in found],
+    emit_rows(
+        found,
+        {name: itemgetter(name) for name in ("event", "target", "state", "count")},
+        as_json=as_json,
         right=["count"],
     )

@@ -4,37 +4,33 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.common import emit, emit_rows, open_context, print_table
+from services.cli.options import AsJson
+
 app = typer.Typer(help="The frozen datasets that models learn from.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The beginning of its id, or newest.")]
 
 
 @app.command("list")
 def list_datasets(as_json: AsJson = False) -> None:
     """List all datasets, the newest first."""
-    from services.cli.common import open_context, print_json, print_table
     from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.overview(context)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ["dataset", "as of (UTC)", "videos", "channels", "label", "over", "base rate"],
-        [
-            [
-                row["dataset_id"][:12],
-                f"{row['as_of']:%Y-%m-%d %H:%M}",
-                row["n_videos"],
-                row["n_channels"],
-                row["label"],
-                f"{row['threshold']:g}/day",
-                f"{row['base_rate']:.1%}",
-            ]
-            for row in found
-        ],
+    emit_rows(
+        found,
+        {
+            "dataset": lambda row: row["dataset_id"][:12],
+            "as of (UTC)": lambda row: f"{row['as_of']:%Y-%m-%d %H:%M}",
+            "videos": lambda row: row["n_videos"],
+            "channels": lambda row: row["n_channels"],
+            "label": lambda row: row["label"],
+            "over": lambda row: f"{row['threshold']:g}/day",
+            "base rate": lambda row: f"{row['base_rate']:.1%}",
+        },
+        as_json=as_json,
         right=["videos", "channels", "base rate"],
     )
 
@@ -42,15 +38,15 @@ def list_datasets(as_json: AsJson = False) -> None:
 @app.command()
 def show(name: Name = "newest", as_json: AsJson = False) -> None:
     """Show what is in a dataset, what was left out of it, and what its features lack."""
-    from services.cli.common import open_context, print_json, print_table
     from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.show(context, name)
-    if as_json:
-        print_json(found)
-        return
-    asked = found["label_asked"]
+    emit(found, _print_dataset, as_json=as_json)
+
+
+def _print_dataset(found: dict[str, Any]) -> None:
+    requested = found["label_asked"]
     print_table(
         ["dataset", found["dataset_id"]],
         [
@@ -58,7 +54,7 @@ def show(name: Name = "newest", as_json: AsJson = False) -> None:
             ["videos", f"{found['n_videos']} of {found['n_channels']} channels"],
             ["pictures", found["n_thumbnails"]],
             ["for the folds", f"{found['n_split_groups']} groups; who shares a picture is in one"],
-            ["label", f"{_listed(found['label_kinds'])} (asked for: {asked})"],
+            ["label", f"{_listed(found['label_kinds'])} (asked for: {requested})"],
             ["over", f"{found['base_rate']:.1%} reach {found['threshold']:g} views a day"],
             [
                 "predicted",
@@ -85,14 +81,14 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Say how another dataset differs from one: rows added, removed, changed by column."""
-    from services.cli.common import open_context, print_json, print_table
     from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.diff(context, one, other)
-    if as_json:
-        print_json(found)
-        return
+    emit(found, _print_difference, as_json=as_json)
+
+
+def _print_difference(found: dict[str, Any]) -> None:
     typer.echo(
         f"{found['added']} videos added, {found['removed']} removed, {found['same']} in both"
     )
@@ -103,21 +99,21 @@ def diff(
 @app.command()
 def verify(name: Name = "newest", as_json: AsJson = False) -> None:
     """Read every file of a dataset again, and look for leaks; fails if there are any."""
-    from services.cli.common import open_context, print_json
     from services.learning.thumbnails import inspection
 
     with open_context() as context:
         found = inspection.verify(context, name)
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo(f"{found['dataset_id'][:12]}: {found['files']} files whole")
-        for finding in found["findings"]:
-            typer.echo(f"  {finding['severity']} {finding['reason']}: {finding['message']}")
-        if not found["findings"]:
-            typer.echo("  no leaks")
+    emit(found, _print_findings, as_json=as_json)
     if not found["clean"]:
         raise typer.Exit(1)
+
+
+def _print_findings(found: dict[str, Any]) -> None:
+    typer.echo(f"{found['dataset_id'][:12]}: {found['files']} files whole")
+    for finding in found["findings"]:
+        typer.echo(f"  {finding['severity']} {finding['reason']}: {finding['message']}")
+    if not found["findings"]:
+        typer.echo("  no leaks")
 
 
 def _listed(counts: dict[str, Any]) -> str:

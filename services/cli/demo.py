@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.common import open_context, print_table, wait_for
+
 if TYPE_CHECKING:
     from services.context import Context
     from services.demo import World
@@ -33,7 +35,6 @@ def demo(
     """
     import os
 
-    from services.cli.common import open_context
     from services.demo import World, offline_youtube
 
     world = World(
@@ -61,14 +62,13 @@ def demo(
 def _whole_job(
     context: "Context", channel_ids: list[str], spoken_ids: list[str], world: "World"
 ) -> Path:
-    from services.cli.common import wait_for
     from services.cli.data import describe_crawl
-    from services.cli.learning import describe_scoring, describe_training, print_comparison
-    from services.crawl import channels, runs
+    from services.cli.learning_tables import describe_scoring, describe_training, print_comparison
+    from services.crawl import intake, runs
     from services.learning.results import newest_comparison
     from services.work import jobs
 
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     if spoken_ids:
         _select(context, spoken_ids)
     crawl = runs.start(context, channel_ids, with_audio=bool(spoken_ids))
@@ -81,7 +81,7 @@ def _whole_job(
     job = wait_for(context, jobs.submit(context, "score", {}), "scoring", quiet=False)
     typer.echo(describe_scoring(job.result or {}))
     wait_for(context, jobs.submit(context, "compare", {}), "comparing", quiet=False)
-    print_comparison(newest_comparison(context))
+    print_comparison(newest_comparison(context, "thumbnails"))
     if spoken_ids:
         _listen(context)
     from services.learning.report import write_report
@@ -102,8 +102,7 @@ def _select(context: "Context", channel_ids: list[str]) -> None:
 def _listen(context: "Context") -> None:
     """Learn which language is spoken from the segments that came, and ask the database."""
     from services import querying
-    from services.cli.common import print_table, wait_for
-    from services.cli.learning import describe_scoring, describe_training
+    from services.cli.learning_tables import describe_scoring, describe_training
     from services.errors import PermanentError
     from services.work import jobs
 
@@ -120,7 +119,7 @@ def _listen(context: "Context") -> None:
     except PermanentError as error:
         if error.reason not in ("noLabelledSpeech", "oneLanguage", "tooFewSpeakers"):
             raise
-        # Labels of a small invented world may contradict each other on the few videos heard.
+        # Labels of a small invented world may contradict each other: few of its videos are spoken.
         typer.echo(f"nothing was learned of speech: {error}")
         return
     done = job.result or {}
@@ -128,9 +127,10 @@ def _listen(context: "Context") -> None:
     typer.echo(describe_scoring(done["score"]))
     columns, rows = querying.run_query(
         context,
-        "SELECT rung, label, count(*) AS clips, count(*) FILTER (WHERE language = 'en') AS said_en,"
-        " count(*) FILTER (WHERE language = 'zh') AS said_zh,"
-        " count(*) FILTER (WHERE language = 'unknown') AS said_unknown"
+        "SELECT rung, label, count(*) AS clips,"
+        " count(*) FILTER (WHERE language = 'en') AS predicted_en,"
+        " count(*) FILTER (WHERE language = 'zh') AS predicted_zh,"
+        " count(*) FILTER (WHERE language = 'unknown') AS predicted_unknown"
         " FROM language_results GROUP BY 1, 2 ORDER BY 1 DESC, 2",
     )
     print_table(columns, rows, right=columns[2:])

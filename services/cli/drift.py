@@ -1,22 +1,24 @@
 """``tubegrader drift``: whether new videos differ from those that the champion learned on."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from services.cli.common import emit, minute, open_context, print_table
+from services.cli.options import AsJson
 
 
 def drift(
     now: Annotated[
-        bool, typer.Option("--now", help="Look now, rather than show what last night found.")
+        bool, typer.Option("--now", help="Measure now, rather than show what last night found.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say whether the newest videos differ from those that the champion learned on.
 
-    Every retraining looks. A threshold is what the distance reaches by chance; together they are
-    exceeded in 1 of 20 nights at most if nothing has changed.
+    Every retraining measures it. A threshold is what the distance reaches by chance; together they
+    are exceeded in 1 of 20 nights at most if nothing has changed.
     """
-    from services.cli.common import open_context, print_json, print_table
     from services.learning.drift import reading
 
     with open_context() as context:
@@ -26,9 +28,10 @@ def drift(
             from services.learning.drift import measuring
 
             found = measuring.measure(context)
-    if as_json:
-        print_json(found)
-        return
+    emit(found, _print, as_json=as_json)
+
+
+def _print(found: dict[str, Any]) -> None:
     typer.secho(found["sentence"], bold=True)
     if found["columns"]:
         typer.echo()
@@ -46,4 +49,4 @@ def drift(
             ],
             right=["distance", "threshold"],
         )
-    typer.echo(f"\nas of {found['created_at'][:16].replace('T', ' ')} UTC")
+    typer.echo(f"\nas of {minute(found['created_at'])} UTC")

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.common import emit, open_context, print_table
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ml.training.callbacks import Progress
     from services.learning.grading import Grading
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def grade(
@@ -40,7 +41,6 @@ def grade(
 
     Several pictures are compared with each other.
     """
-    from services.cli.common import open_context, print_json
     from services.errors import UsageError
     from services.learning.grading import grade as grade_pictures
     from services.learning.grading.output import write_heatmap, write_page
@@ -57,15 +57,11 @@ def grade(
         write_heatmap(grading.graded[0], heatmap.absolute())
     if html is not None:
         write_page(grading, html.absolute())
-    if as_json:
-        print_json(grading.as_json())
-    else:
-        print_grading(grading)
+    emit(grading, print_grading, as_json=as_json)
 
 
 def print_grading(grading: "Grading") -> None:
     """Print the grades, what was measured and tried, and what to do next."""
-    from services.cli.common import print_table
     from services.learning.grading import formatting
 
     typer.secho(formatting.headline(grading), bold=True)

@@ -4,23 +4,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.common import emit, open_context, print_table
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from ml.evaluation.bootstrap import Interval
+    from services.learning.thumbnails.growth import Growth, TooLittle
 
 
 def growth(
     threshold: Annotated[float, typer.Option(help="Views a day.", min=0.001)] = 100.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare views of one true week with the lifetime average, and how subscribers tell them."""
-    from services.cli.common import open_context, print_json, print_table
-    from services.learning.thumbnails.growth import Growth, study_growth
+    from services.learning.thumbnails.growth import study_growth
 
     with open_context() as context:
         found = study_growth(context, threshold=threshold)
-    if as_json:
-        print_json(found.as_json())
-        return
+    emit(found, lambda study: _print(study, threshold), as_json=as_json)
+
+
+def _print(found: "Growth | TooLittle", threshold: float) -> None:
+    from services.learning.thumbnails.growth import Growth
+
     typer.echo(found.sentence)
     if not isinstance(found, Growth):
         return

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.common import emit, emit_rows, open_context, print_json, wait_for
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from services.work.jobs import JobView
 
@@ -12,7 +15,6 @@ app = typer.Typer(
 )
 
 JobId = Annotated[str, typer.Argument(help="The job's id, or how it begins.", metavar="JOB")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -23,27 +25,23 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs."""
-    from services.cli.common import open_context, print_json, print_table
     from services.work import jobs
 
     with open_context() as context:
         found = jobs.newest(context, limit=limit, kind=kind, state=state)
-    if as_json:
-        print_json([job.as_json() for job in found])
-        return
-    print_table(
-        ["job", "kind", "state", "progress", "submitted (UTC)", "message"],
-        [
-            [
-                job.job_id[:8],
-                job.kind,
-                job.state,
-                f"{job.progress_done}/{job.progress_total}" if job.progress_total else "",
-                f"{job.created_at:%Y-%m-%d %H:%M:%S}",
-                job.error_message or job.progress_message,
-            ]
-            for job in found
-        ],
+    emit_rows(
+        found,
+        {
+            "job": lambda job: job.job_id[:8],
+            "kind": lambda job: job.kind,
+            "state": lambda job: job.state,
+            "progress": lambda job: (
+                f"{job.progress_done}/{job.progress_total}" if job.progress_total else ""
+            ),
+            "submitted (UTC)": lambda job: f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+            "message": lambda job: job.error_message or job.progress_message,
+        },
+        as_json=as_json,
         right=["progress"],
     )
 
@@ -51,15 +49,11 @@ def list_jobs(
 @app.command("show")
 def show_job(job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job."""
-    from services.cli.common import open_context, print_json
     from services.work import jobs
 
     with open_context() as context:
         job = jobs.find(context, job_id)
-    if as_json:
-        print_json(job.as_json())
-        return
-    _print(job)
+    emit(job, _print, as_json=as_json)
 
 
 @app.command("watch")
@@ -67,7 +61,6 @@ def watch_job(job_id: JobId) -> None:
     """Follow a job until it ends."""
     import uuid
 
-    from services.cli.common import open_context, wait_for
     from services.work import jobs
 
     with open_context(workers=True) as context:
@@ -80,7 +73,6 @@ def cancel_job(job_id: JobId) -> None:
     """Ask a job to stop; what it did so far stays."""
     import uuid
 
-    from services.cli.common import open_context
     from services.work import jobs
 
     with open_context() as context:
@@ -107,7 +99,6 @@ def retry_jobs(
     as_json: AsJson = False,
 ) -> None:
     """Try again what failed: jobs by id, all that failed, or single items of work."""
-    from services.cli.common import open_context, print_json
     from services.errors import UsageError
     from services.formatting import counted
     from services.work import jobs, retries
@@ -139,26 +130,20 @@ def retry_jobs(
 @app.command("items")
 def count_items(as_json: AsJson = False) -> None:
     """Count the work items by kind, state and reason; each is counted once."""
-    from services.cli.common import open_context, print_json, print_table
     from services.work import retries
 
     with open_context() as context:
         counted = retries.item_counts(context)
-    if as_json:
-        print_json(counted)
-        return
-    print_table(
-        ["work", "state", "reason", "items", "oldest slot (UTC)"],
-        [
-            [
-                c["kind"],
-                c["state"],
-                c["reason"],
-                f"{c['count']:,}",
-                f"{c['oldest']:%Y-%m-%d %H:%M}" if c["oldest"] else "",
-            ]
-            for c in counted
-        ],
+    emit_rows(
+        counted,
+        {
+            "work": lambda c: c["kind"],
+            "state": lambda c: c["state"],
+            "reason": lambda c: c["reason"],
+            "items": lambda c: f"{c['count']:,}",
+            "oldest slot (UTC)": lambda c: f"{c['oldest']:%Y-%m-%d %H:%M}" if c["oldest"] else "",
+        },
+        as_json=as_json,
         right=["items"],
     )
 

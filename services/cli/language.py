@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from services.learning.speech.classifier import ChosenModel
-    from services.learning.speech.detection import Heard, NotHeard
+    from services.learning.speech.detection import ClassifiedFile, UnreadableFile
 
 BAR = 30
 """Cells of a timeline."""
@@ -25,7 +25,7 @@ def language(
     files: Annotated[
         list[str], typer.Argument(help="Audio or video files; - reads a list from stdin.")
     ],
-    rung: Annotated[
+    kind: Annotated[
         str | None,
         typer.Option(help="Which kind of model; the champion if left out, or the one judged best."),
     ] = None,
@@ -37,6 +37,7 @@ def language(
         Path | None,
         typer.Option(help="A folder with a Whisper of your own, converted for CTranslate2."),
     ] = None,
+    rung: Annotated[str | None, typer.Option(hidden=True)] = None,
     segments: Annotated[
         bool, typer.Option("--segments", help="Print each stretch of speech, too.")
     ] = False,
@@ -51,26 +52,32 @@ def language(
 
     paths = _paths(files)
     with _needed_packages():
-        from services.learning.speech.detection import Heard, NotHeard, listen_to
+        import torchaudio  # noqa: F401 - what computes features; named here if it is missing
 
-    chosen = _model(rung, model, weights)
+        from services.learning.speech.detection import (
+            ClassifiedFile,
+            UnreadableFile,
+            detect_language,
+        )
+
+    chosen = _model(kind or rung, model, weights)
     with _progress(len(paths), quiet=as_json) as begin:
-        heard = [listen_to(path, chosen.rung, progress=begin(path)) for path in paths]
-    failed = sum(isinstance(one, NotHeard) for one in heard)
+        found = [detect_language(path, chosen.classifier, progress=begin(path)) for path in paths]
+    failed = sum(isinstance(one, UnreadableFile) for one in found)
     if as_json:
         described = {"rung": chosen.name, "version": chosen.version}
-        print_json({"model": described, "failed": failed, "files": [h.as_json() for h in heard]})
+        print_json({"model": described, "failed": failed, "files": [f.as_json() for f in found]})
     else:
-        _print_files(heard)
+        _print_files(found)
         if segments:
-            _print_segments([one for one in heard if isinstance(one, Heard)])
-        _print_legend(chosen, failed, len(heard))
+            _print_segments([one for one in found if isinstance(one, ClassifiedFile)])
+        _print_legend(chosen, failed, len(found))
     if failed:
         raise typer.Exit(1)
 
 
 def _paths(files: list[str]) -> list[Path]:
-    """Return the files asked for, those on stdin in the place of ``-``."""
+    """Return the requested files, those on stdin in the place of ``-``."""
     import os
     import sys
 
@@ -98,13 +105,13 @@ def _needed_packages() -> Iterator[None]:
         yield
     except ImportError as error:
         raise UsageError(
-            f"listening needs a package that is not there: {error.name or error}",
+            f"telling the language needs a package that is not there: {error.name or error}",
             hint="pip install 'tubegrader[speech,learning]'",
             reason="packageMissing",
         ) from error
 
 
-def _model(rung: str | None, model: str | None, weights: Path | None) -> "ChosenModel":
+def _model(kind: str | None, model: str | None, weights: Path | None) -> "ChosenModel":
     from services.cli.common import open_context
     from services.errors import UsageError
     from services.learning.speech.classifier import (
@@ -115,8 +122,8 @@ def _model(rung: str | None, model: str | None, weights: Path | None) -> "Chosen
     )
     from services.settings import Settings
 
-    if weights is not None or rung == WHISPER:
-        if model is not None or rung not in (None, WHISPER):
+    if weights is not None or kind == WHISPER:
+        if model is not None or kind not in (None, WHISPER):
             raise UsageError(f"--weights is a {WHISPER} and goes with no other model")
         return from_weights(weights or Settings().speech_weights)
     version = None
@@ -124,17 +131,17 @@ def _model(rung: str | None, model: str | None, weights: Path | None) -> "Chosen
         number = model.removeprefix("v")
         # A folder may be called 3; ./3 names it.
         if not (number.isascii() and number.isdecimal()):
-            return from_folder(Path(model), rung=rung)
+            return from_folder(Path(model), kind=kind)
         version = int(number)
         if not 0 < version < 2**31:
             raise UsageError(f"there is no version {model}")
     with open_context() as context:
-        return from_registry(context, rung=rung, version=version)
+        return from_registry(context, kind=kind, version=version)
 
 
 @contextmanager
 def _progress(files: int, *, quiet: bool) -> "Iterator[Callable[[Path], Callable[..., None]]]":
-    """Show which file is listened to and how far; only where somebody watches."""
+    """Show which file is worked on and how far; only where somebody watches."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -160,29 +167,31 @@ def _progress(files: int, *, quiet: bool) -> "Iterator[Callable[[Path], Callable
             what = escape(readable(Path(path.name)))
             progress.reset(task, total=None, description=f"{turn} of {files}: {what}")
 
-            def heard(heard_s: float, all_s: float) -> None:
-                progress.update(task, completed=heard_s, total=all_s)
+            def advance(done_s: float, all_s: float) -> None:
+                progress.update(task, completed=done_s, total=all_s)
 
-            return heard
+            return advance
 
         yield begin
 
 
-def _print_files(heard: "list[Heard | NotHeard]") -> None:
+def _print_files(files: "list[ClassifiedFile | UnreadableFile]") -> None:
     from rich.text import Text
 
-    from services.learning.speech.detection import NotHeard, readable
+    from services.learning.speech.detection import UnreadableFile, readable
 
     rows: list[list[Any]] = []
-    for one in heard:
+    for one in files:
         name = Text(readable(one.path))
-        if isinstance(one, NotHeard):
+        if isinstance(one, UnreadableFile):
             rows.append([name, Text("–"), "", "", "", Text(f"{one.problem} ({one.reason})", "red")])
         else:
             rows.append(
                 [
                     name,
-                    Text(one.told.language, style=f"bold {SHOWN[one.told.language][1]}"),
+                    Text(
+                        one.prediction.language, style=f"bold {SHOWN[one.prediction.language][1]}"
+                    ),
                     _sure(one),
                     f"{one.speech_share:.0%}",
                     _clock(one.seconds),
@@ -192,7 +201,7 @@ def _print_files(heard: "list[Heard | NotHeard]") -> None:
     _print(["file", "language", "probability", "speech", "length", "timeline"], rows)
 
 
-def _print_segments(heard: "list[Heard]") -> None:
+def _print_segments(files: "list[ClassifiedFile]") -> None:
     from rich.text import Text
 
     from services.learning.speech.detection import readable
@@ -201,11 +210,11 @@ def _print_segments(heard: "list[Heard]") -> None:
         [
             Text(readable(one.path)),
             f"{_clock(segment.start_s, tenths=True)}–{_clock(segment.end_s, tenths=True)}",
-            Text(segment.told.language, style=SHOWN[segment.told.language][1]),
-            f"{segment.told.p_en:.0%}",
-            f"{segment.told.p_zh:.0%}",
+            Text(segment.prediction.language, style=SHOWN[segment.prediction.language][1]),
+            f"{segment.prediction.p_en:.0%}",
+            f"{segment.prediction.p_zh:.0%}",
         ]
-        for one in heard
+        for one in files
         for segment in one.segments
     ]
     if rows:
@@ -225,27 +234,27 @@ def _print_legend(chosen: "ChosenModel", failed: int, files: int) -> None:
         typer.secho(f"{failed} of {counted(files, 'file')} could not be used", fg="red", err=True)
 
 
-def _sure(heard: "Heard") -> str:
-    told = heard.told
-    if told.probability is not None:
-        return f"{told.probability:.0%}"
-    if not heard.segments:
+def _sure(file: "ClassifiedFile") -> str:
+    prediction = file.prediction
+    if prediction.probability is not None:
+        return f"{prediction.probability:.0%}"
+    if not file.segments:
         return "no speech"
-    likely, name = max((told.p_en, "en"), (told.p_zh, "zh"))
+    likely, name = max((prediction.p_en, "en"), (prediction.p_zh, "zh"))
     return f"{name} only {likely:.0%}"
 
 
-def _timeline(heard: "Heard") -> "Text":
+def _timeline(file: "ClassifiedFile") -> "Text":
     """Return one cell for each equal part of the file, by the language that fills most of it."""
     from rich.text import Text
 
-    width = heard.seconds / BAR
+    width = file.seconds / BAR
     seconds: list[dict[str, float]] = [{} for _ in range(BAR)]
-    for segment in heard.segments:
+    for segment in file.segments:
         last = min(BAR - 1, int(segment.end_s / width))
         for cell in range(int(segment.start_s / width), last + 1):
             within = min(segment.end_s, (cell + 1) * width) - max(segment.start_s, cell * width)
-            name = segment.told.language
+            name = segment.prediction.language
             seconds[cell][name] = seconds[cell].get(name, 0.0) + max(0.0, within)
     bar = Text()
     for spoken in seconds:

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.learning import Task
+from services.cli.common import emit, minute, open_context, print_json, print_table
+from services.cli.learning_tables import describe_decision
+from services.cli.options import AsJson, Task
 
 if TYPE_CHECKING:
     from services.learning.promotion.decisions import Decision
@@ -30,7 +32,6 @@ Model = Annotated[
 ]
 OfTask = Annotated[Task, typer.Option("--task", help="Whose champion or challenger.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -40,34 +41,34 @@ def list_models(
     as_json: AsJson = False,
 ) -> None:
     """List the models in use and the newest ones, with the last decision of each task."""
-    from services.cli.common import open_context, print_json, print_table
     from services.learning.promotion.facts import listed
 
     with open_context() as context:
         found = listed(context, task=None if task is None else task.value, every=every)
-    if as_json:
-        print_json(found)
-        return
+    emit(found, _print_models, as_json=as_json)
+
+
+def _print_models(found: dict[str, Any]) -> None:
     if not found["models"]:
         typer.echo("no model was trained yet; `tubegrader train` makes some")
         return
     print_table(
-        ["task", "model", "is", "trained (UTC)", "dataset", "figures, out of fold"],
+        ["task", "model", "is", "trained (UTC)", "dataset", "metrics, out of fold"],
         [
             [
                 model["task"],
                 model["name"],
                 ", ".join(model["aliases"]) or ("in use" if model["in_use"] else ""),
-                model["trained_at"][:16].replace("T", " "),
+                minute(model["trained_at"]),
                 model["dataset_id"][:12],
-                _figures(model["metrics"]),
+                _metrics(model["metrics"]),
             ]
             for model in found["models"]
         ],
     )
     for name, decision in found["decisions"].items():
-        at = decision["decided_at"][:16].replace("T", " ")
-        typer.echo(f"\n{name}, {at} UTC: {describe_contest(decision)}")
+        at = minute(decision["decided_at"])
+        typer.echo(f"\n{name}, {at} UTC: {describe_decision(decision)}")
 
 
 @app.command("show")
@@ -77,8 +78,7 @@ def show_model(
     card: Annotated[bool, typer.Option("--card", help="Print the model card (Markdown).")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one model: data, figures, decisions about it, files; or its card."""
-    from services.cli.common import open_context, print_json
+    """Show one model: data, metrics, decisions about it, files; or its card."""
     from services.learning.promotion.card import render
     from services.learning.promotion.facts import facts_of
     from services.learning.promotion.naming import find
@@ -102,14 +102,13 @@ def promote_model(
     as_json: AsJson = False,
 ) -> None:
     """Make a model the champion by hand, with all that was trained together with it."""
-    from services.cli.common import open_context
     from services.learning.promotion.by_hand import promote
     from services.learning.promotion.naming import find
 
     with open_context() as context:
         version = find(context, model, task=task.value)
         decision = promote(context, version, why=why, dry_run=dry_run)
-    _tell(decision, dry_run=dry_run, as_json=as_json)
+    _print_decision(decision, dry_run=dry_run, as_json=as_json)
 
 
 @app.command("rollback")
@@ -120,34 +119,21 @@ def roll_back(
     as_json: AsJson = False,
 ) -> None:
     """Make the champion before the champion again."""
-    from services.cli.common import open_context
     from services.learning.promotion.by_hand import rollback
 
     with open_context() as context:
         decision = rollback(context, task.value, why=why, dry_run=dry_run)
-    _tell(decision, dry_run=dry_run, as_json=as_json)
+    _print_decision(decision, dry_run=dry_run, as_json=as_json)
 
 
-def describe_contest(decision: dict[str, Any]) -> str:
-    """Return a line on what was decided about a champion."""
-    challenger, champion = decision["challenger"], decision["champion"]
-    if decision["decision"] == "kept":
-        who = f"{champion} stays champion" if champion else "there is no champion"
-        return f"{who}. {decision['reason']}"
-    instead = f" instead of {champion}" if champion else ""
-    return f"{challenger} is champion{instead} ({decision['decision']}). {decision['reason']}"
-
-
-def _tell(decision: "Decision", *, dry_run: bool, as_json: bool) -> None:
-    from services.cli.common import print_json
-
-    told = decision.as_json()
+def _print_decision(decision: "Decision", *, dry_run: bool, as_json: bool) -> None:
+    decided = decision.as_json()
     if as_json:
-        print_json(told | {"dry_run": dry_run})
+        print_json(decided | {"dry_run": dry_run})
         return
-    instead = f" instead of {told['champion']}" if told["champion"] else ""
+    instead = f" instead of {decided['champion']}" if decided["champion"] else ""
     verb = "would be" if dry_run else "is"
-    typer.echo(f"{told['challenger']} {verb} champion{instead}")
+    typer.echo(f"{decided['challenger']} {verb} champion{instead}")
     if not dry_run:
         typer.echo("`tubegrader score` scores what it has not scored yet", err=True)
 
@@ -158,20 +144,20 @@ def _print_facts(facts: dict[str, Any]) -> None:
         ("model", facts["name"]),
         ("task", facts["task"]),
         ("is", ", ".join(facts["aliases"]) or ("in use" if facts["in_use"] else "not in use")),
-        ("trained", f"{facts['trained_at'][:16].replace('T', ' ')} UTC"),
+        ("trained", f"{minute(facts['trained_at'])} UTC"),
         ("by", f"TubeGrader {facts['code_version']}, seed {facts['seed']}"),
         ("dataset", f"{data['dataset_id'][:12]}: {_learned(facts)}"),
         ("with", ", ".join(facts["ladder"])),
         ("files", f"{len(facts['files'])} in the object store"),
     ]
     if evaluation is not None:
-        figures = {n: v for n, v in evaluation["rung"].items() if isinstance(v, dict)}
-        rows.append(("figures", _figures(figures)))
+        metrics = {n: v for n, v in evaluation["rung"].items() if isinstance(v, dict)}
+        rows.append(("metrics", _metrics(metrics)))
     for title, value in rows:
         typer.echo(f"{title:<10}{value}")
     for decision in facts["decisions"]:
-        at = decision["decided_at"][:16].replace("T", " ")
-        typer.echo(f"\n{at} UTC: {describe_contest(decision)}")
+        at = minute(decision["decided_at"])
+        typer.echo(f"\n{at} UTC: {describe_decision(decision)}")
 
 
 def _learned(facts: dict[str, Any]) -> str:
@@ -181,7 +167,7 @@ def _learned(facts: dict[str, Any]) -> str:
     return f"{facts['dataset']['rows']} {rows} of {facts['dataset']['clusters']} {clusters}"
 
 
-def _figures(metrics: dict[str, Any]) -> str:
+def _metrics(metrics: dict[str, Any]) -> str:
     shown = ("auc", "r2", "log_loss", "balanced_accuracy", "equal_error_rate")
     return ", ".join(
         f"{name} {metrics[name]['value']:.3f}"

@@ -1,16 +1,21 @@
 """``tubegrader approvals`` and ``purge``: what may be kept, and what goes."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.cli.common import emit, emit_rows, open_context, print_table
+from services.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from services.policy.retention import PurgeReport
 
 approvals = typer.Typer(
     help="Permissions to go beyond YouTube's terms, each with its reference.",
     no_args_is_help=True,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Day = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")
 ]
@@ -30,7 +35,6 @@ def add_approval(
     """Record an approval."""
     from datetime import UTC
 
-    from services.cli.common import open_context
     from services.policy import approvals as ledger
 
     with open_context() as context:
@@ -49,28 +53,22 @@ def add_approval(
 @approvals.command("list")
 def list_approvals(as_json: AsJson = False) -> None:
     """List all approvals, also those that ended."""
-    from services.cli.common import open_context, print_json, print_table
     from services.policy import approvals as ledger
 
     with open_context() as context:
         found = ledger.ledger(context)
-    if as_json:
-        print_json([approval.as_json() for approval in found])
-        return
-    print_table(
-        ["reference", "scope", "channel", "granted", "expires", "state", "note"],
-        [
-            [
-                a.reference,
-                a.scope,
-                a.channel_id or "all",
-                f"{a.granted_at:%Y-%m-%d}",
-                f"{a.expires_at:%Y-%m-%d}" if a.expires_at else "",
-                a.state,
-                a.note,
-            ]
-            for a in found
-        ],
+    emit_rows(
+        found,
+        {
+            "reference": lambda a: a.reference,
+            "scope": lambda a: a.scope,
+            "channel": lambda a: a.channel_id or "all",
+            "granted": lambda a: f"{a.granted_at:%Y-%m-%d}",
+            "expires": lambda a: f"{a.expires_at:%Y-%m-%d}" if a.expires_at else "",
+            "state": lambda a: a.state,
+            "note": lambda a: a.note,
+        },
+        as_json=as_json,
     )
 
 
@@ -79,7 +77,6 @@ def revoke_approval(
     reference: Annotated[str, typer.Argument(help="As it was recorded.")],
 ) -> None:
     """End an approval: what only it allowed goes with the next purge."""
-    from services.cli.common import open_context
     from services.policy import approvals as ledger
 
     with open_context() as context:
@@ -94,19 +91,37 @@ def purge(
     kind: Annotated[
         list[str] | None, typer.Option(help="Only this kind of data; can be repeated.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where much of the store is left behind.")
+    ] = False,
+    claim_store: Annotated[
+        bool,
+        typer.Option(
+            "--claim-store", help="Write into the object store that it is this database's, first."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove what may not be kept any longer."""
-    from services.cli.common import open_context, print_json, print_table
-    from services.policy import retention
+    from services.policy import ownership, retention
 
     with open_context() as context:
-        report = retention.purge(context, dry_run=not yes, kinds=kind or retention.PURGED)
-    if as_json:
-        print_json(report.as_json())
-        return
+        if claim_store:
+            ownership.claim(context)
+        report = retention.purge(
+            context, dry_run=not yes, kinds=kind or retention.PURGED, force=force
+        )
+    emit(report, lambda purged: _print_purged(purged, done=yes), as_json=as_json)
+    refused = [found.refused for found in report.kinds if found.refused is not None]
+    for hint in dict.fromkeys(each.hint for each in refused if each.hint):
+        typer.echo(f"  {hint}", err=True)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _print_purged(report: "PurgeReport", *, done: bool) -> None:
     print_table(
-        ["data", "kept (days)", "removed" if yes else "would go", "whole months", "stays", "note"],
+        ["data", "kept (days)", "removed" if done else "would go", "whole months", "stays", "note"],
         [
             [
                 found.kind,
@@ -114,12 +129,12 @@ def purge(
                 f"{found.rows:,}",
                 len(found.partitions) or "",
                 "; ".join(f"{count:,} {reason}" for reason, count in found.held.items()),
-                found.note,
+                found.note if found.refused is None else f"refused: {found.refused.message}",
             ]
             for found in report.kinds
         ],
         right=["kept (days)", "removed", "would go", "whole months"],
     )
     typer.echo(f"{report.stale_videos:,} videos are read again in full")
-    if not yes:
+    if not done:
         typer.echo("nothing was changed; --yes does it")

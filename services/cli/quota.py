@@ -4,13 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.common import emit, open_context, print_table
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from services.context import Context
     from services.crawl.plan import Plan
+    from services.crawl.spending import Spending
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _PURPOSES = ("discovery", "statistics", "adHoc")
 
 
@@ -19,14 +22,14 @@ def quota(
     as_json: AsJson = False,
 ) -> None:
     """Show what the YouTube quota was spent on: today, and in the last days."""
-    from services.cli.common import open_context, print_json, print_table
     from services.crawl.spending import spending
 
     with open_context() as context:
         spent = spending(context, days=days)
-    if as_json:
-        print_json(spent.as_json())
-        return
+    emit(spent, _print_spending, as_json=as_json)
+
+
+def _print_spending(spent: "Spending") -> None:
     typer.echo(f"Pacific day {spent.pacific_day}; the quota resets at {_both(spent.reset_at)}.\n")
     print_table(
         ["bucket", "used", "limit", *_PURPOSES, "state"],
@@ -85,9 +88,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Tell what will be read how often, what it costs, and whether the quota allows it."""
-    from services.cli.common import open_context, print_json
+    from services.cadence import as_toml
     from services.context import Context
-    from services.crawl.cadence import as_toml
     from services.crawl.plan import plan_watched
     from services.errors import UsageError
     from services.settings import Settings
@@ -105,10 +107,7 @@ def plan(
     else:
         with open_context() as context:
             found = plan_watched(context, uploads_per_day=uploads_per_day, units=units)
-    if as_json:
-        print_json(found.as_json())
-        return
-    _print(found)
+    emit(found, _print_plan, as_json=as_json)
 
 
 def _assumed(
@@ -125,8 +124,7 @@ def _assumed(
     )
 
 
-def _print(found: "Plan") -> None:
-    from services.cli.common import print_table
+def _print_plan(found: "Plan") -> None:
 
     print_table(
         ["what", "count", "every", "a day"],

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.common import emit_rows, open_context, print_json, print_table, wait_for
+from services.cli.options import AsJson, Wait
+from services.work.kinds import JOB_KINDS
+
 if TYPE_CHECKING:
     from services.schedules import ScheduleView
 
@@ -12,14 +16,16 @@ app = typer.Typer(help="Crawl, train, score and tidy up by the clock.", no_args_
 
 Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
 Names = Annotated[list[str], typer.Argument(help="Names of schedules.", metavar="NAME...")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("add")
 def add_schedule(
     name: Name,
     kind: Annotated[
-        str, typer.Option(help="crawl, train, score, compare, retrain (a whole night) or upkeep.")
+        str,
+        typer.Option(
+            help=f"What it asks for: {', '.join(JOB_KINDS)}; retrain is a whole night.",
+        ),
     ],
     cron: Annotated[
         str | None, typer.Option(help="Five fields, such as “30 3 * * *”.", metavar="CRON")
@@ -52,7 +58,7 @@ def add_schedule(
         bool | None,
         typer.Option(
             "--backbone/--no-backbone",
-            help="train, retrain: learn from a pretrained network's look too.",
+            help="train, retrain: learn from a pretrained network's image features too.",
         ),
     ] = None,
     conflicts: Annotated[
@@ -65,7 +71,6 @@ def add_schedule(
 ) -> None:
     """Add a schedule. Adding the same one again changes nothing."""
     from services import schedules
-    from services.cli.common import open_context, print_json
     from services.errors import UsageError
     from services.schedules.names import parse_length
     from services.youtube.identifiers import is_channel_id
@@ -80,7 +85,7 @@ def add_schedule(
         kind,
         speech=speech,
         views={"threshold": threshold, "label": label, "backbone": backbone},
-        heard={"conflicts": conflicts},
+        labels={"conflicts": conflicts},
         seed=seed,
     )
     plan = schedules.Plan(
@@ -103,65 +108,59 @@ def add_schedule(
 
 
 def _training(
-    kind: str, *, speech: bool, views: dict[str, Any], heard: dict[str, Any], seed: int | None
+    kind: str, *, speech: bool, views: dict[str, Any], labels: dict[str, Any], seed: int | None
 ) -> dict[str, Any]:
-    """Return what the job of a schedule is to learn from, and how; only what was said.
+    """Return what the job of a schedule is to learn from, and how; only what was chosen.
 
     Raises:
         UsageError: It is for another kind of job, or of learning.
     """
     from services.errors import UsageError
 
-    def said(values: dict[str, Any]) -> dict[str, Any]:
+    def chosen(values: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if value is not None}
 
-    asked = said(views | heard | {"seed": seed})
-    if asked and kind not in ("train", "retrain"):
-        raise UsageError(f"--{next(iter(asked))} is for train and retrain")
-    if speech and (kind not in ("train", "score", "compare", "retrain") or said(views)):
+    params = chosen(views | labels | {"seed": seed})
+    if params and kind not in ("train", "retrain"):
+        raise UsageError(f"--{next(iter(params))} is for train and retrain")
+    if speech and (kind not in ("train", "score", "compare", "retrain") or chosen(views)):
         raise UsageError(
             "--speech is for train, score, compare and retrain, without a threshold, label or"
             " backbone"
         )
-    if said(heard) and not speech:
+    if chosen(labels) and not speech:
         raise UsageError("--conflicts is for --speech")
     if views["label"] is not None:
-        from services.learning.thumbnails.datasets import Request
+        from services.learning.thumbnails.selection import Request
 
         Request(label=views["label"])  # refuses one that is none
-    if heard["conflicts"] is not None:
+    if labels["conflicts"] is not None:
         from services.learning.speech.datasets import Request as SpeechRequest
 
-        SpeechRequest(conflicts=heard["conflicts"])
-    return asked | ({"task": "speech"} if speech else {})
+        SpeechRequest(conflicts=labels["conflicts"])
+    return params | ({"task": "speech"} if speech else {})
 
 
 @app.command("list")
 def list_schedules(as_json: AsJson = False) -> None:
     """List the schedules with their next slot and what came of the last."""
     from services import schedules
-    from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
         found = schedules.listed(context)
-    if as_json:
-        print_json([schedule.as_json() for schedule in found])
-        return
-    print_table(
-        ["name", "kind", "when", "zone", "state", "next (UTC)", "last (UTC)", "outcome"],
-        [
-            [
-                s.name,
-                s.kind,
-                _trigger(s),
-                s.time_zone,
-                s.state,
-                f"{s.next_slot:%Y-%m-%d %H:%M}" if s.next_slot else "",
-                f"{s.last_slot:%Y-%m-%d %H:%M}" if s.last_slot else "",
-                _outcome(s),
-            ]
-            for s in found
-        ],
+    emit_rows(
+        found,
+        {
+            "name": lambda s: s.name,
+            "kind": lambda s: s.kind,
+            "when": _trigger,
+            "zone": lambda s: s.time_zone,
+            "state": lambda s: s.state,
+            "next (UTC)": lambda s: f"{s.next_slot:%Y-%m-%d %H:%M}" if s.next_slot else "",
+            "last (UTC)": lambda s: f"{s.last_slot:%Y-%m-%d %H:%M}" if s.last_slot else "",
+            "outcome": _outcome,
+        },
+        as_json=as_json,
     )
 
 
@@ -171,9 +170,8 @@ def show_next(
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many of each.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Show the moments to come, in the schedule's zone and in UTC."""
+    """Show the next fire times, in the schedule's zone and in UTC."""
     from services import schedules
-    from services.cli.common import open_context, print_json, print_table
 
     with open_context() as context:
         found = schedules.next_fire_times(context, name or [], count)
@@ -184,11 +182,10 @@ def show_next(
                     "name": view.name,
                     "time_zone": view.time_zone,
                     "moments": [
-                        {"local": _local(view, m).isoformat(), "utc": m.isoformat()}
-                        for m in moments
+                        {"local": _local(view, m).isoformat(), "utc": m.isoformat()} for m in times
                     ],
                 }
-                for view, moments in found
+                for view, times in found
             ]
         )
         return
@@ -196,8 +193,8 @@ def show_next(
         ["name", "in its zone", "UTC"],
         [
             [view.name, f"{_local(view, m):%a %Y-%m-%d %H:%M %Z}", f"{m:%Y-%m-%d %H:%M}"]
-            for view, moments in found
-            for m in moments
+            for view, times in found
+            for m in times
         ],
     )
 
@@ -208,7 +205,6 @@ def pause_schedules(
 ) -> None:
     """Let no slot fire until resumed; a job that runs goes on."""
     from services import schedules
-    from services.cli.common import open_context
 
     with open_context() as context:
         _say(names, schedules.pause(context, names, reason=reason), "paused")
@@ -218,7 +214,6 @@ def pause_schedules(
 def resume_schedules(names: Names) -> None:
     """Let slots fire again; those that passed meanwhile are not made up for."""
     from services import schedules
-    from services.cli.common import open_context
 
     with open_context() as context:
         _say(names, schedules.resume(context, names), "on")
@@ -228,7 +223,6 @@ def resume_schedules(names: Names) -> None:
 def remove_schedules(names: Names) -> None:
     """Remove schedules, also those installed by default: they do not come back."""
     from services import schedules
-    from services.cli.common import open_context
 
     with open_context() as context:
         _say(names, schedules.remove(context, names), "removed")
@@ -237,13 +231,12 @@ def remove_schedules(names: Names) -> None:
 @app.command("run-now")
 def run_schedule_now(
     name: Name,
-    wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = False,
+    wait: Wait = False,
 ) -> None:
     """Fire a schedule out of turn, unless its last job still runs."""
     import uuid
 
     from services import schedules
-    from services.cli.common import open_context, wait_for
 
     with open_context(workers=wait) as context:
         job_id = schedules.run_now(context, name)
@@ -258,15 +251,15 @@ def _say(names: list[str], changed: list[str], state: str) -> None:
 
 
 def _trigger(view: "ScheduleView") -> str:
-    from services.schedules.names import say_length
+    from services.schedules.names import length_text
 
-    return view.cron if view.cron is not None else f"every {say_length(view.interval_s or 0)}"
+    return view.cron if view.cron is not None else f"every {length_text(view.interval_s or 0)}"
 
 
 def _outcome(view: "ScheduleView") -> str:
     parts = (view.last_outcome, view.last_reason, view.last_job_state)
-    said = ", ".join(part for part in parts if part)
-    return f"{said} (paused: {view.paused_reason})" if view.paused_reason else said
+    outcome = ", ".join(part for part in parts if part)
+    return f"{outcome} (paused: {view.paused_reason})" if view.paused_reason else outcome
 
 
 def _local(view: "ScheduleView", moment: datetime) -> datetime:

@@ -18,13 +18,13 @@ def compare_folder(
     *,
     pairs: str,
     seeds: int,
-    rungs: str,
+    models: str,
     codecs: bool,
     curve: bool,
     finished: bool,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Compare the rungs on a folder's clips, in this process; the figures go into ``out``."""
+    """Compare the models on a folder's clips, in this process; the metrics go into ``out``."""
     from services.learning.speech.folder import JSON, PAGE, Request, compare_and_write
 
     request = Request(
@@ -32,7 +32,7 @@ def compare_folder(
         out=out,
         pairs=pairs,
         seeds=seeds,
-        rungs=tuple(name.strip() for name in rungs.split(",") if name.strip()),
+        models=tuple(name.strip() for name in models.split(",") if name.strip()),
         codecs=codecs,
         curve=curve,
         finished=finished,
@@ -44,13 +44,13 @@ def compare_folder(
 
 
 def train_folder(
-    folder: Path, out: Path, *, rung: str | None, seed: int, quiet: bool
+    folder: Path, out: Path, *, model: str | None, seed: int, quiet: bool
 ) -> dict[str, Any]:
     """Train one model on a folder's clips, in this process."""
     from services.learning.speech.folder_training import Request, train
 
     with _progress(quiet=quiet) as progress:
-        return train(Request(folder=folder, out=out, rung=rung, seed=seed), progress=progress)
+        return train(Request(folder=folder, out=out, model=model, seed=seed), progress=progress)
 
 
 def describe_trained(trained: dict[str, Any]) -> str:

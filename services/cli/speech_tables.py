@@ -8,65 +8,76 @@ import typer
 from services.cli.common import interval
 from services.learning.speech.best import best_of
 
-Rungs = Mapping[str, Mapping[str, Any]]
+Models = Mapping[str, Mapping[str, Any]]
 """What was found of each model, by name."""
 WORST_PAIRS = 5
-REFERENCE = "spectrogram_cnn"
 
 
 def print_comparison(found: Mapping[str, Any]) -> None:
-    """Print the sentence, the rungs side by side, and where the best of them fails."""
-    rungs: Rungs = found["rungs"]
-    best = best_of(rungs)
+    """Print the sentence, the models side by side, and where the best of them fails."""
+    models: Models = found["rungs"]
+    best = best_of(models)
     typer.secho(found["sentence"], bold=True)
-    _headline(rungs, found.get("beyond_reference", {}))
+    _headline(models, found.get("beyond_reference", {}))
     if found.get("seeds", 1) > 1:
-        _seeds(rungs)
-    _best(rungs, best)
-    _slices(rungs, best)
-    _pairs(rungs, best)
-    _codecs(rungs, best)
-    _unknown(rungs)
-    _probe(rungs)
-    _by_speaker(rungs)
-    _curve(rungs, best)
+        _seeds(models)
+    _best(models, best)
+    _slices(models, best)
+    _pairs(models, best)
+    _codecs(models, best)
+    _unknown(models)
+    _probe(models)
+    _by_speaker(models)
+    _curve(models, best)
     typer.echo(f"\n{_judged(found)}")
     for name, why in found.get("left_out", {}).items():
         typer.echo(f"{name} is left out: {why}")
 
 
-def _headline(rungs: Rungs, beyond: Mapping[str, Mapping[str, float | None]]) -> None:
+def _headline(models: Models, beyond: Mapping[str, Mapping[str, float | None]]) -> None:
     _table(
         "",
-        ["rung", "worst source", "balanced accuracy", f"beyond {REFERENCE}", "EER", "ECE"],
+        [
+            "model",
+            "worst source",
+            "balanced accuracy",
+            f"beyond {_reference(models, beyond)}",
+            "EER",
+            "ECE",
+        ],
         [
             [
-                rung,
+                name,
                 f"{_share(judged['worst_source'])} {judged['worst_source']['name']}",
                 interval(judged["balanced_accuracy"]),
-                interval(beyond[rung], "+") if rung in beyond else "",
+                interval(beyond[name], "+") if name in beyond else "",
                 interval(judged["equal_error_rate"]),
                 f"{judged['ece']:.3f}",
             ]
-            for rung, judged in rungs.items()
+            for name, judged in models.items()
         ],
     )
 
 
-def _seeds(rungs: Rungs) -> None:
+def _reference(models: Models, beyond: Mapping[str, object]) -> str:
+    """Name the model that the others are held against: it alone has no difference to it."""
+    return next((name for name in models if beyond and name not in beyond), "the reference")
+
+
+def _seeds(models: Models) -> None:
     _table(
         "Over seeds: mean ± deviation, lowest to highest",
-        ["rung", "balanced accuracy", "worst source"],
+        ["model", "balanced accuracy", "worst source"],
         [
-            [rung, _spread(over["balanced_accuracy"]), _spread(over["worst_source"])]
-            for rung, over in ((rung, judged["over_seeds"]) for rung, judged in rungs.items())
+            [name, _spread(over["balanced_accuracy"]), _spread(over["worst_source"])]
+            for name, over in ((name, judged["over_seeds"]) for name, judged in models.items())
         ],
     )
 
 
-def _best(rungs: Rungs, best: str) -> None:
+def _best(models: Models, best: str) -> None:
     """Print confusion, calibration and sources of the best model."""
-    judged = rungs[best]
+    judged = models[best]
     (en_en, en_zh), (zh_en, zh_zh) = judged["confusion"]
     typer.echo(f"\n{best} in detail (confusion: truth → answer)")
     typer.echo(f"  en → en {en_en}, en → zh {en_zh}; zh → en {zh_en}, zh → zh {zh_zh}")
@@ -102,90 +113,90 @@ def _best(rungs: Rungs, best: str) -> None:
     )
 
 
-def _slices(rungs: Rungs, best: str) -> None:
-    """Print each slice's accuracy, all rungs side by side, the best one's worst first."""
+def _slices(models: Models, best: str) -> None:
+    """Print each slice's accuracy, all models side by side, the best one's worst first."""
     for kind, title in (
         ("by_source", "source"),
         ("by_length", "length"),
         ("by_codec", "codec"),
         ("by_snr", "SNR"),
     ):
-        if kind == "by_source" and len(rungs) == 1 and "low" in rungs[best]["worst_source"]:
+        if kind == "by_source" and len(models) == 1 and "low" in models[best]["worst_source"]:
             continue  # shown already
-        parts = sorted(rungs[best][kind], key=lambda part: part["accuracy"])
+        parts = sorted(models[best][kind], key=lambda part: part["accuracy"])
         by_name = {
-            rung: {part["name"]: part["accuracy"] for part in judged[kind]}
-            for rung, judged in rungs.items()
+            name: {part["name"]: part["accuracy"] for part in judged[kind]}
+            for name, judged in models.items()
         }
         _table(
             f"Told right by {title}",
-            [title, "n", *rungs],
+            [title, "n", *models],
             [
-                [part["name"], part["n"], *(f"{by_name[r][part['name']]:.3f}" for r in rungs)]
+                [part["name"], part["n"], *(f"{by_name[r][part['name']]:.3f}" for r in models)]
                 for part in parts
             ],
-            right=["n", *rungs],
+            right=["n", *models],
         )
 
 
-def _pairs(rungs: Rungs, best: str) -> None:
-    pairs = rungs[best].get("by_pair", [])
+def _pairs(models: Models, best: str) -> None:
+    pairs = models[best].get("by_pair", [])
     by_pair = {
-        rung: {pair["pair"]: pair["accuracy"] for pair in judged.get("by_pair", [])}
-        for rung, judged in rungs.items()
+        name: {pair["pair"]: pair["accuracy"] for pair in judged.get("by_pair", [])}
+        for name, judged in models.items()
     }
     _table(
         f"The pairs of sources that {best} tells worst, {min(WORST_PAIRS, len(pairs))} of "
         f"{len(pairs)}",
-        ["left out together", *rungs],
+        ["left out together", *models],
         [
-            [pair["pair"], *(f"{by_pair[rung][pair['pair']]:.3f}" for rung in rungs)]
+            [pair["pair"], *(f"{by_pair[name][pair['pair']]:.3f}" for name in models)]
             for pair in pairs[:WORST_PAIRS]
         ],
-        right=list(rungs),
+        right=list(models),
     )
 
 
-def _codecs(rungs: Rungs, best: str) -> None:
-    degraded = {rung: judged.get("by_degradation", {}) for rung, judged in rungs.items()}
+def _codecs(models: Models, best: str) -> None:
+    degraded = {name: judged.get("by_degradation", {}) for name, judged in models.items()}
     _table(
         "Balanced accuracy through a codec, less that of the clips as they come",
-        ["through", *rungs, f"interval of {best}"],
+        ["through", *models, f"interval of {best}"],
         [
             [
                 codec,
-                *(f"{degraded[rung][codec]['value']:+.3f}" for rung in rungs),
+                *(f"{degraded[name][codec]['value']:+.3f}" for name in models),
                 interval(degraded[best][codec], "+").partition(" ")[2],
             ]
             for codec in degraded[best]
         ],
-        right=list(rungs),
+        right=list(models),
     )
 
 
-def _unknown(rungs: Rungs) -> None:
+def _unknown(models: Models) -> None:
     """Print how much of what is and what is no speech is called unknown."""
-    kinds = {rung: judged.get("nonspeech_unknown", {}) for rung, judged in rungs.items()}
+    kinds = {name: judged.get("nonspeech_unknown", {}) for name, judged in models.items()}
     drawn = dict.fromkeys(kind for found in kinds.values() for kind in found)
     rows: list[list[object]] = [
-        [f"{kind}, drawn", *(_percent(kinds[rung].get(kind)) for rung in rungs)] for kind in drawn
+        [f"{kind}, drawn", *(_percent(kinds[name].get(kind)) for name in models)] for kind in drawn
     ]
-    for title, key in (("speech", "unknown"), ("speech, by the gate alone", "speech_heard")):
-        values = [judged.get(key) for judged in rungs.values()]
+    for title, key in (("speech", "unknown"), ("speech, by the detector alone", "speech_heard")):
+        values = [judged.get(key) for judged in models.values()]
         if key == "speech_heard":
             values = [None if value is None else 1 - value for value in values]
         if any(value is not None for value in values):
             rows.append([title, *map(_percent, values)])
-    _table("Called unknown", ["sound", *rungs], rows, right=list(rungs))
+    _table("Called unknown", ["sound", *models], rows, right=list(models))
 
 
-def _probe(rungs: Rungs) -> None:
+def _probe(models: Models) -> None:
     _table(
         "Whether the embedding knows the source: share of clips whose source a probe names",
-        ["rung", "en", "chance", "zh", "chance"],
+        ["model", "en", "chance", "zh", "chance"],
         [
-            [rung, *(cell for language in ("en", "zh") for cell in _probed(judged, language))]
-            for rung, judged in rungs.items()
+            [name, *(cell for language in ("en", "zh") for cell in _probed(judged, language))]
+            for name, judged in models.items()
             if judged.get("source_probe")
         ],
     )
@@ -196,33 +207,33 @@ def _probed(judged: Mapping[str, Any], language: str) -> tuple[str, str]:
     return ("", "") if found is None else (f"{found['accuracy']:.3f}", f"{found['chance']:.3f}")
 
 
-def _by_speaker(rungs: Rungs) -> None:
+def _by_speaker(models: Models) -> None:
     _table(
         "Sources whose speakers speak both languages, by speaker",
-        ["rung", "balanced accuracy", "EER", "ECE"],
+        ["model", "balanced accuracy", "EER", "ECE"],
         [
             [
-                rung,
+                name,
                 interval(judged["by_speaker"]["balanced_accuracy"]),
                 interval(judged["by_speaker"]["equal_error_rate"]),
                 f"{judged['by_speaker']['ece']:.3f}",
             ]
-            for rung, judged in rungs.items()
+            for name, judged in models.items()
             if "by_speaker" in judged
         ],
     )
 
 
-def _curve(rungs: Rungs, best: str) -> None:
-    curves = {rung: judged.get("curve", []) for rung, judged in rungs.items()}
+def _curve(models: Models, best: str) -> None:
+    curves = {name: judged.get("curve", []) for name, judged in models.items()}
     _table(
         "With less to learn from",
-        ["learned from", "clips", *rungs],
+        ["learned from", "clips", *models],
         [
             [
                 point["name"],
                 f"{point['training_clips']:.0f}",
-                *(interval(curves[rung][place]["balanced_accuracy"]) for rung in rungs),
+                *(interval(curves[name][place]["balanced_accuracy"]) for name in models),
             ]
             for place, point in enumerate(curves[best])
         ],
@@ -244,7 +255,7 @@ def _judged(found: Mapping[str, Any]) -> str:
         )
     return (
         f"{found['n_segments']} segments of {found['n_speakers']} speakers from "
-        f"{found['n_sources']} sources, each judged by a training that heard neither. "
+        f"{found['n_sources']} sources, each scored by a training that has seen neither. "
         "[ ] is the 95 % interval by speaker."
     )
 

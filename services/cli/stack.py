@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from rich.panel import Panel
     from rich.table import Table
 
+    from services.embedded.endpoints import Endpoints
     from services.embedded.home import Home
-    from services.embedded.lifecycle import Endpoints
     from services.embedded.status import Status
     from services.settings import Settings
 
@@ -77,9 +77,9 @@ def down() -> None:
     console = _console()
     with console.status("stopping"):
         stopped, users = lifecycle.stop_all(home)
-    said = ", ".join(stopped)
+    names = ", ".join(stopped)
     console.print(
-        f"stopped {said} in {home.path}" if said else f"nothing runs in {home.path}",
+        f"stopped {names} in {home.path}" if names else f"nothing runs in {home.path}",
         markup=False,
         soft_wrap=True,
     )

@@ -1,8 +1,11 @@
 """``tubegrader swaps``: what swapped thumbnails did to views."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from services.cli.common import emit, open_context, print_table
+from services.cli.options import AsJson
 
 if TYPE_CHECKING:
     from ml.evaluation.bootstrap import Interval
@@ -10,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def swaps(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Hold videos whose thumbnail was swapped against videos like them that kept theirs."""
-    from services.cli.common import open_context, print_json
     from services.learning.thumbnails.swaps import study_swaps
 
     with open_context() as context:
         found = study_swaps(context)
-    if as_json:
-        print_json(found.as_json())
-        return
+    emit(found, _print, as_json=as_json)
+
+
+def _print(found: "SwapsFound") -> None:
     typer.echo(found.sentence)
     _print_estimates(found)
     if found.n_changes == 0:
@@ -31,7 +34,6 @@ def swaps(
 
 def _print_estimates(found: "SwapsFound") -> None:
     """Print one line an estimate, in percent of views."""
-    from services.cli.common import print_table
     from services.learning.thumbnails.swaps import percent_of
 
     study, by_score = found.found, found.found.by_score

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.common import emit, open_context
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+    from services.transfer.export import Exported
+    from services.transfer.importing import Imported
+
 SHOWN = 20
 
 
@@ -33,7 +38,6 @@ def export_data(
     """Write tables and pictures into a folder, with a manifest of counts and hashes."""
     from datetime import UTC
 
-    from services.cli.common import open_context, print_json
     from services.transfer.export import export
 
     with open_context() as context:
@@ -45,9 +49,10 @@ def export_data(
             since=since and since.replace(tzinfo=UTC),
             progress=_show(quiet=as_json),
         )
-    if as_json:
-        print_json(done.as_json())
-        return
+    emit(done, _print_exported, as_json=as_json)
+
+
+def _print_exported(done: "Exported") -> None:
     for name, rows in done.rows.items():
         typer.echo(f"{rows:>12,} {name}")
     if done.missing_pictures:
@@ -71,7 +76,6 @@ def import_data(
     as_json: AsJson = False,
 ) -> None:
     """Take in recorded videos and snapshots; nothing that is there is changed."""
-    from services.cli.common import open_context, print_json
     from services.transfer.importing import import_folder
 
     with open_context() as context:
@@ -83,9 +87,10 @@ def import_data(
             writer = csv.DictWriter(file, ["file", "line", "reason", "message"])
             writer.writeheader()
             writer.writerows(done.refusals)
-    if as_json:
-        print_json(done.as_json())
-        return
+    emit(done, lambda imported: _print_imported(imported, watch=watch), as_json=as_json)
+
+
+def _print_imported(done: "Imported", *, watch: bool) -> None:
     for table, rows in done.new.items():
         typer.echo(f"{rows:>12,} new {table}")
     for reason, count in sorted(done.refused.items()):

@@ -1,8 +1,8 @@
-"""Channels: added by what users type, and their counters read on a cadence."""
+"""Channels: watched from a moment on, their counters read on a cadence."""
 
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -10,63 +10,11 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels
 from db.queries.work import work_items
 from services.context import Context
-from services.crawl import cadence
-from services.errors import PermanentError, UsageError
-from services.work import leases
+from services.work import kinds, leases
 from services.youtube.facts import ChannelFacts
-from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 
 ASK_AGAIN_EVERY = timedelta(days=30)
 NOT_SHOWN_REASONS = ("channelNotFound", "channelClosed", "channelSuspended")
-
-
-@dataclass(frozen=True)
-class AddedChannels:
-    """What became of the channels a user named."""
-
-    channel_ids: list[str]
-    new: int
-
-
-def add(context: Context, typed: Sequence[str]) -> AddedChannels:
-    """Look up what the user typed (ids, @handles, URLs) and watch those channels.
-
-    All are looked up before anything is written, so a wrong name leaves nothing half done.
-    Fifty ids cost one unit; a handle costs one.
-
-    Raises:
-        UsageError: Nothing was named, or a name cannot be a channel's.
-        PermanentError: YouTube knows no such channel, or refuses the key.
-        TransientError, QuotaError, BlockedError: YouTube could not be asked.
-    """
-    if not typed:
-        raise UsageError("no channel was named", hint="give an id (UC…), an @handle or a URL")
-    found: dict[str, ChannelFacts] = {}
-    ids = []
-    for text in typed:
-        reference = parse_channel_reference(text)
-        if reference.kind is ReferenceKind.ID:
-            ids.append(reference.value)
-        else:
-            facts = context.youtube.resolve(text)
-            found[facts.channel_id] = facts
-    if ids:
-        answer = context.youtube.channels(ids)
-        if answer.failure is not None:
-            raise answer.failure
-        if answer.missing or answer.refused:
-            wrong = [*answer.missing, *(refusal.item_id for refusal in answer.refused)]
-            raise PermanentError(
-                f"YouTube knows no channel {', '.join(wrong[:5])}"
-                + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),  # noqa: PLR2004
-                reason="channelNotFound",
-                hint="Open the channel's page and copy its @handle, or its id (UC…).",
-            )
-        found.update(answer.items)
-    now = context.clock()
-    with context.transaction() as session:
-        new = watch(session, list(found.values()), now=now)
-    return AddedChannels(channel_ids=sorted(found), new=len(new))
 
 
 def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -> list[str]:
@@ -75,18 +23,17 @@ def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -
     for facts in found:
         _refresh(session, facts, now=now)
     channels.label_by_metadata(session, [facts.channel_id for facts in found])
-    for kind in ("channel.snapshot", "channel.discover"):
+    for kind in kinds.recurring("channel"):
         work_items.add_items(session, kind, [(f.channel_id, f.channel_id) for f in found], slot=now)
     return new
 
 
 def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of channels; return how many snapshots were added."""
-    items = {item.entity_id: item for item in leases.begin(context, token)}
     added = 0
-    with leases.failing(context, token, items.values()) as failures:
-        answer = context.youtube.for_purpose("statistics").channels(items)
-        failures.add_answer(answer, missing="channelNotFound")
+    with leases.begin(context, token) as batch:
+        answer = context.youtube.for_purpose("statistics").channels(batch.items)
+        batch.fail_unanswered(answer, missing="channelNotFound")
         now = context.clock()
         with context.transaction() as session:
             added = channels.append_snapshots(
@@ -94,7 +41,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
                 [
                     {
                         "channel_id": facts.channel_id,
-                        "slot": items[facts.channel_id].slot,
+                        "slot": batch.items[facts.channel_id].slot,
                         "captured_at": answer.answered_at[facts.channel_id],
                         "subscriber_count": facts.subscriber_count,
                         "view_count": facts.view_count,
@@ -110,13 +57,8 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             channels.mark_not_shown(
                 session, answer.missing, "gone", ask_again_at=now + ASK_AGAIN_EVERY
             )
-            every = context.cadence.channel_every
-            at = answer.answered_at
-            next_slots = {c: cadence.next_slot(items[c].slot, every, now=at[c]) for c in at}
-            intervals = dict.fromkeys(next_slots, every)
-            work_items.complete(
-                session, token, next_slots, now=now, intervals=intervals, captured_at=at
-            )
+            intervals = dict.fromkeys(answer.answered_at, context.cadence.channel_every)
+            batch.complete(session, intervals, now=now, answered_at=answer.answered_at)
     return added
 
 
@@ -128,8 +70,13 @@ def ask_again(context: Context) -> int:
     now = context.clock()
     with context.transaction() as session:
         found = channels.take_to_ask_again(session, now=now, next_at=now + ASK_AGAIN_EVERY)
-        kinds = ("channel.snapshot", "channel.discover")
-        work_items.retry(session, kinds, reasons=NOT_SHOWN_REASONS, entity_ids=found, now=now)
+        work_items.retry(
+            session,
+            kinds.recurring("channel"),
+            reasons=NOT_SHOWN_REASONS,
+            entity_ids=found,
+            now=now,
+        )
     return len(found)
 
 

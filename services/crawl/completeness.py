@@ -13,8 +13,9 @@ from typing import Any
 
 from db.queries.catalog import completeness as rows
 from services.context import Context
-from services.crawl import watchlist
+from services.watched import find
 from services.work import admission
+from services.work.kinds import CHANNEL_DISCOVER
 
 DEFAULT_SPAN = timedelta(days=7)
 
@@ -76,12 +77,12 @@ def report(
     """
     now = context.clock()
     since = since or now - DEFAULT_SPAN
-    channel_id = None if channel is None else watchlist.find(context, [channel])[0]
+    channel_id = None if channel is None else find(context, [channel])[0]
     with context.transaction() as session:
         # What nobody works on at the moment has a reason that the operator can read.
         held = {
             kind: blocker.reason
-            for kind, blocker in admission.closed(context, session, now=now).items()
+            for kind, blocker in admission.blocked_work(context, session, now=now).items()
         }
         days = [
             _explained(day, held, now=now)
@@ -98,12 +99,12 @@ def report(
         collected=sum(day["collected"] for day in days),
         late=sum(day["late"] for day in days),
         reasons=dict(reasons.most_common()),
-        not_listed=_renamed(not_listed, held.get("channel.discover")),
+        not_listed=_renamed(not_listed, held.get(CHANNEL_DISCOVER.name)),
     )
 
 
 def _explained(day: dict[str, Any], held: dict[str, str], *, now: datetime) -> dict[str, Any]:
-    """Say of what is overdue today why nobody works on it, where a gate tells."""
+    """Say of what is overdue today why nobody works on it, where a blocker tells."""
     if day["day"] != now.astimezone(UTC).date():
         return day
     return {**day, "reasons": _renamed(day["reasons"], held.get(day["kind"]))}

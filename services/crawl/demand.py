@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.queries.work import planning
-from services.crawl.cadence import Policy, next_slot
+from services.cadence import Policy, next_slot
 from services.crawl.discovery import FEED_EVERY, TRUST_FEED_FOR, WHOLE_WALK_EVERY
+from services.work.kinds import CHANNEL_DISCOVER
 from services.youtube.gateway import IDS_PER_CALL
 from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose
 
@@ -158,7 +159,7 @@ def _channels(
     counters: dict[int, int] = defaultdict(int)
     walks: dict[int, int] = defaultdict(int)
     for row in due:
-        is_walk = row.kind == "channel.discover"
+        is_walk = row.kind == CHANNEL_DISCOVER.name
         every = policy.discovery_every if is_walk else policy.channel_every
         if is_walk and feed_hints:
             every = min(every, FEED_EVERY)

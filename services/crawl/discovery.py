@@ -16,18 +16,15 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels, videos
 from db.queries.work import work_items
 from services.context import Context
-from services.crawl import cadence
 from services.crawl.channels import ASK_AGAIN_EVERY
 from services.errors import (
-    BlockedError,
     PermanentError,
-    QuotaError,
     TransientError,
     TubeGraderError,
 )
-from services.work import leases
+from services.work import kinds, leases
 from services.youtube.facts import UploadsPage
-from services.youtube.failures import ApiKeyError
+from services.youtube.failures import Streak
 from services.youtube.feed import Feed, fetch_feed
 
 PLAYLIST_END = 20_000
@@ -40,34 +37,23 @@ FEED_EVERY = timedelta(hours=1)
 TRUST_FEED_FOR = timedelta(days=3)
 """So long a feed without anything new stands in for the uploads."""
 
-MOST_TRANSIENT = 2
-"""After so many channels in a row that failed in passing, the others of the batch would too: each
-takes a minute to time out, and the lease runs."""
 CHANNEL_STATE_OF_REASON = {"channelClosed": "closed", "channelSuspended": "suspended"}
 GONE_REASONS = ("videoGone", "thumbnailMissing")
 
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
     """Read the uploads of a leased batch of channels; return how many videos are new."""
-    items = leases.begin(context, token)
-    new = in_a_row = 0
-    with leases.failing(context, token, items) as failures:
-        for item in items:
+    new, streak = 0, Streak()
+    with leases.begin(context, token) as batch:
+        for channel_id in batch.items:
             try:
-                added = _discover(context, token, item)
-            except (ApiKeyError, QuotaError, BlockedError):
-                raise  # concerns every channel alike: no use asking for the next
+                new += _discover(context, batch, channel_id)
+                streak.broken()
             except TubeGraderError as error:
-                in_a_row = in_a_row + 1 if isinstance(error, TransientError) else 0
-                if in_a_row == MOST_TRANSIENT:
+                if streak.ends_with(error):
                     raise
-                _note_state(context, item.entity_id, error)
-                failures.add([item.entity_id], error)
-                continue
-            if added is None:
-                break
-            in_a_row = 0
-            new += added
+                _note_state(context, channel_id, error)
+                batch.fail([channel_id], error)
     return new
 
 
@@ -103,16 +89,19 @@ class _Walk:
         self.shown, self.from_newest = {}, True
 
 
-def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -> int | None:
+def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
     """Read one channel's uploads, unless its feed tells that there is nothing new.
 
     Returns:
-        How many videos are new; None when the lease was lost to another worker.
+        How many videos are new.
+
+    Raises:
+        LeaseLostError: Another worker goes on with it; what was added stays right.
     """
-    walk, feed_suffices = _begin(context, item.entity_id)
+    walk, feed_suffices = _begin(context, channel_id)
     if feed_suffices and not _feed_has_news(context, walk):
         with context.transaction() as session:
-            _complete(context, session, token, item)
+            _complete(context, session, batch, channel_id)
         return 0
     while True:
         page = _page(context, walk)
@@ -126,8 +115,7 @@ def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -
                 started_at=walk.started_at,
                 listed=walk.listed,
             )
-            if work_items.extend_lease(session, token, until=now + context.lease) == 0:
-                return None  # what was added stays right
+        batch.heartbeat()
         walk.page_token = page.next_page_token
         if at_end:
             break
@@ -145,7 +133,7 @@ def _discover(context: Context, token: uuid.UUID, item: work_items.LeasedItem) -
             is_whole=is_whole,
             now=now,
         )
-        _complete(context, session, token, item)
+        _complete(context, session, batch, channel_id)
     return walk.new
 
 
@@ -221,11 +209,11 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
         ],
         now=now,
     )
-    for kind in ("video.snapshot", "video.thumbnail"):
+    for_videos = kinds.recurring("video")
+    for kind in for_videos:
         work_items.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
     returned = videos.mark_listed(session, list(dated))
-    kinds = ("video.snapshot", "video.thumbnail")
-    work_items.retry(session, kinds, reasons=GONE_REASONS, entity_ids=returned, now=now)
+    work_items.retry(session, for_videos, reasons=GONE_REASONS, entity_ids=returned, now=now)
     walk.new += len(new)
     walk.listed += len(page.uploads)
     walk.shown |= dated
@@ -264,17 +252,12 @@ def _vanished(context: Context, walk: _Walk) -> tuple[Collection[str], Collectio
     return answer.missing, list(answer.items)
 
 
-def _complete(
-    context: Context, session: Session, token: uuid.UUID, item: work_items.LeasedItem
-) -> None:
+def _complete(context: Context, session: Session, batch: leases.Batch, channel_id: str) -> None:
     """End the work on a channel; with feeds as hints, the next look is in an hour."""
-    now = context.clock()
     every = context.cadence.discovery_every
     if context.settings.feed_hints:
         every = min(every, FEED_EVERY)
-    slot = cadence.next_slot(item.slot, every, now=now)
-    channel_id = item.entity_id
-    work_items.complete(session, token, {channel_id: slot}, now=now, intervals={channel_id: every})
+    batch.complete(session, {channel_id: every}, now=context.clock())
 
 
 def _note_state(context: Context, channel_id: str, error: TubeGraderError) -> None:

@@ -13,21 +13,19 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.models import Job
-from db.queries.catalog import channels
+from db.queries.catalog import channels, completeness
 from db.queries.speech import selections
 from db.queries.work import jobs, overview, work_items
 from db.queries.work.progress import Progress, progress
 from services.context import Context
 from services.errors import UsageError
-from services.queue import CRAWL, QUEUE_OF_TASK, TASK_OF_WORK
-from services.work import admission, breakers
+from services.queue import CRAWL
+from services.work import admission, breakers, kinds
 from services.work.jobs import submit
 from services.youtube.failures import concerns_key
 
 SHORT_WAIT = timedelta(minutes=2)
 """A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
-_WITHOUT_AUDIO = tuple(kind for kind in work_items.KINDS if kind != selections.KIND)
-_CRAWL = frozenset(kind for kind, task in TASK_OF_WORK.items() if QUEUE_OF_TASK[task] == CRAWL)
 
 
 def start(
@@ -63,27 +61,30 @@ def advance(context: Context) -> None:
     now = context.clock()
     with context.transaction() as session:
         active = jobs.lock_active(session, "crawl")
-        closed = admission.closed(context, session, now=now) if active else {}
+        blocked = admission.blocked_work(context, session, now=now) if active else {}
         for job in active:
             if job.state == "queued":
-                _begin(session, job, closed, now=now)
+                _begin(session, job, blocked, now=now)
             elif job.cancel_requested:
                 _cancel(session, job, active, later=now + context.cadence.discovery_every, now=now)
             else:
-                _follow(session, job, closed, now=now)
+                _follow(session, job, blocked, now=now)
 
 
 def _begin(
-    session: Session, job: Job, closed: Mapping[str, admission.Blocker], *, now: datetime
+    session: Session, job: Job, blocked: Mapping[str, admission.Blocker], *, now: datetime
 ) -> None:
-    if (paused := _pause(closed)) is not None:
+    if (paused := _pause(blocked)) is not None:
         job.progress_message = paused
         return
     chosen = job.params["channel_ids"]
     breakers.allow_probes(session, now=now)
-    for kind in ("channel.snapshot", "channel.discover"):
+    for kind in kinds.recurring("channel"):
         work_items.add_items(session, kind, [(c, c) for c in chosen], slot=now)
-    work_items.make_due(session, kinds=_WITHOUT_AUDIO, channel_ids=chosen, now=now)
+    brought = kinds.recurring()
+    series = [kind for kind in brought if kinds.WORK_KINDS[kind].series is not None]
+    completeness.note_given_up(session, kinds=series, channel_ids=chosen, now=now)
+    work_items.make_due(session, kinds=brought, channel_ids=chosen, now=now)
     if job.params.get("audio"):
         selections.choose(session, now=now, channel_ids=chosen)
         selections.bring_forward(session, channel_ids=chosen, now=now)
@@ -103,16 +104,16 @@ def _cancel(
 
 
 def _follow(
-    session: Session, job: Job, closed: Mapping[str, admission.Blocker], *, now: datetime
+    session: Session, job: Job, blocked: Mapping[str, admission.Blocker], *, now: datetime
 ) -> None:
     chosen = job.params["channel_ids"]
     since = job.started_at or job.created_at
-    kinds = _kinds(job)
-    held = {k: blocker for k, blocker in closed.items() if blocker.until is not None and k in kinds}
+    asked_for = _kinds(job)
+    held = {k: b for k, b in blocked.items() if b.until is not None and k in asked_for}
     state = progress(
         session,
         channel_ids=chosen,
-        kinds=kinds,
+        kinds=asked_for,
         since=since,
         now=now,
         held={kind: blocker.until for kind, blocker in held.items() if blocker.until is not None},
@@ -121,7 +122,7 @@ def _follow(
         state = _explained(state, min(held.values(), key=lambda blocker: blocker.until or now))
     job.progress_done, job.progress_total = state.done + state.failed, state.total
     if state.finished:
-        failures = overview.failures_by_reason(session, channel_ids=chosen, kinds=kinds)
+        failures = overview.failures_by_reason(session, channel_ids=chosen, kinds=asked_for)
         result = {
             "done": state.done,
             "failed": state.failed,
@@ -137,20 +138,27 @@ def _follow(
     elif _is_stuck(state, now=now):
         job.waiting_until, job.progress_message = state.waiting_until, state.waiting_message
     else:
-        job.waiting_until, job.progress_message = None, _pause(closed)
+        job.waiting_until, job.progress_message = None, _pause(blocked)
 
 
 def _kinds(job: Job) -> Sequence[str]:
-    return work_items.KINDS if job.params.get("audio") else _WITHOUT_AUDIO
+    return kinds.recurring() + ([kinds.VIDEO_AUDIO.name] if job.params.get("audio") else [])
 
 
-def _pause(closed: Mapping[str, admission.Blocker]) -> str | None:
+def _pause(blocked: Mapping[str, admission.Blocker]) -> str | None:
     """Return words on what the operator has paused of the crawl's queue; None if it runs."""
-    return next((g.message for k, g in closed.items() if g.kind == "paused" and k in _CRAWL), None)
+    return next(
+        (
+            blocker.message
+            for kind, blocker in blocked.items()
+            if blocker.kind == "paused" and kinds.WORK_KINDS[kind].queue == CRAWL
+        ),
+        None,
+    )
 
 
 def _explained(state: Progress, blocker: admission.Blocker) -> Progress:
-    """Return a state that waits with the reason of a gate: its items were not even tried."""
+    """Return a state that waits with the reason of a blocker: its items were not even tried."""
     kind = "quota" if blocker.kind == "quota" else "blocked"
     return replace(
         state, waiting_kind=kind, waiting_reason=blocker.reason, waiting_message=blocker.message

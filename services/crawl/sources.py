@@ -9,7 +9,6 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
 from xml.sax import SAXException
 from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import AttributesImpl, Locator
@@ -18,6 +17,7 @@ import defusedxml.sax
 from defusedxml.common import DefusedXmlException
 
 from services.errors import UsageError
+from services.youtube.identifiers import channel_in_feed
 
 LARGEST_FILE = 10_000_000
 """Bytes: some hundred thousand channels."""
@@ -53,19 +53,6 @@ def read_channels(content: bytes, name: str) -> list[NamedChannel]:
     if delimiter is not None:
         return _from_csv(text, delimiter, name)
     return list(_from_lines(text))
-
-
-def channel_in_feed(text: str) -> str:
-    """Return the id or user's address that the address of a feed names; other text as it is."""
-    if "feeds/videos.xml" not in text:
-        return text
-    try:
-        query = parse_qs(urlsplit(text.strip()).query)
-    except ValueError:
-        return text
-    if "channel_id" in query:
-        return query["channel_id"][0]
-    return f"youtube.com/user/{query['user'][0]}" if "user" in query else text
 
 
 def _decoded(content: bytes, name: str) -> str:

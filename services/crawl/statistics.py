@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.speech import selections
-from db.queries.work import work_items
+from services import cadence
 from services.context import Context
-from services.crawl import cadence
 from services.crawl.formats import video_format
 from services.errors import TubeGraderError
 from services.work import leases
@@ -28,14 +27,12 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     duration, language); the others for their counts only. One that YouTube no longer shows is
     marked gone.
     """
-    items = {item.entity_id: item for item in leases.begin(context, token)}
     added = 0
-    with leases.failing(context, token, items.values()) as failures:
-        found = _ask(context, items, failures)
+    with leases.begin(context, token) as batch:
+        found = _ask(context, batch)
         now = context.clock()
         with context.transaction() as session:
-            slots = {v: items[v].slot for v in (*found.counts, *found.facts)}
-            added = ingest(session, token, slots, found, now=now, policy=context.cadence)
+            added = ingest(session, batch, found, now=now, policy=context.cadence)
             videos.mark_gone(session, found.gone, now=now)
             if found.facts or found.gone:
                 # Selections ask for lengths, which are known now; who is gone makes room.
@@ -62,8 +59,7 @@ class Found:
 
 def ingest(
     session: Session,
-    token: uuid.UUID,
-    slots: Mapping[str, datetime],
+    batch: leases.Batch,
     found: Found,
     *,
     now: datetime,
@@ -73,8 +69,7 @@ def ingest(
 
     Args:
         session: The unit of work.
-        token: The lease of the videos.
-        slots: The slot of each video, by id.
+        batch: The videos.
         found: What was read.
         now: The present moment.
         policy: When they are read again.
@@ -82,6 +77,7 @@ def ingest(
     Returns:
         How many snapshots are new.
     """
+    slots = {v: batch.items[v].slot for v in (*found.counts, *found.facts)}
     if not slots:
         return 0
     ensure_partitions(session.connection(), start=min(slots.values()), end=max(slots.values()))
@@ -106,23 +102,22 @@ def ingest(
     intervals = {
         v: policy.video_interval(at[v] - traits[v].began_at, traits[v].format) for v in slots
     }
-    next_slots = {v: cadence.next_slot(slots[v], intervals[v], now=at[v]) for v in slots}
-    work_items.complete(session, token, next_slots, now=now, intervals=intervals, captured_at=at)
+    batch.complete(session, intervals, now=now, answered_at=at)
     return added
 
 
-def _ask(context: Context, video_ids: Collection[str], failures: leases.Failures) -> Found:
+def _ask(context: Context, batch: leases.Batch) -> Found:
     """Return the counts of settled videos, the facts of the others, and those that are gone."""
     with context.transaction() as session:
-        unsettled = videos.unsettled(session, video_ids)
+        unsettled = videos.unsettled(session, batch.items)
     youtube = context.youtube.for_purpose("statistics")
     in_full = sorted(unsettled)
     counts: dict[str, VideoStatistics] = {}
     answered_at: dict[str, datetime] = {}
-    settled = [video_id for video_id in video_ids if video_id not in unsettled]
+    settled = [video_id for video_id in batch.items if video_id not in unsettled]
     if settled:
         answer = youtube.statistics(settled)
-        failures.add_answer(answer, missing=None)
+        batch.fail_unanswered(answer, missing=None)
         counts, answered_at = answer.items, answer.answered_at
         # The quick call is not atomic: what it lacks is asked for again in full before it counts
         # as gone.
@@ -132,9 +127,9 @@ def _ask(context: Context, video_ids: Collection[str], failures: leases.Failures
     try:
         full = youtube.videos(in_full)
     except TubeGraderError as error:
-        failures.add(in_full, error)  # what the first call paid for is kept
+        batch.fail(in_full, error)  # what the first call paid for is kept
         return Found(counts, answered_at)
-    failures.add_answer(full, missing="videoGone")
+    batch.fail_unanswered(full, missing="videoGone")
     return Found(counts, answered_at | full.answered_at, full.items, full.missing)
 
 
@@ -152,5 +147,5 @@ def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
             "actual_start_at": f.actual_start_at,
             "format": video_format(f),
         }
-        told = {name: value for name, value in columns.items() if value is not None}
-        yield {"video_id": f.video_id, **told}
+        answered = {name: value for name, value in columns.items() if value is not None}
+        yield {"video_id": f.video_id, **answered}

@@ -3,6 +3,7 @@
 ``with embedded.stack(settings) as endpoints:`` is all that most callers need.
 """
 
-from services.embedded.lifecycle import Endpoints, stack
+from services.embedded.endpoints import Endpoints
+from services.embedded.lifecycle import stack
 
 __all__ = ["Endpoints", "stack"]

@@ -133,7 +133,7 @@ def _audio(home: Home, settings: "Settings") -> str:
     from sqlalchemy import create_engine
     from sqlalchemy.orm import Session
 
-    from db.queries.policy import approvals_in_force
+    from db.queries.policy.approvals import approvals_in_force
 
     if settings.audio_allowed:
         return "on, for material of your own: TUBEGRADER_AUDIO_ALLOWED is set"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ml.runtime.files import replaced
 from services.errors import TransientError, UsageError
 
 # sun_path is 108 bytes on Linux and 104 on macOS, both with the closing NUL.
@@ -185,11 +186,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a file in one step: a reader sees the old or the new one, never half of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(record, file)
-    temporary.replace(path)
+    with replaced(path) as partial:
+        partial.touch(0o600)
+        partial.write_text(json.dumps(record), encoding="utf-8")
 
 
 def _user_name(uid: int) -> str:

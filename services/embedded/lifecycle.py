@@ -4,12 +4,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from services.embedded import holders, postgres, redis, urls
 from services.embedded import workers as worker_processes
+from services.embedded.endpoints import Endpoints
 from services.embedded.home import Home
 from services.errors import TransientError
 
@@ -17,19 +17,6 @@ if TYPE_CHECKING:
     from services.settings import Settings
 
 _MIGRATED = "schema"
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the parts are: addresses for SQLAlchemy, for redis-py and Celery, for the store."""
-
-    database_url: str
-    redis_url: str
-    storage_url: str
-
-    def applied_to(self, settings: "Settings") -> "Settings":
-        """Return the settings with these addresses instead of theirs."""
-        return settings.model_copy(update=asdict(self))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """PostgreSQL 18 from a wheel, its data in the home, reached by a private unix socket only."""
 
-import importlib.util
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
 from services.embedded.launch import credentials, launch
 from services.embedded.logs import log_size, tail
+from services.embedded.wheels import in_wheel
 from services.errors import TransientError, UsageError
 
 NAME = "postgres"
@@ -75,16 +75,13 @@ def programs() -> Path:
     Raises:
         UsageError: The wheel is not installed.
     """
-    # Found without importing it: the package sets up its own server management on import.
-    spec = importlib.util.find_spec(_WHEEL)
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(location) / f"pginstall{VERSION}"
-        if (folder / "bin" / "postgres").exists():
-            return folder
-    raise UsageError(
-        "the embedded PostgreSQL is not installed",
-        hint="pip install 'tubegrader[embedded]', or set TUBEGRADER_DATABASE_URL",
-    )
+    program = in_wheel(_WHEEL, f"pginstall{VERSION}/bin/postgres")
+    if program is None:
+        raise UsageError(
+            "the embedded PostgreSQL is not installed",
+            hint="pip install 'tubegrader[embedded]', or set TUBEGRADER_DATABASE_URL",
+        )
+    return program.parent.parent
 
 
 def running(home: Home) -> PostgresServer | None:
@@ -281,10 +278,12 @@ def _record(home: Home, server: PostgresServer) -> None:
 
 
 def _failure(what: str, log: Path, since: int) -> TransientError | UsageError:
-    said = tail(log, since=since)
-    if "No space left on device" in said:
+    output = tail(log, since=since)
+    if "No space left on device" in output:
         return UsageError(f"{what}: the disk is full ({log.parent.parent})", hint="free some space")
-    return TransientError(f"{what}:\n{said}", reason="postgresStart", hint=f"the whole log: {log}")
+    return TransientError(
+        f"{what}:\n{output}", reason="postgresStart", hint=f"the whole log: {log}"
+    )
 
 
 def _await_ready(data: Path, process: ProcessId) -> bool:

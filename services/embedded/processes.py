@@ -187,8 +187,8 @@ class Family:
         lived_s = time.monotonic() - child.started
         quick = lived_s < _QUICK_DEATH_S or child.state is not ProcessState.UP
         child.quick_deaths = child.quick_deaths + 1 if quick else 1
-        said = tail(self._home.log(child.spec.name), since=child.log_start)
-        child.message = f"{child.spec.name}: {how} after {lived_s:.1f} s\n{said}".rstrip()
+        output = tail(self._home.log(child.spec.name), since=child.log_start)
+        child.message = f"{child.spec.name}: {how} after {lived_s:.1f} s\n{output}".rstrip()
         if child.quick_deaths >= _QUICK_DEATHS:
             child.state = ProcessState.FAILED
             self._report(f"{child.message}\n{child.spec.name} is given up: it keeps dying")

@@ -4,7 +4,6 @@ It keeps nothing on disk. PostgreSQL knows all intent, so what was queued when R
 found and queued again; see docs/decisions/0002-embedded-stack.md.
 """
 
-import importlib.util
 import secrets
 import signal
 import socket
@@ -16,6 +15,7 @@ from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
 from services.embedded.launch import launch
 from services.embedded.logs import log_size, tail
+from services.embedded.wheels import in_wheel
 from services.errors import TransientError, UsageError
 
 NAME = "redis"
@@ -61,15 +61,13 @@ def program() -> Path:
     Raises:
         UsageError: The wheel is not installed.
     """
-    spec = importlib.util.find_spec(_WHEEL)
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(location) / "bin" / "redis-server"
-        if path.exists():
-            return path
-    raise UsageError(
-        "the embedded Redis is not installed",
-        hint="pip install 'tubegrader[embedded]', or set TUBEGRADER_REDIS_URL",
-    )
+    path = in_wheel(_WHEEL, "bin/redis-server")
+    if path is None:
+        raise UsageError(
+            "the embedded Redis is not installed",
+            hint="pip install 'tubegrader[embedded]', or set TUBEGRADER_REDIS_URL",
+        )
+    return path
 
 
 def running(home: Home) -> RedisServer | None:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from services.embedded.processes import ProcessState
 from services.errors import TubeGraderError
 
 if TYPE_CHECKING:
+    from services.embedded.postgres import PostgresServer
+    from services.embedded.redis import RedisServer
     from services.settings import Settings
 
 UP = ProcessState.UP.value
@@ -72,37 +75,49 @@ def status(settings: "Settings") -> Status:
 
 
 def _database(home: Home, settings: "Settings") -> Part:
-    pid = since = None
-    url = settings.database_url
-    if url is None:
-        server = postgres.running(home)
-        if server is None:
-            return Part("postgres", DOWN)
-        pid, since, url = server.process.pid, _moment(server.since), server.url
-    try:
+    def version(url: str) -> str | None:
         from services.embedded.schema import connect
 
         with connect(urls.database_url(url)) as connection:
             row = connection.execute("SHOW server_version").fetchone()
-    except TubeGraderError as error:
-        return Part("postgres", DOWN, pid, since, urls.redacted(url), message=str(error))
-    version = str(row[0]) if row else None
-    return Part("postgres", UP, pid, since, urls.redacted(url), version)
+        return str(row[0]) if row else None
+
+    url = settings.database_url
+    return _server("postgres", url, postgres.running(home) if url is None else None, version)
 
 
 def _queue(home: Home, settings: "Settings") -> Part:
-    pid = since = None
+    def version(url: str) -> str | None:
+        return lifecycle.check_redis(urls.redis_url(url))
+
     url = settings.redis_url
+    return _server("redis", url, redis.running(home) if url is None else None, version)
+
+
+def _server(
+    name: str,
+    url: str | None,
+    own: "PostgresServer | RedisServer | None",
+    version: Callable[[str], str | None],
+) -> Part:
+    """Return the part of a server: of somebody else's at ``url``, or of our own if it runs.
+
+    Args:
+        name: Of the part.
+        url: Somebody else's; None: it is to be our own.
+        own: Ours.
+        version: Asks a server for its version; raises a TubeGraderError if it does not answer.
+    """
+    pid = since = None
     if url is None:
-        server = redis.running(home)
-        if server is None:
-            return Part("redis", DOWN)
-        pid, since, url = server.process.pid, _moment(server.since), server.url
+        if own is None:
+            return Part(name, DOWN)
+        pid, since, url = own.process.pid, _moment(own.since), own.url
     try:
-        version = lifecycle.check_redis(urls.redis_url(url))
+        found = version(url)
     except TubeGraderError as error:
-        return Part("redis", DOWN, pid, since, urls.redacted(url), message=str(error))
-    return Part("redis", UP, pid, since, urls.redacted(url), version)
+        return Part(name, DOWN, pid, since, urls.redacted(url), message=str(error))
+    return Part(name, UP, pid, since, urls.redacted(url), found)
 
 
 def _storage(home: Home, settings: "Settings") -> Part:
@@ -133,7 +148,7 @@ def _processes(home: Home) -> list[Part]:
 
 
 def _process(name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
-    endpoint = f"queue {name}" if name in workers.WORKERS else None
+    endpoint = f"queue {name}" if name != workers.BEAT else None
     process = ProcessId.from_json(entry.get("process"))
     if process is None or not process.alive():
         state = entry.get("state", DOWN) if supervised else DOWN

@@ -15,9 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from services.embedded import holders, workers
+from services.embedded.endpoints import Endpoints
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
-from services.embedded.lifecycle import Endpoints, running_servers, start_servers, stop_servers
+from services.embedded.lifecycle import running_servers, start_servers, stop_servers
 from services.embedded.processes import Family, ProcessSpec
 from services.errors import TubeGraderError
 

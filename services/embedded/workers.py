@@ -14,17 +14,17 @@ from services.embedded.launch import launch
 from services.embedded.logs import log_size, tail
 from services.embedded.processes import MARK, READY_FILE, ProcessSpec, ProcessState, stop_orphans
 from services.errors import TransientError, UsageError
+from services.queue import QUEUES
 
 if TYPE_CHECKING:
-    from services.embedded.lifecycle import Endpoints
+    from services.embedded.endpoints import Endpoints
     from services.settings import Settings
 
 SUPERVISOR = "supervisor"
-WORKERS = ("crawl", "media", "learning")
 BEAT = "beat"
-NAMES = (*WORKERS, BEAT)
+NAMES = (*QUEUES, BEAT)
+"""The worker of each queue, and beat."""
 
-_CONCURRENCY = {"crawl": 2, "media": 1, "learning": 1}
 _READY_S = 120.0
 _LAUNCHES = 3
 _POLL_S = 0.05
@@ -45,13 +45,12 @@ def celery_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSp
     celery = (sys.executable, "-m", "services.embedded.celery_process", "-A", "workers.app")
     log_level = ("--loglevel", settings.log_level)
     specs = []
-    for queue in WORKERS:
-        argv = [*celery, "worker", "-Q", queue, "-n", f"{queue}@%h", *log_level]
-        argv += ["-c", str(_CONCURRENCY[queue]), "--without-gossip", "--without-mingle"]
-        if queue == "learning":
-            # A forked child cannot use CUDA once its parent has.
+    for name, queue in QUEUES.items():
+        argv = [*celery, "worker", "-Q", name, "-n", f"{name}@%h", *log_level]
+        argv += ["-c", str(queue.processes), "--without-gossip", "--without-mingle"]
+        if queue.spawns:
             argv += ["--pool-start-method", "spawn"]
-        specs.append(ProcessSpec(queue, argv, env))
+        specs.append(ProcessSpec(name, argv, env))
     # In memory: what has fired is in PostgreSQL, and a file of beat's own could only disagree.
     beat = [*celery, "beat", "-S", "celery.beat:Scheduler", *log_level]
     return [*specs, ProcessSpec(BEAT, beat, env)]
@@ -111,7 +110,7 @@ def ensure(
     since = log_size(log)
     launched: ProcessId | None = None
     launches = 0
-    told = ""
+    reported = ""
     while time.monotonic() < deadline:
         record = home.read_state(SUPERVISOR)
         process = supervisor(home)
@@ -120,9 +119,9 @@ def ensure(
             waiting = ", ".join(_not_ready(record))
             if not waiting:
                 return process
-            if progress is not None and waiting != told:
+            if progress is not None and waiting != reported:
                 progress(f"waiting for {waiting}")
-            told = waiting
+            reported = waiting
         elif process is None and (launched is None or not launched.alive()):
             if launches == _LAUNCHES:
                 break

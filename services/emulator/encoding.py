@@ -10,6 +10,8 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 
+from ml.runtime.files import replaced
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -54,12 +56,14 @@ def encode(blocks: Iterable[np.ndarray], rate: int, path: Path, encoding: Encodi
         encoding: One of ``ENCODINGS``.
     """
     container_name, codec, encoded_rate, tuned = _CODECS[encoding.suffix]
-    partial = path.with_name(f".{path.name}.partial")
     # The index before the sound, as YouTube has it, and no date or random id inside.
     options = {"movflags": "+faststart"} if encoding.suffix == "m4a" else {}
-    with av.open(
-        str(partial), "w", format=container_name, options={"fflags": "+bitexact", **options}
-    ) as container:
+    with (
+        replaced(path) as partial,
+        av.open(
+            str(partial), "w", format=container_name, options={"fflags": "+bitexact", **options}
+        ) as container,
+    ):
         stream = container.add_stream(codec, rate=encoded_rate, layout="mono", options=tuned)
         assert isinstance(stream, AudioStream)
         stream.bit_rate = encoding.kbps * 1000
@@ -78,7 +82,6 @@ def encode(blocks: Iterable[np.ndarray], rate: int, path: Path, encoding: Encodi
         for piece in resampler.resample(None):
             container.mux(stream.encode(piece))
         container.mux(stream.encode(None))
-    partial.replace(path)
 
 
 @cache

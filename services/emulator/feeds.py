@@ -4,7 +4,8 @@ import re
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
-from services.emulator.catalog import Catalog, Channel, Video
+from services.emulator.catalog import Catalog
+from services.emulator.videos import Channel, Video
 
 NEWEST = 15
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from services.emulator.catalog import (
+from services.emulator.catalog import Catalog
+from services.emulator.listing import Line, lines
+from services.emulator.videos import (
     CHANNEL_ID,
     VIDEO_ID,
-    Catalog,
     Channel,
     RecordedViews,
     ThumbnailVersion,
     Video,
 )
-from services.emulator.listing import Line, lines
 from services.errors import UsageError
 
 CSV_NAME = "videos.csv"

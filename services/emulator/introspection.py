@@ -3,11 +3,12 @@
 from collections import Counter
 from datetime import datetime
 
-from services.emulator.catalog import DAY, Catalog, Video
+from services.emulator.catalog import Catalog
 from services.emulator.faults import Fault
 from services.emulator.quota import Ledger
 from services.emulator.resources import broadcast_state, timestamp
 from services.emulator.sound import spoken_language
+from services.emulator.videos import DAY, Video
 
 
 def truth(catalog: Catalog, at: datetime) -> dict[str, object]:

@@ -10,14 +10,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from services.emulator.catalog import (
-    Catalog,
-    Channel,
-    SteppedViews,
-    Stream,
-    ThumbnailVersion,
-    Video,
-)
+from services.emulator.catalog import Catalog
 from services.emulator.drawing import JPEG_QUALITY, LATENT_LIMIT, draw_thumbnail
 from services.emulator.synthetic import (
     DEFAULT_EFFECT,
@@ -25,6 +18,7 @@ from services.emulator.synthetic import (
     draw_uploads,
     invent,
 )
+from services.emulator.videos import Channel, SteppedViews, Stream, ThumbnailVersion, Video
 from services.errors import UsageError
 
 MONTH_DAYS = 30.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.emulator.catalog import Catalog, Video
+from services.emulator.catalog import Catalog
 from services.emulator.problems import ApiError, bad_filters, no_such_playlist, not_authorized
 from services.emulator.query import Query, paginate
 from services.emulator.quota import Bucket
@@ -21,6 +21,7 @@ from services.emulator.resources import (
     video_statistics,
 )
 from services.emulator.search import search_list
+from services.emulator.videos import Video
 
 # YouTube stops listing an uploads playlist at about this many items.
 LONGEST_PLAYLIST = 20_000

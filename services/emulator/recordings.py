@@ -11,17 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from services.emulator import folder
-from services.emulator.catalog import (
-    Catalog,
-    Channel,
-    DecayingViews,
-    ThumbnailVersion,
-    Video,
-)
+from services.emulator.catalog import Catalog
 from services.emulator.drawing import draw_thumbnail
 from services.emulator.labels import audio_label
 from services.emulator.listing import Line, lines
 from services.emulator.sound import RECORDED_TYPES, RecordedSound
+from services.emulator.videos import Channel, DecayingViews, ThumbnailVersion, Video
 from services.errors import UsageError
 
 CSV_NAME = "clips.csv"

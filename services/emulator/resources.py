@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from services.emulator.catalog import Catalog, Channel, Video
+from services.emulator.catalog import Catalog
+from services.emulator.videos import Channel, Video
 
 Json = dict[str, Any]
 

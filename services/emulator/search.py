@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from services.emulator.catalog import Catalog, Channel, Video
+from services.emulator.catalog import Catalog
 from services.emulator.problems import bad_parameter
 from services.emulator.query import Query, paginate
 from services.emulator.resources import (
@@ -15,6 +15,7 @@ from services.emulator.resources import (
     timestamp,
     video_pictures,
 )
+from services.emulator.videos import Channel, Video
 
 # YouTube lists at most about this many results of one search, whatever it claims to have found.
 LONGEST_SEARCH = 500

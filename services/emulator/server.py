@@ -12,6 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ml.runtime.files import replaced
 from services.errors import UsageError
 
 
@@ -93,7 +94,9 @@ def serve(
 
     def on_listening() -> None:
         if ready_file is not None:
-            _write_whole(ready_file, {"url": address(bound), "pid": os.getpid()})
+            with replaced(ready_file) as partial:
+                ready = {"url": address(bound), "pid": os.getpid()}
+                partial.write_text(json.dumps(ready) + "\n", encoding="utf-8")
         announce()
 
     server = ListeningServer(app, on_listening)
@@ -107,10 +110,3 @@ def serve(
         bound.close()
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, content: dict[str, object]) -> None:
-    """Write JSON so that a reader finds all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    partial.replace(path)

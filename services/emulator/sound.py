@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from services.emulator.catalog import Video
 from services.emulator.encoding import ENCODINGS, encode
 from services.emulator.labels import language_of
+from services.emulator.videos import Video
 from services.emulator.voices import SAMPLE_RATE, speak, voice_of
 
 _FILES_KEPT = 2_000

@@ -9,10 +9,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from services.emulator.catalog import Catalog, Channel, DecayingViews, ThumbnailVersion, Video
+from services.emulator.catalog import Catalog
 from services.emulator.drawing import LATENT_LIMIT, draw_thumbnail
 from services.emulator.labels import audio_label, language_of
 from services.emulator.titles import channel_title, video_title
+from services.emulator.videos import Channel, DecayingViews, ThumbnailVersion, Video
 from services.errors import UsageError
 
 DEFAULT_EFFECT = 0.32

@@ -78,9 +78,9 @@ def speak(what: str, voice: Voice, *, language: str, seconds: float) -> Generato
         for sentence in _sentences(what, language):
             if missing <= 0:
                 return
-            said = engine.say(sentence, voice)[:missing]
-            missing -= len(said)
-            yield said
+            speech = engine.say(sentence, voice)[:missing]
+            missing -= len(speech)
+            yield speech
 
 
 def _sentences(what: str, language: str) -> Iterator[str]:
@@ -121,7 +121,7 @@ class _Engine:
                 "espeak-ng, which speaks in invented videos, is not installed.",
                 hint="pip install 'tubegrader[emulator]'",
             ) from None
-        self._heard: list[np.ndarray] = []
+        self._blocks: list[np.ndarray] = []
         self._library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
         data = str(espeakng_loader.get_data_path()).encode()
         rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _NEVER_EXIT)
@@ -148,14 +148,14 @@ class _Engine:
         library.espeak_SetParameter(_RATE, voice.words_per_minute, 0)
         library.espeak_SetParameter(_PITCH, voice.pitch, 0)
         library.espeak_SetParameter(_RANGE, voice.pitch_range, 0)
-        self._heard.clear()
+        self._blocks.clear()
         library.espeak_Synth(text, len(text) + 1, 0, _FROM_CHARACTER, 0, _UTF8, None, None)
         library.espeak_Synchronize()
-        return np.concatenate(self._heard)
+        return np.concatenate(self._blocks)
 
     def _hear(self, samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:
-            self._heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
 

@@ -4,7 +4,6 @@ Refusals are worded as YouTube words them, in the status line, which yt-dlp repe
 """
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -16,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from services.emulator.catalog import Video
+from ml.runtime.files import file_sha256
 from services.emulator.encoding import silence
 from services.emulator.faults import Fault
 from services.emulator.raw import RawAnswer
 from services.emulator.resources import broadcast_state, iso_duration, timestamp
 from services.emulator.sound import SoundFormat
+from services.emulator.videos import Video
 from services.emulator.world import World
 
 _Answer = Callable[[World, Request], Awaitable[Response]]
@@ -181,8 +181,7 @@ def _offered(world: World, video: Video, file: str) -> SoundFormat | None:
 
 @lru_cache(4_096)
 def _tag(path: Path, _changed: int) -> str:
-    with path.open("rb") as file:
-        return f'"{hashlib.file_digest(file, "sha256").hexdigest()[:20]}"'
+    return f'"{file_sha256(path)[:20]}"'
 
 
 def _base(request: Request) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.context import Context
+from services.learning.errors import translate_errors
 from services.storage import ObjectStore
 
 LEFT_S = 7 * 86_400
@@ -34,7 +35,7 @@ def get_folder(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Pa
 
 
 def image_features_folder(context: Context) -> Path:
-    """Return where looks at thumbnails are kept; they can be deleted and are made anew."""
+    """Return where image features of thumbnails are kept; deleted ones are extracted anew."""
     return context.settings.home / "looks"
 
 
@@ -47,14 +48,23 @@ def sweep(folder: Path, older_than_s: float) -> None:
 
 
 @contextmanager
-def scratch(context: Context, what: str) -> Iterator[Path]:
-    """Give an empty folder of the home while the block runs.
+def workspace(context: Context, purpose: str) -> Iterator[Path]:
+    """Give an empty folder of the home while the block runs; translate what learning raises in it.
 
     Not one of the system's: that is often in memory or small, and what a killed process leaves
     there, which may be gigabytes, nobody removes.
+
+    Args:
+        context: Its home.
+        purpose: A word that the folder's name begins with.
+
+    Raises:
+        PermanentError: Nothing honest can be learned.
+        TransientError: A disk is full, or over its quota (``diskFull``).
     """
-    every = context.settings.home / "cache" / "scratch"
-    every.mkdir(parents=True, exist_ok=True)
-    sweep(every, LEFT_S)
-    with tempfile.TemporaryDirectory(prefix=f"{what}-", dir=every) as folder:
-        yield Path(folder)
+    scratch = context.settings.home / "cache" / "scratch"
+    with translate_errors(context.settings.home):
+        scratch.mkdir(parents=True, exist_ok=True)
+        sweep(scratch, LEFT_S)
+        with tempfile.TemporaryDirectory(prefix=f"{purpose}-", dir=scratch) as folder:
+            yield Path(folder)

@@ -5,14 +5,12 @@ machine only, so a state is of no use to another one, which trains anew (docs/de
 """
 
 import hashlib
-import importlib.metadata
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from services.context import Context
 from services.learning import artifacts
+from services.learning.training import CODE_VERSION, Recipe
 
 EVERY_S = 10.0
 """A killed training loses so much of its work at most; writing takes no time to speak of."""
@@ -20,13 +18,13 @@ KEPT_S = 2 * 86_400
 """What a training left that died and was never taken over is removed after two days."""
 
 
-def folder_for(context: Context, *, dataset_id: str, config: Mapping[str, Any], seed: int) -> Path:
-    """Return the folder of the trainings of a dataset in one way, by this version of the code."""
+def folder_for(context: Context, recipe: Recipe) -> Path:
+    """Return the folder of the trainings by one recipe, by this version of the code."""
     of = {
-        "dataset": dataset_id,
-        "config": config,
-        "seed": seed,
-        "code": importlib.metadata.version("tubegrader"),
+        "dataset": recipe.dataset_id,
+        "config": recipe.config,
+        "seed": recipe.seed,
+        "code": CODE_VERSION,
     }
     name = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
     return _all(context) / name

@@ -13,7 +13,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HINTS = {
     "backboneWeightsMissing": "or train without: `tubegrader train --no-backbone`",
     "datasetUnusable": "freeze it anew: `tubegrader train --force`",
-    "diverged": "nothing was recorded; `tubegrader datasets verify` looks at the labels",
+    "diverged": "nothing was recorded; check the labels: `tubegrader datasets verify`, of speech "
+    "`tubegrader label --conflicts`",
     "imageUnreadable": "`tubegrader datasets verify` reads every file again",
     "oneClass": "`tubegrader datasets show` tells how many reach it",
     "tooFewChannels": "collect more: `tubegrader channels add`, then `tubegrader crawl`",
@@ -21,17 +22,23 @@ _HINTS = {
 }
 
 
-def refused(error: LearningError) -> PermanentError:
-    """Return what a service raises where nothing honest can be learned."""
-    return PermanentError(str(error), reason=error.reason, hint=_HINTS.get(error.reason))
+def translated(error: LearningError, *, hint: str | None = None) -> PermanentError:
+    """Return what a service raises where nothing honest can be learned.
+
+    Args:
+        error: What learning raised.
+        hint: What to do; None: what always helps with its reason, if anything does.
+    """
+    return PermanentError(str(error), reason=error.reason, hint=hint or _HINTS.get(error.reason))
 
 
 @contextmanager
-def told_apart(folder: Path) -> Iterator[None]:
+def translate_errors(folder: Path, *, hint: str | None = None) -> Iterator[None]:
     """Turn what learning raises inside into errors of services.
 
     Args:
         folder: Below which the work writes.
+        hint: As of :func:`translated`.
 
     Raises:
         PermanentError: Nothing honest can be learned.
@@ -40,7 +47,7 @@ def told_apart(folder: Path) -> Iterator[None]:
     try:
         yield
     except LearningError as error:
-        raise refused(error) from error
+        raise translated(error, hint=hint) from error
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -4,30 +4,34 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from db.models import Evaluation, ModelVersion
-from db.queries.learning import promotion, records
+from db.models.learning import THUMBNAILS
+from db.queries.learning import evaluations, model_versions, promotions
 from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.errors import PermanentError
 
-VIEWS = "views"
-"""What the database calls learning from thumbnails."""
 
-
-def newest_comparison(context: Context) -> dict[str, Any]:
-    """Return the newest comparison as ``compare --json`` prints it.
+def newest_comparison(context: Context, task: str) -> dict[str, Any]:
+    """Return the newest comparison of a task as ``compare --json`` prints it.
 
     Raises:
         PermanentError: Nothing was compared yet.
     """
-    _, newest = newest_models_and_evaluation(context)
+    _, newest = newest_models_and_evaluation(context, task)
     if newest is None:
         raise PermanentError(
             "nothing was compared yet",
             reason="noComparison",
-            hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
+            hint=f"`tubegrader crawl`, then `tubegrader retrain {task}`: it compares, too",
         )
     rungs = newest.detail["rungs"]
-    return as_printed(newest) | {"rungs": {rung: rungs[rung] for rung in in_order(rungs)}}
+    printed = {
+        **newest.detail,
+        "evaluation_id": newest.evaluation_id,
+        "evaluated_at": newest.created_at.isoformat(),
+    }
+    order = in_order(rungs) if task == THUMBNAILS else list(rungs)
+    return printed | {"rungs": {rung: rungs[rung] for rung in order}}
 
 
 def in_order(rungs: Iterable[str]) -> list[str]:
@@ -36,50 +40,55 @@ def in_order(rungs: Iterable[str]) -> list[str]:
     return sorted(rungs, key=lambda rung: (place.get(rung, len(place)), rung))
 
 
-def as_printed(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what ``compare --json`` prints of an evaluation."""
-    return {
-        **evaluation.detail,
-        "evaluation_id": evaluation.evaluation_id,
-        "evaluated_at": evaluation.created_at.isoformat(),
-    }
-
-
-def needs_comparison(context: Context, task: str = VIEWS) -> bool:
+def needs_comparison(context: Context, task: str) -> bool:
     """Tell whether the newest models of a task were never compared."""
     models, newest = newest_models_and_evaluation(context, task)
-    return bool(models) and (newest is None or not judges(newest, models))
+    return bool(models) and (newest is None or not covers(newest, models))
 
 
 def newest_models_and_evaluation(
-    context: Context, task: str = VIEWS
+    context: Context, task: str
 ) -> tuple[list[ModelVersion], Evaluation | None]:
     """Return the newest version of each rung of a task, and its newest evaluation if any."""
     with context.transaction() as session:
         return (
-            records.newest_model_versions(session, task=task),
-            records.newest_evaluation(session, task=task),
+            model_versions.newest(session, task=task),
+            evaluations.newest(session, task=task),
         )
 
 
-def models_in_use(context: Context, task: str = VIEWS) -> list[ModelVersion]:
+def need_models(models: Sequence[ModelVersion], task: str, purpose: str) -> None:
+    """See that there is a model.
+
+    Raises:
+        PermanentError: There is none (``noModel``).
+    """
+    if not models:
+        raise PermanentError(
+            f"there is no model of {task} {purpose}",
+            reason="noModel",
+            hint=f"`tubegrader train {task}` first",
+        )
+
+
+def models_in_use(context: Context, task: str) -> list[ModelVersion]:
     """Return the models that users are told the scores of, one a rung.
 
     They are the champion and what was trained together with it; the newest ones where there is no
     champion yet.
     """
     with context.transaction() as session:
-        ladder = promotion.champion_ladder(session, task=task)
-        return ladder or records.newest_model_versions(session, task=task)
+        ladder = promotions.champion_ladder(session, task=task)
+        return ladder or model_versions.newest(session, task=task)
 
 
 def evaluation_of(context: Context, models: Sequence[ModelVersion]) -> Evaluation | None:
     """Return the newest comparison of exactly these models, or None."""
     with context.transaction() as session:
-        return records.evaluation_of(session, {m.rung: m.model_version_id for m in models})
+        return evaluations.of_models(session, {m.rung: m.model_version_id for m in models})
 
 
-def judges(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:
+def covers(evaluation: Evaluation, models: Sequence[ModelVersion]) -> bool:
     """Tell whether an evaluation is of exactly these models."""
     ids = {model.rung: model.model_version_id for model in models}
     return bool(evaluation.detail.get("model_version_ids") == ids)

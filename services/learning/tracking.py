@@ -1,6 +1,6 @@
-"""Finished retrainings told to an MLflow server, where one is set. It never decides anything.
+"""Finished retrainings logged to an MLflow server, where one is set. It never decides anything.
 
-Whatever fails here is said in the log and in the job's result; the night itself is done by then.
+Whatever fails here is noted in the log and in the job's result; the night itself is done by then.
 """
 
 import os
@@ -16,7 +16,7 @@ from services.learning.promotion.card import render
 from services.learning.promotion.facts import facts_of, is_interval
 from services.learning.promotion.naming import find
 from services.learning.results import newest_models_and_evaluation
-from services.learning.tasks import LEARNED, task_of
+from services.learning.tasks import task_of
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -36,25 +36,25 @@ _NOT_IN_A_KEY = re.compile(r"[^\w\-. /]")
 
 
 def log_night(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Tell MLflow of a retraining whose steps are done; the settings name the server.
+    """Log to MLflow a retraining whose steps are done; the settings name the server.
 
     Returns:
-        ``run_id``; or ``problem``, why it could not be told.
+        ``run_id``; or ``problem``, why it could not be logged.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
         run_id = _log(context, job)
     except ImportError:
-        return _not_told(job, "mlflow-skinny is not installed: pip install 'tubegrader[mlflow]'")
+        return _not_logged(job, "mlflow-skinny is not installed: pip install 'tubegrader[mlflow]'")
     # The client raises whatever its transport or store does; none of it may fail the night.
     except Exception as error:  # noqa: BLE001
-        said = _PASSWORD.sub("//…@", f"{type(error).__name__}: {error}")
-        return _not_told(job, said[:LONGEST_PARAM])
+        problem = _PASSWORD.sub("//…@", f"{type(error).__name__}: {error}")
+        return _not_logged(job, problem[:LONGEST_PARAM])
     return {"run_id": run_id}
 
 
-def _not_told(job: JobHandle, problem: str) -> dict[str, Any]:
+def _not_logged(job: JobHandle, problem: str) -> dict[str, Any]:
     log.warning("mlflow.not_told", job_id=str(job.job_id), problem=problem)
     return {"problem": problem}
 
@@ -65,12 +65,12 @@ def _log(context: Context, job: JobHandle) -> str:
 
     assert context.settings.mlflow_uri is not None
     client = mlflow.MlflowClient(tracking_uri=context.settings.mlflow_uri.get_secret_value())
-    experiment = f"tubegrader-{task_of(job.params)}"
+    experiment = f"tubegrader-{task_of(job.params).name}"
     found = client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else client.create_experiment(experiment)
-    told = client.search_runs([experiment_id], f"tags.job_id = '{job.job_id}'", max_results=1)
-    if told and told[0].info.status == "FINISHED":
-        return str(told[0].info.run_id)
+    runs = client.search_runs([experiment_id], f"tags.job_id = '{job.job_id}'", max_results=1)
+    if runs and runs[0].info.status == "FINISHED":
+        return str(runs[0].info.run_id)
     now = round(context.clock().timestamp() * 1000)
     run = client.create_run(
         experiment_id, start_time=now, run_name=f"{context.clock():%Y-%m-%d} {str(job.job_id)[:8]}"
@@ -84,12 +84,12 @@ def _log(context: Context, job: JobHandle) -> str:
         client.log_batch(run_id, params=params[first : first + PARAMS_AT_ONCE])
     for name in ("champion", "challenger"):
         try:
-            version = find(context, name, task=task_of(job.params))
+            version = find(context, name, task=task_of(job.params).name)
         except UsageError:
             continue  # there is none
         client.log_text(run_id, render(facts_of(context, version)), f"{name}.md")
-    contest = job.steps["contest"]
-    tags = {name: contest[name] for name in ("decision", "ground", "reason")}
+    decision = job.steps["contest"]
+    tags = {name: decision[name] for name in ("decision", "ground", "reason")}
     tags |= {"job_id": str(job.job_id), "dataset_id": job.steps["train"]["dataset_id"]}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
     client.set_terminated(run_id, "FINISHED", end_time=round(context.clock().timestamp() * 1000))
@@ -98,7 +98,7 @@ def _log(context: Context, job: JobHandle) -> str:
 
 def _metrics(context: Context, job: JobHandle) -> Iterator[tuple[str, float]]:
     """Yield each figure of the comparison and its interval's ends, by rung."""
-    _, evaluation = newest_models_and_evaluation(context, LEARNED[task_of(job.params)])
+    _, evaluation = newest_models_and_evaluation(context, task_of(job.params).name)
     if evaluation is None:
         return
     for rung, figures in evaluation.detail["rungs"].items():
@@ -117,7 +117,7 @@ def _ends(key: str, interval: Mapping[str, float | None]) -> Iterator[tuple[str,
 
 def _params(context: Context, job: JobHandle) -> Iterator[tuple[str, str]]:
     """Yield what was asked for, and how the newest models were trained."""
-    models, _ = newest_models_and_evaluation(context, LEARNED[task_of(job.params)])
+    models, _ = newest_models_and_evaluation(context, task_of(job.params).name)
     trained: dict[str, Any] = {}
     if models:
         own = {"seed": models[0].seed, "code_version": models[0].code_version}

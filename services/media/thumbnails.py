@@ -11,12 +11,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from db.queries.catalog import thumbnails
-from db.queries.work import work_items
 from services.context import Context
-from services.crawl import cadence
 from services.errors import PermanentError
-from services.media.perceptual import is_same_picture, perceptual_hash
 from services.work import leases
+from services.youtube.perceptual import is_same_picture, perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
     FetchedThumbnail,
@@ -31,18 +29,17 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
 
     The bytes are in the object store before any row speaks of them.
     """
-    items = {item.entity_id: item for item in leases.begin(context, token)}
     versions = 0
-    with leases.failing(context, token, items.values()) as failures:
+    with leases.begin(context, token) as batch:
         with context.transaction() as session:
-            current = thumbnails.current_thumbnails(session, items)
-        fetched, unchanged = _fetch(context, items, current, failures)
-        other, same = _told_apart(context, fetched, current)
+            current = thumbnails.current_thumbnails(session, batch.items)
+        fetched, unchanged = _fetch(context, batch, current)
+        other, same = _split_by_picture(context, fetched, current)
         there = context.store.put_new([f.content for f in other])
         now = context.clock()
         with context.transaction() as session:
             # A picture that comes late, after another worker's, would look like a swap.
-            held = work_items.lock_held(session, token)
+            held = batch.held(session)
             recorded = thumbnails.record_thumbnails(
                 session, [_row(f) for f in other if f.video_id in held], now=now
             )
@@ -52,11 +49,8 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
                 session, [s for s in seen if s.video_id in held], now=now
             )
             thumbnails.seen_again(session, held.intersection(unchanged), now=now)
-            next_slots = {
-                v: cadence.next_slot(items[v].slot, context.cadence.thumbnail_every, now=now)
-                for v in [*(f.video_id for f in fetched), *unchanged]
-            }
-            work_items.complete(session, token, next_slots, now=now)
+            done = [*(f.video_id for f in fetched), *unchanged]
+            batch.complete(session, dict.fromkeys(done, context.cadence.thumbnail_every), now=now)
         # What lay there already without a row of its own may have been removed since it was looked
         # for above. Whoever removes objects keeps these rows from being written until it is done,
         # so by now they are gone or stay, and come back for good.
@@ -67,14 +61,13 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
 
 def _fetch(
     context: Context,
-    video_ids: Mapping[str, object],
+    batch: leases.Batch,
     current: Mapping[str, thumbnails.CurrentThumbnail],
-    failures: leases.Failures,
 ) -> tuple[list[FetchedThumbnail], list[str]]:
     """Return what came, and the videos whose thumbnail is still what its ETag says."""
     settings = context.settings
     requests = [
-        ThumbnailRequest(v, etag=current[v].etag if v in current else None) for v in video_ids
+        ThumbnailRequest(v, etag=current[v].etag if v in current else None) for v in batch.items
     ]
     fetched: list[FetchedThumbnail] = []
     unchanged: list[str] = []
@@ -91,11 +84,11 @@ def _fetch(
             case UnchangedThumbnail():
                 unchanged.append(result.video_id)
             case FailedThumbnail():
-                failures.add([result.video_id], result.error)
+                batch.fail([result.video_id], result.error)
     return fetched, unchanged
 
 
-def _told_apart(
+def _split_by_picture(
     context: Context,
     fetched: Sequence[FetchedThumbnail],
     current: Mapping[str, thumbnails.CurrentThumbnail],

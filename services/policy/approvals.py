@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models.policy import APPROVAL_SCOPES, Approval
-from db.queries import policy as rows
+from db.queries.policy import approvals as rows
 from db.queries.speech import selections
 from services.context import Context
 from services.errors import UsageError

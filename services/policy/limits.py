@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from db.queries import policy as rows
-from db.queries.policy import Limit
+from db.queries.policy import approvals
+from db.queries.policy.retention import Limit
 from services.settings import Settings
 
 TERMS = timedelta(days=30)
@@ -51,7 +51,7 @@ def in_force(session: Session, settings: Settings, kind: str, *, now: datetime) 
     if wanted <= TERMS:
         limit = Limit(now - wanted, now - wanted)
         return Retention(kind, limit, wanted, wanted, ())
-    found = rows.approvals_in_force(session, SCOPES[kind], now=now)
+    found = approvals.approvals_in_force(session, SCOPES[kind], now=now)
     references = tuple(dict.fromkeys(row.reference for row in found))
     if any(row.channel_id is None for row in found):
         limit = Limit(now - wanted, now - wanted)
@@ -63,7 +63,7 @@ def in_force(session: Session, settings: Settings, kind: str, *, now: datetime) 
 
 def of_facts(session: Session, *, now: datetime) -> Limit | None:
     """Return the limit of titles and other facts; None where an approval lets all of them stay."""
-    found = rows.approvals_in_force(session, "statistics", now=now)
+    found = approvals.approvals_in_force(session, "statistics", now=now)
     if any(row.channel_id is None for row in found):
         return None
     channels = tuple(sorted({row.channel_id for row in found if row.channel_id is not None}))

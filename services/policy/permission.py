@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from db.queries import policy as rows
+from db.queries.policy import approvals
 from db.queries.speech import selections
 from db.queries.speech.clips import Standing
 from services.errors import PermanentError
@@ -31,7 +31,7 @@ def permissions(
     if settings.audio_allowed:
         return dict.fromkeys(channel_ids, Permission("setting"))
     found: dict[str, Permission] = {}
-    for approval in rows.approvals_in_force(session, "audio", now=now):
+    for approval in approvals.approvals_in_force(session, "audio", now=now):
         given = Permission("approval", approval.reference)
         covered = channel_ids if approval.channel_id is None else {approval.channel_id}
         for channel_id in covered:
@@ -42,7 +42,7 @@ def permissions(
 
 def standing(session: Session, settings: Settings, *, now: datetime) -> Standing:
     """Return for which channels audio that was taken under an approval may still be held."""
-    found = rows.approvals_in_force(session, "audio", now=now)
+    found = approvals.approvals_in_force(session, "audio", now=now)
     everywhere = settings.audio_allowed or any(row.channel_id is None for row in found)
     return Standing(everywhere, tuple(row.channel_id for row in found if row.channel_id))
 

@@ -6,39 +6,45 @@ limit. Pictures of the datasets in use (the newest, and those of the newest mode
 and counted. A score stays when the bytes of its picture go: it needs only their hash.
 """
 
-import hashlib
-import json
-import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
-from psycopg.errors import LockNotAvailable
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from db.models import Export
-from db.queries import policy as rows
 from db.queries.catalog import thumbnails
-from db.queries.policy import Limit
+from db.queries.policy import exports, objects
+from db.queries.policy import retention as rows
+from db.queries.policy.retention import Limit
 from db.queries.speech import clips
 from services.context import Context
-from services.errors import UsageError
-from services.policy import limits, permission
+from services.errors import InfrastructureError, PermanentError, UsageError
+from services.policy import folders, limits, orphans, ownership, permission
+from services.transactions import LOCKED
 
 log = structlog.get_logger()
 
 BATCH = 10_000
+MOST_ENTITIES = 20_000
+"""Videos or channels that one transaction looks through; of most of them nothing is due."""
 PICTURES = 200
 CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
-ORPHAN_AGE = timedelta(days=7)
-"""An object that no row speaks of may be about to be: one that has lain so long is not."""
 PURGED = (*limits.KINDS, "facts", "orphans")
-MANIFEST = "manifest.json"
+WITH_OBJECTS = ("thumbnails", "audio", "orphans")
+"""What goes from the object store, too."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why nothing of a kind was removed: somebody has to look first."""
+
+    reason: str
+    message: str
+    hint: str | None
 
 
 @dataclass
@@ -53,6 +59,7 @@ class KindReport:
     kept_days: int | None = None
     approvals: tuple[str, ...] = ()
     note: str | None = None
+    refused: Refused | None = None
 
 
 @dataclass
@@ -74,16 +81,19 @@ def purge(
     *,
     dry_run: bool,
     kinds: Iterable[str] = PURGED,
+    force: bool = False,
     progress: Callable[[str, int], None] = lambda _kind, _rows: None,
 ) -> PurgeReport:
     """Remove what is past its limit, or only count it.
 
     Each batch commits by itself: a run that is killed or cancelled leaves the rest to the next.
+    Where something would be deleted that may be somebody else's, that kind is left and says why.
 
     Args:
         context: The database and the object store; its clock tells now.
         dry_run: Count and change nothing.
         kinds: Which of ``PURGED``.
+        force: Also where more objects are left behind than :mod:`services.policy.orphans` admits.
         progress: Told after each batch; may raise to stop.
 
     Raises:
@@ -105,9 +115,16 @@ def purge(
     for kind in wanted:
         found = KindReport(kind)
         report.kinds.append(found)
-        run = _Run(context, dry_run=dry_run, progress=progress)
-        if kind == "orphans":
-            _orphans(run, found)
+        run = _Run(context, dry_run=dry_run, force=force, progress=progress)
+        try:
+            if kind in WITH_OBJECTS:
+                ownership.check_not_foreign(context)
+            if kind == "orphans":
+                _orphans(run, found)
+                continue
+        except PermanentError as error:
+            log.warning("purge.refused", kind=kind, reason=error.reason, problem=str(error))
+            found.refused = Refused(error.reason, str(error), error.hint)
             continue
         if kind == "facts":
             _facts(run, found)
@@ -133,9 +150,9 @@ def refresh(context: Context, *, dry_run: bool) -> int:
     total = 0
     while True:
         with context.transaction() as session:
-            asked = rows.ask_again(session, before=before, batch=BATCH)
-        total += asked
-        if asked < BATCH:
+            marked = rows.mark_for_refresh(session, before=before, batch=BATCH)
+        total += marked
+        if marked < BATCH:
             return total
 
 
@@ -143,9 +160,10 @@ def refresh(context: Context, *, dry_run: bool) -> int:
 class _Run:
     context: Context
     dry_run: bool
+    force: bool
     progress: Callable[[str, int], None]
 
-    def told(self, found: KindReport, more: int) -> None:
+    def count(self, found: KindReport, more: int) -> None:
         found.rows += more
         self.progress(found.kind, found.rows)
 
@@ -153,7 +171,7 @@ class _Run:
 def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
     with run.context.transaction() as session:
         whole = rows.whole_partitions(session, limit)
-        old = rows.count_datasets_before(session, limit.general)
+        old = objects.count_datasets_before(session, limit.general)
         if old:
             found.held["frozen datasets hold statistics of then"] = old
         if run.dry_run:
@@ -164,15 +182,21 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         try:
             with run.context.transaction() as session:
                 gone = rows.drop_partition(session, name, limit)
-        except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
+        except InfrastructureError as error:
+            if error.reason != LOCKED:
                 raise
             log.info("purge.partition_in_use", partition=name)
             break  # emptied in batches; the next purge finds it empty and drops it
         if gone is not None:
             found.partitions.append(name)
-            run.told(found, gone)
-    _in_batches(run, limit, found, rows.delete_video_snapshots)
+            run.count(found, gone)
+    _in_turn(
+        run,
+        found,
+        lambda session, after, n: rows.delete_video_snapshots(
+            session, limit, after=after, videos=n
+        ),
+    )
 
 
 def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -180,7 +204,13 @@ def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
         with run.context.transaction() as session:
             found.rows = rows.count_channel_snapshots(session, limit)
         return
-    _in_batches(run, limit, found, rows.delete_channel_snapshots)
+    _in_turn(
+        run,
+        found,
+        lambda session, after, n: rows.delete_channel_snapshots(
+            session, limit, after=after, channels=n
+        ),
+    )
 
 
 def _facts(run: _Run, found: KindReport) -> None:
@@ -196,25 +226,27 @@ def _facts(run: _Run, found: KindReport) -> None:
             return
     _in_batches(run, limit, found, rows.blank_facts)
     with run.context.transaction() as session:
-        run.told(found, rows.blank_channels(session, limit))
+        run.count(found, rows.blank_channels(session, limit))
 
 
-def forget_missed(context: Context) -> int:
-    """Forget which slots were missed where the counts of then are past their retention."""
-    kinds = {
-        "video.snapshot": "video-statistics",
-        "channel.discover": "video-statistics",
-        "channel.snapshot": "channel-statistics",
-    }
-    gone = 0
-    for work, kept_as in kinds.items():
-        deleted = BATCH
-        while deleted == BATCH:
-            with context.transaction() as session:
-                now = context.clock()
-                held = limits.in_force(session, context.settings, kept_as, now=now)
-                deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
-            gone += deleted
+def forget_missed(context: Context, work: str, *, kept_as: str) -> int:
+    """Forget which slots of a kind of work were missed, as long ago as counts are kept.
+
+    Args:
+        context: The database and the settings.
+        work: The kind of work.
+        kept_as: The kind of counts that it collects, one of ``limits.KINDS``.
+
+    Returns:
+        How many notes were deleted.
+    """
+    gone, deleted = 0, BATCH
+    while deleted == BATCH:
+        with context.transaction() as session:
+            now = context.clock()
+            held = limits.in_force(session, context.settings, kept_as, now=now)
+            deleted = rows.delete_missed_slots(session, held.limit, kind=work, batch=BATCH)
+        gone += deleted
     return gone
 
 
@@ -222,9 +254,28 @@ def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[...
     while True:
         with run.context.transaction() as session:
             gone = delete(session, limit, batch=BATCH)
-        run.told(found, gone)
+        run.count(found, gone)
         if gone < BATCH:
             return
+
+
+def _in_turn(
+    run: _Run, found: KindReport, delete: Callable[[Session, str, int], tuple[str | None, int]]
+) -> None:
+    """Delete what is due of all entities in the order of their ids, some ``BATCH`` rows at once."""
+    after, entities = "", 1
+    while True:
+        with run.context.transaction() as session:
+            last, gone = delete(session, after, entities)
+        if last is None:
+            return
+        after = last
+        if gone:
+            run.count(found, gone)
+        if gone < BATCH // 2:
+            entities = min(2 * entities, MOST_ENTITIES)
+        elif gone > 2 * BATCH:
+            entities = max(entities // 2, 1)
 
 
 def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -232,22 +283,22 @@ def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
     after = ""
     while True:
         with run.context.transaction() as session:
-            due = rows.due_pictures(session, limit, after=after, batch=PICTURES)
+            due = objects.due_pictures(session, limit, after=after, batch=PICTURES)
             if not due:
                 return
             after = due[-1]
             free = [name for name in due if name not in needed]
             _hold(found, "needed by a dataset in use", len(due) - len(free))
             if run.dry_run:
-                _hold(found, "scores of it stay", rows.scored_pictures(session, free))
+                _hold(found, "scores of it stay", objects.scored_pictures(session, free))
             else:
                 # Deleted before the commit: whoever sees such a picture anew waits for that, and
                 # stores the bytes once more.
                 thumbnails.hold(session)
-                free = rows.purge_pictures(session, limit, free, now=run.context.clock())
-                _hold(found, "scores of it stay", rows.scored_pictures(session, free))
+                free = objects.purge_pictures(session, limit, free, now=run.context.clock())
+                _hold(found, "scores of it stay", objects.scored_pictures(session, free))
                 run.context.store.delete_many(free)
-        run.told(found, len(free))
+        run.count(found, len(free))
 
 
 def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
@@ -271,7 +322,7 @@ def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
                 # Before the commit: whoever records such a clip anew waits for it, and stores
                 # the bytes once more.
                 run.context.store.delete_many(objects)
-        run.told(found, gone)
+        run.count(found, gone)
 
 
 def _hold(found: KindReport, reason: str, more: int) -> None:
@@ -284,7 +335,7 @@ def _pictures_in_use(context: Context) -> set[str]:
     import pyarrow.parquet as pq  # noqa: PLC0415  (only where there are datasets)
 
     with context.transaction() as session:
-        used = rows.datasets_in_use(session)
+        used = objects.datasets_in_use(session)
     needed: set[str] = set()
     for _dataset_id, files in used:
         with tempfile.TemporaryDirectory() as folder:
@@ -295,65 +346,29 @@ def _pictures_in_use(context: Context) -> set[str]:
 
 
 def _orphans(run: _Run, found: KindReport) -> None:
-    """Remove objects that no row speaks of: left by a run that was killed after it stored them."""
-    store = run.context.store
-    # Objects carry the store's own time.
-    for names in store.names_before(run.context.clock() - ORPHAN_AGE):
-        with run.context.transaction() as session:
-            orphans = set(names) - rows.referenced_objects(session, names)
-            if orphans and not run.dry_run:
-                thumbnails.hold(session)
-                orphans -= rows.referenced_objects(session, orphans)
-                store.delete_many(orphans)
-        run.told(found, len(orphans))
+    swept = orphans.sweep(
+        run.context,
+        dry_run=run.dry_run,
+        force=run.force,
+        progress=lambda more: run.count(found, more),
+    )
+    found.rows = swept.orphans
+    if swept.deleted:
+        found.note = f"{swept.deleted:,} {'would be' if run.dry_run else 'were'} deleted for good"
 
 
 def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
     with run.context.transaction() as session:
-        due = rows.due_exports(session, before=limit.general)
+        due = exports.due_exports(session, before=limit.general)
     for export in due:
-        reason = _why_not(export)
+        reason = folders.why_kept(export)
         if reason is not None:
             _hold(found, reason, 1)
             continue
         if not run.dry_run:
             folder = Path(export.directory)
             if folder.exists():
-                _remove(folder)
+                folders.remove(folder)
             with run.context.transaction() as session:
-                rows.end_export(session, export.export_id, now=run.context.clock())
-        run.told(found, 1)
-
-
-def _why_not(export: Export) -> str | None:
-    """Return why a folder cannot be removed here; None if it can, or is gone already."""
-    if export.host != socket.gethostname():
-        return "on another machine"
-    manifest = Path(export.directory) / MANIFEST
-    if not manifest.parent.exists():
-        return None
-    try:
-        found = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    except OSError:
-        found = ""
-    return None if found == export.manifest_sha256 else "no longer that export"
-
-
-def _remove(folder: Path) -> None:
-    """Remove the files that the manifest names, and the folders where nothing else is left.
-
-    The manifest goes last, so that a removal that is broken off can be taken up.
-    """
-    manifest = folder / MANIFEST
-    names = json.loads(manifest.read_text("utf-8"))["files"]
-    parents: set[Path] = set()
-    for name in names:
-        file = folder / name
-        file.unlink(missing_ok=True)
-        parents.update(p for p in file.parents if p.is_relative_to(folder))
-    manifest.unlink()
-    for parent in sorted(parents | {folder}, key=lambda p: len(p.parts), reverse=True):
-        if not any(parent.iterdir()):
-            parent.rmdir()
-        else:
-            log.warning("export.folder_not_empty", folder=str(parent))
+                exports.end_export(session, export.export_id, now=run.context.clock())
+        run.count(found, 1)

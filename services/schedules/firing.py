@@ -6,6 +6,7 @@ ever come to the same slot, one of them finds it taken.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -15,8 +16,8 @@ from db.queries.work import jobs as job_rows
 from db.queries.work import schedules as rows
 from services.context import Context
 from services.errors import UsageError
-from services.schedules import requests
-from services.schedules.triggers import Cron, Interval, Trigger, following, newest_until
+from services.schedules.kinds import KINDS, Lack
+from services.schedules.triggers import Cron, Interval, Trigger, last_fire_time, next_fire_time
 
 log = structlog.get_logger()
 
@@ -43,10 +44,9 @@ def fire_now(session: Session, schedule: Schedule, *, now: datetime) -> str:
             f"{schedule.name} still runs (job {str(active)[:8]})",
             hint=f"`tubegrader jobs watch {str(active)[:8]}` follows it",
         )
-    params = requests.job_params(session, schedule)
-    if params is None:
-        _, lacks, hint = requests.nothing(schedule)
-        raise UsageError(f"{schedule.name} has {lacks}", hint=hint)
+    params = _request(session, schedule)
+    if isinstance(params, Lack):
+        raise UsageError(f"{schedule.name} has {params.message}", hint=params.hint)
     if not rows.take_slot(
         session, schedule.schedule_id, now, now=now, outcome="fired", reason="by hand"
     ):
@@ -66,12 +66,12 @@ def _look_at(session: Session, schedule: Schedule, *, now: datetime) -> int:
     try:
         trigger = trigger_of(schedule)
         if schedule.next_slot is None:
-            schedule.next_slot = following(trigger, now)
+            schedule.next_slot = next_fire_time(trigger, now)
             fired = 0
         else:
-            slot = newest_until(trigger, schedule.next_slot, now)
+            slot = last_fire_time(trigger, schedule.next_slot, now)
             fired = _decide(session, schedule, slot, first=schedule.next_slot, now=now)
-            schedule.next_slot = following(trigger, now)
+            schedule.next_slot = next_fire_time(trigger, now)
     except UsageError as error:
         # A zone that the system knows no more, say: one schedule stops, the others go on.
         log.exception("schedule.unreadable", schedule=schedule.name)
@@ -92,8 +92,11 @@ def _decide(
     elif rows.active_job(session, schedule.schedule_id) is not None:
         reason = "stillRunning"
     else:
-        params = requests.job_params(session, schedule)
-        reason = requests.nothing(schedule)[0] if params is None else None
+        request = _request(session, schedule)
+        if isinstance(request, Lack):
+            reason = request.reason
+        else:
+            params, reason = request, None
     taken = rows.take_slot(
         session,
         schedule.schedule_id,
@@ -111,6 +114,13 @@ def _decide(
     job_id = _submit(session, schedule, slot, params, now=now)
     log.info("schedule.fired", schedule=schedule.name, slot=str(slot), job_id=job_id)
     return 1
+
+
+def _request(session: Session, schedule: Schedule) -> dict[str, Any] | Lack:
+    kind = KINDS.get(schedule.kind)
+    if kind is None:  # added by a newer version that runs beside this one, or did
+        raise UsageError(f"this version knows no schedule of the kind “{schedule.kind}”")
+    return kind.request(session, schedule.params)
 
 
 def _submit(

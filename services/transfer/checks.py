@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from services.errors import PermanentError
-from services.transfer.spool import RefusedError
+from services.transfer.spool import RejectedRowError
 from services.youtube.identifiers import is_channel_id, is_video_id
 from services.youtube.images import ImageFacts, inspect_thumbnail
 
@@ -19,23 +19,23 @@ _DURATION = re.compile(
 
 
 def video_id(text: str) -> str:
-    """Return a video id. All checks raise ``RefusedError``."""
+    """Return a video id. All checks raise ``RejectedRowError``."""
     if not is_video_id(text):
-        raise RefusedError("badVideoId", f"{text!r} is no video id")
+        raise RejectedRowError("badVideoId", f"{text!r} is no video id")
     return text
 
 
 def channel_id(text: str) -> str:
     """Return a channel id."""
     if not is_channel_id(text):
-        raise RefusedError("badChannelId", f"{text!r} is no channel id")
+        raise RejectedRowError("badChannelId", f"{text!r} is no channel id")
     return text
 
 
 def words(text: str) -> str | None:
     """Return a text; None for an empty one."""
     if "\0" in text or len(text) > LONGEST_TEXT:
-        raise RefusedError("badText", f"{text[:40]!r} holds a NUL or is too long")
+        raise RejectedRowError("badText", f"{text[:40]!r} holds a NUL or is too long")
     return text or None
 
 
@@ -44,9 +44,9 @@ def count(text: str) -> int | None:
     if text == "":
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_COUNT))):
-        raise RefusedError("badCount", f"{text[:40]!r} is no count")
+        raise RejectedRowError("badCount", f"{text[:40]!r} is no count")
     if int(text) > LARGEST_COUNT:
-        raise RefusedError("badCount", f"{text} is more than the database can hold")
+        raise RejectedRowError("badCount", f"{text} is more than the database can hold")
     return int(text)
 
 
@@ -55,17 +55,17 @@ def moment(text: str, *, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise RefusedError("badTime", f"{text[:40]!r} is no time") from None
+        raise RejectedRowError("badTime", f"{text[:40]!r} is no time") from None
     if found.tzinfo is None:
         if len(text) > len("2026-01-01"):
-            raise RefusedError("badTime", f"{text[:40]!r} names no time zone: end it in Z")
+            raise RejectedRowError("badTime", f"{text[:40]!r} names no time zone: end it in Z")
         found = found.replace(tzinfo=UTC)
     try:
         found = found.astimezone(UTC)
     except OverflowError:
-        raise RefusedError("badTime", f"{text[:40]!r} is out of range") from None
+        raise RejectedRowError("badTime", f"{text[:40]!r} is out of range") from None
     if not _FIRST_VIDEO <= found <= now + timedelta(days=1):
-        raise RefusedError("badTime", f"{text[:40]!r} is before YouTube or in the future")
+        raise RejectedRowError("badTime", f"{text[:40]!r} is before YouTube or in the future")
     return found
 
 
@@ -75,7 +75,7 @@ def duration(text: str) -> int | None:
         return None
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise RefusedError("badDuration", f"{text[:40]!r} is no duration such as PT3M38S")
+        raise RejectedRowError("badDuration", f"{text[:40]!r} is no duration such as PT3M38S")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -83,7 +83,7 @@ def duration(text: str) -> int | None:
 def picture_file(directory: Path, text: str) -> Path:
     """Return the file that a cell names, which lies inside the folder, links followed."""
     named = PurePosixPath(text)
-    outside = RefusedError("badPath", f"{text[:80]!r} leaves the folder")
+    outside = RejectedRowError("badPath", f"{text[:80]!r} leaves the folder")
     if named.is_absolute() or ".." in named.parts or "\\" in text or "\0" in text:
         raise outside
     file = directory / named
@@ -91,9 +91,9 @@ def picture_file(directory: Path, text: str) -> Path:
         if not file.resolve().is_relative_to(directory.resolve()):
             raise outside
         if not file.is_file():
-            raise RefusedError("pictureMissing", f"{text[:80]!r} does not exist")
+            raise RejectedRowError("pictureMissing", f"{text[:80]!r} does not exist")
     except OSError as error:
-        raise RefusedError("badPath", f"{text[:80]!r}: {error.strerror}") from None
+        raise RejectedRowError("badPath", f"{text[:80]!r}: {error.strerror}") from None
     return file
 
 
@@ -101,10 +101,10 @@ def picture(file: Path) -> tuple[bytes, ImageFacts]:
     """Return a picture's bytes and what they are, decoded once."""
     try:
         if file.stat().st_size > MOST_BYTES:
-            raise RefusedError("imageTooLarge", f"{file.name} is too large")
+            raise RejectedRowError("imageTooLarge", f"{file.name} is too large")
         content = file.read_bytes()
         return content, inspect_thumbnail(content, "")
     except PermanentError as error:
-        raise RefusedError(error.reason, f"{file.name}: {error}") from None
+        raise RejectedRowError(error.reason, f"{file.name}: {error}") from None
     except OSError as error:
-        raise RefusedError("pictureMissing", f"{file.name}: {error.strerror}") from None
+        raise RejectedRowError("pictureMissing", f"{file.name}: {error.strerror}") from None

@@ -1,7 +1,6 @@
 """Export: tables as Parquet or CSV with their pictures, in a folder that appears when complete."""
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Boolean, Column, DateTime
 
-from db.queries import policy, transfer
+from db.queries import transfer
+from db.queries.policy import exports
+from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.transfer.tables import (
@@ -164,7 +165,7 @@ def _write(
     )
     sha256 = _described(manifest)["sha256"]
     with context.transaction() as session:
-        policy.record_export(
+        exports.record_export(
             session,
             {
                 "export_id": uuid.uuid4(),
@@ -292,6 +293,4 @@ def _pictures(table: IO[bytes], file_format: str) -> Iterator[tuple[str, str, bo
 
 
 def _described(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": sha256}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

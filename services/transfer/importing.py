@@ -1,6 +1,6 @@
 """Import: recorded folders and our own exports, checked on disk first, written all or nothing.
 
-Every row is checked before the first is written; what cannot be taken is refused with its reason
+Every row is checked before the first is written; what cannot be taken is rejected with its reason
 and the rest goes on. Writing is one transaction, so a fatal error leaves the tables as they were
 (pictures that reached the store are removed by a purge). What is there already stays as it is:
 importing twice changes nothing.
@@ -24,7 +24,8 @@ from services.context import Context
 from services.errors import UsageError
 from services.transfer.own import is_export, read_export
 from services.transfer.recorded import NEEDED, RecordedFolder
-from services.transfer.spool import Refusals, Spool
+from services.transfer.spool import RejectedRows, Spool
+from services.work import kinds
 
 BATCH = 5_000
 _HAS_PICTURES = "EXISTS (SELECT FROM video_thumbnails r WHERE r.video_id = s.video_id)"
@@ -62,7 +63,7 @@ class Imported:
     new: dict[str, int]
     """Rows that were not there before, by table."""
     refused: dict[str, int]
-    """Rows refused, by reason."""
+    """Rows rejected, by reason."""
     refusals: list[dict[str, Any]]
     """The first of them: file, line, reason and message."""
     watched: int = 0
@@ -95,13 +96,13 @@ def import_folder(
         UsageError: The folder or one of its files cannot be taken at all; nothing was written.
         TransientError: The object store failed; nothing was written.
     """
-    refusals = Refusals()
+    rejected = RejectedRows()
     with Spool() as spool:
         if is_export(directory):
-            rows = read_export(directory, context.store, spool, refusals, progress)
+            rows = read_export(directory, context.store, spool, rejected, progress)
         elif any((directory / name).is_file() for name in NEEDED):
             now = context.clock()
-            folder = RecordedFolder(directory, context.store, spool, refusals, now)
+            folder = RecordedFolder(directory, context.store, spool, rejected, now)
             rows = folder.read(progress)
         else:
             raise UsageError(
@@ -111,7 +112,7 @@ def import_folder(
         _make_partitions(context, spool)
         try:
             with context.transaction() as session:
-                new = _write(session, spool, refusals, progress)
+                new = _write(session, spool, rejected, progress)
                 watched = _watch(context, session, spool) if watch else 0
         except (IntegrityError, DataError) as error:
             # Nothing that our own export wrote, or the checks let through: an altered file.
@@ -120,7 +121,7 @@ def import_folder(
                 hint="nothing was written",
             ) from error
     return Imported(
-        rows, new, dict(refusals.counts), [asdict(one) for one in refusals.listed], watched
+        rows, new, dict(rejected.counts), [asdict(one) for one in rejected.listed], watched
     )
 
 
@@ -132,7 +133,7 @@ def _make_partitions(context: Context, spool: Spool) -> None:
 
 
 def _write(
-    session: Session, spool: Spool, refusals: Refusals, progress: Callable[[str, int], None]
+    session: Session, spool: Spool, rejected: RejectedRows, progress: Callable[[str, int], None]
 ) -> dict[str, int]:
     new: dict[str, int] = {}
     for target in _TARGETS:
@@ -150,7 +151,7 @@ def _write(
             extra=target.extra,
         )
         for line, column in missing:
-            refusals.add(
+            rejected.add(
                 spool.sources[target.table], line, "unknownReference", f"its {column} is not known"
             )
         progress(target.table, new[target.table])
@@ -160,18 +161,19 @@ def _write(
 def _watch(context: Context, session: Session, spool: Spool) -> int:
     now = context.clock()
     watched = 0
+    of_channels = kinds.recurring("channel")
     if "channels" in spool.columns:
         at = spool.columns["channels"].index("channel_id")
         for batch in _batches(row[at] for row in spool.rows("channels")):
             pairs = [(channel, channel) for channel in batch]
-            for kind in ("channel.snapshot", "channel.discover"):
+            for kind in of_channels:
                 watched += work_items.add_items(session, kind, pairs, slot=now)
     if "videos" in spool.columns:
         ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
         for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
-            for kind in ("video.snapshot", "video.thumbnail"):
+            for kind in kinds.recurring("video"):
                 work_items.add_items(session, kind, set(batch), slot=now)
-    return watched // 2
+    return watched // len(of_channels)
 
 
 def _batches(values: Iterator[Any]) -> Iterator[list[Any]]:

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Boolean, Column, DateTime
 
+from ml.runtime.files import file_sha256
 from services.errors import UsageError
 from services.storage import ObjectStore
 from services.transfer import checks
 from services.transfer.recorded import read_csv
-from services.transfer.spool import Refusals, RefusedError, Spool
+from services.transfer.spool import RejectedRowError, RejectedRows, Spool
 from services.transfer.tables import (
     FORMAT_NAME,
     FORMAT_VERSION,
@@ -37,7 +38,7 @@ def read_export(
     directory: Path,
     store: ObjectStore,
     spool: Spool,
-    refusals: Refusals,
+    rejected: RejectedRows,
     progress: Callable[[str, int], None],
 ) -> dict[str, int]:
     """Spool the rows of an export; return the rows of each file.
@@ -52,15 +53,15 @@ def read_export(
         names = [f"{part.name}.{kind}" for kind in FORMATS if f"{part.name}.{kind}" in files]
         for name in names:
             rows[name] = 0
-            for line, values in _rows(directory / name, part, refusals):
+            for line, values in _rows(directory / name, part, rejected):
                 rows[name] += 1
                 try:
                     _check(values)
                     if part.name == "pictures" and values["purged_at"] is None:
                         _store(directory, store, values)
                     spool.add(part.table.name, values, file=name, line=line)
-                except RefusedError as refused:
-                    refusals.add(name, line, refused.reason, str(refused))
+                except RejectedRowError as error:
+                    rejected.add(name, line, error.reason, str(error))
                 if rows[name] % 1_000 == 0:
                     progress(name, rows[name])
             progress(name, rows[name])
@@ -82,24 +83,22 @@ def _verified(directory: Path) -> dict[str, Any]:
     for name, (size, sha256) in expected.items():
         try:
             path = checks.picture_file(directory, name)
-        except RefusedError as refused:
-            raise UsageError(f"{directory / MANIFEST}: {refused}") from refused
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if (path.stat().st_size, found) != (size, sha256):
+        except RejectedRowError as error:
+            raise UsageError(f"{directory / MANIFEST}: {error}") from error
+        if (path.stat().st_size, file_sha256(path)) != (size, sha256):
             raise UsageError(
                 f"{path} is not what the manifest says", hint="export it or copy it again"
             )
     return files
 
 
-def _rows(path: Path, part: Part, refusals: Refusals) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(path: Path, part: Part, rejected: RejectedRows) -> Iterator[tuple[int, dict[str, Any]]]:
     if path.suffix == ".csv":
-        for line, row in read_csv(path, tuple(part.column_names), refusals, strip=False):
+        for line, row in read_csv(path, tuple(part.column_names), rejected, strip=False):
             try:
                 yield line, {c.name: from_cell(row[c.name], c) for c in part.columns}
             except (ValueError, KeyError):
-                refusals.add(path.name, line, "badValue", "a cell is not of its column's type")
+                rejected.add(path.name, line, "badValue", "a cell is not of its column's type")
         return
     try:
         file = pq.ParquetFile(path)
@@ -132,7 +131,7 @@ def _check(values: dict[str, Any]) -> None:
         elif isinstance(value, str):
             checks.words(value)
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise RefusedError("badCount", f"{name} is more than the database can hold")
+            raise RejectedRowError("badCount", f"{name} is more than the database can hold")
 
 
 def _store(directory: Path, store: ObjectStore, values: dict[str, Any]) -> None:
@@ -141,5 +140,5 @@ def _store(directory: Path, store: ObjectStore, values: dict[str, Any]) -> None:
     name = picture_path(str(sha256), str(values["format"]))
     content, facts = checks.picture(checks.picture_file(directory, name))
     if hashlib.sha256(content).hexdigest() != sha256 or facts.format != values["format"]:
-        raise RefusedError("pictureAltered", f"{name} is not the picture of its row")
+        raise RejectedRowError("pictureAltered", f"{name} is not the picture of its row")
     store.put(content)

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from services.errors import UsageError
-from services.media.perceptual import perceptual_hash
 from services.storage import ObjectStore
 from services.transfer import checks
-from services.transfer.spool import Refusals, RefusedError, Spool
+from services.transfer.spool import RejectedRowError, RejectedRows, Spool
+from services.youtube.perceptual import perceptual_hash
 from services.youtube.view_counts import view_definition
 
 VIDEO_COLUMNS = (
@@ -44,12 +44,17 @@ class RecordedFolder:
     """Reads the files of a folder into a spool, row by row."""
 
     def __init__(
-        self, directory: Path, store: ObjectStore, spool: Spool, refusals: Refusals, now: datetime
+        self,
+        directory: Path,
+        store: ObjectStore,
+        spool: Spool,
+        rejected: RejectedRows,
+        now: datetime,
     ) -> None:
         self._directory = directory
         self._store = store
         self._spool = spool
-        self._refusals = refusals
+        self._rejected = rejected
         self._now = now
         self._channels: set[str] = set()
         self._owners: dict[str, str] = {}
@@ -72,12 +77,12 @@ class RecordedFolder:
             if not path.is_file():
                 continue
             rows[name] = 0
-            for line, row in read_csv(path, needed, self._refusals):
+            for line, row in read_csv(path, needed, self._rejected):
                 rows[name] += 1
                 try:
                     take[name](row, line)
-                except RefusedError as refused:
-                    self._refusals.add(name, line, refused.reason, str(refused))
+                except RejectedRowError as error:
+                    self._rejected.add(name, line, error.reason, str(error))
                 if rows[name] % 1_000 == 0:
                     progress(name, rows[name])
             progress(name, rows[name])
@@ -99,7 +104,7 @@ class RecordedFolder:
     def _take_listed(self, row: Row, line: int) -> None:
         """Take a row of ``videos.csv``: one a video, with its picture if it has one."""
         if row["video_id"] in self._owners:
-            raise RefusedError("duplicateId", f"{row['video_id']} is in an earlier line")
+            raise RejectedRowError("duplicateId", f"{row['video_id']} is in an earlier line")
         picture = None
         at = checks.moment(row["collected_at"], now=self._now)
         if row.get("thumbnail_file"):
@@ -150,13 +155,13 @@ class RecordedFolder:
         counted = row.get("subscriber_date")
         counted_at = checks.moment(counted, now=self._now) if counted else at
         if at < published_at:
-            raise RefusedError("badTime", "collected before it was published")
+            raise RejectedRowError("badTime", "collected before it was published")
         views = checks.count(row["view_count"])
         subscribers = _subscribers(row["subscriber_count"])
         title, channel_title = checks.words(row["title"]), checks.words(row["channel_title"])
         duration_s = checks.duration(row.get("duration", ""))
         if self._owners.setdefault(video_id, channel_id) != channel_id:
-            raise RefusedError(
+            raise RejectedRowError(
                 "otherChannel", f"{video_id} is another channel's in an earlier line"
             )
         self._add_channel(channel_id, channel_title, file, line)
@@ -209,7 +214,7 @@ class RecordedFolder:
 
 
 def read_csv(
-    path: Path, needed: tuple[str, ...], refusals: Refusals, *, strip: bool = True
+    path: Path, needed: tuple[str, ...], rejected: RejectedRows, *, strip: bool = True
 ) -> Iterator[tuple[int, Row]]:
     """Yield (line, row) of a CSV file whose first line names its columns.
 
@@ -226,7 +231,7 @@ def read_csv(
                 )
             for row in reader:
                 if None in row or None in row.values():
-                    refusals.add(path.name, reader.line_num, "badRow", "too many or too few cells")
+                    rejected.add(path.name, reader.line_num, "badRow", "too many or too few cells")
                     continue
                 cells = {name: cell.strip() for name, cell in row.items()} if strip else row
                 yield reader.line_num, cells

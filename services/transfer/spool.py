@@ -1,4 +1,4 @@
-"""Rows of an import on their way: checked ones on disk, refused ones with their reasons."""
+"""Rows of an import on their way: checked ones on disk, rejected ones with their reasons."""
 
 import json
 import tempfile
@@ -13,7 +13,7 @@ LISTED = 10_000
 """Refused rows that are listed one by one; beyond that they are counted."""
 
 
-class RefusedError(Exception):
+class RejectedRowError(Exception):
     """A row cannot be taken, for a reason that is counted."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -22,7 +22,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RejectedRow:
     """A row that was not taken; ``line`` is where it ends in its file (its number in Parquet)."""
 
     file: str
@@ -32,17 +32,17 @@ class Refusal:
 
 
 @dataclass
-class Refusals:
-    """What was refused and why."""
+class RejectedRows:
+    """What was rejected and why."""
 
-    listed: list[Refusal] = field(default_factory=list)
+    listed: list[RejectedRow] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, file: str, line: int, reason: str, message: str) -> None:
-        """Note a refused row."""
+        """Note a rejected row."""
         self.counts[reason] += 1
         if len(self.listed) < LISTED:
-            self.listed.append(Refusal(file, line, reason, message[:300]))
+            self.listed.append(RejectedRow(file, line, reason, message[:300]))
 
 
 class Spool:

@@ -13,13 +13,11 @@ from sqlalchemy.orm import Session
 from db.queries.work import breakers as breaker_rows
 from db.queries.work import quota as quota_rows
 from services.context import Context
-from services.queue import QUEUE_OF_TASK, TASK_OF_WORK
-from services.work.breakers import HOST_OF_WORK
+from services.work.kinds import VIDEO_SNAPSHOT, WORK_KINDS
 from services.work.pauses import paused_queues
 from services.youtube.quota import (
     BATCH_STATS,
     SHARED,
-    Purpose,
     daily_limits,
     kept_units,
     key_fingerprint,
@@ -29,20 +27,6 @@ from services.youtube.quota import (
     share_error,
     shares,
 )
-
-BUCKETS_OF_WORK = {
-    "channel.discover": {SHARED},
-    "channel.snapshot": {SHARED},
-    # Most videos need only the second; while either has units left, something can be done.
-    "video.snapshot": {SHARED, BATCH_STATS},
-}
-"""A kind of work stands still when all of its buckets are used up."""
-PURPOSE_OF_WORK: dict[str, Purpose] = {
-    "channel.discover": "discovery",
-    "channel.snapshot": "statistics",
-    "video.snapshot": "statistics",
-}
-"""A purpose whose share of the shared bucket is used up finds that bucket empty until later."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +52,27 @@ class Blocker:
         return {**asdict(self), "until": self.until.isoformat() if self.until else None}
 
 
-def closed(context: Context, session: Session, *, now: datetime) -> dict[str, Blocker]:
-    """Return the gate that is closed for each kind of work that nothing may be claimed of."""
+def blocked_work(context: Context, session: Session, *, now: datetime) -> dict[str, Blocker]:
+    """Return, by kind of work that nothing may be claimed of, what holds it back."""
     paused = paused_queues(session)
     breakers = {blocker.what: blocker for blocker in _breakers(session, now=now)}
     used_up = {blocker.what: blocker for blocker in _used_up(context, session, now=now)}
     shares_used = {} if SHARED in used_up else _shares_used(context, session, now=now)
     found: dict[str, Blocker] = {}
-    for kind, task in TASK_OF_WORK.items():
-        queue, host = QUEUE_OF_TASK[task], HOST_OF_WORK.get(kind)
-        buckets = BUCKETS_OF_WORK.get(kind, set())
+    for name, kind in WORK_KINDS.items():
+        queue = kind.queue.name
         if queue in paused:
-            found[kind] = Blocker(queue, "paused", None, "paused", paused[queue])
-        elif host in breakers:
-            found[kind] = breakers[host]
-        elif buckets and buckets <= used_up.keys():
-            found[kind] = used_up[min(buckets)]
-        elif kind in shares_used and buckets <= {*used_up, SHARED}:
-            found[kind] = shares_used[kind]
+            found[name] = Blocker(queue, "paused", None, "paused", paused[queue])
+        elif kind.host in breakers:
+            found[name] = breakers[kind.host]
+        elif kind.buckets and kind.buckets <= used_up.keys():
+            found[name] = used_up[min(kind.buckets)]
+        elif name in shares_used and kind.buckets <= {*used_up, SHARED}:
+            found[name] = shares_used[name]
     return found
 
 
-def only_counts(context: Context, session: Session, *, now: datetime) -> Blocker | None:
+def blocker_of_unread(context: Context, session: Session, *, now: datetime) -> Blocker | None:
     """Return what keeps videos from being read in full while their counts can be; None if nothing.
 
     The counts have a bucket of their own, which lasts when the shared one is used up.
@@ -97,7 +80,7 @@ def only_counts(context: Context, session: Session, *, now: datetime) -> Blocker
     used_up = {blocker.what: blocker for blocker in _used_up(context, session, now=now)}
     if BATCH_STATS in used_up:
         return None
-    return used_up.get(SHARED) or _shares_used(context, session, now=now).get("video.snapshot")
+    return used_up.get(SHARED) or _shares_used(context, session, now=now).get(VIDEO_SNAPSHOT.name)
 
 
 def blockers(context: Context) -> list[Blocker]:
@@ -106,7 +89,7 @@ def blockers(context: Context) -> list[Blocker]:
     with context.transaction() as session:
         paused = paused_queues(session)
         return [
-            *(Blocker(queue, "paused", None, "paused", said) for queue, said in paused.items()),
+            *(Blocker(queue, "paused", None, "paused", text) for queue, text in paused.items()),
             *_breakers(session, now=now),
             *_used_up(context, session, now=now),
         ]
@@ -142,7 +125,7 @@ def _used_up(context: Context, session: Session, *, now: datetime) -> list[Block
 
 
 def _shares_used(context: Context, session: Session, *, now: datetime) -> dict[str, Blocker]:
-    """Return the gate for each kind of work that finds nothing but what is kept for others."""
+    """Return the blocker of each kind of work that finds nothing but what is kept for others."""
     key = context.settings.youtube_api_key
     limit = context.settings.youtube_daily_units
     own = shares(context.settings)
@@ -155,9 +138,11 @@ def _shares_used(context: Context, session: Session, *, now: datetime) -> dict[s
     booked = {row.purpose: row.units for row in rows if row.bucket == SHARED}
     end = own.end_at(now)
     found = {}
-    for kind, purpose in PURPOSE_OF_WORK.items():
-        held_back = quota_rows.held_back(booked, kept, purpose=purpose)
+    for kind in WORK_KINDS.values():
+        if kind.purpose is None:
+            continue
+        held_back = quota_rows.held_back(booked, kept, purpose=kind.purpose)
         if sum(booked.values()) + held_back >= limit:
-            error = share_error(SHARED, purpose, end)
-            found[kind] = Blocker(SHARED, "quota", end, error.reason, str(error))
+            error = share_error(SHARED, kind.purpose, end)
+            found[kind.name] = Blocker(SHARED, "quota", end, error.reason, str(error))
     return found

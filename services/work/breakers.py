@@ -18,38 +18,24 @@ from db.models import Breaker
 from db.queries.work import breakers as rows
 from services.context import Context
 from services.errors import BlockedError, TransientError, TubeGraderError, UsageError
+from services.work.backoff import Backoff
+from services.work.kinds import HOSTS, SOUND
 from services.youtube.failures import ApiKeyError
 
 log = structlog.get_logger()
-
-DATA_API, THUMBNAILS, FEED, MEDIA = "data-api", "thumbnails", "feed", "media"
-HOSTS = (DATA_API, THUMBNAILS, FEED, MEDIA)
-HOST_OF_WORK = {
-    "channel.discover": DATA_API,
-    "channel.snapshot": DATA_API,
-    "video.snapshot": DATA_API,
-    "video.thumbnail": THUMBNAILS,
-    "video.audio": MEDIA,
-}
 
 FAILURES_IN_A_ROW = 8
 """Batches with nothing but transient errors that open a breaker. Where one call in five fails by
 chance, eight in a row come once in 400,000."""
 
 
-@dataclass(frozen=True)
-class _Pause:
-    first: timedelta
-    longest: timedelta
-
-
-REFUSED = _Pause(timedelta(minutes=1), timedelta(hours=6))
+REFUSED = Backoff(timedelta(minutes=1), timedelta(hours=6))
 """A burst of 429 is over within the minute; a lasting refusal soon costs four probes a day."""
-FAILING = _Pause(timedelta(seconds=30), timedelta(minutes=15))
+FAILING = Backoff(timedelta(seconds=30), timedelta(minutes=15))
 """A host that is down comes back without a word, so it is tried again more often."""
-BAD_KEY = _Pause(timedelta(minutes=10), timedelta(minutes=10))
+BAD_KEY = Backoff(timedelta(minutes=10), timedelta(minutes=10))
 """Only the operator can mend it; the pause bounds how long work waits after that."""
-REFUSED_MEDIA = _Pause(timedelta(hours=1), timedelta(hours=24))
+REFUSED_MEDIA = Backoff(timedelta(hours=1), timedelta(hours=24))
 """Refusals of downloads last for hours, and asking on makes them longer."""
 
 
@@ -63,7 +49,7 @@ class Admission(Enum):
 
 @dataclass(frozen=True)
 class BreakerView:
-    """A breaker as a front door shows it; moments are in UTC."""
+    """A breaker as a front door shows it; all times are in UTC."""
 
     host: str
     state: str
@@ -104,33 +90,31 @@ def reset(context: Context, host: str) -> bool:
     return not was_closed
 
 
-def admission(session: Session, kind: str, *, now: datetime) -> Admission:
-    """Return what may be claimed of a kind of work.
+def admission(session: Session, host: str, *, now: datetime) -> Admission:
+    """Return what may be claimed of work that asks a host.
 
     For a probe the breaker stays locked until the unit of work ends: only one is sent.
     """
-    host = HOST_OF_WORK.get(kind)
-    standing = {b.host: b for b in rows.not_closed(session)}
-    if host is None or host not in standing:
+    if host not in {breaker.host for breaker in rows.not_closed(session)}:
         return Admission.ALL
     probe = rows.lock_for_probe(session, host, now=now)
     return Admission.NOTHING if probe is None else Admission.PROBE
 
 
-def begin_probe(session: Session, kind: str, *, until: datetime, now: datetime) -> None:
+def begin_probe(session: Session, host: str, *, until: datetime, now: datetime) -> None:
     """Note that a probe was claimed; without an answer ``until`` then, another may go."""
-    breaker = rows.lock(session, HOST_OF_WORK[kind], now=now)
+    breaker = rows.lock(session, host, now=now)
     breaker.state, breaker.retry_at, breaker.changed_at = "half-open", until, now
 
 
 def record(
-    session: Session, kind: str, *, n_items: int, errors: Collection[TubeGraderError], now: datetime
+    session: Session, host: str, *, n_items: int, errors: Collection[TubeGraderError], now: datetime
 ) -> datetime | None:
     """Note how a batch of work went.
 
     Args:
         session: The unit of work.
-        kind: The kind of work.
+        host: Whom the batch asked.
         n_items: How many items the batch had.
         errors: One error for each item that failed.
         now: The present moment.
@@ -138,8 +122,7 @@ def record(
     Returns:
         When the host is asked again, where this batch opened its breaker or met it open.
     """
-    host = HOST_OF_WORK.get(kind)
-    if host is None or n_items == 0:
+    if n_items == 0:
         return None
     refusal = next((e for e in errors if isinstance(e, BlockedError | ApiKeyError)), None)
     if refusal is not None:
@@ -175,8 +158,7 @@ def _trip(session: Session, host: str, error: TubeGraderError, *, now: datetime)
         return breaker.retry_at  # a batch from before it opened; its refusal is no second one
     pause = _pause(host, error)
     breaker.trips += 1
-    # Bounded before it is multiplied: a timedelta overflows at a billion days.
-    length = min(pause.first * (1 << min(breaker.trips - 1, 20)), pause.longest)
+    length = pause.after(breaker.trips)
     breaker.state = "open"
     breaker.opened_at = breaker.opened_at or now
     breaker.retry_at = now + length
@@ -192,11 +174,11 @@ def _trip(session: Session, host: str, error: TubeGraderError, *, now: datetime)
     return breaker.retry_at
 
 
-def _pause(host: str, error: TubeGraderError) -> _Pause:
+def _pause(host: str, error: TubeGraderError) -> Backoff:
     if isinstance(error, ApiKeyError):
         return BAD_KEY
     if isinstance(error, BlockedError):
-        return REFUSED_MEDIA if host == MEDIA else REFUSED
+        return REFUSED_MEDIA if host == SOUND else REFUSED
     return FAILING
 
 

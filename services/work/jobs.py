@@ -11,21 +11,27 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from db.models import Job
-from db.models.work import JOB_KINDS, JOB_STATES
+from db.models.work import JOB_STATES
 from db.queries.work import jobs as rows
 from services.context import Context
 from services.errors import (
     BusyError,
+    InfrastructureError,
     PermanentError,
     QuotaError,
     TransientError,
     TubeGraderError,
     UsageError,
 )
+from services.transactions import translating
 from services.work.heartbeat import KeptLease, LeaseLostError
+from services.work.kinds import JOB_KINDS
+
+RETRY_AFTER = timedelta(minutes=1)
+"""A job that failed in passing is tried again so much later; its attempts are few."""
 
 
 class JobCancelledError(Exception):
@@ -218,6 +224,9 @@ class JobHandle:
         return cancel_requested is not None
 
 
+BETWEEN_TRIES_S = 1.0
+Ended = TypeVar("Ended")
+
 JobWork = Callable[[Context, JobHandle], dict[str, Any]]
 """The work of a kind of job: gets its handle, returns its result."""
 
@@ -236,14 +245,15 @@ def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) ->
             return "taken"
         handle = JobHandle(context, job_id, job.lease_token, job.params, job.steps)
     try:
-        with handle.kept_alive():
+        with handle.kept_alive(), translating():
             result = work(context, handle)
     except LeaseLostError:
         return "taken"
     except JobCancelledError:
         return _finish(context, handle, "cancelled")
-    except (TransientError, QuotaError) as error:
-        return _try_again(context, handle, error)
+    except (TransientError, QuotaError) as failure:
+        error = failure
+        return _patiently(context, lambda: _try_again(context, handle, error))
     except TubeGraderError as error:
         return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
     except Exception as error:
@@ -262,25 +272,42 @@ def _finish(
     result: dict[str, Any] | None = None,
     error: tuple[str, str, str] | None = None,
 ) -> str:
-    with context.transaction() as session:
-        kept = rows.finish(
-            session,
-            handle.job_id,
-            handle.token,
-            state,
-            now=context.clock(),
-            result=result,
-            error=error,
-        )
-    return state if kept else "taken"
+    def finish() -> bool:
+        with context.transaction() as session:
+            return rows.finish(
+                session,
+                handle.job_id,
+                handle.token,
+                state,
+                now=context.clock(),
+                result=result,
+                error=error,
+            )
+
+    return state if _patiently(context, finish) else "taken"
+
+
+def _patiently(context: Context, end: Callable[[], Ended]) -> Ended:
+    """Record how a job ended, also where the database is away meanwhile.
+
+    For as long as a lease: after that the job comes back by itself, as from a worker that died.
+    """
+    given_up = time.monotonic() + context.lease.total_seconds()
+    while True:
+        try:
+            return end()
+        except InfrastructureError:
+            if time.monotonic() > given_up:
+                raise
+            time.sleep(BETWEEN_TRIES_S)
 
 
 def _try_again(context: Context, handle: JobHandle, error: TransientError | QuotaError) -> str:
     now = context.clock()
-    later = error.reset_at if isinstance(error, QuotaError) else now + timedelta(minutes=1)
+    later = error.reset_at if isinstance(error, QuotaError) else now + RETRY_AFTER
     with context.transaction() as session:
         job = rows.get(session, handle.job_id)
-        waits = isinstance(error, BusyError)
+        waits = isinstance(error, BusyError | InfrastructureError)
         exhausted = job is None or (job.attempts >= rows.MAX_ATTEMPTS and not waits)
         cancelled = job is not None and job.cancel_requested
         if not exhausted and not cancelled:

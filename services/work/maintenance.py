@@ -8,6 +8,7 @@ from db.queries.work import jobs, notifications, pauses, quota, schedules
 from services.context import Context
 from services.policy import retention
 from services.work.jobs import JobHandle
+from services.work.kinds import WORK_KINDS
 
 KEPT = timedelta(days=366)
 """How long it is remembered what was asked for, done, booked and notified: a year and a day."""
@@ -32,17 +33,26 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     job.progress(2, 3, "deleting old notes")
     with context.transaction() as session:
         slots = schedules.forget_slots(session, before=now - KEPT)
-        told = notifications.forget(session, before=now - KEPT)
+        notified = notifications.forget(session, before=now - KEPT)
         ended = jobs.forget(session, before=now - KEPT)
         quota.forget(session, before=(now - KEPT).date())
         pauses.forget_ended(session, before=now - KEPT)
-    missed = retention.forget_missed(context)
+    missed = forget_missed(context)
     job.progress(3, 3, "done")
     return {
         "partitions": made,
         "purged": purged.as_json(),
         "slots_deleted": slots,
-        "notifications_deleted": told,
+        "notifications_deleted": notified,
         "jobs_deleted": ended,
         "missed_slots_deleted": missed,
     }
+
+
+def forget_missed(context: Context) -> int:
+    """Forget which slots were missed where the counts of then are past their retention."""
+    return sum(
+        retention.forget_missed(context, kind.name, kept_as=kind.series)
+        for kind in WORK_KINDS.values()
+        if kind.series is not None
+    )

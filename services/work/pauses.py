@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models.schedules import PAUSE_SCOPES
 from db.queries.work import pauses as rows
 from services.context import Context
 from services.errors import UsageError
@@ -55,16 +54,16 @@ def listed(context: Context) -> list[PauseView]:
 
 
 def paused_queues(session: Session) -> dict[str, str]:
-    """Return the queues that are paused, each with words that say so."""
+    """Return the queues that are paused, each with a message that says so."""
     found: dict[str, str] = {}
     for entry in rows.in_force(session):
-        said = f"{entry.scope} is paused" + (f": {entry.reason}" if entry.reason else "")
+        message = f"{entry.scope} is paused" + (f": {entry.reason}" if entry.reason else "")
         for queue in QUEUES if entry.scope == EVERYTHING else (entry.scope,):
-            found.setdefault(queue, said)
+            found.setdefault(queue, message)
     return found
 
 
 def _checked(scope: str) -> str:
-    if scope not in PAUSE_SCOPES:
+    if scope not in (EVERYTHING, *QUEUES):
         raise UsageError(f"there is no queue “{scope}”", hint=f"use {', '.join(QUEUES)}")
     return scope

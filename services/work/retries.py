@@ -5,11 +5,11 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from db.models.work import JOB_KINDS, WORK_KINDS
 from db.queries.work import jobs as job_rows
 from db.queries.work import overview
 from services.context import Context
 from services.errors import UsageError
+from services.work.kinds import JOB_KINDS, WORK_KINDS
 
 
 def retry_jobs(context: Context, job_ids: Collection[str]) -> list[str]:

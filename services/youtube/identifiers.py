@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from services.errors import UsageError
 
@@ -67,6 +67,19 @@ def parse_channel_reference(typed: str) -> ChannelReference:
     if _is_name(value) and not value.startswith("UC") and "." not in value:
         raise _unreadable(typed, f"If it is a handle, write @{value}.")
     raise _unreadable(typed)
+
+
+def channel_in_feed(text: str) -> str:
+    """Return the id or user's address that the address of a feed names; other text as it is."""
+    if "feeds/videos.xml" not in text:
+        return text
+    try:
+        query = parse_qs(urlsplit(text.strip()).query)
+    except ValueError:
+        return text
+    if "channel_id" in query:
+        return query["channel_id"][0]
+    return f"youtube.com/user/{query['user'][0]}" if "user" in query else text
 
 
 def _from_address(value: str, typed: str) -> ChannelReference:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from services.errors import PermanentError
-from services.media.perceptual import DRAFT, hash_of
+from services.youtube.perceptual import DRAFT, hash_of
 
 PLACEHOLDER_SIZE = (120, 90)
 """YouTube's grey picture in place of a missing one; also the true size of ``default``."""

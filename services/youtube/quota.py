@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, Protocol, Self
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from db.queries.work.quota import mark_exhausted, reserve_units, spent
 from services.clock import Clock
 from services.errors import QuotaError
 from services.settings import Settings
+from services.transactions import Transaction
 
 Bucket = Literal["units", "search", "batchGetStats"]
 Purpose = Literal["discovery", "statistics", "adHoc"]
@@ -108,14 +109,14 @@ class QuotaLedger(Protocol):
 class DatabaseLedger:
     """The ledger all processes share: one row a key, bucket, Pacific day and purpose.
 
-    Only the shared bucket has shares; the others serve one purpose each. Each booking is its own
-    short transaction, committed before the call it pays for: a worker killed in mid-call has spent
-    its unit, and the ledger says so.
+    Only the shared bucket has shares; the others serve one purpose each. Each booking is
+    one statement, committed before the call it pays for: a worker killed in mid-call has spent its
+    unit, and the ledger says so.
     """
 
     def __init__(
         self,
-        session_factory: sessionmaker[Session],
+        transaction: Transaction,
         key_fingerprint: str,
         limits: Mapping[Bucket, int],
         clock: Clock,
@@ -123,7 +124,7 @@ class DatabaseLedger:
         shares: Shares | None = None,
         purpose: Purpose = "adHoc",
     ) -> None:
-        self._session_factory = session_factory
+        self._transaction = transaction
         self._key_fingerprint = key_fingerprint
         self._limits = limits
         self._clock = clock
@@ -145,7 +146,9 @@ class DatabaseLedger:
         """
         now = self._clock()
         kept = kept_units(self._shares, bucket, self._limits[bucket], now=now)
-        with self._session_factory.begin() as session:
+        with self._transaction() as session:
+            # Committed by the database itself: whoever is frozen after it holds no lock.
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             booked = reserve_units(
                 session,
                 key_fingerprint=self._key_fingerprint,
@@ -169,7 +172,7 @@ class DatabaseLedger:
 
     def exhausted(self, bucket: Bucket, reset_at: datetime) -> None:
         """Close the bucket's row of the day that ends at ``reset_at``."""
-        with self._session_factory.begin() as session:
+        with self._transaction() as session:
             mark_exhausted(
                 session,
                 key_fingerprint=self._key_fingerprint,

@@ -20,6 +20,7 @@ from services.embedded import redis as redis_server
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
 from tests.support.embedded import (
+    HOLD,
     Python,
     copy_home,
     execute,
@@ -35,16 +36,6 @@ from tests.support.embedded import (
 
 __all__ = ["home", "made_home"]
 
-HOLD = """
-import json, sys
-from pathlib import Path
-from services import embedded
-from services.settings import Settings
-with embedded.stack(Settings(home=Path(sys.argv[1])), durable=False) as endpoints:
-    print(json.dumps(vars(endpoints)), flush=True)
-    sys.stdin.readline()
-"""
-
 
 @pytest.fixture
 def bystander() -> Iterator["subprocess.Popen[bytes]"]:
@@ -57,7 +48,7 @@ def bystander() -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_a_killed_command_leaves_servers_that_the_next_one_uses_and_stops(home: Path) -> None:
     with Python(HOLD, home) as command:
-        theirs = command.says()
+        theirs = command.next_report()
         command.process.kill()
         command.process.wait()
     server = recorded(home, "postgres")

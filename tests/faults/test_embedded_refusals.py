@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from services import embedded
 from services.embedded import urls
 from services.embedded.home import Home
 from services.errors import TransientError, UsageError
+from tests.support.disks import mounted
 from tests.support.embedded import fast_stack, home, leftovers, made_home, settings_for
 
 __all__ = ["home", "made_home"]
@@ -110,13 +110,8 @@ def test_a_schema_from_the_future_is_left_alone(home: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=30m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a small disk here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "30m") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(small_disk: Path) -> None:

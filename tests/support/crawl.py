@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import text
 
 from services.context import Context
-from services.crawl import channels, discovery, runs, statistics
+from services.crawl import channels, discovery, intake, runs, statistics
 from services.emulator.catalog import Catalog
 from services.media import audio, thumbnails
+from services.queue import Task
 from services.tick import dispatch
 from services.work import jobs
 from tests.support.emulator import fetch, running_emulator
@@ -61,11 +62,11 @@ class DirectQueue:
     sent: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     loses: Callable[[str], bool] = lambda _name: False
 
-    def send(self, name: str, *args: str, expires_s: float | None = None) -> None:
+    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
         del expires_s
-        self.sent.append((name, args))
-        if not self.loses(name):
-            SERVICES[name](self.context, uuid.UUID(args[0]))
+        self.sent.append((task.name, args))
+        if not self.loses(task.name):
+            SERVICES[task.name](self.context, uuid.UUID(args[0]))
 
 
 @dataclass
@@ -151,7 +152,7 @@ def offline_crawl(
         own.__dict__["queue"] = queue
         try:
             if watch:
-                channels.add(own, list(catalog.channels))
+                intake.add_all(own, list(catalog.channels))
             yield Crawl(own, clock, queue, running.url)
         finally:
             own.close()

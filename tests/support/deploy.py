@@ -12,6 +12,7 @@ import yaml
 from services.embedded.lifecycle import Endpoints
 from services.embedded.processes import ProcessSpec
 from services.embedded.workers import celery_specs
+from services.queue import QUEUES
 from services.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-WORKERS = {"crawl": "worker-crawl", "media": "worker-media", "learning": "worker-learning"}
+WORKERS = {name: f"worker-{name}" for name in QUEUES}
 ONCE = {"objects-owner", "bucket", "migrate", "cli"}
 LASTING = sorted(SERVICES.keys() - ONCE)
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)

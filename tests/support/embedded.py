@@ -21,6 +21,17 @@ from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.settings import Settings
 
+HOLD = """
+import json, sys
+from pathlib import Path
+from services import embedded
+from services.settings import Settings
+with embedded.stack(Settings(home=Path(sys.argv[1])), durable=False) as endpoints:
+    print(json.dumps(vars(endpoints)), flush=True)
+    sys.stdin.readline()
+"""
+"""A program that has a stack running until a line comes."""
+
 
 @contextmanager
 def session_stack(tmp: Path, *, durable: bool = False) -> Iterator[embedded.Endpoints]:
@@ -150,7 +161,7 @@ class Python:
         self.process.kill()
         self.process.communicate()
 
-    def says(self) -> object:
+    def next_report(self) -> object:
         """The next thing it reports."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -1,5 +1,6 @@
 """The offline YouTube in a thread of the test's own process, and readers for it."""
 
+import json
 import threading
 import urllib.error
 import urllib.request
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
+from urllib.parse import urlencode
 
 from googleapiclient.discovery import build
 
@@ -70,3 +72,14 @@ def fetch(url: str, headers: Mapping[str, str] | None = None, data: bytes | None
     except urllib.error.HTTPError as refusal:
         with refusal:
             return Answer(refusal.code, refusal.headers, refusal.read())
+
+
+def get(url: str, method: str, **params: str) -> Answer:
+    return fetch(f"{url}/youtube/v3/{method}?" + urlencode({"key": "k"} | params))
+
+
+def reason(answer: Answer) -> tuple[int, str]:
+    error = json.loads(answer.body)["error"]
+    assert error["code"] == answer.status
+    assert error["message"] == error["errors"][0]["message"]
+    return answer.status, error["errors"][0]["reason"]

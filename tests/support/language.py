@@ -1,4 +1,4 @@
-"""Two invented languages that a speech detector hears, and a model that learned them in seconds."""
+"""Two invented languages that a speech detector finds, and a model that learned them in seconds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,27 +7,28 @@ import numpy as np
 
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
-from ml.speech.models.network_models import NetworkRung, SpectrogramCnnRung
+from ml.speech.models.network_model import NetworkModel
+from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
 from tests.support import sound
 from tests.support.speech import TINY, spoken, write_wav
 
-LISTENER = replace(TINY, epochs=12)
+CONFIG = replace(TINY, epochs=12)
 
 
-def said(language: str, seed: int, seconds: float = 3.0) -> np.ndarray:
+def spoken_in(language: str, seed: int, seconds: float = 3.0) -> np.ndarray:
     """Return level tones that hiss in between for ``en``, vowels for ``zh``."""
     if language == "en":
         return spoken("en", np.random.default_rng(seed), seconds)
     return sound.voiced(seconds, seed=seed).astype(np.float32)
 
 
-def heard_model(folder: Path, *, seed: int = 0) -> NetworkRung:
+def trained_model(folder: Path, *, seed: int = 0) -> NetworkModel:
     """Train the smallest network on 40 invented clips."""
     clips = []
     for language in ("en", "zh"):
         for number in range(20):
             path = folder / f"{language}-{number}.wav"
-            write_wav(path, said(language, 100 + number))
+            write_wav(path, spoken_in(language, 100 + number))
             clips.append(
                 Clip(
                     clip_id=path.name,
@@ -41,4 +42,4 @@ def heard_model(folder: Path, *, seed: int = 0) -> NetworkRung:
                 )
             )
     cache = FeatureCache(folder / "features")
-    return SpectrogramCnnRung.fit(Manifest(tuple(clips)), cache, seed=seed, config=LISTENER)
+    return SpectrogramCnnModel.fit_with(CONFIG, Manifest(tuple(clips)), cache, seed=seed)

@@ -14,6 +14,7 @@ from db.queries.catalog import channels
 from db.queries.work import work_items
 from services.context import Context
 from services.errors import TubeGraderError
+from services.queue import Task
 from services.tick import dispatch
 from services.work import leases
 from tests.support.crawl import TurnableClock
@@ -25,9 +26,9 @@ class RememberingQueue:
 
     sent: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    def send(self, name: str, *args: str, expires_s: float | None = None) -> None:
+    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
         del expires_s
-        self.sent.append((name, args))
+        self.sent.append((task.name, args))
 
     def take(self) -> list[tuple[str, tuple[str, ...]]]:
         taken, self.sent = self.sent, []
@@ -57,13 +58,12 @@ class Operations:
 
     def work_on(self, token: uuid.UUID, error: TubeGraderError | None = None) -> None:
         """Do a batch: well, or with an error that concerns all of it."""
-        held = leases.begin(self.context, token)
-        with leases.failing(self.context, token, held):
+        with leases.begin(self.context, token) as batch:
             if error is not None:
                 raise error
             with self.context.transaction() as session:
                 later = self.clock() + timedelta(days=1)
-                done = {item.entity_id: later for item in held}
+                done = dict.fromkeys(batch.items, later)
                 work_items.complete(session, token, done, now=self.clock())
 
     def watch(self, n: int) -> list[str]:

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from db.queries.work import jobs
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset
@@ -29,10 +27,10 @@ from services.context import Context
 from services.embedded import Endpoints
 from services.learning import pipeline
 from services.learning.artifacts import put_folder
-from services.learning.thumbnails import datasets
-from services.settings import Settings
+from services.learning.thumbnails import datasets, selection
 from services.work import jobs as services_jobs
 from services.work.jobs import JobHandle
+from tests.support.databases import context_on, own_database
 from tests.support.grading import NOW, encoded, picture
 from tests.support.stored import store_videos
 
@@ -67,7 +65,7 @@ class World:
 
     def go_on(self, job_id: uuid.UUID) -> services_jobs.JobView:
         """Do what is left of a job, as a worker would."""
-        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.work)
+        services_jobs.run(self.context, job_id, self.taken(job_id), pipeline.retrain)
         return services_jobs.view(self.context, job_id)
 
     def taken(self, job_id: uuid.UUID) -> uuid.UUID:
@@ -88,7 +86,7 @@ class World:
     def champion(self) -> str:
         """Return the champion's name."""
         [(rung, version)] = self.sql(
-            "SELECT rung, version FROM champion_ladders WHERE is_champion AND task = 'views'"
+            "SELECT rung, version FROM champion_ladders WHERE is_champion AND task = 'thumbnails'"
         )
         return f"{rung}@{version}"
 
@@ -105,31 +103,19 @@ def world(
     endpoints: Endpoints, folder: Path, name: str, *, like: World | None = None
 ) -> Iterator[World]:
     """A database and a store of one's own: empty, or like those of another world."""
-    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    template = make_url(endpoints.database_url).database
+    template = None
     if like is not None:
         like.context.engine.dispose()
         template = like.context.engine.url.database
         shutil.copytree(like.context.settings.home.parent / "objects", folder / "objects")
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
-    url = make_url(endpoints.database_url).set(database=name)
-    settings = Settings(
-        home=folder / "home",
-        database_url=url.render_as_string(hide_password=False),
-        redis_url=endpoints.redis_url,
-        storage_url=(folder / "objects").as_uri(),
-    )
-    made = World(Context(settings), now=NOW if like is None else like.now)
-    made.context = dataclasses.replace(made.context, clock=lambda: made.now)
-    try:
-        with made.context.transaction() as session:
-            ensure_partitions(session.connection(), start=NOW)
-        yield made
-    finally:
-        made.context.close()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with own_database(endpoints.database_url, name, template=template) as url:
+        context = context_on(url, endpoints, folder)
+        made = World(context, now=NOW if like is None else like.now)
+        made.context = dataclasses.replace(context, clock=lambda: made.now)
+        with closing(made.context):
+            with made.context.transaction() as session:
+                ensure_partitions(session.connection(), start=NOW)
+            yield made
 
 
 begun, go = threading.Event(), threading.Event()
@@ -199,7 +185,7 @@ def train(
         threshold: Views per day.
         job_id: The retraining's.
     """
-    frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
+    frozen = datasets.freeze(context, selection.Request(threshold=threshold))
     config = replace(QUICK, seed=seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -213,8 +199,9 @@ def train(
     now = context.clock()
     with context.transaction() as session:
         versions = {
-            rung: records.add_model_version(
+            rung: model_versions.add(
                 session,
+                task="thumbnails",
                 rung=rung,
                 dataset_id=frozen.dataset_id,
                 job_id=job_id,

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from services.context import Context
 from services.emulator.catalog import Catalog
 from services.emulator.faults import FaultPlan
+from services.queue import Task
 from services.tick import dispatch
 from services.youtube.gateway import YouTubeGateway
 from services.youtube.quota import DatabaseLedger, daily_limits, key_fingerprint
@@ -50,7 +51,7 @@ class FrailQueue:
         default_factory=lambda: {"lost": 0, "doubled": 0, "killed": 0, "done": 0}
     )
 
-    def send(self, name: str, *args: str, expires_s: float | None = None) -> None:
+    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
         del expires_s
         fate = self.chance.random()
         if fate < self.lost:
@@ -60,7 +61,7 @@ class FrailQueue:
         self.counts["doubled"] += twice
         for _ in range(1 + twice):
             try:
-                SERVICES[name](self.context, uuid.UUID(args[0]))
+                SERVICES[task.name](self.context, uuid.UUID(args[0]))
                 self.counts["done"] += 1
             except WorkerKilledError:
                 self.counts["killed"] += 1
@@ -122,7 +123,7 @@ def replaying(
 
         settings = crawl.context.settings
         ledger = DatabaseLedger(
-            crawl.context.sessions,
+            crawl.context.transaction,
             key_fingerprint(KEY),
             daily_limits(settings.youtube_daily_units),
             clock,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
-from db.queries.learning import records
+from db.queries.learning import model_versions
 from db.queries.work import jobs
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from services.context import Context
 from services.emulator.catalog import Catalog
 from services.learning.artifacts import put_folder
-from services.learning.thumbnails import comparison, datasets, scoring
+from services.learning.thumbnails import comparison, datasets, scoring, selection
 from services.learning.thumbnails.extraction import ExtractionPlan, open_extractor
 from services.work import jobs as services_jobs
 
@@ -85,7 +85,7 @@ def store_world(
 
 def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = SMALL) -> None:
     """Freeze, train, score and compare as the jobs do, with networks that train in seconds."""
-    frozen = datasets.freeze(context, datasets.Request(threshold=threshold))
+    frozen = datasets.freeze(context, selection.Request(threshold=threshold))
     with tempfile.TemporaryDirectory() as folder:
         dataset = datasets.fetch(context, frozen.dataset_id, Path(folder) / "dataset")
         plan = ExtractionPlan(open_extractor(context) if config.backbone else None)
@@ -99,8 +99,9 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
         }
     with context.transaction() as session:
         for rung, rung_files in files.items():
-            records.add_model_version(
+            model_versions.add(
                 session,
+                task="thumbnails",
                 rung=rung,
                 dataset_id=frozen.dataset_id,
                 job_id=None,
@@ -110,8 +111,8 @@ def learn(context: Context, *, threshold: float = 100.0, config: LadderConfig = 
                 config=asdict(config),
                 files=rung_files,
             )
-    _run_job(context, "score", scoring.work)
-    _run_job(context, "compare", comparison.work)
+    _run_job(context, "score", scoring.score)
+    _run_job(context, "compare", comparison.compare)
 
 
 def _run_job(context: Context, kind: str, work: services_jobs.JobWork) -> None:

@@ -10,13 +10,19 @@ from sqlalchemy import text
 from db.queries.speech import clips, languages
 from ml.audio import flac, pcm
 from services.context import Context
-from services.learning.tasks import work_of
+from services.learning import pipeline, tasks
 from services.work import jobs
 from tests.support.crawl import NOW
 from tests.support.speech import spoken
 
 SECONDS = 2.0
 SPEAKERS = ("en1", "en2", "en3", "zh1", "zh2", "zh3")
+WORK = {
+    "train": tasks.train,
+    "score": tasks.score,
+    "compare": tasks.compare,
+    "retrain": pipeline.retrain,
+}
 QUICK = {"task": "speech", "epochs": 2, "folds": 2, "rungs": ["spectrogram_cnn", "crnn"]}
 
 
@@ -105,16 +111,14 @@ def run(
     during: Callable[[], None] = lambda: None,
 ) -> jobs.JobView:
     """Do a job of speech as a worker would, and return how it ended."""
-    step = {"train": "training", "score": "scoring", "compare": "comparison"}.get(
-        kind, "retraining"
-    )
+    work = WORK[kind]
     job_id = jobs.submit(context, kind, {**QUICK, **(params or {})})
-    again(context, job_id, step, during)
+    again(context, job_id, work, during)
     return jobs.view(context, job_id)
 
 
 def again(
-    context: Context, job_id: Any, step: str, during: Callable[[], None] = lambda: None
+    context: Context, job_id: Any, work: jobs.JobWork, during: Callable[[], None] = lambda: None
 ) -> None:
     with context.engine.begin() as connection:
         [(token,)] = connection.execute(
@@ -125,7 +129,7 @@ def again(
             {"j": job_id},
         )
     during()
-    jobs.run(context, job_id, token, work_of(step))
+    jobs.run(context, job_id, token, work)
 
 
 def rows(context: Context, statement: str, **values: object) -> list[tuple[Any, ...]]:

@@ -34,7 +34,8 @@ if largest_file != "None":
 checkpoints.EVERY_S = float(every_s)
 context = Context(Settings(**json.loads(settings)))
 print(json.dumps(os.getpid()), flush=True)
-print(json.dumps(jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), training.work)), flush=True)
+state = jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), training.train)
+print(json.dumps(state), flush=True)
 """
 """What a worker does with a training job it is sent."""
 
@@ -57,21 +58,21 @@ def claim(context: Context, job_id: uuid.UUID) -> uuid.UUID | None:
     return tokens.get(job_id)
 
 
-def asked_for(context: Context, **params: Any) -> uuid.UUID:
-    """Ask for a training without the look at pictures, which takes much longer."""
+def submit_training(context: Context, **params: Any) -> uuid.UUID:
+    """Submit a training without image features, which take much longer."""
     return jobs.submit(context, "train", {"backbone": False, **params})
 
 
 def train(context: Context, **params: Any) -> jobs.JobView:
     """Do a training job here and return how it ended."""
-    return go_on(context, asked_for(context, **params))
+    return go_on(context, submit_training(context, **params))
 
 
 def go_on(context: Context, job_id: uuid.UUID) -> jobs.JobView:
     """Take a job that is ready and do it here."""
     token = claim(context, job_id)
     assert token is not None
-    jobs.run(context, job_id, token, training.work)
+    jobs.run(context, job_id, token, training.train)
     return jobs.view(context, job_id)
 
 

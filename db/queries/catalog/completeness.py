@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.catalog.paused import is_paused
+
 
 def note_missed(
     session: Session,
@@ -78,6 +80,12 @@ def note_given_up(
 ) -> int:
     """Note the slots of failed items, which are about to begin anew with another slot.
 
+    Args:
+        session: The unit of work.
+        kinds: Kinds of work that collect a series; of versions nothing is missing between two.
+        channel_ids: Only these channels' items; None for all.
+        now: The present moment.
+
     Returns:
         How many items had missed any.
     """
@@ -95,8 +103,6 @@ def note_given_up(
                 JOIN channels c USING (channel_id)
                 CROSS JOIN LATERAL (SELECT coalesce(w.interval_s, 1000000000) AS step) n
                 WHERE w.state = 'failed' AND w.kind = ANY(:kinds) AND w.slot < :now
-                  -- Pictures and audio are versions, no series: nothing is missing between.
-                  AND w.kind NOT IN ('video.thumbnail', 'video.audio')
                   AND (CAST(:channels AS text[]) IS NULL OR w.channel_id = ANY(:channels))
                 ON CONFLICT DO NOTHING
                 RETURNING entity_id
@@ -115,10 +121,10 @@ _INSERT = """
     INSERT INTO missed_slots
         (kind, entity_id, first_slot, channel_id, last_slot, interval_s, reason, noted_at)
 """
-_REASON = """
+_REASON = f"""
     CASE
         WHEN w.error_reason IS NOT NULL THEN w.error_reason
-        WHEN c.paused_at IS NOT NULL OR c.resumed_at > w.slot THEN 'paused'
+        WHEN {is_paused("c")} OR c.resumed_at > w.slot THEN 'paused'
         WHEN EXISTS (
             SELECT FROM ended_pauses p
             WHERE p.scope IN ('everything', 'crawl')

@@ -201,7 +201,7 @@ def score_changes(
             JOIN model_versions m ON m.model_version_id = before.model_version_id
             LEFT JOIN model_aliases a
                 ON a.model_version_id = m.model_version_id AND a.alias = 'champion'
-            WHERE m.task = 'views' AND m.rung = ANY(:rungs)
+            WHERE m.task = 'thumbnails' AND m.rung = ANY(:rungs)
             ORDER BY w.video_id, w.old, w.new, a.alias IS NULL,
                      array_position(CAST(:rungs AS text[]), m.rung), m.trained_at DESC
             """

@@ -1,14 +1,98 @@
-"""Model versions by name."""
+"""Trained models: versions of rungs."""
 
+import uuid
 from collections.abc import Collection
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from db.models import LanguageScore, ModelVersion, Score
 
 
-def model_version(session: Session, *, task: str, rung: str, version: int) -> ModelVersion | None:
+def add(
+    session: Session,
+    *,
+    rung: str,
+    dataset_id: str,
+    job_id: uuid.UUID | None,
+    trained_at: datetime,
+    code_version: str,
+    seed: int,
+    config: dict[str, Any],
+    files: dict[str, str],
+    task: str,
+) -> ModelVersion:
+    """Record a trained rung of a task under the next version number of that rung."""
+    # Two trainings may end at once; the lock makes the numbers follow each other.
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('model_versions:' || :r))"), {"r": rung}
+    )
+    version = session.scalar(
+        select(func.coalesce(func.max(ModelVersion.version), 0) + 1).where(
+            ModelVersion.rung == rung
+        )
+    )
+    assert version is not None
+    row = ModelVersion(
+        rung=rung,
+        version=version,
+        dataset_id=dataset_id,
+        job_id=job_id,
+        trained_at=trained_at,
+        code_version=code_version,
+        seed=seed,
+        config=config,
+        files=files,
+        task=task,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def like(
+    session: Session, *, dataset_id: str, seed: int, code_version: str, config: dict[str, Any]
+) -> list[ModelVersion]:
+    """Return the newest version of each rung that was trained in exactly this way."""
+    return list(
+        session.scalars(
+            select(ModelVersion)
+            .ext(distinct_on(ModelVersion.rung))
+            .where(
+                ModelVersion.dataset_id == dataset_id,
+                ModelVersion.seed == seed,
+                ModelVersion.code_version == code_version,
+                ModelVersion.config == config,
+            )
+            .order_by(ModelVersion.rung, ModelVersion.version.desc())
+        )
+    )
+
+
+def newest(session: Session, *, task: str) -> list[ModelVersion]:
+    """Return the newest version of every rung, all trained on the newest dataset they share."""
+    newest = session.scalars(
+        select(ModelVersion)
+        .where(ModelVersion.task == task)
+        .order_by(ModelVersion.trained_at.desc(), ModelVersion.rung)
+        .limit(1)
+    ).one_or_none()
+    if newest is None:
+        return []
+    return list(
+        session.scalars(
+            select(ModelVersion)
+            .ext(distinct_on(ModelVersion.rung))
+            .where(ModelVersion.dataset_id == newest.dataset_id)
+            .order_by(ModelVersion.rung, ModelVersion.version.desc())
+        )
+    )
+
+
+def get(session: Session, *, task: str, rung: str, version: int) -> ModelVersion | None:
     """Return a version of a rung of a task, or None."""
     return session.scalars(
         select(ModelVersion).where(

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AudioClip, SpeechSegment
-from db.queries.policy import Limit
+from db.queries.policy.retention import Limit
 
 OBJECTS_LOCK = "SELECT pg_advisory_xact_lock{}(hashtext('audio objects'))"
 """Held by who deletes audio objects, shared by who records clips: nobody records what is just
@@ -150,9 +150,9 @@ def clips_in_datasets(session: Session, clip_ids: Collection[int]) -> set[int]:
         SELECT DISTINCT o.clip_id FROM ({_OBJECTS}) o
         WHERE o.clip_id = ANY(:clips) AND o.sha256 IN (
             SELECT f.value FROM (
-                SELECT files FROM datasets WHERE task = 'language'
+                SELECT files FROM datasets WHERE task = 'speech'
                 UNION ALL
-                SELECT files FROM model_versions WHERE task = 'language'
+                SELECT files FROM model_versions WHERE task = 'speech'
             ) frozen, jsonb_each_text(frozen.files) f
         )
         """

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True)
 class ClipCounts:
-    """Clips that the newest model of a rung has heard.
+    """Clips that the newest model of a name has scored.
 
     Attributes:
         by_language: Clips by what it decided.
@@ -22,7 +22,7 @@ class ClipCounts:
 
 
 def clip_counts(session: Session, *, rung: str) -> ClipCounts:
-    """Count the rows of ``language_results`` of a rung."""
+    """Count the rows of ``language_results`` of a model, by its name."""
     rows = session.execute(
         text(
             """

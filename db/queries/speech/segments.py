@@ -38,7 +38,7 @@ def has_clips(session: Session) -> bool:
     return bool(session.execute(text("SELECT EXISTS (SELECT FROM audio_clips)")).scalar_one())
 
 
-def heard_channels(session: Session) -> list[str]:
+def channels_with_clips(session: Session) -> list[str]:
     """Return the channels of which audio was collected."""
     statement = text("SELECT DISTINCT channel_id FROM audio_clips JOIN videos USING (video_id)")
     return sorted(session.scalars(statement))

@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.catalog.paused import PAUSED_CHANNELS
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -40,8 +42,8 @@ def progress(
 
     Every item of the channels counts once: done when it succeeded after ``since``, failed when it
     ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
-    under way when the crawl started and ended in that very moment. Audio is collected once: what
-    was before is done too.
+    under way when the crawl started and ended in that very moment. What is collected once, such as
+    audio, is done if it was before.
 
     What belongs to a paused channel does not count: nobody works on it.
 
@@ -50,7 +52,7 @@ def progress(
     """
     row = session.execute(
         text(
-            """
+            f"""
             WITH held AS (
                 SELECT kind, held_until
                 FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
@@ -61,14 +63,13 @@ def progress(
                         AS ready_at,
                     coalesce(
                     done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now)
-                    OR (kind = 'video.audio' AND done_at IS NOT NULL AND state = 'idle'),
+                    OR (done_at IS NOT NULL AND state = 'idle'),
                     false
                 ) AS is_done
                 FROM work_items
                 LEFT JOIN held USING (kind)
-                WHERE kind = ANY(:work) AND channel_id = ANY(:channels) AND channel_id NOT IN (
-                    SELECT channel_id FROM channels WHERE paused_at IS NOT NULL
-                )
+                WHERE kind = ANY(:work) AND channel_id = ANY(:channels)
+                  AND channel_id NOT IN {PAUSED_CHANNELS}
             )
             SELECT
                 count(*) AS total,

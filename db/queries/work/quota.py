@@ -1,5 +1,6 @@
 """Booking quota units: never more than the limit, whatever number of workers book at once."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -46,11 +47,12 @@ def reserve_units(
     """Book ``units`` for a purpose, if they fit and the bucket is not exhausted.
 
     They fit if the day's total stays within ``limit`` less what is kept for the other purposes
-    and not used by them yet. Bookings of a bucket's day wait for each other until the
-    transaction ends, so book in a short one of its own.
+    and not used by them yet. One statement of the database's own function ``reserve_quota``: in a
+    session in autocommit nobody waits for a process that is frozen in between; in a transaction
+    the bookings of a bucket's day wait for its end.
 
     Args:
-        session: A transaction in which nothing else is done.
+        session: A session in which nothing else is done.
         key_fingerprint: Which key.
         bucket: Which of its buckets.
         pacific_day: The day of the quota.
@@ -62,31 +64,19 @@ def reserve_units(
     Returns:
         The day's total after the booking, or None where nothing was booked.
     """
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-        {"name": f"quota_usage/{key_fingerprint}/{bucket}/{pacific_day}"},
+    statement = text(
+        "SELECT reserve_quota(:key, :bucket, :day, :purpose, :units, :limit, CAST(:kept AS jsonb))"
     )
-    day = booked_between(
-        session, key_fingerprint=key_fingerprint, first=pacific_day, last=pacific_day
-    )
-    rows = [row for row in day if row.bucket == bucket]
-    used = {row.purpose: row.units for row in rows}
-    total = sum(used.values()) + units
-    others = held_back(used, kept or {}, purpose=purpose)
-    if total > limit - others or any(row.exhausted_at is not None for row in rows):
-        return None
-    booking = insert(QuotaUsage).values(
-        key_fingerprint=key_fingerprint,
-        bucket=bucket,
-        pacific_day=pacific_day,
-        purpose=purpose,
-        units=units,
-    )
-    session.execute(
-        booking.on_conflict_do_update(
-            index_elements=_KEY, set_={"units": QuotaUsage.units + booking.excluded.units}
-        )
-    )
+    values = {
+        "key": key_fingerprint,
+        "bucket": bucket,
+        "day": pacific_day,
+        "purpose": purpose,
+        "units": units,
+        "limit": limit,
+        "kept": json.dumps(dict(kept or {})),
+    }
+    total: int | None = session.execute(statement, values).scalar_one()
     return total
 
 

@@ -8,19 +8,20 @@ and sending test clips through one tells what it costs.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.resampler import AudioResampler
 
 from ml.errors import LearningError
 
+if TYPE_CHECKING:
+    import av
+    from av.audio.codeccontext import AudioCodecContext
+
 SAMPLE_RATE = 16_000
 Waveform = npt.NDArray[np.float32]
-"""Mono samples in [-1, 1], shape (samples,), 16 kHz unless said otherwise."""
+"""Mono samples in [-1, 1], shape (samples,), 16 kHz unless stated otherwise."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ def round_trip(waveform: Waveform, codec: Codec) -> Waveform:
     Raises:
         LearningError: This FFmpeg has no such encoder (``codecMissing``).
     """
+    # Of the extra `speech`; which models there are is read without it.
+    import av  # noqa: PLC0415
+    from av.audio.codeccontext import AudioCodecContext  # noqa: PLC0415
+    from av.audio.resampler import AudioResampler  # noqa: PLC0415
+
     try:
         encoder = av.CodecContext.create(codec.encoder, "w")
         decoder = av.CodecContext.create(codec.decoder, "r")
@@ -108,7 +114,7 @@ def round_trip(waveform: Waveform, codec: Codec) -> Waveform:
     return _fitted(np.concatenate(parts) if parts else np.zeros(0, np.float32), len(waveform))
 
 
-def _configure(encoder: AudioCodecContext, codec: Codec) -> None:
+def _configure(encoder: "AudioCodecContext", codec: Codec) -> None:
     encoder.sample_rate = codec.sample_rate
     encoder.layout = "mono"
     formats = encoder.codec.audio_formats
@@ -120,8 +126,11 @@ def _configure(encoder: AudioCodecContext, codec: Codec) -> None:
 
 
 def _packets(
-    waveform: Waveform, encoder: AudioCodecContext, codec: Codec
+    waveform: Waveform, encoder: "AudioCodecContext", codec: Codec
 ) -> Iterator["av.Packet[Any]"]:
+    import av  # noqa: PLC0415 - as above
+    from av.audio.resampler import AudioResampler  # noqa: PLC0415
+
     encoder.open()
     assert encoder.format is not None
     resampler = AudioResampler(

@@ -1,4 +1,4 @@
-"""Sounds that nobody speaks in, synthesised: what the gate learns to call unknown.
+"""Sounds that nobody speaks in, synthesised: what the speech detector learns to call unknown.
 
 No recording of music or noise comes with the project, so the kinds are many and each is drawn
 widely; real music and noise are for tests, never for training.

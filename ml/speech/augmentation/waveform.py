@@ -6,7 +6,6 @@ generator only, never on its language or source.
 
 import numpy as np
 import torch
-from torchaudio.functional import resample
 
 from ml.speech.augmentation.codecs import (
     SAMPLE_RATE,
@@ -59,6 +58,8 @@ def coloured_noise(samples: int, exponent: float, generator: np.random.Generator
 def _at_speed(waveform: Waveform, ratio: tuple[int, int]) -> Waveform:
     if ratio == (1, 1):
         return waveform
+    from torchaudio.functional import resample  # noqa: PLC0415 - of the extra `speech`
+
     changed: Waveform = resample(torch.from_numpy(waveform), ratio[0], ratio[1]).numpy()
     return changed
 

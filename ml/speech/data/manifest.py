@@ -18,6 +18,8 @@ from ml.errors import LearningError
 
 LANGUAGES = ("en", "zh")
 """In the order of every probability array."""
+MIN_CLIPS = 8
+"""Fewer teach a model nothing."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,24 @@ def assert_sources_disjoint(training: Manifest, test: Manifest) -> None:
     if shared:
         raise LearningError(
             f"the sources {', '.join(shared)} are on both sides of the split", reason="leakSource"
+        )
+
+
+def check_trainable(manifest: Manifest) -> None:
+    """See that there is something to learn.
+
+    Raises:
+        LearningError: ``tooFewClips`` or ``oneLanguage``.
+    """
+    if len(manifest) < MIN_CLIPS:
+        raise LearningError(
+            f"{len(manifest)} clips are too few to learn from; at least {MIN_CLIPS} are needed",
+            reason="tooFewClips",
+        )
+    if len(set(manifest.labels.tolist())) < len(LANGUAGES):
+        raise LearningError(
+            f"all {len(manifest)} clips are in one language; label clips in both",
+            reason="oneLanguage",
         )
 
 

@@ -1,4 +1,4 @@
-"""The contest of speech models: by what champion and challenger are measured."""
+"""Champion and challenger of speech: by what champion and challenger are measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Metric
-from ml.evaluation.champion_challenger import ChallengerResult, Measure, Part, Rules, evaluate_parts
+from ml.evaluation.champion_challenger import ChallengeResult, Measure, Part, Rules, evaluate
 from ml.speech.data.manifest import LANGUAGES
 from ml.speech.evaluation.evaluate import balanced_accuracy
 
@@ -24,7 +24,7 @@ _HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeldOut:
     """N segments that both were asked about.
 
     Attributes:
@@ -40,29 +40,38 @@ class Heard:
     codecs: Sequence[str]
 
 
-def is_enough(heard: Heard, rules: Rules = RULES) -> bool:
-    """Tell whether there is enough to hold a contest on."""
+def is_enough(held_out: HeldOut, rules: Rules = RULES) -> bool:
+    """Tell whether there is enough to evaluate a challenger on."""
     by_language = [
-        {s for s, label in zip(heard.speakers, heard.labels.tolist(), strict=True) if label == one}
+        {
+            s
+            for s, label in zip(held_out.speakers, held_out.labels.tolist(), strict=True)
+            if label == one
+        }
         for one in range(len(LANGUAGES))
     ]
     return (
-        len(heard.labels) >= rules.fewest_rows
-        and len(set(heard.speakers)) >= rules.fewest_clusters
+        len(held_out.labels) >= rules.fewest_rows
+        and len(set(held_out.speakers)) >= rules.fewest_clusters
         and min(len(speakers) for speakers in by_language) >= FEWEST_SPEAKERS
     )
 
 
 def evaluate_challenger(
-    heard: Heard, champion: FloatArray, challenger: FloatArray, *, rules: Rules = RULES, seed: int
-) -> ChallengerResult:
-    """Hold the contest on N segments of which neither heard speaker, source or recording.
+    held_out: HeldOut,
+    champion: FloatArray,
+    challenger: FloatArray,
+    *,
+    rules: Rules = RULES,
+    seed: int,
+) -> ChallengeResult:
+    """Evaluate a challenger on N segments of which neither saw speaker, source or recording.
 
     Args:
-        heard: The segments.
+        held_out: The segments.
         champion: Its probability of Chinese for each, (N,).
         challenger: Its probability of Chinese for each, (N,).
-        rules: What the contest is held by.
+        rules: By what it is evaluated.
         seed: Makes the resamples repeatable.
 
     Raises:
@@ -73,16 +82,16 @@ def evaluate_challenger(
 
     def measures_of(rows: IntArray) -> list[Measure]:
         sides = (champion[rows], challenger[rows])
-        accuracy = [_accuracy(heard, rows, side) for side in sides]
-        log_loss = [_log_loss(heard.labels[rows] == 1, side) for side in sides]
+        accuracy = [_accuracy(held_out, rows, side) for side in sides]
+        log_loss = [_log_loss(held_out.labels[rows] == 1, side) for side in sides]
         return [
             Measure("balanced accuracy", "balanced_accuracy", True, ACCURACY_MARGIN, *accuracy),
             Measure("log loss", "log_loss", False, LOG_LOSS_MARGIN, *log_loss),
         ]
 
-    codecs = np.asarray(heard.codecs)
-    parts = [Part("codec", name, codecs == name) for name in sorted(set(heard.codecs))]
-    return evaluate_parts(measures_of, heard.speakers, parts, rules=rules, seed=seed)
+    codecs = np.asarray(held_out.codecs)
+    parts = [Part("codec", name, codecs == name) for name in sorted(set(held_out.codecs))]
+    return evaluate(measures_of, held_out.speakers, parts, rules=rules, seed=seed)
 
 
 def fair_rows(
@@ -106,10 +115,10 @@ def fair_rows(
     return np.array([len(folds) <= 1 for folds in known], dtype=np.bool_)
 
 
-def _accuracy(heard: Heard, rows: IntArray, p_zh: FloatArray) -> Metric:
-    labels = heard.labels[rows]
+def _accuracy(held_out: HeldOut, rows: IntArray, p_zh: FloatArray) -> Metric:
+    labels = held_out.labels[rows]
     right = (p_zh > _HALF) == (labels == 1)
-    sources = np.asarray(heard.sources)[rows]
+    sources = np.asarray(held_out.sources)[rows]
     importance = _importance(sources.tolist(), labels)
     return lambda weights: balanced_accuracy(weights, importance, right, labels)
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.speech.data.manifest import LANGUAGES, MIN_CLIPS, Manifest
 from ml.speech.evaluation.protocol import Split
-from ml.speech.models.training import MIN_CLIPS
 
 SHARES = (0.125, 0.25, 0.5)
 """Of the clips of each source."""
@@ -72,7 +71,7 @@ def _less(
             less = thinned(less, share=share, seed=seed)
         if count is not None:
             less = fewer_sources(less, count=count, seed=seed)
-        found.append(replace(split, name=f"{split.name}, {name}", training=less, examined=False))
+        found.append(replace(split, name=f"{split.name}, {name}", training=less, diagnosed=False))
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
-"""What a trained model says of sounds that nobody speaks in, and what its embedding knows.
+"""Diagnostics of a model: what it makes of sounds without speech, what its embedding knows.
 
-Neither can be read off its answers to speech, so it is asked while the model is at hand.
+Neither can be read off its predictions for speech, so it is found while the model is at hand.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from ml.arrays import BoolArray, FloatArray
 from ml.speech.augmentation.nonspeech import KINDS, synthesised
 from ml.speech.data.manifest import LANGUAGES, Manifest
 from ml.speech.frontend.cache import FeatureCache
-from ml.speech.models.base import UNKNOWN, SpeechRung
+from ml.speech.models.base import UNKNOWN, SpeechModel
 
 SOUNDS = 40
 """Drawn of each kind."""
 SOUNDS_SEED = 4096
-"""Not the one of the gate: it learned from other sounds of these kinds."""
+"""Not the one of the speech detector: it learned from other sounds of these kinds."""
 CLIPS = 40
 """Of a source and language at most, for the probe."""
 MIN_SOURCES = 2
 
 
-def examined(
-    model: SpeechRung, training: Manifest, cache: FeatureCache, *, seed: int = 0
+def diagnose(
+    model: SpeechModel, training: Manifest, cache: FeatureCache, *, seed: int = 0
 ) -> dict[str, Any]:
-    """Ask a model about other sounds than speech, and its embedding about sources.
+    """Try a model on other sounds than speech, and its embedding on telling sources.
 
     Args:
         model: Trained.
@@ -42,8 +42,9 @@ def examined(
     found: dict[str, Any] = {"unknown": {}, "source_probe": {}}
     generator = np.random.default_rng(SOUNDS_SEED)
     for kind in KINDS:
-        told = model.predict([synthesised(kind, generator) for _ in range(SOUNDS)]).languages()
-        found["unknown"][kind] = sum(name == UNKNOWN for name in told) / SOUNDS
+        sounds = [synthesised(kind, generator) for _ in range(SOUNDS)]
+        languages = model.predict(sounds).languages()
+        found["unknown"][kind] = sum(name == UNKNOWN for name in languages) / SOUNDS
     for language in LANGUAGES:
         clips = _some(training.where(lambda clip, own=language: clip.language == own))  # type: ignore[misc]
         if len(set(clips.sources)) < MIN_SOURCES:
@@ -93,9 +94,9 @@ def source_probe(
     gram = (columns[learned].T * share) @ columns[learned] / len(names)
     ridge = 1e-2 * np.eye(len(gram))
     target = (columns[learned].T * share) @ np.eye(len(names))[index[learned]] / len(names)
-    answers = (columns[~learned] @ np.linalg.solve(gram + ridge, target)).argmax(axis=1)
+    predicted = (columns[~learned] @ np.linalg.solve(gram + ridge, target)).argmax(axis=1)
     truth = index[~learned]
-    recalls = [float((answers[truth == name] == name).mean()) for name in np.unique(truth)]
+    recalls = [float((predicted[truth == name] == name).mean()) for name in np.unique(truth)]
     return {"accuracy": float(np.mean(recalls)), "chance": 1 / len(names)}
 
 

@@ -1,4 +1,4 @@
-"""How well a model tells languages apart for speakers, microphones and codecs it never heard.
+"""How well a model tells languages apart for speakers, microphones and codecs it has not seen.
 
 Arrays in, dataclasses out. Accuracy is balanced over the languages throughout, because how many
 clips there are of each says nothing of the model. Intervals resample speakers.
@@ -25,7 +25,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Scored:
-    """N scored clips of unheard sources, one row for each time a clip was tested.
+    """N scored clips of held-out sources, one row for each time a clip was tested.
 
     Attributes:
         clip_ids: The clips.
@@ -147,7 +147,7 @@ class SpeechEvaluation:
 
 
 def evaluate_scored(scored: Scored, *, resamples: int = 1000, seed: int = 0) -> SpeechEvaluation:
-    """Measure a model on clips of unheard sources.
+    """Measure a model on clips of held-out sources.
 
     Args:
         scored: The clips; both languages.
@@ -316,9 +316,9 @@ def _interval(
 
 
 def _confusion(labels: IntArray, right: BoolArray) -> list[list[int]]:
-    told_zh = right == (labels == 1)
+    predicted_zh = right == (labels == 1)
     return [
-        [int(((labels == truth) & (told_zh == (answer == 1))).sum()) for answer in (0, 1)]
+        [int(((labels == truth) & (predicted_zh == (answer == 1))).sum()) for answer in (0, 1)]
         for truth in (0, 1)
     ]
 

@@ -2,7 +2,7 @@
 
 Every split is made here and checked: no speaker, recording or source on both sides. One source
 whose speakers speak both languages is the exception that is held out by speaker: its channel is
-heard in training, but in both languages, so it tells nothing.
+seen in training, but in both languages, so it tells nothing.
 """
 
 import hashlib
@@ -18,31 +18,32 @@ from ml.errors import LearningCancelledError, LearningError
 from ml.speech.data.lines import append_line, read_lines
 from ml.speech.data.manifest import Manifest, assert_disjoint
 from ml.speech.data.pairs import Pair, all_pairs, covering_pairs, pair_split, speaker_bilingual
-from ml.speech.evaluation.diagnostics import examined
+from ml.speech.evaluation.diagnostics import diagnose
 from ml.speech.evaluation.evaluate import Scored
 from ml.speech.frontend.cache import CLEAN, FeatureCache, codec_variants
-from ml.speech.models.registry import speech_cache, speech_rung_class
+from ml.speech.models.registry import speech_cache, speech_model_class
 from ml.training.callbacks import Cancelled, Progress
 
 SPEAKER_FOLDS = 3
+_FIELDS = {"rung": "model", "examination": "diagnostics"}
+"""What fields were called when older lines of results were written."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Clips to learn from, and clips of unheard speakers to test on.
+    """Clips to learn from, and clips of speakers held out to test on.
 
     Attributes:
         name: Such as ``fsdd+gcin-voice`` or ``dspspeech20 by speaker 1``.
         training: What to learn from.
         test: What to test on.
-        examined: Whether its models are also asked what :mod:`ml.speech.evaluation.diagnostics`
-            asks.
+        diagnosed: Whether its models also go through :mod:`ml.speech.evaluation.diagnostics`.
     """
 
     name: str
     training: Manifest
     test: Manifest
-    examined: bool = False
+    diagnosed: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SplitResult:
     """What one training gave on its test clips.
 
     Attributes:
-        rung: The model's name.
+        model: Its name.
         split: The split's name.
         seed: Of the training.
         clip_ids: The test clips.
@@ -58,11 +59,11 @@ class SplitResult:
         speech: Probability of speech in the clean clips.
         training_clips: How many it learned from.
         key: Names manifest, split and seed; decides what is resumed.
-        examination: What :func:`ml.speech.evaluation.diagnostics.examined` found; None where it was
-            not asked.
+        diagnostics: What :func:`ml.speech.evaluation.diagnostics.diagnose` found; None where the
+            split is not diagnosed.
     """
 
-    rung: str
+    model: str
     split: str
     seed: int
     clip_ids: tuple[str, ...]
@@ -70,7 +71,7 @@ class SplitResult:
     speech: tuple[float, ...]
     training_clips: int
     key: str
-    examination: dict[str, Any] | None = None
+    diagnostics: dict[str, Any] | None = None
 
 
 def source_splits(manifest: Manifest, *, quick: bool = False, turn: int = 0) -> list[Split]:
@@ -96,7 +97,7 @@ def source_splits(manifest: Manifest, *, quick: bool = False, turn: int = 0) -> 
 def speaker_splits(manifest: Manifest, *, folds: int = SPEAKER_FOLDS) -> list[Split]:
     """Hold out the speakers of the sources where the same people speak both languages, in folds.
 
-    Their models have heard all sources, so they are the ones that are examined.
+    Their models have seen all sources, so they are the ones that are diagnosed.
 
     Raises:
         LearningError: A leak (``leak…``).
@@ -105,12 +106,12 @@ def speaker_splits(manifest: Manifest, *, folds: int = SPEAKER_FOLDS) -> list[Sp
     for source in speaker_bilingual(manifest):
         speakers = sorted({clip.speaker for clip in manifest if clip.source == source})
         for fold in range(min(folds, len(speakers))):
-            unheard = set(speakers[fold::folds])
-            test = manifest.where(lambda clip, unheard=unheard: clip.speaker in unheard)  # type: ignore[misc]
-            training = manifest.where(lambda clip, unheard=unheard: clip.speaker not in unheard)  # type: ignore[misc]
+            held_out = set(speakers[fold::folds])
+            test = manifest.where(lambda clip, held_out=held_out: clip.speaker in held_out)  # type: ignore[misc]
+            training = manifest.where(lambda clip, held_out=held_out: clip.speaker not in held_out)  # type: ignore[misc]
             assert_disjoint(training, test)
             name = f"{source} by speaker {fold + 1}"
-            splits.append(Split(name, training, test, examined=True))
+            splits.append(Split(name, training, test, diagnosed=True))
     return splits
 
 
@@ -118,21 +119,21 @@ def run_splits(
     splits: Sequence[Split],
     features: Path,
     *,
-    rungs: Sequence[str],
+    models: Sequence[str],
     seeds: Sequence[int],
     results: Path,
     codecs: bool = False,
     progress: Progress = lambda _step, _total, _message: None,
     cancelled: Cancelled = lambda: False,
 ) -> list[SplitResult]:
-    """Train and test every rung on every split with every seed.
+    """Train and test every model on every split with every seed.
 
     What is finished is a line in ``results``, and is not done again.
 
     Args:
         splits: From :func:`source_splits` or :func:`speaker_splits`.
         features: The folder of the features' caches.
-        rungs: Names in the registry.
+        models: Names in the registry.
         seeds: One training each.
         results: A file of JSON lines, created if needed.
         codecs: Whether the test clips go through every codec too.
@@ -145,36 +146,36 @@ def run_splits(
     """
     finished = read_results(results)
     variants = [CLEAN, *(codec_variants() if codecs else [])]
-    work = [(split, seed, rung) for split in splits for seed in seeds for rung in rungs]
-    caches = {rung: speech_cache(rung, features) for rung in rungs}
+    work = [(split, seed, model) for split in splits for seed in seeds for model in models]
+    caches = {model: speech_cache(model, features) for model in models}
     found = []
-    # Rungs that are built of the same networks train them once.
+    # Models that are built of the same networks train them once.
     with tempfile.TemporaryDirectory(prefix="speech-networks-") as networks:
-        for number, (split, seed, rung) in enumerate(work, start=1):
+        for number, (split, seed, model) in enumerate(work, start=1):
             if cancelled():
                 raise LearningCancelledError
-            key = _key(split, rung, seed)
+            key = _key(split, model, seed)
             result = finished.get(key)
-            unexamined = split.examined and (result is None or result.examination is None)
-            if result is None or unexamined or not set(variants) <= set(result.p_zh):
+            undiagnosed = split.diagnosed and (result is None or result.diagnostics is None)
+            if result is None or undiagnosed or not set(variants) <= set(result.p_zh):
                 result = _trained(
-                    split, rung, seed, key, caches[rung], variants, cancelled, Path(networks)
+                    split, model, seed, key, caches[model], variants, cancelled, Path(networks)
                 )
                 append_line(results, asdict(result))
             found.append(result)
-            progress(number, len(work), f"{rung} without {split.name}, seed {seed}")
+            progress(number, len(work), f"{model} without {split.name}, seed {seed}")
     return found
 
 
 def finished_results(
     splits: Sequence[Split],
     *,
-    rungs: Sequence[str],
+    models: Sequence[str],
     seeds: Sequence[int],
     results: Path,
     codecs: bool = False,
 ) -> list[SplitResult]:
-    """Return what is finished, of those splits and seeds that all rungs have finished.
+    """Return what is finished, of those splits and seeds that all models have finished.
 
     The arguments and the order are those of :func:`run_splits`.
     """
@@ -183,9 +184,9 @@ def finished_results(
     found = []
     for split in splits:
         for seed in seeds:
-            own = [finished.get(_key(split, rung, seed)) for rung in rungs]
+            own = [finished.get(_key(split, model, seed)) for model in models]
             there = [result for result in own if result and variants <= set(result.p_zh)]
-            found += there if len(there) == len(rungs) else []
+            found += there if len(there) == len(models) else []
     return found
 
 
@@ -221,7 +222,7 @@ def scored(manifest: Manifest, results: Sequence[SplitResult], *, variant: str =
 
 def _trained(
     split: Split,
-    rung: str,
+    name: str,
     seed: int,
     key: str,
     cache: FeatureCache,
@@ -229,7 +230,7 @@ def _trained(
     cancelled: Cancelled,
     networks: Path,
 ) -> SplitResult:
-    model = speech_rung_class(rung).fit(
+    model = speech_model_class(name).fit(
         split.training, cache, seed=seed, cancelled=cancelled, checkpoint=networks
     )
     p_zh, speech = {}, np.zeros(0)
@@ -238,9 +239,8 @@ def _trained(
         p_zh[variant] = tuple(predicted.probabilities[:, 1].round(6).tolist())
         if variant == CLEAN:
             speech = predicted.speech
-    examination = examined(model, split.training, cache, seed=seed) if split.examined else None
     return SplitResult(
-        rung=rung,
+        model=name,
         split=split.name,
         seed=seed,
         clip_ids=tuple(clip.clip_id for clip in split.test),
@@ -248,17 +248,18 @@ def _trained(
         speech=tuple(speech.round(6).tolist()),
         training_clips=len(split.training),
         key=key,
-        examination=examination,
+        diagnostics=diagnose(model, split.training, cache, seed=seed) if split.diagnosed else None,
     )
 
 
-def _result(content: dict[str, Any]) -> SplitResult:
+def _result(line: dict[str, Any]) -> SplitResult:
+    content = {_FIELDS.get(name, name): value for name, value in line.items()}
     content["clip_ids"] = tuple(content["clip_ids"])
     content["speech"] = tuple(content["speech"])
     content["p_zh"] = {name: tuple(values) for name, values in content["p_zh"].items()}
     return SplitResult(**content)
 
 
-def _key(split: Split, rung: str, seed: int) -> str:
-    parts = [rung, split.name, str(seed), split.training.sha256, split.test.sha256]
+def _key(split: Split, model: str, seed: int) -> str:
+    parts = [model, split.name, str(seed), split.training.sha256, split.test.sha256]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

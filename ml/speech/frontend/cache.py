@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ml.audio.decoding import decoded
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech.augmentation.codecs import CODECS, SAMPLE_RATE, Waveform, round_trip
 from ml.speech.augmentation.waveform import augmented
@@ -152,6 +151,8 @@ def decoded_file(clip: Clip) -> Waveform:
     Raises:
         AudioError: It holds no audio that can be used.
     """
+    from ml.audio.decoding import decoded  # noqa: PLC0415 - needs the extra `speech`
+
     return np.concatenate([*decoded(Path(clip.path), sample_rate=SAMPLE_RATE)] or [_NOTHING])
 
 

@@ -9,14 +9,17 @@ pitch.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchaudio.transforms import MelSpectrogram
 
 from ml.arrays import FloatArray
 from ml.speech.augmentation.codecs import SAMPLE_RATE, Waveform
+
+if TYPE_CHECKING:
+    from torchaudio.transforms import MelSpectrogram
 
 BANDS = 64
 HOP = 160
@@ -160,7 +163,9 @@ def _variation(salience: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _mel() -> MelSpectrogram:
+def _mel() -> "MelSpectrogram":
+    from torchaudio.transforms import MelSpectrogram  # noqa: PLC0415 - of the extra `speech`
+
     return MelSpectrogram(
         SAMPLE_RATE,
         n_fft=FFT,

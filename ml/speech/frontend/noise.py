@@ -61,8 +61,8 @@ def with_noise(
 def _estimated(clip: Clip) -> float | None:
     """Return the mean over the clip's segments, by their length, in decibels."""
     segments = [found.segment for found in cut(Path(clip.path), _ANY_SPEECH)]
-    told = [(one.snr_db, one.length_s) for one in segments if one.snr_db is not None]
-    if not told:
+    estimates = [(one.snr_db, one.length_s) for one in segments if one.snr_db is not None]
+    if not estimates:
         return None
-    levels, seconds = np.array(told, dtype=np.float64).T
+    levels, seconds = np.array(estimates, dtype=np.float64).T
     return round(float(np.average(levels, weights=seconds)), 2)

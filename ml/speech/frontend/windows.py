@@ -1,4 +1,4 @@
-"""Windows of features: pauses shortened, cut, normalised; drawn in balance or laid end to end."""
+"""Windows of features: pauses shortened, cut, normalised."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def normalised(windows: Features, config: WindowConfig) -> Features:
     return result
 
 
-def laid_out(clips: Sequence[AnyFeatures], config: WindowConfig) -> tuple[Features, IntArray]:
+def cut_windows(clips: Sequence[AnyFeatures], config: WindowConfig) -> tuple[Features, IntArray]:
     """Cut clips into overlapping windows.
 
     A clip shorter than a window is repeated until it fills one.

@@ -1,6 +1,6 @@
 """The interface that every speech model has, so that scoring need not know which it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 MIN_SPEECH = 0.5
 """Less than this and it is music, silence or noise, not speech."""
 MIN_CONFIDENCE = 0.6
-"""Less than this and the language is not told: another one perhaps, or too little said."""
+"""Less than this and the language is unknown: another one perhaps, or too little speech."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,48 @@ class SpeechPredictions:
         self, *, min_speech: float = MIN_SPEECH, min_confidence: float = MIN_CONFIDENCE
     ) -> list[str]:
         """Name each clip's language, or ``unknown``."""
-        told = (self.speech >= min_speech) & (self.probabilities.max(axis=1) >= min_confidence)
+        sure = (self.speech >= min_speech) & (self.probabilities.max(axis=1) >= min_confidence)
         best = self.probabilities.argmax(axis=1)
         return [
-            LANGUAGES[index] if sure else UNKNOWN for index, sure in zip(best, told, strict=True)
+            LANGUAGES[index] if known else UNKNOWN for index, known in zip(best, sure, strict=True)
         ]
 
 
-class SpeechRung(Protocol):
+def _nothing_needed() -> None:
+    """Pass: what every installation for learning has is enough."""
+
+
+@dataclass(frozen=True)
+class SpeechModelSpec:
+    """What a model declares of itself, beside its class; its place is that in the registry.
+
+    Attributes:
+        name: In the registry, in files and on the command line; stored, so it never changes.
+        summary: What the model is, in one line for people.
+        cache: Keeps what it learns from: log-mel features, or the encodings of an encoder.
+        reference: Whether every other model is held against it; true of one.
+        in_detail: Whether the report shows it in detail beside the best one.
+        robust: Whether codecs cost it little. The last such model that is installed is trained
+            where nobody names one.
+        pretrained: Whether it stands on weights that others trained.
+        check_installed: Raises :class:`ml.errors.LearningError`, with what to install, where
+            something that the model needs is missing.
+    """
+
+    name: str
+    summary: str
+    cache: type[FeatureCache] = FeatureCache
+    reference: bool = False
+    in_detail: bool = False
+    robust: bool = False
+    pretrained: bool = False
+    check_installed: Callable[[], None] = _nothing_needed
+
+
+class SpeechModel(Protocol):
     """A trained model that tells English from Chinese."""
 
-    name: ClassVar[str]
+    spec: ClassVar[SpeechModelSpec]
 
     @property
     def card(self) -> ModelCard:
@@ -68,6 +99,7 @@ class SpeechRung(Protocol):
         cache: FeatureCache,
         *,
         seed: int,
+        epochs: int | None = None,
         progress: Progress = ...,
         cancelled: Cancelled = ...,
         checkpoint: Path | None = None,
@@ -76,15 +108,19 @@ class SpeechRung(Protocol):
 
         Args:
             manifest: The training part, both languages.
-            cache: Gives the clips' features; what is missing is computed.
+            cache: Of the kind that :attr:`spec` names; gives the clips' features, and computes
+                what is missing.
             seed: Decides weights, order and augmentation: the same arguments, the same bits.
+            epochs: Passes over the clips; the model's own number if left out. A model without
+                passes leaves it alone.
             progress: Told (step, total, message).
             cancelled: Asked before each step.
             checkpoint: A folder where finished parts are kept, so that a second call with the same
                 arguments goes on after them.
 
         Raises:
-            LearningError: One language only, too few clips, a diverging loss, unreadable clips.
+            LearningError: One language only, too few clips, a cache of another kind, a diverging
+                loss, unreadable clips.
             LearningCancelledError: ``cancelled`` said so.
         """
         ...

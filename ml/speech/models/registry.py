@@ -1,63 +1,75 @@
-"""The speech models by name."""
+"""The speech models by name, in the order in which they are shown: the reference first."""
 
-from importlib import import_module
 from pathlib import Path
-from typing import cast
 
 from ml.artifacts import read_artifact
 from ml.errors import LearningError
 from ml.speech.frontend.cache import Decode, FeatureCache
-from ml.speech.models.base import SpeechRung
+from ml.speech.models.base import SpeechModel, SpeechModelSpec
+from ml.speech.models.blend import BlendModel
+from ml.speech.models.crnn import CrnnModel
+from ml.speech.models.pretrained_encoder import PretrainedEncoderModel
+from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
+from ml.speech.models.tdnn import TdnnModel
 
-_RUNGS = {
-    "spectrogram_cnn": ("ml.speech.models.network_models", "SpectrogramCnnRung"),
-    "crnn": ("ml.speech.models.network_models", "CrnnRung"),
-    "tdnn": ("ml.speech.models.network_models", "TdnnRung"),
-    "blend": ("ml.speech.models.blend", "BlendRung"),
-}
-_PRETRAINED = {
-    "pretrained_encoder": ("ml.speech.pretrained.model", "PretrainedEncoderRung"),
-}
-"""On weights that others trained, where they are installed."""
-REFERENCE = "spectrogram_cnn"
+SPEECH_MODELS: tuple[type[SpeechModel], ...] = (
+    SpectrogramCnnModel,
+    CrnnModel,
+    TdnnModel,
+    BlendModel,
+    PretrainedEncoderModel,
+)
+"""A new model is its own file and a line here; what else is to know of it, its ``spec`` says."""
+REFERENCE = next(kind.spec.name for kind in SPEECH_MODELS if kind.spec.reference)
 """What every other model is held against."""
 
 
-def speech_rung_names() -> tuple[str, ...]:
-    """Return the names of the models that need nobody's weights, the reference first."""
-    return tuple(_RUNGS)
+def speech_model_specs() -> tuple[SpeechModelSpec, ...]:
+    """Return what the models declare of themselves."""
+    return tuple(kind.spec for kind in SPEECH_MODELS)
 
 
-def pretrained_rung_names() -> tuple[str, ...]:
-    """Return the names of the models on weights that others trained, installed or not."""
-    return tuple(_PRETRAINED)
+def speech_model_names() -> tuple[str, ...]:
+    """Return the names of all models, installed or not."""
+    return tuple(spec.name for spec in speech_model_specs())
 
 
-def left_out_rungs() -> dict[str, str]:
-    """Return the pretrained models that cannot be used here, each with what to install."""
+def own_model_names() -> tuple[str, ...]:
+    """Return the names of the models that need nobody's weights."""
+    return tuple(spec.name for spec in speech_model_specs() if not spec.pretrained)
+
+
+def left_out_models() -> dict[str, str]:
+    """Return the models that cannot be used here, each with what to install."""
     found = {}
-    for name in _PRETRAINED:
+    for spec in speech_model_specs():
         try:
-            import_module("ml.speech.pretrained.encoder").check_installed()
+            spec.check_installed()
         except LearningError as error:
-            found[name] = str(error)
+            found[spec.name] = str(error)
     return found
 
 
-def speech_rung_class(name: str) -> type[SpeechRung]:
+def most_robust_model() -> str:
+    """Return the name of the last model that is installed and that codecs cost little."""
+    left_out = left_out_models()
+    robust = [spec.name for spec in speech_model_specs() if spec.robust]
+    return next(name for name in reversed(robust) if name not in left_out)
+
+
+def speech_model_class(name: str) -> type[SpeechModel]:
     """Return the class of a model.
 
     Raises:
         LearningError: No such model (``unknownRung``).
     """
-    known = _RUNGS | _PRETRAINED
-    if name not in known:
-        raise LearningError(
-            f"there is no speech model {name!r}; there are {', '.join(known)}",
-            reason="unknownRung",
-        )
-    module, attribute = known[name]
-    return cast("type[SpeechRung]", getattr(import_module(module), attribute))
+    for kind in SPEECH_MODELS:
+        if kind.spec.name == name:
+            return kind
+    raise LearningError(
+        f"there is no speech model {name!r}; there are {', '.join(speech_model_names())}",
+        reason="unknownRung",
+    )
 
 
 def speech_cache(name: str, directory: Path, decode: Decode | None = None) -> FeatureCache:
@@ -69,19 +81,17 @@ def speech_cache(name: str, directory: Path, decode: Decode | None = None) -> Fe
         decode: How to get a clip's samples; its file is decoded if left out.
 
     Raises:
-        LearningError: The pretrained encoder is not installed (``encoderMissing``).
+        LearningError: No such model (``unknownRung``), or its encoder is not installed
+            (``encoderMissing``).
     """
-    if name not in _PRETRAINED:
-        return FeatureCache(directory, decode)
-    module = import_module("ml.speech.pretrained.cache")
-    return cast("FeatureCache", module.EncodingCache(directory, decode))
+    return speech_model_class(name).spec.cache(directory, decode)
 
 
-def load_speech_rung(directory: Path) -> SpeechRung:
+def load_speech_model(directory: Path) -> SpeechModel:
     """Load whichever model was saved in a directory.
 
     Raises:
         LearningError: The artefact is missing or damaged.
     """
     name, _, _ = read_artifact(directory)
-    return speech_rung_class(name).load(directory)
+    return speech_model_class(name).load(directory)

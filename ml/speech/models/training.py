@@ -1,9 +1,8 @@
 """Train one network on windows of speech."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 import torch
@@ -11,19 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray
-from ml.errors import LearningError
 from ml.runtime.device import Device, seeded
-from ml.speech.data.manifest import LANGUAGES, Manifest
+from ml.runtime.prefetch import prefetch
+from ml.speech.data.manifest import LANGUAGES, Manifest, check_trainable
 from ml.speech.frontend.cache import CachedFeatures
 from ml.speech.frontend.features import COLUMNS, AnyFeatures, Features
-from ml.speech.frontend.windows import WindowConfig, laid_out
-from ml.speech.models.networks import NETWORKS, SpeechNet
+from ml.speech.frontend.windows import WindowConfig, cut_windows
+from ml.speech.models.network import SpeechNet
 from ml.speech.models.sampling import Batch, Sampler, SamplingConfig
 from ml.training.callbacks import Cancelled
-from ml.training.trainer import Trainer
+from ml.training.trainer import InOrder, Trainer
 
 PREDICTION_BATCH = 64
-MIN_CLIPS = 8
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class SpeechConfig:
     """Hyperparameters of one network and its training.
 
     Attributes:
-        network: A name in ``NETWORKS``.
+        network: What artefacts call the architecture; checkpoints are named by it.
         windows: How clips become windows.
         sampling: How batches are drawn.
         epochs: Passes; one pass draws as many windows as there are clips.
@@ -69,6 +67,7 @@ def training_steps(clips: int, config: SpeechConfig) -> int:
 
 
 def train_network(
+    architecture: type[SpeechNet],
     manifest: Manifest,
     clips: Sequence[Sequence[CachedFeatures]],
     config: SpeechConfig,
@@ -81,6 +80,7 @@ def train_network(
     """Train; the same arguments give the same bits on one machine.
 
     Args:
+        architecture: Builds the network for a number of input columns.
         manifest: The training clips.
         clips: Their features by variant.
         config: Hyperparameters.
@@ -97,7 +97,7 @@ def train_network(
     generator = np.random.default_rng(seed)
     sampler = Sampler(manifest, clips, config.windows, config.sampling, generator)
     with seeded(seed):
-        network = NETWORKS[config.network](COLUMNS)
+        network = architecture(COLUMNS)
         adversary = _Adversary(network.embedding, len(set(manifest.sources)))
     network = network.to(device.torch_device).train()
     adversary = adversary.to(device.torch_device).train()
@@ -129,8 +129,11 @@ def train_network(
         average.update(trainer.done - 1)
         step()
 
-    with _Ahead(sampler, steps, config.batch_size) as batches:
-        trainer.run(batches, loss_of, what="a speech network", step=after_step, cancelled=cancelled)
+    drawn = (sampler.draw(config.batch_size) for _ in range(steps))
+    with closing(prefetch(drawn)) as batches:
+        trainer.run(
+            InOrder(batches), loss_of, what="a speech network", step=after_step, cancelled=cancelled
+        )
     average.apply()
     return network.eval()
 
@@ -155,53 +158,12 @@ def clip_logits(
     network: SpeechNet, clips: Sequence[AnyFeatures], config: WindowConfig, device: Device
 ) -> tuple[FloatArray, FloatArray]:
     """Average logits (N, 2) and embeddings (N, E) over each clip's windows."""
-    windows, owners = laid_out(clips, config)
+    windows, owners = cut_windows(clips, config)
     logits, embeddings = predict_windows(network, windows, device)
     count = np.bincount(owners, minlength=len(clips))[:, None]
     return _summed(logits, owners, len(clips)) / count, _summed(
         embeddings, owners, len(clips)
     ) / count
-
-
-def check_trainable(manifest: Manifest) -> None:
-    """See that there is something to learn.
-
-    Raises:
-        LearningError: ``tooFewClips`` or ``oneLanguage``.
-    """
-    if len(manifest) < MIN_CLIPS:
-        raise LearningError(
-            f"{len(manifest)} clips are too few to learn from; at least {MIN_CLIPS} are needed",
-            reason="tooFewClips",
-        )
-    if len(set(manifest.labels.tolist())) < len(LANGUAGES):
-        raise LearningError(
-            f"all {len(manifest)} clips are in one language; label clips in both",
-            reason="oneLanguage",
-        )
-
-
-class _Ahead:
-    """Draws each batch while the one before it is learned from."""
-
-    def __init__(self, sampler: Sampler, batches: int, size: int) -> None:
-        self._sampler = sampler
-        self._batches = batches
-        self._size = size
-
-    def __enter__(self) -> Self:
-        self._pool = ThreadPoolExecutor(1)
-        self._coming = self._pool.submit(self._sampler.draw, self._size)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def draw(self, number: int) -> Batch:
-        batch = self._coming.result()
-        if number + 1 < self._batches:
-            self._coming = self._pool.submit(self._sampler.draw, self._size)
-        return batch
 
 
 class _Reversed(torch.autograd.Function):

@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from ml.audio import speech_probabilities
-from ml.audio.arrays import SampleArray
+from ml.speech.augmentation.codecs import Waveform
 
 
-def speech_share(samples: SampleArray) -> float:
+def speech_share(samples: Waveform) -> float:
     """Return Silero's mean probability over the better half of the frames: speech has pauses.
 
     Args:
         samples: Mono, 16 kHz.
     """
+    from ml.audio import speech_probabilities  # noqa: PLC0415 - needs the extra `speech`
+
     probabilities = np.sort(speech_probabilities([samples.astype(np.float32)]))
     return float(probabilities[len(probabilities) // 2 :].mean()) if len(probabilities) else 0.0

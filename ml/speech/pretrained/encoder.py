@@ -7,7 +7,6 @@ than how it sounded (Pasad, Chou & Livescu 2021). Only that file is used; nothin
 is imported, so ``pip install --no-deps pipecat-ai`` is enough.
 """
 
-import hashlib
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml.audio.arrays import SampleArray
 from ml.errors import LearningError
+from ml.runtime.files import file_sha256
 from ml.runtime.onnx import one_thread_session
+from ml.speech.augmentation.codecs import SAMPLE_RATE, Waveform
 from ml.speech.pretrained.activity import speech_share
-from ml.speech.pretrained.logmel import SAMPLE_RATE, whisper_log_mel
+from ml.speech.pretrained.logmel import whisper_log_mel
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -55,9 +55,9 @@ class SpeechEncoder:
     @cached_property
     def sha256(self) -> str:
         """Names the weights: a head fits these only."""
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return file_sha256(self.weights)
 
-    def encode(self, waveform: SampleArray) -> SampleArray:
+    def encode(self, waveform: Waveform) -> Waveform:
         """Encode a clip.
 
         It is cut into even windows of at most 8 s. Each is repeated until it fills the encoder's
@@ -72,7 +72,7 @@ class SpeechEncoder:
         count = max(1, -(-len(waveform) // (WINDOW_S * SAMPLE_RATE)))
         return np.stack([self._encoded(part) for part in np.array_split(waveform, count)])
 
-    def _encoded(self, part: SampleArray) -> SampleArray:
+    def _encoded(self, part: Waveform) -> Waveform:
         filled = np.resize(part.astype(np.float32), WINDOW_S * SAMPLE_RATE)
         scaled = (filled - filled.mean()) / np.sqrt(filled.var() + 1e-7)
         inputs = {"input_features": whisper_log_mel(scaled, seconds=WINDOW_S)[None]}
@@ -115,7 +115,7 @@ def weights_in_the_wheel() -> Path:
 def _session(weights: Path) -> tuple["onnxruntime.InferenceSession", str]:
     """Open the encoder up to the block that is read; the rest is never run."""
     try:
-        import onnx  # noqa: PLC0415 - only this optional rung needs it
+        import onnx  # noqa: PLC0415 - only this optional model needs it
     except ImportError as error:
         raise _no_onnx() from error
     try:
@@ -135,14 +135,14 @@ def _session(weights: Path) -> tuple["onnxruntime.InferenceSession", str]:
 
 def _no_onnx() -> LearningError:
     return LearningError(
-        "the pretrained rung needs the package onnx: pip install 'tubegrader[speech-pretrained]'",
+        "the pretrained model needs the package onnx: pip install 'tubegrader[speech-pretrained]'",
         reason="encoderMissing",
     )
 
 
 def _unsupported(weights: Path) -> LearningError:
     return LearningError(
-        f"{weights} is no Smart Turn v3 encoder that we can read; the rung was built on"
+        f"{weights} is no Smart Turn v3 encoder that we can read; the model was built on"
         " smart-turn-v3.2-cpu.onnx",
         reason="encoderUnsupported",
     )

@@ -9,9 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from ml.arrays import FloatArray
-from ml.audio.arrays import SampleArray
+from ml.speech.augmentation.codecs import SAMPLE_RATE, Waveform
 
-SAMPLE_RATE = 16_000
 BANDS = 80
 HOP = 160
 WINDOW = 400
@@ -23,7 +22,7 @@ HERTZ_A_MEL = 200 / 3
 MELS_AN_E_FOLD = 27 / np.log(6.4)
 
 
-def whisper_log_mel(samples: SampleArray, *, seconds: int) -> SampleArray:
+def whisper_log_mel(samples: Waveform, *, seconds: int) -> Waveform:
     """Compute Whisper's features of one window.
 
     Args:
@@ -41,7 +40,7 @@ def whisper_log_mel(samples: SampleArray, *, seconds: int) -> SampleArray:
     power = np.abs(np.fft.rfft(frames * taper, axis=1)) ** 2
     levels = np.log10(np.maximum(power @ _mel_filters(), FLOOR)).T
     limited = np.maximum(levels, levels.max() - DECADES)
-    scaled: SampleArray = ((limited + 4) / 4).astype(np.float32)
+    scaled: Waveform = ((limited + 4) / 4).astype(np.float32)
     return scaled
 
 

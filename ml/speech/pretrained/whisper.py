@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ml.arrays import FloatArray
-from ml.audio.arrays import SampleArray
 from ml.errors import LearningError
-from ml.speech.pretrained.logmel import SAMPLE_RATE, whisper_log_mel
+from ml.speech.augmentation.codecs import SAMPLE_RATE, Waveform
+from ml.speech.pretrained.logmel import whisper_log_mel
 
 WINDOW_S = 30
 ENGLISH, CHINESE, CANTONESE = "<|en|>", "<|zh|>", "<|yue|>"
@@ -35,7 +35,7 @@ class WhisperDetector:
 
     def __init__(self, weights: Path, *, threads: int = 1) -> None:
         try:
-            import ctranslate2  # noqa: PLC0415 - only this optional rung needs it
+            import ctranslate2  # noqa: PLC0415 - only this optional model needs it
         except ImportError as error:
             raise LearningError(
                 f"Whisper needs the package ctranslate2: {INSTALL}", reason="whisperMissing"
@@ -52,7 +52,7 @@ class WhisperDetector:
             raise _unusable(weights, "it knows English only")
         self._array = ctranslate2.StorageView.from_array
 
-    def detect(self, waveforms: Sequence[SampleArray]) -> FloatArray:
+    def detect(self, waveforms: Sequence[Waveform]) -> FloatArray:
         """Return the probabilities of English and Chinese in each clip, shape (N, 2).
 
         What is missing to 1 belongs to other languages. Windows of 30 s vote within a clip by
@@ -63,13 +63,13 @@ class WhisperDetector:
         """
         return np.array([self._clip(waveform) for waveform in waveforms]).reshape(-1, 2)
 
-    def _clip(self, waveform: SampleArray) -> FloatArray:
+    def _clip(self, waveform: Waveform) -> FloatArray:
         count = max(1, -(-len(waveform) // (WINDOW_S * SAMPLE_RATE)))
         parts = np.array_split(waveform, count)
         found = np.array([self._window(part) for part in parts])
         return np.average(found, axis=0, weights=[len(part) + 1 for part in parts])
 
-    def _window(self, samples: SampleArray) -> tuple[float, float]:
+    def _window(self, samples: Waveform) -> tuple[float, float]:
         features = whisper_log_mel(samples, seconds=WINDOW_S)[None]
         (languages,) = self._model.detect_language(self._array(np.ascontiguousarray(features)))
         by_token = dict(languages)

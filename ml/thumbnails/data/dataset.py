@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from ml.arrays import BoolArray, FloatArray
 from ml.errors import LearningError
+from ml.runtime.files import file_sha256
 from ml.thumbnails.data.duplicates import duplicate_groups, split_groups
 from ml.thumbnails.data.schema import MANIFEST_SCHEMA, SCHEMA_VERSION, checked
 
@@ -182,7 +183,7 @@ def write_dataset(
         n_channels=len(set(manifest["channel_id"].to_pylist())),
         n_thumbnails=len(hashes),
         base_rate=pc.mean(manifest["is_over"]).as_py(),
-        files={name: _sha256(directory / name) for name in names},
+        files={name: file_sha256(directory / name) for name in names},
         params=dict(params or {}),
     )
     # Last, so that its presence says that the dataset is whole.
@@ -200,7 +201,7 @@ def read_dataset(directory: Path) -> Dataset:
         description = DatasetDescription.from_json((directory / DESCRIPTION).read_text())
         check_version(description)
         for name, expected in description.files.items():
-            if _sha256(directory / name) != expected:
+            if file_sha256(directory / name) != expected:
                 raise _damaged(directory, f"{name} was altered or cut short")
         table = pq.read_table(directory / MANIFEST, schema=MANIFEST_SCHEMA)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
@@ -290,11 +291,6 @@ def _content_id(manifest: pa.Table, threshold: float) -> str:
         values = column.drop_null().to_numpy()
         digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(directory: Path, what: str) -> LearningError:

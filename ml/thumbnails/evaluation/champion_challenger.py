@@ -1,4 +1,4 @@
-"""Which rung of a ladder becomes challenger, and how it is evaluated against the champion."""
+"""Champion and challenger of thumbnails: which rung challenges, and by what it is measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
-from ml.evaluation.champion_challenger import ChallengerResult, Measure, Part, Rules, evaluate_parts
+from ml.evaluation.champion_challenger import ChallengeResult, Measure, Part, Rules, evaluate
 from ml.evaluation.splits import fold_of
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Predictions
@@ -31,7 +31,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rung that might become challenger.
+    """A rung that might challenge the champion.
 
     Attributes:
         rung: Its name.
@@ -137,14 +137,14 @@ def evaluate_challenger(
     *,
     rules: Rules | None = None,
     seed: int = 0,
-) -> ChallengerResult:
-    """Evaluate the challenger on the window's N videos, of whose channels neither has seen any.
+) -> ChallengeResult:
+    """Evaluate a challenger on the window's N videos, of whose channels neither has seen any.
 
     Args:
         window: The rows.
         champion: What it predicts for each.
         challenger: What it predicts for each.
-        rules: What the evaluation goes by.
+        rules: By what it is evaluated.
         seed: Makes the resamples repeatable.
 
     Raises:
@@ -168,7 +168,7 @@ def evaluate_challenger(
         ]
 
     parts = [Part(by, name, inside) for by, name, inside in parts_of(window)]
-    return evaluate_parts(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
+    return evaluate(measures_of, window.strings("channel_id"), parts, rules=rules, seed=seed)
 
 
 def fair_groups(
@@ -179,10 +179,10 @@ def fair_groups(
     seed: int,
     folds: int,
 ) -> tuple[list[str], BoolArray]:
-    """Return by which of an older model's folds new rows are fairly scored.
+    """Return by which of an older model's folds new rows are fairly predicted.
 
-    A channel that the model learned from is scored by the fold that it is in, which never saw it.
-    So is a channel that shares a picture with one, since that picture was seen as well. Where a
+    A channel that the model learned from is predicted by the fold that it is in, which never saw
+    it. So is a channel that shares a picture with one, since that picture was seen as well. Where a
     group's channels are in several of its folds, each of its models has seen one of them.
 
     Args:
@@ -196,7 +196,8 @@ def fair_groups(
         The split group to score each row as; and whether that is fair, (N,).
 
     Raises:
-        LearningError: ``leakChannel``: a channel would be scored by who saw it. That is a defect.
+        LearningError: ``leakChannel``: a channel would be predicted by who saw it. That is a
+            defect.
     """
     folds_of_group: dict[str, dict[int, str]] = {}
     for channel, group in zip(channels, groups, strict=True):

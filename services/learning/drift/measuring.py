@@ -1,4 +1,4 @@
-"""Looking for drift: after each night as a step of the retraining, or when somebody asks.
+"""Detecting drift: after each night as a step of the retraining, or when somebody asks.
 
 An alarm is a row and a notification, never a failure: what to make of it is for people to say.
 """
@@ -13,8 +13,11 @@ import numpy as np
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
+from db.queries.learning import datasets as dataset_rows
 from db.queries.learning import drift as reports
-from db.queries.learning import promotion, records
+from db.queries.learning import promotions
+from db.queries.learning import scores as score_rows
 from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.evaluation.drift import RESAMPLES, detect
@@ -24,18 +27,16 @@ from ml.thumbnails.evaluation.champion_challenger import fair_groups
 from ml.thumbnails.models.thumbnail import ThumbnailRung, predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
+from services.learning.artifacts import workspace
+from services.learning.drift.columns import Sample, columns_of, describe
 from services.learning.drift.reading import newest
-from services.learning.drift.sides import Side, compared, tell
 from services.learning.drift.windows import Windows, choose
-from services.learning.errors import told_apart
-from services.learning.results import VIEWS
 from services.learning.thumbnails import datasets, scoring
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
 
-SEES = ThumbnailRung.spec.name
+THUMBNAIL_ALONE = ThumbnailRung.spec.name
 """The rung that knows nothing but the picture: what it says is how the pictures look to it."""
 
 
@@ -49,24 +50,25 @@ class _Learned:
     newest: Dataset
 
     @property
-    def asked(self) -> list[ModelVersion]:
+    def models(self) -> list[ModelVersion]:
         """The champion and, where there is one, the rung that sees only."""
-        sees = [m for m in self.ladder if m.rung == SEES and m.rung != self.champion.rung]
-        return [self.champion, *sees]
+        if self.champion.rung == THUMBNAIL_ALONE:
+            return [self.champion]
+        return [self.champion, *(m for m in self.ladder if m.rung == THUMBNAIL_ALONE)]
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Do the step of a retraining that looks for drift.
+def detect_drift(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do the step of a retraining that detects drift.
 
     Returns:
-        The report's status and its sentence. What cannot be looked at is said there too
+        The report's status and its sentence. What cannot be compared is said there too
         (``notDone``): it must not undo a night.
     """
     with context.transaction() as session:
         made = reports.of_job(session, job.job_id)
         if made is not None:
             return {"status": made.status, "sentence": made.sentence}
-    job.progress(0, 0, "looking for drift")
+    job.progress(0, 0, "detecting drift")
     try:
         found = measure(context, job_id=job.job_id)
     except PermanentError as error:
@@ -84,10 +86,7 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
     Raises:
         PermanentError: There is no champion (``noChampion``), or it or a dataset cannot be read.
     """
-    with (
-        told_apart(context.settings.home),
-        scratch(context, "drift") as folder,
-    ):
+    with workspace(context, "drift") as folder:
         learned = _learned(context, folder)
         windows = choose(learned.rows, learned.newest)
         values, columns = _compared(context, learned, windows, folder)
@@ -106,9 +105,9 @@ def measure(context: Context, *, job_id: uuid.UUID | None = None) -> dict[str, A
 
 def _learned(context: Context, folder: Path) -> _Learned:
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=VIEWS)
-        ladder = promotion.champion_ladder(session, task=VIEWS)
-        newest_dataset = records.newest_dataset(session)
+        champion = promotions.model_of(session, task=THUMBNAILS)
+        ladder = promotions.champion_ladder(session, task=THUMBNAILS)
+        newest_dataset = dataset_rows.newest(session)
     if champion is None or newest_dataset is None:
         raise PermanentError(
             "there is no champion whose videos new ones could differ from",
@@ -130,12 +129,12 @@ def _compared(
     """Return the report's values and those of its columns."""
     if isinstance(windows, str):
         return _too_little(windows), []
-    reference = _remembered(context, learned, windows.reference)
+    reference = _scored_sample(context, learned, windows.reference)
     if windows.is_since:
-        window = _asked_now(context, learned, windows.window, folder / "models")
+        window = _predicted_sample(context, learned, windows.window, folder / "models")
     else:
-        window = _remembered(context, learned, windows.window)
-    columns = compared(reference, window)
+        window = _scored_sample(context, learned, windows.window)
+    columns = columns_of(reference, window)
     try:
         found = detect(
             [each.column for each in columns],
@@ -151,7 +150,7 @@ def _compared(
     rows = [
         {
             **asdict(each),
-            **vars(tell(one, each)),
+            **vars(describe(one, each)),
             "kind": one.kind,
             "is_drifted": each.is_drifted,
         }
@@ -168,35 +167,39 @@ def _compared(
     return facts | {"sentence": _sentence(facts, drifted, len(rows), learned.champion)}, rows
 
 
-def _remembered(context: Context, learned: _Learned, rows: IntArray) -> Side:
-    """Return rows of the champion's own dataset, with what it said of them out of fold.
+def _scored_sample(context: Context, learned: _Learned, rows: IntArray) -> Sample:
+    """Return rows of the champion's own dataset, with its out-of-fold predictions of them.
 
     Videos that were deleted since have no score any more and are left out.
     """
-    dataset, asked = learned.rows, learned.asked
+    dataset, models = learned.rows, learned.models
     with context.transaction() as session:
-        scores = records.scores_of(session, model_version_ids=[m.model_version_id for m in asked])
+        scores = score_rows.of_models(
+            session, model_version_ids=[m.model_version_id for m in models]
+        )
     known = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
     keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
-    said = {
-        int(row): [known.get((model.model_version_id, *keys[row])) for model in asked]
+    known_of = {
+        int(row): [known.get((model.model_version_id, *keys[row])) for model in models]
         for row in rows
     }
-    whole = [row for row, each in said.items() if None not in each]
-    sides = [
-        Predictions(*np.array([said[row][number] for row in whole], dtype=float).reshape(-1, 2).T)
-        for number in range(len(asked))
+    whole = [row for row, each in known_of.items() if None not in each]
+    by_model = [
+        Predictions(
+            *np.array([known_of[row][number] for row in whole], dtype=float).reshape(-1, 2).T
+        )
+        for number in range(len(models))
     ]
-    return _side(learned, dataset, np.array(whole, dtype=np.int64), sides)
+    return _sample(learned, dataset, np.array(whole, dtype=np.int64), by_model)
 
 
-def _asked_now(context: Context, learned: _Learned, rows: IntArray, folder: Path) -> Side:
-    """Ask the champion about rows of the newest dataset, with what was known when it was frozen.
+def _predicted_sample(context: Context, learned: _Learned, rows: IntArray, folder: Path) -> Sample:
+    """Predict rows of the newest dataset, with what was known when it was frozen.
 
-    Each is judged by models that saw neither its channel nor its picture, or left out.
+    Each is predicted by models that saw neither its channel nor its picture, or left out.
     """
-    dataset, asked = learned.newest, learned.asked
-    rungs = scoring.load_rungs(context, asked, folder)
+    dataset, models = learned.newest, learned.models
+    rungs = scoring.load_rungs(context, models, folder)
     card = rungs[0].card
     groups, is_fair = fair_groups(
         dataset.strings("channel_id"),
@@ -210,14 +213,16 @@ def _asked_now(context: Context, learned: _Learned, rows: IntArray, folder: Path
     features = Features.of_table(table, split_groups=[groups[row] for row in fair])
     shown = table["thumbnail_sha256"].to_pylist()
     features = scoring.with_pictures(context, rungs, features, shown)
-    return _side(learned, dataset, fair, predict_all(rungs, features))
+    return _sample(learned, dataset, fair, predict_all(rungs, features))
 
 
-def _side(learned: _Learned, dataset: Dataset, rows: IntArray, said: Sequence[Predictions]) -> Side:
+def _sample(
+    learned: _Learned, dataset: Dataset, rows: IntArray, predictions: Sequence[Predictions]
+) -> Sample:
     taken = Dataset(dataset.description, dataset.table.take(rows), dataset.directory)
-    if learned.champion.rung == SEES:
-        return Side(taken, said[0], said[0])
-    return Side(taken, said[0], said[1] if len(said) > 1 else None)
+    if learned.champion.rung == THUMBNAIL_ALONE:
+        return Sample(taken, predictions[0], predictions[0])
+    return Sample(taken, predictions[0], predictions[1] if len(predictions) > 1 else None)
 
 
 def _too_little(why: str) -> dict[str, Any]:

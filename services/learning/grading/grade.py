@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ml.arrays import FloatArray, ImageArray
-from ml.errors import LearningError
 from ml.evaluation.bootstrap import Interval
 from ml.images.decoding import decode_thumbnails
 from ml.images.pictures import HEIGHT, WIDTH
@@ -17,7 +16,7 @@ from ml.thumbnails.evaluation.explanation import GRID, occlusion_map
 from ml.thumbnails.features.catalogue import measure
 from ml.training.callbacks import Progress
 from services.context import Context
-from services.errors import PermanentError
+from services.learning.artifacts import workspace
 from services.learning.grading.comparables import (
     Pictures,
     Whose,
@@ -26,7 +25,7 @@ from services.learning.grading.comparables import (
     whose,
 )
 from services.learning.grading.edits import Tried, factor, try_edits
-from services.learning.grading.grader import Evidence, Grader, load_grader, scratch
+from services.learning.grading.grader import Evidence, Grader, load_grader
 from services.learning.grading.gradients import GradientMaps, gradient_maps
 from services.learning.grading.measures import Measurement, associations, measurements
 from services.learning.grading.pictures import Candidate, as_shown, read_candidates
@@ -155,12 +154,9 @@ def grade(
     """
     candidates = read_candidates(paths)
     who = whose(context, channel, subscribers)
-    with scratch() as folder:
-        grader = load_grader(context, Path(folder), subscribers=who.subscribers)
-        try:
-            return _grade(context, grader, candidates, who, progress)
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
+    with workspace(context, "grading") as folder:
+        grader = load_grader(context, folder, subscribers=who.subscribers)
+        return _grade(context, grader, candidates, who, progress)
 
 
 def _grade(

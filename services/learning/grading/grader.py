@@ -5,7 +5,6 @@ So what differs between two answers is the thumbnail's part of the views and not
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from db.models import Evaluation
+from db.models.learning import THUMBNAILS
 from ml.arrays import BoolArray, FloatArray, ImageArray
-from ml.errors import LearningError
 from ml.evaluation.splits import fold_of
 from ml.images.decoding import decode_thumbnails
 from ml.thumbnails.data.dataset import Dataset
@@ -28,6 +27,7 @@ from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder
+from services.learning.errors import translate_errors
 from services.learning.grading.pictures import as_shown
 from services.learning.results import evaluation_of, models_in_use
 from services.learning.thumbnails import datasets
@@ -55,7 +55,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Extractors:
-    """Extract image features: of collected pictures, for which they are kept, and of others."""
+    """Image features by a pretrained network: of collected pictures, which are kept, and others."""
 
     collected: FeatureExtractor
     passing: FeatureExtractor
@@ -130,13 +130,13 @@ class Grader:
 
         Args:
             contents: Encoded pictures.
-            progress: Told how many were scored.
+            progress: Told how many are done.
             collected: They are of the object store and will be asked about again.
         """
         parts = []
         for start in range(0, len(contents), AT_ONCE):
             parts.append(self._answers(contents[start : start + AT_ONCE], collected=collected))
-            progress(min(start + AT_ONCE, len(contents)), len(contents), "scoring pictures")
+            progress(min(start + AT_ONCE, len(contents)), len(contents), "grading thumbnails")
         return np.concatenate(parts, axis=1) if parts else np.empty((self.folds, 0))
 
     def _answers(self, contents: Sequence[bytes], *, collected: bool) -> FloatArray:
@@ -166,13 +166,13 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
 
     Args:
         context: What to work with.
-        folder: An empty folder, kept while the judge is used.
+        folder: An empty folder, kept while the grader is used.
         subscribers: Of the channel; None: not known.
 
     Raises:
         PermanentError: There is no model that sees thumbnails, or it is damaged.
     """
-    models = models_in_use(context)
+    models = models_in_use(context, THUMBNAILS)
     by_rung = {m.rung: m for m in models if rung_class(m.rung).spec.sees_thumbnails}
     evidence, named = _evidence(evaluation_of(context, models))
     # Where no comparison says which, the first that was trained of those that see thumbnails.
@@ -185,13 +185,9 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
             hint="`tubegrader crawl`, `tubegrader train`, `tubegrader score`, then"
             " `tubegrader compare`",
         )
-    try:
+    with translate_errors(folder, hint="or `tubegrader train` here anew"):
         rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
         extractors = _extractors(context, rung, folder)
-    except LearningError as error:
-        raise PermanentError(
-            str(error), reason=error.reason, hint="or `tubegrader train` here anew"
-        ) from error
     dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
     size = np.nan if subscribers is None else float(subscribers)
     return Grader(rung, chosen.version, dataset, evidence, size=size, extractors=extractors)
@@ -203,13 +199,8 @@ def _extractors(context: Context, rung: Rung, folder: Path) -> Extractors | None
     maps = need_maps([rung])
     return Extractors(
         open_extractor(context, maps=maps),
-        open_extractor(context, folder / "image-features", maps=maps),
+        open_extractor(context, folder / "image features", maps=maps),
     )
-
-
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for a judge's files."""
-    return tempfile.TemporaryDirectory(prefix="tubegrader-grading-")
 
 
 def _evidence(evaluation: Evaluation | None) -> tuple[Evidence, str]:

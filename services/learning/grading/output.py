@@ -1,19 +1,17 @@
 """Files of a grade: the page, which needs nothing else, and the heat map."""
 
 import base64
-import contextlib
-import os
 from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from services.errors import UsageError
 from services.learning.grading import formatting
 from services.learning.grading.grade import Graded, Grading
 from services.learning.grading.heat import overlay
 from services.learning.grading.pictures import as_shown
+from services.learning.output import write_wanted_file
 
 
 def write_page(grading: Grading, path: Path) -> None:
@@ -75,16 +73,4 @@ def _address(content: bytes, kind: str) -> str:
 
 
 def _write(content: bytes, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}",
-            reason="cannotWrite",
-            hint="name a file in a folder that you may write to",
-        ) from error
+    write_wanted_file(path, content, failure=f"{path} cannot be written")

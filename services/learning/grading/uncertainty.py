@@ -23,7 +23,7 @@ def jackknife(by_model: FloatArray, held_out: BoolArray) -> Interval:
 
     Args:
         by_model: Shape (K,).
-        held_out: Which of the models may judge: those that never saw the channel, shape (K,). The
+        held_out: Which of the models may answer: those that never saw the channel, shape (K,). The
             others tell only how much models differ.
     """
     value = float(by_model[held_out].mean())
@@ -49,7 +49,7 @@ def percentile(
 ) -> Interval | None:
     """Return which percentage of pictures a picture is ahead of, with its 95 % interval.
 
-    Both are judged by the same models, which never saw the channel of either. Each of the
+    Both are predicted by the same models, which never saw the channel of either. Each of the
     bootstrap's draws takes the clusters anew and moves the picture by as much as models differ.
 
     Args:
@@ -61,7 +61,7 @@ def percentile(
         seed: Makes the draws repeatable.
 
     Returns:
-        From 0 to 100; None if no model may judge any.
+        From 0 to 100; None if no model may answer for any.
     """
     use = clean & held_out[:, None]
     kept = np.flatnonzero(use.any(axis=0))

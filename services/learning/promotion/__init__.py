@@ -1,1 +1,1 @@
-"""Champions and challengers: which models are in use, what decides it, and what is told of it."""
+"""Champions and challengers: which models are in use, what decides it, what is known of them."""

@@ -1,17 +1,13 @@
 """Champions set by hand: any version, or the one before."""
 
-import importlib
-import tempfile
-from pathlib import Path
-
 from db.models import ModelVersion
-from db.queries.learning import model_versions, promotion
+from db.queries.learning import model_versions, promotions
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.learning.artifacts import workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
-from services.learning.promotion.naming import task_named
-from services.learning.tasks import LEARNED, SPEECH
+from services.learning.tasks import TASKS
 
 
 def promote(
@@ -32,7 +28,7 @@ def promote(
     if not why.strip():
         raise UsageError("say why", hint="--why “…”: it is kept with the decision")
     with context.transaction() as session:
-        champion = promotion.model_of(session, task=version.task)
+        champion = promotions.model_of(session, task=version.task)
     if champion is not None and champion.model_version_id == version.model_version_id:
         raise UsageError(f"{name_of(version)} is the champion already")
     _check(context, version)
@@ -53,7 +49,7 @@ def rollback(context: Context, task: str, *, why: str = "", dry_run: bool = Fals
         UsageError: There was none before.
         PermanentError: Its files are missing or damaged.
     """
-    line = succession(context, LEARNED[task])
+    line = succession(context, task)
     if len(line) < 2:  # noqa: PLR2004 - the champion and one before
         raise UsageError(
             f"there was no champion of {task} before {name_of(line[0])}"
@@ -66,7 +62,7 @@ def rollback(context: Context, task: str, *, why: str = "", dry_run: bool = Fals
     _check(context, before)
     reason = why.strip() or f"Back from {name_of(champion)}."
     decision = Decision(decisions.ROLLED_BACK, decisions.ROLLED_BACK, reason, champion, before)
-    return decision if dry_run else decisions.carry_out(context, LEARNED[task], decision)
+    return decision if dry_run else decisions.carry_out(context, task, decision)
 
 
 def succession(context: Context, task: str) -> list[ModelVersion]:
@@ -81,24 +77,15 @@ def succession(context: Context, task: str) -> list[ModelVersion]:
 
 
 def _check(context: Context, version: ModelVersion) -> None:
-    """See that a version can be used: all of its ladder can be loaded, and it told something."""
+    """See that a version can be used: all of its ladder can be loaded, and it scored something."""
     with context.transaction() as session:
-        ladder = promotion.ladder_of(session, version)
+        ladder = promotions.ladder_of(session, version)
         has_scores = model_versions.has_scores(session, version.model_version_id)
     if not has_scores:
         raise PermanentError(
             f"{name_of(version)} has scored nothing yet, so there would be nothing to read",
             reason="notScored",
-            hint=f"`tubegrader score {task_named(version)}` asks the newest models",
+            hint=f"`tubegrader score {version.task}` asks the newest models",
         )
-    with tempfile.TemporaryDirectory(prefix="tubegrader-models-") as name:
-        folder = Path(name)
-        # Torch comes with it, which whoever only lists models does without.
-        if task_named(version) == SPEECH:
-            models = importlib.import_module("services.learning.speech.models")
-            for model in ladder:
-                models.get_model(context.store, model.files, folder / str(model.model_version_id))
-        else:
-            importlib.import_module("services.learning.thumbnails.scoring").load_rungs(
-                context, ladder, folder
-            )
+    with workspace(context, "promotion") as folder:
+        TASKS[version.task].check_files(context, ladder, folder)

@@ -7,11 +7,11 @@ and the artefact whenever it is asked for, so it tells of the decisions made sin
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from db.models.learning import SPEECH, THUMBNAILS
 from services.learning.promotion.facts import is_interval
-from services.learning.tasks import SPEECH
 
 PURPOSE = {
-    "thumbnails": (
+    THUMBNAILS: (
         (
             "Tells of a YouTube video how likely it reaches a number of views per day, and how "
             "many views per day to expect, from what was known before its views: so that the part "
@@ -26,7 +26,7 @@ PURPOSE = {
             "Live or coming streams, and videos unlike those it learned from.",
         ),
     ),
-    "speech": (
+    SPEECH: (
         "Tells whether a stretch of speech is English or Chinese, or neither.",
         (
             "Any third language: it was taught only what the two sound like.",
@@ -36,9 +36,9 @@ PURPOSE = {
     ),
 }
 LIMITS = {
-    "thumbnails": (
+    THUMBNAILS: (
         (
-            "All figures are of channels that the judging models never saw; they say nothing about "
+            "All figures are of channels that the models asked never saw; they say nothing about "
             "channels of another kind than those collected."
         ),
         "Subscribers are rounded down by YouTube, hidden ones are unknown.",
@@ -47,15 +47,15 @@ LIMITS = {
             "of different years differ."
         ),
     ),
-    "speech": (
+    SPEECH: (
         (
-            "All figures are of sources that the judging training never heard; the worst source is "
+            "All figures are of sources that the training asked never heard; the worst source is "
             "the one to go by."
         ),
         "Labels come from metadata where nobody decided by hand.",
     ),
 }
-UNITS = {"thumbnails": ("videos", "channels"), "speech": ("segments", "speakers")}
+UNITS = {THUMBNAILS: ("videos", "channels"), SPEECH: ("segments", "speakers")}
 
 
 def render(facts: Mapping[str, Any]) -> str:
@@ -169,7 +169,7 @@ def _evaluation(facts: Mapping[str, Any]) -> list[str]:
 
 def _decisions(made: Sequence[Mapping[str, Any]]) -> list[str]:
     if not made:
-        return ["Nothing: it never contested and was never promoted.", ""]
+        return ["Nothing: it never challenged a champion and was never promoted.", ""]
     return _items(
         f"{one['decided_at'][:16].replace('T', ' ')} UTC, {one['decision']} ({one['ground']}): "
         f"{one['reason']}"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.models import ModelVersion, Promotion
-from db.queries.learning import model_versions, promotion
-from db.queries.learning.promotion import CHALLENGER, CHAMPION
+from db.queries.learning import model_versions, promotions
+from db.queries.learning.promotions import CHALLENGER, CHAMPION
 from services.context import Context
 from services.errors import TransientError
 
@@ -19,7 +19,7 @@ class Decision:
     """What was decided of a challenger.
 
     Attributes:
-        decision: ``promoted`` or ``kept`` (by a contest), ``byHand``, ``rolledBack``.
+        decision: ``promoted`` or ``kept`` (by an evaluation), ``byHand``, ``rolledBack``.
         ground: Why, as a stable word.
         reason: Why, in plain words.
         champion: Who was champion when it was decided; None: nobody.
@@ -54,7 +54,7 @@ def settled(
     chosen_by: str,
     figures: dict[str, Any],
 ) -> Decision | None:
-    """Return what needs no contest to be decided; None where one has to be held.
+    """Return what needs no evaluation to be decided; None where one has to be made.
 
     Args:
         champion: Of the task.
@@ -69,7 +69,7 @@ def settled(
         return Decision(decision, ground, reason, champion, challenger, figures)
 
     if challenger is None:
-        return decided("kept", "notSound", f"{chosen_by} None of them contests.")
+        return decided("kept", "notSound", f"{chosen_by} None of them challenges the champion.")
     if champion is None:
         return decided("promoted", "firstChampion", f"There was no champion yet. {chosen_by}")
     ids = {model.model_version_id for model in ladder}
@@ -118,7 +118,7 @@ def carry_out(
 
     Args:
         context: Where.
-        task: As the database calls it.
+        task: ``thumbnails`` or ``speech``.
         decision: What was decided.
         job_id: Who did.
 
@@ -128,26 +128,26 @@ def carry_out(
     now = context.clock()
     champion, challenger = decision.champion, decision.challenger
     with context.transaction() as session:
-        promotion.lock_task(session, task)
-        if job_id is not None and (made := promotion.decision_of_job(session, job_id)):
+        promotions.lock_task(session, task)
+        if job_id is not None and (made := promotions.decision_of_job(session, job_id)):
             versions = model_versions.by_ids(session, _ids(made))
             return _decision(made, versions)
-        current = promotion.model_of(session, task=task)
+        current = promotions.model_of(session, task=task)
         if _id(current) != _id(champion):
             raise TransientError(
-                "the champion was changed while a challenger was judged by it",
+                "the champion was changed while a challenger was evaluated against it",
                 reason="championChanged",
-                hint="it is judged anew",
+                hint="it is evaluated anew",
             )
         if challenger is not None:
-            promotion.set_alias(
+            promotions.set_alias(
                 session,
                 task=task,
                 alias=CHALLENGER if decision.decision == "kept" else CHAMPION,
                 model_version_id=challenger.model_version_id,
                 now=now,
             )
-        promotion.record(
+        promotions.record(
             session,
             task=task,
             decided_at=now,
@@ -165,14 +165,14 @@ def carry_out(
 def made_by(context: Context, job_id: uuid.UUID) -> Decision | None:
     """Return what a job decided, or None if it has not yet."""
     with context.transaction() as session:
-        made = promotion.decision_of_job(session, job_id)
+        made = promotions.decision_of_job(session, job_id)
         return None if made is None else _decision(made, model_versions.by_ids(session, _ids(made)))
 
 
 def history(context: Context, task: str) -> list[tuple[Promotion, Decision]]:
     """Return all decisions about a task's champion, the oldest first."""
     with context.transaction() as session:
-        made = promotion.history(session, task=task)
+        made = promotions.history(session, task=task)
         versions = model_versions.by_ids(session, [i for one in made for i in _ids(one)])
         return [(one, _decision(one, versions)) for one in made]
 

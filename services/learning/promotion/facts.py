@@ -1,22 +1,19 @@
 """What is known of model versions, as plain values: for tables, JSON and model cards."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from db.models import Dataset, Evaluation, ModelVersion
-from db.queries.learning import model_versions, promotion, records
+from db.models.learning import SPEECH, TASKS, THUMBNAILS
+from db.queries.learning import datasets, evaluations, model_versions, promotions
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import get_folder
+from services.learning.artifacts import get_folder, workspace
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision, name_of
-from services.learning.promotion.naming import task_named
 from services.learning.results import evaluation_of, in_order, models_in_use
-from services.learning.tasks import LEARNED, TASKS, THUMBNAILS
 
-DOCUMENT = {"views": "model.json", "language": "full.model.json"}
+DOCUMENT = {THUMBNAILS: "model.json", SPEECH: "full.model.json"}
 """The file of an artefact that says where it comes from."""
 
 
@@ -34,8 +31,8 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
     models: list[dict[str, Any]] = []
     last: dict[str, Any] = {}
     for name in TASKS if task is None else (task,):
-        models += _of_task(context, LEARNED[name], every=every)
-        made = decisions.history(context, LEARNED[name])
+        models += _of_task(context, name, every=every)
+        made = decisions.history(context, name)
         if made:
             row, decision = made[-1]
             last[name] = {"decided_at": row.decided_at.isoformat(), **decision.as_json()}
@@ -45,13 +42,13 @@ def listed(context: Context, *, task: str | None = None, every: bool = False) ->
 def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]]:
     in_use = {model.model_version_id for model in models_in_use(context, task)}
     with context.transaction() as session:
-        newest = records.newest_model_versions(session, task=task)
+        newest = model_versions.newest(session, task=task)
         versions = model_versions.all_versions(session, task=task)
         if not every:
             wanted = in_use | {model.model_version_id for model in newest}
             versions = [model for model in versions if model.model_version_id in wanted]
-        aliases = promotion.aliases(session)
-        metrics = promotion.metrics_of(session, [model.model_version_id for model in versions])
+        aliases = promotions.aliases(session)
+        metrics = evaluations.metrics_of(session, [model.model_version_id for model in versions])
     rungs = in_order(model.rung for model in versions)
     versions.sort(key=lambda model: (rungs.index(model.rung), -model.version))
     return [
@@ -72,9 +69,9 @@ def _of_task(context: Context, task: str, *, every: bool) -> list[dict[str, Any]
 def facts_of(context: Context, version: ModelVersion) -> dict[str, Any]:
     """Return everything that is known of a model version."""
     with context.transaction() as session:
-        ladder = promotion.ladder_of(session, version)
-        aliases = promotion.aliases(session).get(version.model_version_id, [])
-        dataset = records.dataset(session, version.dataset_id)
+        ladder = promotions.ladder_of(session, version)
+        aliases = promotions.aliases(session).get(version.model_version_id, [])
+        dataset = datasets.get(session, version.dataset_id)
     assert dataset is not None, "a foreign key"
     in_use = {model.model_version_id for model in models_in_use(context, version.task)}
     names = {model.rung: name_of(model) for model in ladder}
@@ -104,7 +101,7 @@ def is_interval(value: object) -> bool:
 def _named(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": name_of(version),
-        "task": task_named(version),
+        "task": version.task,
         "rung": version.rung,
         "version": version.version,
         "model_version_id": version.model_version_id,
@@ -123,7 +120,7 @@ def _dataset(context: Context, row: Dataset) -> dict[str, Any]:
     }
     try:
         described = json.loads(context.store.get(row.files["dataset.json"]))
-        more = _published(context, row) if row.task == LEARNED[THUMBNAILS] else described
+        more = _published(context, row) if row.task == THUMBNAILS else described
     except PermanentError as error:
         return found | {"unreadable": str(error)}
     return found | {"params": described.get("params", {}), "more": more}
@@ -135,10 +132,9 @@ def _published(context: Context, row: Dataset) -> dict[str, Any]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     name = "manifest.parquet"
-    with tempfile.TemporaryDirectory(prefix="tubegrader-models-") as folder:
-        get_folder(context.store, {name: row.files[name]}, Path(folder))
-        columns = ["published_at", "label_kind"]
-        table = pq.read_table(Path(folder) / name, columns=columns)
+    with workspace(context, "facts") as folder:
+        get_folder(context.store, {name: row.files[name]}, folder)
+        table = pq.read_table(folder / name, columns=["published_at", "label_kind"])
     span = pc.min_max(table["published_at"]).as_py()
     return {
         "published_from": span["min"].isoformat(),

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from db.models import ModelVersion
-from db.queries.learning import model_versions, promotion
-from db.queries.learning.promotion import CHALLENGER, CHAMPION
+from db.models.learning import TASKS, THUMBNAILS
+from db.queries.learning import model_versions, promotions
+from db.queries.learning.promotions import CHALLENGER, CHAMPION
 from services.context import Context
 from services.errors import UsageError
-from services.learning.tasks import LEARNED, SPEECH, THUMBNAILS
 
 ALIASES = (CHAMPION, CHALLENGER)
 
@@ -26,7 +26,7 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
     """
     with context.transaction() as session:
         if name in ALIASES:
-            found = promotion.model_of(session, task=LEARNED[task], alias=name)
+            found = promotions.model_of(session, task=task, alias=name)
             if found is None:
                 raise UsageError(
                     f"there is no {name} of {task} yet",
@@ -41,14 +41,14 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
                 rung,
                 [
                     model.rung
-                    for each in LEARNED.values()
+                    for each in TASKS
                     for model in model_versions.all_versions(session, task=each)
                 ],
             )
         if not at:
             return versions[0]
         if which == CHAMPION:
-            ladder = promotion.champion_ladder(session, task=versions[0].task)
+            ladder = promotions.champion_ladder(session, task=versions[0].task)
             wanted = {model.model_version_id for model in ladder}
             chosen = [model for model in versions if model.model_version_id in wanted]
         else:
@@ -61,11 +61,6 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
             hint=f"{rung} has the versions {there}; `tubegrader models list --all` shows all",
         )
     return chosen[0]
-
-
-def task_named(version: ModelVersion) -> str:
-    """Return a version's task as people name it."""
-    return SPEECH if version.task == LEARNED[SPEECH] else THUMBNAILS
 
 
 def _unknown(rung: str, known: Sequence[str]) -> UsageError:

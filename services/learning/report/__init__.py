@@ -1,12 +1,11 @@
 """The report: one self-contained HTML page about the newest comparison, with pictures."""
 
-import contextlib
-import os
 from pathlib import Path
 
 from services.context import Context
-from services.errors import PermanentError, UsageError
+from services.errors import PermanentError
 from services.learning.drift.reading import newest
+from services.learning.output import write_wanted_file
 from services.learning.report.contents import gather
 from services.learning.report.speech import Missing, gather_speech
 from services.learning.thumbnails.growth import study_growth
@@ -25,20 +24,8 @@ def write_report(context: Context, path: Path) -> Path:
             (``comparisonGone``, ``objectMissing``).
         UsageError: The file cannot be written there.
     """
-    page = _page(context)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise UsageError(
-            f"the report cannot be written to {path}: {error.strerror}",
-            reason="cannotWrite",
-            hint="name a file in a folder that you may write to",
-        ) from error
+    page = _page(context).encode()
+    write_wanted_file(path, page, failure=f"the report cannot be written to {path}")
     return path
 
 

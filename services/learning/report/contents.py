@@ -1,6 +1,5 @@
 """What a report shows: one comparison, the rows it judged and the pictures furthest off."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from db.models import Evaluation, ModelVersion
-from db.queries.learning import records
-from db.queries.learning import report as queries
+from db.models.learning import THUMBNAILS
+from db.queries.learning import datasets, evaluations, model_versions
+from db.queries.learning import scores as score_rows
 from ml.arrays import BoolArray, FloatArray
-from ml.errors import LearningError
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
 from ml.thumbnails.data.dataset import Dataset
@@ -22,7 +21,7 @@ from ml.thumbnails.models.registry import load_rung, rung_names
 from ml.thumbnails.models.tabular import SubscribersRung
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import get_folder
+from services.learning.artifacts import get_folder, workspace
 from services.learning.report import formatting
 from services.learning.report.extremes import Extremes, furthest_off
 from services.learning.thumbnails.datasets import fetch_rows
@@ -135,7 +134,7 @@ def gather(context: Context) -> Report:
         PermanentError: Nothing was compared yet (``noComparison``), or what was compared is gone.
     """
     with context.transaction() as session:
-        evaluation = records.newest_evaluation(session)
+        evaluation = evaluations.newest(session, task=THUMBNAILS)
         if evaluation is None:
             raise PermanentError(
                 "nothing was compared yet",
@@ -143,20 +142,18 @@ def gather(context: Context) -> Report:
                 hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
             )
         ids: dict[str, int] = evaluation.detail["model_version_ids"]
-        models = {m.rung: m for m in queries.model_versions(session, list(ids.values()))}
-        dataset_row = records.dataset(session, evaluation.dataset_id)
+        models = {m.rung: m for m in model_versions.by_ids(session, list(ids.values())).values()}
+        dataset_row = datasets.get(session, evaluation.dataset_id)
         assert dataset_row is not None, "a foreign key holds it"
         scores = {
             (model, video, picture): log_views
-            for video, picture, model, _, log_views in records.scores_of(
+            for video, picture, model, _, log_views in score_rows.of_models(
                 session, model_version_ids=list(ids.values())
             )
         }
-    with tempfile.TemporaryDirectory(prefix="tubegrader-report-") as name:
-        dataset = fetch_rows(context, dataset_row, Path(name) / "dataset")
-        line = (
-            _line(context, models[BASELINE], Path(name) / "model") if BASELINE in models else None
-        )
+    with workspace(context, "report") as folder:
+        dataset = fetch_rows(context, dataset_row, folder / "dataset")
+        line = _line(context, models[BASELINE], folder / "model") if BASELINE in models else None
     kept, predicted = _scored(dataset, ids, scores)
     if line is None or not kept.any():
         raise PermanentError(
@@ -173,8 +170,8 @@ def gather(context: Context) -> Report:
     videos = dataset.table.filter(kept).select(
         ["video_id", "channel_id", "title", "thumbnail_sha256"]
     )
-    judged = _judged(evaluation, models)
-    best = rows.predicted[judged["headline"][0]]
+    evaluated = _evaluated(evaluation, models)
+    best = rows.predicted[evaluated["headline"][0]]
     return Report(
         extremes=furthest_off(context, videos.to_pylist(), rows.log_views, best),
         rows=rows,
@@ -184,11 +181,11 @@ def gather(context: Context) -> Report:
         as_of=dataset_row.as_of,
         base_rate=dataset_row.base_rate,
         threshold=dataset_row.threshold,
-        **judged,
+        **evaluated,
     )
 
 
-def _judged(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
+def _evaluated(evaluation: Evaluation, models: Mapping[str, ModelVersion]) -> dict[str, Any]:
     """Return the part of the report that the evaluation itself says."""
     detail = evaluation.detail
     # JSON in PostgreSQL forgets the order; the registry has it.
@@ -248,10 +245,7 @@ def _notes(detail: Mapping[str, Any]) -> list[str]:
 
 def _line(context: Context, model: ModelVersion, folder: Path) -> Line:
     """Return the mean of the folds' fitted lines: they differ by what one fold's channels do."""
-    try:
-        rung = load_rung(get_folder(context.store, model.files, folder))
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+    rung = load_rung(get_folder(context.store, model.files, folder))
     assert isinstance(rung, SubscribersRung)
     intercept, slope, _ = np.mean([part.linear for part in rung.parts], axis=0).tolist()
     return Line(intercept, slope)

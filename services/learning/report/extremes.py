@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from db.queries.learning import report as queries
+from db.queries.catalog import channels as channel_rows
 from ml.arrays import FloatArray
 from services.context import Context
 from services.errors import PermanentError
@@ -74,7 +74,7 @@ def furthest_off(
     }
     rows = sorted({row for side in chosen.values() for row in side})
     with context.transaction() as session:
-        titles = queries.channel_titles(session, {channels[row] for row in rows})
+        titles = channel_rows.titles(session, {channels[row] for row in rows})
     tiles = {
         row: Tile(
             video_id=videos[row]["video_id"],

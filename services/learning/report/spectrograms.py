@@ -38,7 +38,7 @@ class Example:
 
     Attributes:
         truth: Its label, ``en`` or ``zh``.
-        told: What the model says, given that it is one of the two.
+        predicted: What the model says, given that it is one of the two.
         probability: Of that.
         source: Whom it is from: a channel or the name of a group, anything at all.
         codec: How it came.
@@ -48,7 +48,7 @@ class Example:
     """
 
     truth: str
-    told: str
+    predicted: str
     probability: float
     source: str
     codec: str
@@ -85,13 +85,13 @@ def chosen(rows: Sequence[dict[str, Any]], sound: Sound) -> Examples:
     """Choose and draw among rows that are known.
 
     Args:
-        rows: With ``language``, ``told``, ``probability``, ``speaker``, ``source``, ``codec``,
+        rows: With ``language``, ``predicted``, ``probability``, ``speaker``, ``source``, ``codec``,
             ``seconds`` and ``snr_db``.
         sound: Gives a row's samples.
     """
     surest = sorted(rows, key=lambda row: -row["probability"])
     return Examples(
-        wrong=_drawn([row for row in surest if row["told"] != row["language"]], sound),
+        wrong=_drawn([row for row in surest if row["predicted"] != row["language"]], sound),
         right=_drawn(_alternating(surest), sound),
     )
 
@@ -130,20 +130,20 @@ def _rows(context: Context, dataset_id: str, model_version_id: int) -> list[dict
         score = scores.get(row["segment_id"])
         if score is None or score.p_en + score.p_zh <= 0:
             continue
-        told = "zh" if score.p_zh > score.p_en else "en"
+        predicted = "zh" if score.p_zh > score.p_en else "en"
         probability = max(score.p_en, score.p_zh) / (score.p_en + score.p_zh)
-        found.append(row | {"told": told, "probability": probability})
+        found.append(row | {"predicted": predicted, "probability": probability})
     return found
 
 
 def _alternating(surest: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what was told right, the languages in turn: one of them is mostly the surer."""
-    right = [row for row in surest if row["told"] == row["language"]]
+    right = [row for row in surest if row["predicted"] == row["language"]]
     turns: dict[str, int] = {}
     keyed = []
     for row in right:
-        turn = turns[row["told"]] = turns.get(row["told"], 0) + 1
-        keyed.append((turn, row["told"], row))
+        turn = turns[row["predicted"]] = turns.get(row["predicted"], 0) + 1
+        keyed.append((turn, row["predicted"], row))
     return [row for _, _, row in sorted(keyed, key=lambda item: item[:2])]
 
 
@@ -158,7 +158,7 @@ def _drawn(rows: Sequence[dict[str, Any]], sound: Sound) -> list[Example]:
         if samples is not None:
             found[row["speaker"]] = Example(
                 truth=row["language"],
-                told=row["told"],
+                predicted=row["predicted"],
                 probability=row["probability"],
                 source=row["source"],
                 codec=row["codec"],

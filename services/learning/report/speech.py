@@ -5,21 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from db.models.learning import SPEECH
 from db.queries.speech import counts, segments
 from db.queries.speech.counts import ClipCounts
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
+from ml.speech.models.registry import speech_model_names, speech_model_specs
 from services.context import Context
 from services.learning.report.spectrograms import Examples, examples
 from services.learning.results import newest_models_and_evaluation
-from services.learning.speech import TASK
 from services.learning.speech.best import best_of
 
 SLICES = {"by_length": "length", "by_codec": "codec", "by_snr": "signal to noise"}
-LADDER = ("spectrogram_cnn", "crnn", "tdnn", "blend")
-"""The order in which models are shown. The registry knows it too, but brings torchaudio, which a
-report of thumbnails can do without."""
-REFERENCE, RECURRENT = LADDER[:2]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class SpeechRungResult:
+class SpeechModelResult:
     """One model.
 
     Attributes:
@@ -83,9 +80,9 @@ class SpeechReport:
         n_segments: Judged.
         n_speakers: Of these.
         n_sources: Of these.
-        rungs: The models in the order of the ladder.
+        models: In the order of the registry.
         best: The name of the best one.
-        clips: What the best one hears in everything that was collected.
+        clips: What the best one finds in everything that was collected.
         examples: Pictures.
         unit: What was judged: segments of what was collected, or clips of a folder.
     """
@@ -96,21 +93,21 @@ class SpeechReport:
     n_segments: int
     n_speakers: int
     n_sources: int
-    rungs: Sequence[SpeechRungResult]
+    models: Sequence[SpeechModelResult]
     best: str
     clips: ClipCounts
     examples: Examples
     unit: str = "segments"
 
     @property
-    def compared(self) -> list[SpeechRungResult]:
-        """The spectrogram CNN, the CRNN and the best: those shown in detail."""
-        shown = {REFERENCE, RECURRENT, self.best}
-        return [rung for rung in self.rungs if rung.name in shown]
+    def compared(self) -> list[SpeechModelResult]:
+        """Those shown in detail: the best, and those that declare it."""
+        shown = {spec.name for spec in speech_model_specs() if spec.in_detail} | {self.best}
+        return [model for model in self.models if model.name in shown]
 
-    def rung(self, name: str) -> SpeechRungResult:
+    def model(self, name: str) -> SpeechModelResult:
         """Return a model's result by name."""
-        return next(rung for rung in self.rungs if rung.name == name)
+        return next(model for model in self.models if model.name == name)
 
 
 NOTHING_COLLECTED = Missing(
@@ -128,16 +125,16 @@ NOTHING_COMPARED = Missing(
 
 def gather_speech(context: Context) -> SpeechReport | Missing:
     """Read the newest comparison of speech models, or say what is missing for one."""
-    models, evaluation = newest_models_and_evaluation(context, TASK)
+    versions, evaluation = newest_models_and_evaluation(context, SPEECH)
     if evaluation is None:
-        if models:
+        if versions:
             return NOTHING_COMPARED
         with context.transaction() as session:
             collected = segments.has_clips(session)
         return NOTHING_TRAINED if collected else NOTHING_COLLECTED
-    version_of = {model.model_version_id: model.version for model in models}
+    version_of = {one.model_version_id: one.version for one in versions}
     ids = evaluation.detail["model_version_ids"]
-    rungs = rungs_of(
+    models = models_of(
         evaluation.detail, {name: version_of.get(number) for name, number in ids.items()}
     )
     best = best_of(evaluation.detail["rungs"])
@@ -150,7 +147,7 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
         n_segments=evaluation.detail["n_segments"],
         n_speakers=evaluation.detail["n_speakers"],
         n_sources=evaluation.detail["n_sources"],
-        rungs=rungs,
+        models=models,
         best=best,
         clips=clips,
         examples=examples(
@@ -159,38 +156,38 @@ def gather_speech(context: Context) -> SpeechReport | Missing:
     )
 
 
-def rungs_of(
+def models_of(
     detail: Mapping[str, Any], versions: Mapping[str, int | None]
-) -> list[SpeechRungResult]:
-    """Return a comparison's models in the order of the ladder; JSON in PostgreSQL forgets it.
+) -> list[SpeechModelResult]:
+    """Return a comparison's models in the order of the registry; JSON in PostgreSQL forgets it.
 
     Args:
         detail: What the comparison recorded.
         versions: Of each model, None or left out where it has none.
     """
-    order = {name: place for place, name in enumerate(LADDER)}
+    order = {name: place for place, name in enumerate(speech_model_names())}
     return [
-        _rung(name, detail["rungs"][name], detail["beyond_reference"], versions.get(name))
+        _model(name, detail["rungs"][name], detail["beyond_reference"], versions.get(name))
         for name in sorted(detail["rungs"], key=lambda name: (order.get(name, len(order)), name))
     ]
 
 
-def _rung(
-    name: str, judged: Mapping[str, Any], differences: Mapping[str, Any], version: int | None
-) -> SpeechRungResult:
-    return SpeechRungResult(
+def _model(
+    name: str, evaluated: Mapping[str, Any], differences: Mapping[str, Any], version: int | None
+) -> SpeechModelResult:
+    return SpeechModelResult(
         name=name,
         version=version,
-        balanced_accuracy=Interval.from_json(judged["balanced_accuracy"]),
+        balanced_accuracy=Interval.from_json(evaluated["balanced_accuracy"]),
         difference=Interval.from_json(differences[name]) if name in differences else None,
-        equal_error_rate=Interval.from_json(judged["equal_error_rate"]),
-        ece=judged["ece"],
-        unknown=judged["unknown"],
-        worst_source=_part(judged["worst_source"]),
-        by_source=[_part(part) for part in judged["by_source"]],
-        slices={kind: [_part(part) for part in judged[kind]] for kind in SLICES},
-        confusion=judged["confusion"],
-        reliability=[CalibrationBin(**bin_) for bin_ in judged["reliability"]],
+        equal_error_rate=Interval.from_json(evaluated["equal_error_rate"]),
+        ece=evaluated["ece"],
+        unknown=evaluated["unknown"],
+        worst_source=_part(evaluated["worst_source"]),
+        by_source=[_part(part) for part in evaluated["by_source"]],
+        slices={kind: [_part(part) for part in evaluated[kind]] for kind in SLICES},
+        confusion=evaluated["confusion"],
+        reliability=[CalibrationBin(**bin_) for bin_ in evaluated["reliability"]],
     )
 
 

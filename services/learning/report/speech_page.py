@@ -17,7 +17,7 @@ from ml.speech.evaluation.evaluate import HALF, Scored
 from services.learning.report import formatting
 from services.learning.report.charts.speech_curve import curve_panel
 from services.learning.report.spectrograms import Examples, SampleArray, chosen
-from services.learning.report.speech import SpeechReport, rungs_of
+from services.learning.report.speech import SpeechReport, models_of
 from services.learning.report.speech_section import render_speech
 from services.learning.speech.best import best_of
 
@@ -44,7 +44,7 @@ def write_page(
         n_segments=found["n_clips"],
         n_speakers=found["n_speakers"],
         n_sources=found["n_sources"],
-        rungs=rungs_of(found, {}),
+        models=models_of(found, {}),
         best=name,
         clips=ClipCounts({}, 0, 0),
         examples=_examples(manifest, best),
@@ -53,7 +53,7 @@ def write_page(
     page = speech_page(
         report,
         found=found,
-        rungs=list(found["rungs"]),
+        models=list(found["rungs"]),
         best=name,
         sources=_sources(found["rungs"][name]),
         tables=[table for table in _tables(found, name) if table["rows"]],
@@ -93,12 +93,12 @@ def _examples(manifest: Manifest, best: Scored) -> Examples:
     clips = {clip.clip_id: clip for clip in manifest}
     rows: dict[str, dict[str, Any]] = {}
     for clip_id, p_zh in zip(best.clip_ids, best.p_zh.tolist(), strict=True):
-        clip, told = clips[clip_id], LANGUAGES[int(p_zh > HALF)]
+        clip, predicted = clips[clip_id], LANGUAGES[int(p_zh > HALF)]
         known = rows.get(clip_id)
         if known is None or known["probability"] < max(p_zh, 1 - p_zh):
             rows[clip_id] = {
                 "language": clip.language,
-                "told": told,
+                "predicted": predicted,
                 "probability": max(p_zh, 1 - p_zh),
                 "speaker": clip.speaker,
                 "source": clip.source,
@@ -119,7 +119,7 @@ def _decoded(row: dict[str, Any]) -> SampleArray | None:
         return None  # the file went away since: no reason to write no page
 
 
-def _sources(judged: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _sources(evaluated: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             part["name"],
@@ -132,23 +132,28 @@ def _sources(judged: Mapping[str, Any]) -> list[tuple[str, ...]]:
             formatting.share(part["equal_error_rate"]),
             formatting.decimal(part["ece"]),
         )
-        for part in sorted(judged["by_source"], key=lambda part: part["accuracy"])
+        for part in sorted(evaluated["by_source"], key=lambda part: part["accuracy"])
     ]
 
 
 def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
     """Return the further tables, a column for each model: title, a word on it, rows."""
-    rungs = found["rungs"]
-    kinds = {kind for judged in rungs.values() for kind in judged.get("nonspeech_unknown", {})}
-    languages = [lang for lang in LANGUAGES if any(_probe(j, lang) for j in rungs.values())]
-    codecs = rungs[best].get("by_degradation", {})
-    pairs = rungs[best]["by_pair"][:WORST_PAIRS]
+    models = found["rungs"]
+    kinds = {
+        kind for evaluated in models.values() for kind in evaluated.get("nonspeech_unknown", {})
+    }
+    languages = [lang for lang in LANGUAGES if any(_probe(j, lang) for j in models.values())]
+    codecs = models[best].get("by_degradation", {})
+    pairs = models[best]["by_pair"][:WORST_PAIRS]
     return [
         {
             "title": "Through a codec",
             "note": "balanced accuracy, less that of the clips as they come",
             "rows": [
-                (codec, [_signed(judged["by_degradation"][codec]) for judged in rungs.values()])
+                (
+                    codec,
+                    [_signed(evaluated["by_degradation"][codec]) for evaluated in models.values()],
+                )
                 for codec in codecs
             ],
         },
@@ -158,11 +163,11 @@ def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
             "rows": [
                 (
                     kind,
-                    [_percent(j.get("nonspeech_unknown", {}).get(kind)) for j in rungs.values()],
+                    [_percent(j.get("nonspeech_unknown", {}).get(kind)) for j in models.values()],
                 )
                 for kind in sorted(kinds)
             ]
-            + [("speech", [_percent(judged["unknown"]) for judged in rungs.values()])],
+            + [("speech", [_percent(evaluated["unknown"]) for evaluated in models.values()])],
         },
         {
             "title": "Does the embedding know the source?",
@@ -170,7 +175,7 @@ def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
             "rows": [
                 (
                     {"en": "English", "zh": "Chinese"}[language],
-                    [_named(_probe(judged, language)) for judged in rungs.values()],
+                    [_named(_probe(evaluated, language)) for evaluated in models.values()],
                 )
                 for language in languages
             ],
@@ -178,30 +183,32 @@ def _tables(found: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
         {
             "title": "Same people, both languages",
             "note": "balanced accuracy on speakers left out",
-            "rows": [("by speaker", [_between(judged) for judged in rungs.values()])]
-            if "by_speaker" in rungs[best]
+            "rows": [("by speaker", [_between(evaluated) for evaluated in models.values()])]
+            if "by_speaker" in models[best]
             else [],
         },
         {
             "title": "Over seeds",
             "note": "mean and deviation of the balanced accuracy",
-            "rows": [("seeds", [_spread(judged) for judged in rungs.values()])]
+            "rows": [("seeds", [_spread(evaluated) for evaluated in models.values()])]
             if found["seeds"] > 1
             else [],
         },
         {
             "title": "The hardest pairs",
-            "note": f"left out together; the worst of {len(rungs[best]['by_pair'])} for {best}",
+            "note": f"left out together; the worst of {len(models[best]['by_pair'])} for {best}",
             "rows": [
-                (pair["pair"], [_of_pair(judged, pair["pair"]) for judged in rungs.values()])
+                (pair["pair"], [_of_pair(evaluated, pair["pair"]) for evaluated in models.values()])
                 for pair in pairs
             ],
         },
     ]
 
 
-def _curves(rungs: Mapping[str, Mapping[str, Any]], best: str) -> list[tuple[str, Markup]]:
-    curves = {rung: judged["curve"] for rung, judged in rungs.items() if judged.get("curve")}
+def _curves(models: Mapping[str, Mapping[str, Any]], best: str) -> list[tuple[str, Markup]]:
+    curves = {
+        name: evaluated["curve"] for name, evaluated in models.items() if evaluated.get("curve")
+    }
     return [
         (title, curve_panel(f"speech-curve-{kind}", curves, best, kind=kind))
         for kind, title in (("clips", "Fewer clips of each source"), ("sources", "Fewer sources"))
@@ -209,8 +216,8 @@ def _curves(rungs: Mapping[str, Mapping[str, Any]], best: str) -> list[tuple[str
     ]
 
 
-def _probe(judged: Mapping[str, Any], language: str) -> Mapping[str, float]:
-    known: Mapping[str, float] = judged.get("source_probe", {}).get(language, {})
+def _probe(evaluated: Mapping[str, Any], language: str) -> Mapping[str, float]:
+    known: Mapping[str, float] = evaluated.get("source_probe", {}).get(language, {})
     return known
 
 
@@ -234,19 +241,19 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else formatting.share(value)
 
 
-def _between(judged: Mapping[str, Any]) -> str:
-    found = judged.get("by_speaker", {}).get("balanced_accuracy")
+def _between(evaluated: Mapping[str, Any]) -> str:
+    found = evaluated.get("by_speaker", {}).get("balanced_accuracy")
     if found is None:
         return "–"
     ends = (formatting.decimal(found[name]) for name in ("low", "high") if found[name] is not None)
     return f"{formatting.decimal(found['value'])} [{', '.join(ends)}]"
 
 
-def _spread(judged: Mapping[str, Any]) -> str:
-    over = judged["over_seeds"]["balanced_accuracy"]
+def _spread(evaluated: Mapping[str, Any]) -> str:
+    over = evaluated["over_seeds"]["balanced_accuracy"]
     return f"{formatting.decimal(over['mean'])} ± {formatting.decimal(over['deviation'])}"
 
 
-def _of_pair(judged: Mapping[str, Any], name: str) -> str:
-    pairs: Sequence[Mapping[str, Any]] = judged["by_pair"]
+def _of_pair(evaluated: Mapping[str, Any], name: str) -> str:
+    pairs: Sequence[Mapping[str, Any]] = evaluated["by_pair"]
     return next(formatting.share(pair["accuracy"]) for pair in pairs if pair["pair"] == name)

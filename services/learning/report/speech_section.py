@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ml.evaluation.bootstrap import Interval
 from ml.speech.data.manifest import LANGUAGES
+from ml.speech.models.registry import speech_model_specs
 from services.learning.report import formatting
 from services.learning.report.charts.calibration import calibration_panel
 from services.learning.report.charts.speech import MARKS, MOST_SOURCES, sources_panel
@@ -16,19 +17,11 @@ from services.learning.report.spectrograms import SECONDS
 from services.learning.report.speech import (
     SLICES,
     Missing,
+    SpeechModelResult,
     SpeechReport,
-    SpeechRungResult,
 )
 
 NAMES = {"en": "English", "zh": "Chinese", "unknown": "unknown"}
-IS = {
-    "spectrogram_cnn": "a plain CNN on spectrograms, the reference",
-    "crnn": "the same with a recurrent layer over time",
-    "tdnn": "a small TDNN on bands and pitch",
-    "blend": "the CNN and the TDNN together",
-    "pretrained_encoder": "a linear head on an encoder that others trained",
-}
-"""What each model is."""
 WIDE, NARROW = 760.0, 360.0
 FEW = 20
 """A slice of fewer segments says little."""
@@ -52,12 +45,12 @@ def render_speech(
 
 def _given(speech: SpeechReport) -> dict[str, Any]:
     shown = speech.compared
-    others = [rung.name for rung in shown if rung.name != speech.best]
+    others = [model.name for model in shown if model.name != speech.best]
     return {
         "speech": speech,
         "names": NAMES,
         "lede": _lede(speech),
-        "table": [_row(rung, speech) for rung in speech.rungs],
+        "table": [_row(model, speech) for model in speech.models],
         "sources": [
             (css, sources_panel(f"speech-sources-{css}", shown, speech.best, width=width))
             for css, width in (("wide", WIDE), ("narrow", NARROW))
@@ -67,26 +60,26 @@ def _given(speech: SpeechReport) -> dict[str, Any]:
             for place, name in enumerate(others)
         ],
         "most_sources": MOST_SOURCES
-        if len(speech.rung(speech.best).by_source) > MOST_SOURCES
+        if len(speech.model(speech.best).by_source) > MOST_SOURCES
         else None,
-        "confusions": [(rung.name, _confusion(rung)) for rung in shown],
+        "confusions": [(model.name, _confusion(model)) for model in shown],
         "reliability": [
             (
-                rung.name,
-                f"calibration error {formatting.decimal(rung.ece)}",
+                model.name,
+                f"calibration error {formatting.decimal(model.ece)}",
                 calibration_panel(
-                    rung.name,
-                    rung.reliability,
-                    is_best=rung.name == speech.best,
+                    model.name,
+                    model.reliability,
+                    is_best=model.name == speech.best,
                     what=speech.unit,
                     prefix="speech-calibration",
                 ),
             )
-            for rung in shown
-            if rung.reliability
+            for model in shown
+            if model.reliability
         ],
         "slices": [(title, _slices(kind, shown, speech.best)) for kind, title in SLICES.items()],
-        "shown": [rung.name for rung in shown],
+        "shown": [model.name for model in shown],
         "few": FEW,
         "sides": [
             ("Told wrong", "the surest mistakes", speech.examples.wrong),
@@ -106,28 +99,29 @@ def _lede(speech: SpeechReport) -> str:
     )
 
 
-def _row(rung: SpeechRungResult, speech: SpeechReport) -> dict[str, Any]:
-    worst = rung.worst_source
+def _row(model: SpeechModelResult, speech: SpeechReport) -> dict[str, Any]:
+    summaries = {spec.name: spec.summary for spec in speech_model_specs()}
+    worst = model.worst_source
     return {
-        "name": rung.name if rung.version is None else f"{rung.name} v{rung.version}",
-        "what": IS.get(rung.name, ""),
-        "is_best": rung.name == speech.best,
+        "name": model.name if model.version is None else f"{model.name} v{model.version}",
+        "what": summaries.get(model.name, ""),
+        "is_best": model.name == speech.best,
         "cells": [
             (formatting.share(worst.accuracy), formatting.one_line(worst.name, "unnamed")),
-            _cell(rung.balanced_accuracy),
-            ("–", "") if rung.difference is None else _cell(rung.difference, signed=True),
-            _cell(rung.equal_error_rate),
-            (formatting.decimal(rung.ece), ""),
-            (formatting.share(rung.unknown), ""),
+            _cell(model.balanced_accuracy),
+            ("–", "") if model.difference is None else _cell(model.difference, signed=True),
+            _cell(model.equal_error_rate),
+            (formatting.decimal(model.ece), ""),
+            (formatting.share(model.unknown), ""),
         ],
     }
 
 
-def _confusion(rung: SpeechRungResult) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+def _confusion(model: SpeechModelResult) -> list[tuple[str, list[tuple[str, str, bool]]]]:
     """Return for each language what it was taken for: a share, a count, whether that is right."""
     rows = []
     for truth, language in enumerate(LANGUAGES):
-        total = sum(rung.confusion[truth])
+        total = sum(model.confusion[truth])
         rows.append(
             (
                 NAMES[language],
@@ -137,7 +131,7 @@ def _confusion(rung: SpeechRungResult) -> list[tuple[str, list[tuple[str, str, b
                         formatting.whole(n),
                         answer == truth,
                     )
-                    for answer, n in enumerate(rung.confusion[truth])
+                    for answer, n in enumerate(model.confusion[truth])
                 ],
             )
         )
@@ -145,13 +139,13 @@ def _confusion(rung: SpeechRungResult) -> list[tuple[str, list[tuple[str, str, b
 
 
 def _slices(
-    kind: str, rungs: Sequence[SpeechRungResult], best: str
+    kind: str, models: Sequence[SpeechModelResult], best: str
 ) -> list[tuple[str, str, bool, list[tuple[str, bool]]]]:
     """Return name, count, whether it is small, and each model's accuracy."""
     by_name = {
-        rung.name: {part.name: part.accuracy for part in rung.slices[kind]} for rung in rungs
+        model.name: {part.name: part.accuracy for part in model.slices[kind]} for model in models
     }
-    judged = next(rung for rung in rungs if rung.name == best)
+    evaluated = next(model for model in models if model.name == best)
     return [
         (
             formatting.one_line(part.name, "unnamed"),
@@ -159,10 +153,10 @@ def _slices(
             part.n < FEW,
             [
                 (formatting.share(by_name[r.name].get(part.name, math.nan)), r.name == best)
-                for r in rungs
+                for r in models
             ],
         )
-        for part in judged.slices[kind]
+        for part in evaluated.slices[kind]
     ]
 
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def best_of(rungs: Mapping[str, Any]) -> str:
+def best_of(compared: Mapping[str, Any]) -> str:
     """Return the name with the highest balanced accuracy, of equal ones the first by name.
 
     Args:
-        rungs: What a comparison recorded of each: ``balanced_accuracy`` with its ``value``.
+        compared: What a comparison recorded of each: ``balanced_accuracy`` with its ``value``.
     """
-    return max(sorted(rungs), key=lambda name: float(rungs[name]["balanced_accuracy"]["value"]))
+    return max(
+        sorted(compared), key=lambda name: float(compared[name]["balanced_accuracy"]["value"])
+    )

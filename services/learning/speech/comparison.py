@@ -1,16 +1,16 @@
-"""Comparison: what the newest models said of speech that they never heard, against its labels."""
+"""Comparison: what the newest models predict of held-out speech, against its labels."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from db.models import ModelVersion
-from db.queries.learning import records
+from db.models.learning import SPEECH
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import ScoredSegment
-from ml.errors import LearningError
 from ml.speech.data.manifest import LANGUAGES
 from ml.speech.evaluation.differences import accuracy_differences, error_rate_interval
 from ml.speech.evaluation.evaluate import Scored, evaluate_scored
@@ -18,74 +18,46 @@ from ml.speech.models.base import UNKNOWN
 from ml.speech.models.registry import REFERENCE
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.results import judges, newest_models_and_evaluation
-from services.learning.speech import TASK, datasets
+from services.learning.comparison import Comparison, Metric, compare_newest
+from services.learning.speech import datasets
 from services.work.jobs import JobHandle
 
 RESAMPLES = 1000
 _HALF = 0.5
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Do a comparison job: judge the newest models' scores of their own dataset.
+def compare(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a comparison job: evaluate the newest models' scores of their own dataset.
 
-    No training heard the source, the speaker or the recording of what it is judged by (see
+    No training saw the source, the speaker or the recording of what it is evaluated by (see
     :mod:`services.learning.speech.models`).
 
-    Returns:
-        The evaluation's id and its sentence; ``is_new`` is False when the same models were
-        compared before.
-
-    Raises:
-        PermanentError: There is no model, or segments of the dataset have no score.
+    Returns, raises:
+        As :func:`services.learning.comparison.compare_newest`.
     """
-    models, newest = newest_models_and_evaluation(context, TASK)
-    if not models:
-        raise PermanentError(
-            "there is no speech model to compare",
-            reason="noModel",
-            hint="`tubegrader train speech` first",
-        )
-    if newest is not None and judges(newest, models):
-        return {
-            "evaluation_id": newest.evaluation_id,
-            "sentence": newest.sentence,
-            "is_new": False,
-        }
-    job.progress(0, 0, "resampling speakers")
-    rows = datasets.fetch(context, models[0].dataset_id).rows
-    try:
+
+    def compared(models: Sequence[ModelVersion], _folder: Path) -> Comparison:
+        job.progress(0, 0, "resampling speakers")
+        rows = datasets.fetch(context, models[0].dataset_id).rows
         detail = _detail(context, models, rows, job)
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
-    ids = {model.rung: model.model_version_id for model in models}
-    job.check()
-    with context.transaction() as session:
-        evaluation_id = records.add_evaluation(
-            session,
-            dataset_id=models[0].dataset_id,
-            job_id=job.job_id,
-            created_at=context.clock(),
-            n_videos=rows.num_rows,
-            n_channels=detail["n_speakers"],
-            sentence=detail["sentence"],
-            detail=detail | {"model_version_ids": ids},
-            metrics=_metric_rows(detail, ids),
+        return Comparison(
+            rows.num_rows, detail["n_speakers"], detail["sentence"], detail, _metrics(detail)
         )
-    return {"evaluation_id": evaluation_id, "sentence": detail["sentence"], "is_new": True}
+
+    return compare_newest(context, job, SPEECH, compared)
 
 
 def _detail(
     context: Context, models: Sequence[ModelVersion], rows: pa.Table, job: JobHandle
 ) -> dict[str, Any]:
-    scored, said = _scored(context, models, rows)
+    scored, decided = _scored(context, models, rows)
     found: dict[str, dict[str, Any]] = {}
     for model in models:
         job.check()
         own, drawn = scored[model.rung], {"resamples": RESAMPLES, "seed": model.seed}
         found[model.rung] = evaluate_scored(own, **drawn).as_json() | {
             "equal_error_rate": error_rate_interval(own, **drawn).as_json(),
-            "unknown": np.mean([name == UNKNOWN for name in said[model.rung]]).item(),
+            "unknown": np.mean([name == UNKNOWN for name in decided[model.rung]]).item(),
         }
     _add_votes(context, models, rows, found)
     return {
@@ -118,12 +90,12 @@ def _scored(
             hint="`tubegrader score speech`; if their sound was removed meanwhile, "
             "`tubegrader train speech` first",
         )
-    scored, said = {}, {}
+    scored, decided = {}, {}
     for model in models:
         own = [known[model.model_version_id, segment] for segment in segments]
         scored[model.rung] = _as_scored(rows, own)
-        said[model.rung] = [score.language for score in own]
-    return scored, said
+        decided[model.rung] = [score.language for score in own]
+    return scored, decided
 
 
 def _as_scored(rows: pa.Table, scores: Sequence[ScoredSegment]) -> Scored:
@@ -133,7 +105,7 @@ def _as_scored(rows: pa.Table, scores: Sequence[ScoredSegment]) -> Scored:
     return Scored(
         clip_ids=[str(segment) for segment in rows["segment_id"].to_pylist()],
         labels=labels,
-        # Given that it is one of the two; nothing told at all counts as half and half.
+        # Given that it is one of the two; nothing spoken at all counts as half and half.
         p_zh=np.divide(chinese, spoken, out=np.full(len(spoken), _HALF), where=spoken > 0),
         speakers=rows["speaker"].to_pylist(),
         sources=rows["source"].to_pylist(),
@@ -190,27 +162,14 @@ def _sentence(found: Mapping[str, dict[str, Any]]) -> str:
     return f"{sentence}, that of {REFERENCE} {found[REFERENCE]['balanced_accuracy']['value']:.3f}."
 
 
-def _metric_rows(detail: dict[str, Any], ids: dict[str, int]) -> list[dict[str, Any]]:
-    rows = [
-        _metric_row(rung, metric, "", ids[rung], values[metric])
+def _metrics(detail: dict[str, Any]) -> list[Metric]:
+    plain = [
+        Metric(rung, name, values[name])
         for rung, values in detail["rungs"].items()
-        for metric in ("balanced_accuracy", "equal_error_rate")
+        for name in ("balanced_accuracy", "equal_error_rate")
     ]
-    rows += [
-        _metric_row(rung, "delta_balanced_accuracy", REFERENCE, ids[rung], interval)
+    paired = [
+        Metric(rung, "delta_balanced_accuracy", interval, baseline=REFERENCE)
         for rung, interval in detail["beyond_reference"].items()
     ]
-    # A figure without an interval has no row; it is in the detail.
-    return [row for row in rows if None not in (row["value"], row["low"], row["high"])]
-
-
-def _metric_row(
-    rung: str, metric: str, baseline: str, model_version_id: int, interval: dict[str, float]
-) -> dict[str, Any]:
-    return {
-        "rung": rung,
-        "metric": metric,
-        "baseline": baseline,
-        "model_version_id": model_version_id,
-        **interval,
-    }
+    return plain + paired

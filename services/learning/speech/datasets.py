@@ -6,31 +6,32 @@ retention or its approval lasts, and a dataset must not prolong that.
 
 import hashlib
 import json
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from db.models.learning import SPEECH
 from db.queries.catalog import channels
-from db.queries.learning import records
+from db.queries.learning import datasets
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.languages import LabelledSegment
 from ml.speech.data.manifest import LANGUAGES, Clip, Manifest
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.artifacts import get_folder, put_folder
-from services.learning.speech import TASK
+from services.learning.artifacts import get_folder, put_folder, workspace
 
 MANIFEST, DESCRIPTION = "segments.parquet", "dataset.json"
 CONFLICTS = ("drop", "keep")
 FEWEST_SPEAKERS = 2
 """Of each language: one is learned from while the other is judged."""
+_HASHED_AS = "language"
+"""The task's name in what a dataset's id is the hash of: as when the first ones were frozen, so
+that the same segments stay the same dataset."""
 SCHEMA = pa.schema(
     [
         pa.field("segment_id", pa.int64(), nullable=False),
@@ -117,7 +118,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
             )
         # A channel is labelled when it is read, which may be before its videos were. Not where
         # videos are read: batches are of many channels, in any order, and would lock each other's.
-        channels.label_by_metadata(session, speech_learning.heard_channels(session))
+        channels.label_by_metadata(session, speech_learning.channels_with_clips(session))
         segments = languages.labelled_segments(session)
         groups = speech_learning.source_groups(session)
         excluded = Counter(speech_learning.unlearnable(session))
@@ -125,14 +126,13 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
     rows = [_row(segment, groups) for segment in kept]
     left_out = dict(sorted(excluded.items()))
     _check(rows, left_out)
-    described = {"task": TASK, "request": asdict(request), "rows": rows}
+    described = {"task": _HASHED_AS, "request": asdict(request), "rows": rows}
     dataset_id = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     with context.transaction() as session:
-        if records.dataset(session, dataset_id) is not None:
+        if datasets.get(session, dataset_id) is not None:
             return SpeechDataset(dataset_id, table, left_out, is_new=False)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
-        folder = Path(name)
+    with workspace(context, "dataset") as folder:
         pq.write_table(table, folder / MANIFEST, compression="zstd")
         description = _description(dataset_id, request, table) | {
             "excluded": left_out,
@@ -141,11 +141,11 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         files = put_folder(context.store, folder)
     with context.transaction() as session:
-        records.add_dataset(
+        datasets.add(
             session,
             {
                 "dataset_id": dataset_id,
-                "task": TASK,
+                "task": SPEECH,
                 "as_of": now,
                 "created_at": now,
                 "n_videos": table.num_rows,
@@ -164,11 +164,11 @@ def fetch(context: Context, dataset_id: str) -> SpeechDataset:
         PermanentError: It is not known, or its files are missing or damaged.
     """
     with context.transaction() as session:
-        row = records.dataset(session, dataset_id)
-    if row is None or row.task != TASK:
+        row = datasets.get(session, dataset_id)
+    if row is None or row.task != SPEECH:
         raise PermanentError(f"there is no dataset {dataset_id}", reason="datasetUnknown")
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as name:
-        folder = get_folder(context.store, {MANIFEST: row.files[MANIFEST]}, Path(name))
+    with workspace(context, "dataset") as folder:
+        get_folder(context.store, {MANIFEST: row.files[MANIFEST]}, folder)
         table = pq.read_table(folder / MANIFEST, schema=SCHEMA)
     return SpeechDataset(dataset_id, table, dict(row.excluded), is_new=False)
 
@@ -263,7 +263,7 @@ def _description(dataset_id: str, request: Request, table: pa.Table) -> dict[str
     rows = table.select(["language", "speaker", "source", "recording", "seconds"]).to_pylist()
     return {
         "dataset_id": dataset_id,
-        "task": TASK,
+        "task": SPEECH,
         "request": asdict(request),
         "segments": len(rows),
         "seconds": round(sum(row["seconds"] for row in rows), 3),

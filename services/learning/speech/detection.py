@@ -12,11 +12,11 @@ from typing import Any
 
 from ml.audio import AudioError, Cut, CutPolicy, cut, floats
 from ml.errors import LearningError
-from services.errors import PermanentError
-from services.learning.speech.classifier import Listener
+from services.learning.errors import translated
+from services.learning.speech.classifier import LanguageClassifier
 from services.learning.speech.scoring import voted
 
-LISTENING = CutPolicy(
+ALL_SPEECH = CutPolicy(
     seconds_wanted=None,
     shortest_s=0.4,
     longest_s=10.0,
@@ -24,15 +24,15 @@ LISTENING = CutPolicy(
     least_level_dbfs=-120.0,
     examined_s=None,
 )
-"""All speech of a file, however short, quiet or broken: it is asked about, not learned from."""
+"""All speech of a file, however short, quiet or broken: it is classified, not learned from."""
 
 Progress = Callable[[float, float], None]
-"""Called with (seconds heard, seconds in all)."""
+"""Called with (seconds classified, seconds in all)."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a model says; the three probabilities add up to 1.
+class LanguagePrediction:
+    """What a model predicts; the three probabilities add up to 1.
 
     Attributes:
         language: ``en``, ``zh`` or ``unknown``: music, noise, another language, or not sure.
@@ -48,7 +48,7 @@ class Told:
 
     @property
     def probability(self) -> float | None:
-        """Of the language; None for ``unknown``, which is what is said for want of one."""
+        """Of the language; None for ``unknown``, which stands for want of one."""
         return {"en": self.p_en, "zh": self.p_zh}.get(self.language)
 
     def as_json(self) -> dict[str, Any]:
@@ -62,49 +62,49 @@ class Told:
 
 
 @dataclass(frozen=True)
-class HeardSegment:
+class ClassifiedSegment:
     """A stretch of speech.
 
     Attributes:
         start_s: Seconds from the file's beginning.
         end_s: Likewise.
-        told: What the model says of it.
+        prediction: Of its language.
     """
 
     start_s: float
     end_s: float
-    told: Told
+    prediction: LanguagePrediction
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3)} | (
-            self.told.as_json()
+            self.prediction.as_json()
         )
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was heard in a file.
+class ClassifiedFile:
+    """What is spoken in a file.
 
     Attributes:
         path: The file.
-        told: The vote of its segments, each by its length.
+        prediction: The vote of its segments, each by its length.
         seconds: Its length.
         speech_share: Share of it that is speech, 0 to 1.
         segments: In the order of time; none where nobody speaks.
     """
 
     path: Path
-    told: Told
+    prediction: LanguagePrediction
     seconds: float
     speech_share: float
-    segments: Sequence[HeardSegment]
+    segments: Sequence[ClassifiedSegment]
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return (
             {"file": readable(self.path)}
-            | self.told.as_json()
+            | self.prediction.as_json()
             | {
                 "seconds": round(self.seconds, 3),
                 "speech_share": round(self.speech_share, 4),
@@ -114,8 +114,8 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class NotHeard:
-    """A file that could not be listened to.
+class UnreadableFile:
+    """A file that could not be used.
 
     Attributes:
         path: The file.
@@ -135,9 +135,9 @@ class NotHeard:
         }
 
 
-def listen_to(
-    path: Path, model: Listener, *, progress: Progress = lambda _heard_s, _all_s: None
-) -> Heard | NotHeard:
+def detect_language(
+    path: Path, classifier: LanguageClassifier, *, progress: Progress = lambda _done_s, _all_s: None
+) -> ClassifiedFile | UnreadableFile:
     """Tell the language of a file; a file that cannot be used is an answer, not an error.
 
     Besides 0.3 kB a second of the file one segment is held at a time: a network's intermediate
@@ -146,21 +146,21 @@ def listen_to(
 
     Args:
         path: Any audio or video file.
-        model: Who decides.
-        progress: Told where in the file it is.
+        classifier: What decides.
+        progress: LanguagePrediction where in the file it is.
 
     Raises:
         PermanentError: A part of the installation is missing: no other file would fare better.
     """
     try:
-        return _heard(path, model, progress)
+        return _classified(path, classifier, progress)
     except AudioError as error:
         problem = str(error).removeprefix(f"{path.name}: ")
-        return NotHeard(path, error.reason, problem)
+        return UnreadableFile(path, error.reason, problem)
     except OSError as error:
-        return NotHeard(path, "notReadable", f"cannot be read: {error.strerror}")
+        return UnreadableFile(path, "notReadable", f"cannot be read: {error.strerror}")
     except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
+        raise translated(error) from error
 
 
 def readable(path: Path) -> str:
@@ -168,26 +168,28 @@ def readable(path: Path) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
 
 
-def _heard(path: Path, model: Listener, progress: Progress) -> Heard:
+def _classified(path: Path, classifier: LanguageClassifier, progress: Progress) -> ClassifiedFile:
     if path.exists() and not path.is_file():
         raise AudioError(path, "it is no file", reason="notReadable")
-    cutting = cut(path, LISTENING)
+    cutting = cut(path, ALL_SPEECH)
     activity = cutting.activity
     progress(0.0, activity.length_s)
-    segments: list[HeardSegment] = []
+    segments: list[ClassifiedSegment] = []
     for part in cutting:
-        segments.append(_scored(part, model))
+        segments.append(_scored(part, classifier))
         progress(segments[-1].end_s, activity.length_s)
-    vote = voted([(s.end_s - s.start_s, s.told.p_en, s.told.p_zh) for s in segments])
-    return Heard(path, Told(**vote), activity.length_s, activity.speech_share, segments)
+    vote = voted([(s.end_s - s.start_s, s.prediction.p_en, s.prediction.p_zh) for s in segments])
+    return ClassifiedFile(
+        path, LanguagePrediction(**vote), activity.length_s, activity.speech_share, segments
+    )
 
 
-def _scored(part: Cut, model: Listener) -> HeardSegment:
-    predicted = model.predict([floats(part.samples)])
+def _scored(part: Cut, classifier: LanguageClassifier) -> ClassifiedSegment:
+    predicted = classifier.predict([floats(part.samples)])
     [(en, zh)] = (predicted.probabilities * predicted.speech[:, None]).tolist()
     where = part.segment
-    return HeardSegment(
+    return ClassifiedSegment(
         where.start_s,
         where.start_s + where.length_s,
-        Told(**voted([(1.0, en, zh)])),
+        LanguagePrediction(**voted([(1.0, en, zh)])),
     )

@@ -1,7 +1,7 @@
 """Comparison of speech models on a folder of recorded clips, with sources left out together.
 
 Needs no database: the folder's ``clips.csv`` is the manifest, each training leaves out one English
-and one Chinese source, and the models are judged on those.
+and one Chinese source, and the models are evaluated on those.
 """
 
 import json
@@ -24,16 +24,11 @@ from ml.speech.evaluation.protocol import (
     speaker_splits,
 )
 from ml.speech.frontend.noise import with_noise
-from ml.speech.models.registry import (
-    left_out_rungs,
-    pretrained_rung_names,
-    speech_rung_class,
-    speech_rung_names,
-)
+from ml.speech.models.registry import left_out_models, speech_model_class, speech_model_names
 from ml.training.callbacks import Cancelled, Progress
 from services.errors import PermanentError, UsageError
 from services.learning.speech.best import best_of
-from services.learning.speech.folder_figures import Plan, figures
+from services.learning.speech.folder_metrics import Plan, measure
 from services.learning.speech.folder_training import FEATURES, read_manifest
 
 RESULTS, NOISE = "trainings.jsonl", "noise.jsonl"
@@ -51,17 +46,17 @@ class Request:
         pairs: ``quick`` leaves every source out once, ``all`` every pair of an English and a
             Chinese one.
         seeds: Trainings of each kind.
-        rungs: Names of the registry; if empty all, the pretrained ones where they are installed.
-        codecs: Whether the clips that are judged also go through every codec.
+        models: Names of the registry; if empty all, the pretrained ones where they are installed.
+        codecs: Whether the clips that are tested also go through every codec.
         curve: Whether everything is trained with less data too, on the pairs of ``quick``.
-        finished: Train nothing: judge the pairs and seeds that all rungs have finished.
+        finished: Train nothing: evaluate the pairs and seeds that all models have finished.
     """
 
     folder: Path
     out: Path
     pairs: str = "quick"
     seeds: int = 1
-    rungs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     codecs: bool = False
     curve: bool = False
     finished: bool = False
@@ -73,7 +68,7 @@ def compare_and_write(
     progress: Progress = lambda _step, _total, _message: None,
     cancelled: Cancelled = lambda: False,
 ) -> dict[str, Any]:
-    """Compare as :func:`compare` does, and write the figures and a page of them into ``out``."""
+    """Compare as :func:`compare` does, and write the metrics and a page of them into ``out``."""
     # Matplotlib takes most of a second to import.
     from services.learning.report.speech_page import write_page  # noqa: PLC0415
 
@@ -82,7 +77,7 @@ def compare_and_write(
     (request.out / JSON).write_text(text, encoding="utf-8")
     best = best_of(found["rungs"])
     paired = {split.name for split in plan.pairs}
-    own = [result for result in results if result.rung == best and result.split in paired]
+    own = [result for result in results if result.model == best and result.split in paired]
     answers = scored(plan.manifest, own)
     write_page(found, plan.manifest, answers, request.out / PAGE, now=datetime.now(UTC))
     return found
@@ -94,7 +89,7 @@ def compare(
     progress: Progress = lambda _step, _total, _message: None,
     cancelled: Cancelled = lambda: False,
 ) -> dict[str, Any]:
-    """Train with sources left out, judge, and return all figures as JSON values.
+    """Train with sources left out, evaluate, and return all metrics as JSON values.
 
     Raises:
         UsageError: The folder has no usable index, or a name is unknown.
@@ -106,45 +101,44 @@ def compare(
 def _compared(
     request: Request, progress: Progress, cancelled: Cancelled
 ) -> tuple[dict[str, Any], Plan, list[SplitResult]]:
-    """Return the figures and what they are of."""
+    """Return the metrics and what they are of."""
     if request.pairs not in PAIRS:
         raise UsageError(f"pairs cannot be “{request.pairs}”", hint=f"use {' or '.join(PAIRS)}")
-    rungs, left_out = _rungs(request)
+    models, left_out = _models(request)
     manifest = read_manifest(request.folder)
     try:
         noisy = with_noise(manifest, request.out / NOISE, progress=progress, cancelled=cancelled)
-        plan = _plan(request, noisy, rungs, left_out)
+        plan = _plan(request, noisy, models, left_out)
         results = _results(request, plan, progress, cancelled)
-        found = figures(plan, results, seeds=request.seeds, codecs=request.codecs)
+        found = measure(plan, results, seeds=request.seeds, codecs=request.codecs)
     except LearningError as error:
         raise PermanentError(str(error), reason=error.reason) from error
     return {"folder": str(request.folder), "pairs": request.pairs} | found, plan, results
 
 
-def _rungs(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
+def _models(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return which models are compared, and which not for want of their packages."""
     try:
-        for rung in request.rungs:
-            speech_rung_class(rung)
+        for name in request.models:
+            speech_model_class(name)
     except LearningError as error:
         raise UsageError(str(error), reason=error.reason) from error
-    if request.rungs:
-        return request.rungs, {}
-    left_out = left_out_rungs()
-    installed = [name for name in pretrained_rung_names() if name not in left_out]
-    return (*speech_rung_names(), *installed), left_out
+    if request.models:
+        return request.models, {}
+    left_out = left_out_models()
+    return tuple(name for name in speech_model_names() if name not in left_out), left_out
 
 
 def _plan(
-    request: Request, manifest: Manifest, rungs: tuple[str, ...], left_out: dict[str, str]
+    request: Request, manifest: Manifest, models: tuple[str, ...], left_out: dict[str, str]
 ) -> Plan:
     pairs = source_splits(manifest, quick=request.pairs == "quick")
     by_speaker = speaker_splits(manifest)
     if not by_speaker:
-        # Somebody has to be examined.
-        pairs[0] = replace(pairs[0], examined=True)
+        # One split has to be diagnosed.
+        pairs[0] = replace(pairs[0], diagnosed=True)
     end = source_splits(manifest, quick=True) if request.curve else []
-    return Plan(manifest, rungs, pairs, by_speaker, curve_points(end), end, left_out)
+    return Plan(manifest, models, pairs, by_speaker, curve_points(end), end, left_out)
 
 
 def _results(
@@ -155,7 +149,7 @@ def _results(
         return run_splits(
             plan.splits,
             request.out / FEATURES,
-            rungs=plan.rungs,
+            models=plan.models,
             seeds=seeds,
             results=request.out / RESULTS,
             codecs=request.codecs,
@@ -164,16 +158,16 @@ def _results(
         )
     found = finished_results(
         plan.splits,
-        rungs=plan.rungs,
+        models=plan.models,
         seeds=seeds,
         results=request.out / RESULTS,
         codecs=request.codecs,
     )
     if not _any_pair(plan.pairs, found):
         raise PermanentError(
-            f"no pair of sources is finished by all of {', '.join(plan.rungs)}",
+            f"no pair of sources is finished by all of {', '.join(plan.models)}",
             reason="nothingFinished",
-            hint="the same command without --finished trains; --rungs names fewer models",
+            hint="the same command without --finished trains; --models names fewer models",
         )
     return found
 

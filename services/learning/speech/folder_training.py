@@ -9,18 +9,12 @@ from typing import Any
 
 from ml.errors import LearningError
 from ml.speech.data.manifest import Manifest
-from ml.speech.models.registry import (
-    left_out_rungs,
-    pretrained_rung_names,
-    speech_cache,
-    speech_rung_class,
-)
+from ml.speech.models.registry import most_robust_model, speech_cache, speech_model_class
 from ml.training.callbacks import Cancelled, Progress
 from services.errors import PermanentError, UsageError
 
 INDEX = "clips.csv"
 FEATURES, NETWORKS, MODELS = "features", "networks", "models"
-ROBUST = "tdnn"
 COLUMNS_HINT = (
     "--folder needs clips.csv: clip_file, language (en or zh), speaker_id, source, "
     "original_encoding, duration_s"
@@ -35,14 +29,14 @@ class Request:
         folder: Holds ``clips.csv`` and the files it names; all of it is learned from.
         out: Where features, finished networks and the model are kept; a second run goes on after
             them, and ``compare speech --folder`` shares the features.
-        rung: A name of the registry; if left out the pretrained encoder where it is installed, and
+        model: A name of the registry; if left out the pretrained encoder where it is installed, and
             else the one of our own that codecs cost least.
         seed: Decides everything random.
     """
 
     folder: Path
     out: Path
-    rung: str | None = None
+    model: str | None = None
     seed: int = 0
 
 
@@ -70,20 +64,20 @@ def train(
         JSON values: ``rung``, ``model`` (the folder it was saved in), what it learned from.
 
     Raises:
-        UsageError: The folder has no usable index, or there is no such rung.
+        UsageError: The folder has no usable index, or there is no such model.
         PermanentError: Nothing can be learned from these clips.
     """
     manifest = read_manifest(request.folder)
-    rung = request.rung or _default()
+    name = request.model or most_robust_model()
     try:
-        kind = speech_rung_class(rung)
+        kind = speech_model_class(name)
     except LearningError as error:
         raise UsageError(str(error), reason=error.reason) from error
-    saved = request.out / MODELS / rung
+    saved = request.out / MODELS / name
     try:
         model = kind.fit(
             manifest,
-            speech_cache(rung, request.out / FEATURES),
+            speech_cache(name, request.out / FEATURES),
             seed=request.seed,
             progress=progress,
             cancelled=cancelled,
@@ -93,7 +87,7 @@ def train(
     except LearningError as error:
         raise PermanentError(str(error), reason=error.reason) from error
     return {
-        "rung": rung,
+        "rung": name,
         "model": str(saved),
         "seed": request.seed,
         "n_clips": len(manifest),
@@ -101,8 +95,3 @@ def train(
         "sources": sorted(set(manifest.sources)),
         "manifest_sha256": manifest.sha256,
     }
-
-
-def _default() -> str:
-    left_out = left_out_rungs()
-    return next((name for name in pretrained_rung_names() if name not in left_out), ROBUST)

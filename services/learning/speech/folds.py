@@ -15,7 +15,7 @@ class Fold:
     """Clips to learn from, and clips of speakers and sources that are not among them."""
 
     training: Manifest
-    unheard: Manifest
+    held_out: Manifest
 
 
 def split(manifest: Manifest, *, folds: int, seed: int) -> list[Fold]:
@@ -42,7 +42,7 @@ def split(manifest: Manifest, *, folds: int, seed: int) -> list[Fold]:
     if count < FEWEST:
         raise PermanentError(
             "all speech of one language comes from sources that share speakers or recordings: "
-            "nothing unheard is left to judge by",
+            "nothing can be held out to measure by",
             reason="tooFewSources",
             hint="`tubegrader audio add` channels of others, then `tubegrader crawl --audio`",
         )
@@ -51,15 +51,15 @@ def split(manifest: Manifest, *, folds: int, seed: int) -> list[Fold]:
     for fold in range(count):
         out = {group for group, number in fold_of.items() if number == fold}
         training = manifest.take([i for i, group in enumerate(group_of) if group not in out])
-        unheard = manifest.take([i for i, group in enumerate(group_of) if group in out])
+        held_out = manifest.take([i for i, group in enumerate(group_of) if group in out])
         if len({clip.language for clip in training}) < len(LANGUAGES):
             raise PermanentError(
                 "without one group of sources, one language alone is left to learn from",
                 reason="tooFewSources",
                 hint="`tubegrader audio add` channels that speak one language",
             )
-        assert_sources_disjoint(training, unheard)
-        found.append(Fold(training, unheard))
+        assert_sources_disjoint(training, held_out)
+        found.append(Fold(training, held_out))
     return found
 
 

@@ -1,8 +1,8 @@
-"""A rung as it is kept: trained on everything, and once more without each fold of sources.
+"""A model as it is kept: trained on everything, and once more without each fold of sources.
 
-What is scored goes to the training that never heard its source, speaker or recording; what none
-of them heard goes to the one that learned from everything. So every score in the database is of
-something unheard, and a comparison needs no other ones.
+What is scored goes to the training that its source, speaker and recording were held out of; what
+none of them has seen goes to the one that learned from everything. So every score in the database
+is of something held out, and a comparison needs no other ones.
 """
 
 import json
@@ -16,15 +16,16 @@ import numpy as np
 from ml.errors import LearningError
 from ml.speech.data.manifest import Manifest
 from ml.speech.frontend.features import AnyFeatures
-from ml.speech.models.base import SpeechPredictions, SpeechRung
-from ml.speech.models.registry import load_speech_rung
-from services.errors import PermanentError
+from ml.speech.models.base import SpeechModel, SpeechPredictions
+from ml.speech.models.registry import load_speech_model
 from services.learning.artifacts import get_folder, put_folder
+from services.learning.errors import translate_errors
 from services.learning.speech.folds import Fold
 from services.storage import ObjectStore
 
 FULL = "full"
-HEARD = "heard.json"
+FOLDS = "heard.json"
+"""Keeps ``fold_of``; what older versions named it, so that their models can be read."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class SpeechModel:
-    """One rung's trainings.
+class CrossFittedModel:
+    """One model's trainings.
 
     Attributes:
         full: Learned from every clip.
@@ -47,12 +48,12 @@ class SpeechModel:
             ``source:…``.
     """
 
-    full: SpeechRung
-    without: Sequence[SpeechRung]
+    full: SpeechModel
+    without: Sequence[SpeechModel]
     fold_of: Mapping[str, int]
 
     def predict(self, clips: Sequence[AnyFeatures], origins: Sequence[Origin]) -> SpeechPredictions:
-        """Score clips, each (frames, COLUMNS), by the training that never heard where it is from.
+        """Score clips, each (frames, COLUMNS), by the training that has not seen where it is from.
 
         The embeddings are of different trainings and so are not to be compared with each other.
         """
@@ -66,7 +67,7 @@ class SpeechModel:
         return SpeechPredictions(probabilities, speech, np.zeros((len(clips), 0)))
 
     def fold(self, origin: Origin) -> int:
-        """Return the fold that an origin is in; -1 where no training heard it."""
+        """Return the fold that an origin is in; -1 where no training has seen it."""
         for key in (
             f"recording:{origin.recording}",
             f"speaker:{origin.speaker}",
@@ -81,7 +82,7 @@ def folds_by_origin(folds: Sequence[Fold]) -> dict[str, int]:
     """Return the fold of each recording, speaker and source."""
     found: dict[str, int] = {}
     for number, fold in enumerate(folds):
-        for clip in fold.unheard:
+        for clip in fold.held_out:
             for key in (
                 f"recording:{clip.recording}",
                 f"speaker:{clip.speaker}",
@@ -91,7 +92,7 @@ def folds_by_origin(folds: Sequence[Fold]) -> dict[str, int]:
     return found
 
 
-def put_model(store: ObjectStore, model: SpeechModel, folder: Path) -> dict[str, str]:
+def put_model(store: ObjectStore, model: CrossFittedModel, folder: Path) -> dict[str, str]:
     """Put a model into the store; return name → SHA-256.
 
     Args:
@@ -100,15 +101,15 @@ def put_model(store: ObjectStore, model: SpeechModel, folder: Path) -> dict[str,
         folder: To write in; created.
     """
     files: dict[str, str] = {}
-    for part, rung in _parts(model).items():
-        rung.save(folder / part)
+    for part, training in _parts(model).items():
+        training.save(folder / part)
         stored = put_folder(store, folder / part)
         files |= {f"{part}.{name}": sha256 for name, sha256 in stored.items()}
-    heard = json.dumps(model.fold_of, sort_keys=True, indent=0).encode()
-    return files | {HEARD: store.put(heard)}
+    fold_of = json.dumps(model.fold_of, sort_keys=True, indent=0).encode()
+    return files | {FOLDS: store.put(fold_of)}
 
 
-def get_model(store: ObjectStore, files: Mapping[str, str], folder: Path) -> SpeechModel:
+def get_model(store: ObjectStore, files: Mapping[str, str], folder: Path) -> CrossFittedModel:
     """Read a model back.
 
     Raises:
@@ -116,40 +117,38 @@ def get_model(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Spe
     """
     parts: dict[str, dict[str, str]] = {}
     for name, sha256 in files.items():
-        if name != HEARD:
+        if name != FOLDS:
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = sha256
-    try:
+    with translate_errors(folder):
         loaded = {
-            part: load_speech_rung(get_folder(store, names, folder / part))
+            part: load_speech_model(get_folder(store, names, folder / part))
             for part, names in parts.items()
         }
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
     without = [loaded[_without(number)] for number in range(len(loaded) - 1)]
-    fold_of: dict[str, int] = json.loads(store.get(files[HEARD]))
-    return SpeechModel(loaded[FULL], without, fold_of)
+    fold_of: dict[str, int] = json.loads(store.get(files[FOLDS]))
+    return CrossFittedModel(loaded[FULL], without, fold_of)
 
 
-def assert_unheard(model: SpeechModel, manifest: Manifest) -> None:
-    """Hold the trainings to their promise: none judges a source that it learned from.
+def assert_held_out(model: CrossFittedModel, manifest: Manifest) -> None:
+    """Hold the trainings to their promise: none scores a source that it learned from.
 
     Raises:
         LearningError: ``leakSource``, naming one.
     """
-    learned: list[set[Any]] = [set(rung.card.config["sources"]) for rung in model.without]
+    learned: list[set[Any]] = [set(training.card.config["sources"]) for training in model.without]
     for clip in manifest:
         fold = model.fold(Origin(clip.source, clip.speaker, clip.recording))
         if fold < 0 or clip.source in learned[fold]:
             raise LearningError(
-                f"the source {clip.source!r} is judged by a training that heard it: what is "
+                f"the source {clip.source!r} is scored by a training that has seen it: what is "
                 "measured would be memory",
                 reason="leakSource",
             )
 
 
-def _parts(model: SpeechModel) -> dict[str, SpeechRung]:
-    without = {_without(number): rung for number, rung in enumerate(model.without)}
+def _parts(model: CrossFittedModel) -> dict[str, SpeechModel]:
+    without = {_without(number): training for number, training in enumerate(model.without)}
     return {FULL: model.full} | without
 
 

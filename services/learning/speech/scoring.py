@@ -4,31 +4,29 @@ A clip's score is the vote of its segments, each by its length. A clip without a
 ``unknown``; so is what the models take for music, noise or another language.
 """
 
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
 
 from db.models import ModelVersion
-from db.queries.learning import records
+from db.models.learning import SPEECH
+from db.queries.learning import model_versions
 from db.queries.speech import languages
 from db.queries.speech import segments as speech_learning
 from db.queries.speech.segments import UnscoredSegment
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
+from ml.runtime.prefetch import prefetch
 from ml.speech.frontend.features import Features, features
 from ml.speech.models.base import UNKNOWN, SpeechPredictions
 from services.context import Context
-from services.errors import PermanentError
-from services.learning.results import models_in_use
-from services.learning.speech import TASK
-from services.learning.speech.models import Origin, SpeechModel, get_model
+from services.learning.artifacts import workspace
+from services.learning.results import models_in_use, need_models
+from services.learning.speech.models import CrossFittedModel, Origin, get_model
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -45,7 +43,7 @@ class _Batch:
     unreadable: int
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def score(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a scoring job: current clips without a score of the newest models, or of those in use.
 
     Returns:
@@ -55,66 +53,63 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
-    first, rest = newest(context, job), the_rest(context, job)
+    first, rest = score_newest(context, job), score_in_use(context, job)
     counts = ("clips", "segments", "unreadable")
     return rest | {name: first[name] + rest[name] for name in counts}
 
 
-def newest(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score every current clip that lacks a score of the newest models, so they can be compared.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
     with context.transaction() as session:
-        versions = records.newest_model_versions(session, task=TASK)
-    return _score_all(context, job, versions)
+        versions = model_versions.newest(session, task=SPEECH)
+    return _score_with(context, job, versions)
 
 
-def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score every current clip that lacks a score of the models in use: what users read.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
-    return _score_all(context, job, models_in_use(context, TASK))
+    return _score_with(context, job, models_in_use(context, SPEECH))
 
 
-def _score_all(
+def _score_with(
     context: Context, job: JobHandle, versions: Sequence[ModelVersion]
 ) -> dict[str, Any]:
-    if not versions:
-        raise PermanentError(
-            "there is no speech model to score with",
-            reason="noModel",
-            hint="`tubegrader train speech` first",
-        )
+    need_models(versions, SPEECH, "to score with")
     ids = [version.model_version_id for version in versions]
     with context.transaction() as session:
         total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
         groups = speech_learning.source_groups(session)
-    told = {"models": {version.rung: version.version for version in versions}}
+    named = {"models": {version.rung: version.version for version in versions}}
     scored = clips = unreadable = after = 0
     if not total:
-        return {"clips": 0, "segments": 0, "unreadable": 0} | told
-    with tempfile.TemporaryDirectory(prefix="tubegrader-scoring-") as folder:
+        return {"clips": 0, "segments": 0, "unreadable": 0} | named
+    with workspace(context, "scoring") as folder:
         models = [
-            get_model(context.store, v.files, Path(folder) / str(v.model_version_id))
-            for v in versions
+            get_model(context.store, v.files, folder / str(v.model_version_id)) for v in versions
         ]
         job.progress(0, total, "scoring clips")
         while page := _page(context, ids, after):
             with context.transaction() as session:
                 segments = speech_learning.segments_to_score(session, page, model_version_ids=ids)
-            for batch in _read_ahead(context, segments):
-                _score(context, versions, models, batch, groups)
+            batches = (
+                segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)
+            )
+            for batch in prefetch(_read(context, batch) for batch in batches):
+                _score_batch(context, versions, models, batch, groups)
                 scored += len(batch.segments)
                 unreadable += batch.unreadable
                 job.progress(clips, max(total, clips), "scoring clips")
             _vote(context, versions, page)
             clips, after = clips + len(page), page[-1]
             job.progress(clips, max(total, clips), "scoring clips")
-    return {"clips": clips, "segments": scored, "unreadable": unreadable} | told
+    return {"clips": clips, "segments": scored, "unreadable": unreadable} | named
 
 
 def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
@@ -122,20 +117,6 @@ def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
         return speech_learning.clips_to_score(
             session, model_version_ids=ids, after=after, limit=CLIPS
         )
-
-
-def _read_ahead(context: Context, segments: Sequence[UnscoredSegment]) -> Iterator[_Batch]:
-    """Fetch and decode the next batch while the caller works on this one."""
-    batches = [segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)]
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        coming = [pool.submit(_read, context, batch) for batch in batches[:1]]
-        for following in [*batches[1:], None]:
-            if not coming:
-                return
-            batch = coming.pop().result()
-            if following is not None:
-                coming.append(pool.submit(_read, context, following))
-            yield batch
 
 
 def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
@@ -150,10 +131,10 @@ def _read(context: Context, segments: Sequence[UnscoredSegment]) -> _Batch:
     return _Batch(kept, found, len(segments) - len(kept))
 
 
-def _score(
+def _score_batch(
     context: Context,
     versions: Sequence[ModelVersion],
-    models: Sequence[SpeechModel],
+    models: Sequence[CrossFittedModel],
     batch: _Batch,
     groups: dict[str, str],
 ) -> None:
@@ -171,16 +152,16 @@ def _score(
             "segment_id": segment.segment_id,
             "model_version_id": version.model_version_id,
             "scored_at": now,
-            **told,
+            **predicted,
         }
-        for version, predicted in zip(versions, predictions, strict=True)
-        for segment, told in zip(batch.segments, _told(predicted), strict=True)
+        for version, by_segment in zip(versions, predictions, strict=True)
+        for segment, predicted in zip(batch.segments, _rows(by_segment), strict=True)
     ]
     with context.transaction() as session:
         languages.append_segment_scores(session, rows)
 
 
-def _told(predicted: SpeechPredictions) -> list[dict[str, Any]]:
+def _rows(predicted: SpeechPredictions) -> list[dict[str, Any]]:
     """Return three probabilities that add up to 1, and the language decided on."""
     spoken = predicted.probabilities * predicted.speech[:, None]
     return [
@@ -224,4 +205,4 @@ def voted(segments: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
     both = np.array([seconds @ en, seconds @ zh]) / seconds.sum()
     speech = both.sum()
     given = both / speech if speech > 0 else np.full(2, 0.5)
-    return _told(SpeechPredictions(given[None], np.array([speech]), np.zeros((1, 0))))[0]
+    return _rows(SpeechPredictions(given[None], np.array([speech]), np.zeros((1, 0))))[0]

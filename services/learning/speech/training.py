@@ -1,34 +1,30 @@
-"""Training: freeze a dataset of speech, train every rung on it with sources left out in turn."""
+"""Training: freeze a dataset of speech, train every model on it with sources left out in turn."""
 
-import importlib.metadata
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from db.queries.learning import records
+from db.models.learning import SPEECH
 from ml.audio import floats, read_flac
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
-from ml.speech.models.base import SpeechRung
-from ml.speech.models.network_models import NetworkRung
-from ml.speech.models.registry import speech_rung_class, speech_rung_names
+from ml.speech.models.registry import own_model_names, speech_model_class
 from services.context import Context
 from services.errors import PermanentError
-from services.learning import artifacts
-from services.learning.speech import TASK, datasets, folds
+from services.learning.artifacts import sweep, workspace
+from services.learning.speech import datasets, folds
 from services.learning.speech.models import (
-    SpeechModel,
-    assert_unheard,
+    CrossFittedModel,
+    assert_held_out,
     folds_by_origin,
     put_model,
 )
+from services.learning.training import Recipe, record, trained_before
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -39,15 +35,15 @@ KEPT_S = 2 * 86_400
 sound must not outlive it for long."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``conflicts`` (see :class:`services.learning.speech.datasets.Request`),
     ``rungs`` (names; all of the registry), ``folds``, ``epochs`` (fewer make a trial quick; None
-    is each rung's own number), ``seed``, ``force`` (train although the same models exist).
+    is each model's own number), ``seed``, ``force`` (train although the same models exist).
 
     Returns:
-        The dataset's id, what is in it and was left out, and the version of each rung; ``trained``
+        The dataset's id, what is in it and was left out, and the version of each model; ``trained``
         is False when they existed already.
 
     Raises:
@@ -55,55 +51,31 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """
     request = datasets.Request(conflicts=str(job.params.get("conflicts", "drop")))
     seed = int(job.params.get("seed", 0))
-    rungs = list(job.params.get("rungs") or speech_rung_names())
+    rungs = list(job.params.get("rungs") or own_model_names())
     epochs = job.params.get("epochs")
     job.progress(0, 0, "freezing the dataset")
     frozen = datasets.freeze(context, request)
     config = {"rungs": rungs, "folds": int(job.params.get("folds", FOLDS)), "epochs": epochs}
-    code_version = importlib.metadata.version("tubegrader")
-    with context.transaction() as session:
-        existing = records.model_versions_like(
-            session,
-            dataset_id=frozen.dataset_id,
-            seed=seed,
-            code_version=code_version,
-            config=config,
-        )
+    recipe = Recipe(SPEECH, frozen.dataset_id, seed, config)
+    existing = trained_before(context, recipe)
     if existing and not job.params.get("force", False):
         return _result(frozen, {m.rung: m.version for m in existing}, trained=False)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-training-") as made:
+    with workspace(context, "training") as folder:
         models = _trained(context, job, frozen.manifest, config, seed)
-        artifacts = {
-            rung: put_model(context.store, model, Path(made) / rung)
-            for rung, model in models.items()
+        files = {
+            rung: put_model(context.store, model, folder / rung) for rung, model in models.items()
         }
-    job.check()
-    with context.transaction() as session:
-        versions = {
-            rung: records.add_model_version(
-                session,
-                rung=rung,
-                dataset_id=frozen.dataset_id,
-                job_id=job.job_id,
-                trained_at=context.clock(),
-                code_version=code_version,
-                seed=seed,
-                config=config,
-                files=rung_files,
-                task=TASK,
-            ).version
-            for rung, rung_files in artifacts.items()
-        }
+    versions = record(context, job, recipe, files)
     shutil.rmtree(_folder(context, job), ignore_errors=True)
     return _result(frozen, versions, trained=True)
 
 
 def _trained(
     context: Context, job: JobHandle, manifest: Manifest, config: dict[str, Any], seed: int
-) -> dict[str, SpeechModel]:
-    """Train each rung on everything, and without each fold; finished networks are not redone."""
+) -> dict[str, CrossFittedModel]:
+    """Train each model on everything, and without each fold; finished networks are not redone."""
     folder = _folder(context, job)
-    artifacts.sweep(folder.parent, KEPT_S)
+    sweep(folder.parent, KEPT_S)
     cache = FeatureCache(folder / "features", decode=lambda clip: _sound(context, clip))
 
     def stop() -> bool:
@@ -117,42 +89,34 @@ def _trained(
         total = len(config["rungs"]) * len(trainings)
         for place, name in enumerate(config["rungs"]):
             fitted = [
-                _fitted(
-                    name,
+                speech_model_class(name).fit(
                     training,
                     cache,
                     seed=seed,
                     epochs=config["epochs"],
-                    progress=_told(job, place * len(trainings) + number, total, name),
+                    progress=_progress(job, place * len(trainings) + number, total, name),
                     cancelled=stop,
                     checkpoint=folder / "networks",
                 )
                 for number, training in enumerate(trainings)
             ]
-            models[name] = SpeechModel(fitted[0], fitted[1:], folds_by_origin(parts))
-            assert_unheard(models[name], manifest)
-    except LearningError as error:
+            models[name] = CrossFittedModel(fitted[0], fitted[1:], folds_by_origin(parts))
+            assert_held_out(models[name], manifest)
+    except LearningError:
+        # It would fail again in the same way.
         shutil.rmtree(folder, ignore_errors=True)
-        raise PermanentError(str(error), reason=error.reason) from error
+        raise
     return models
 
 
-def _fitted(
-    name: str, training: Manifest, cache: FeatureCache, *, epochs: int | None, **fit: Any
-) -> SpeechRung:
-    kind: type[Any] = speech_rung_class(name)
-    if epochs is not None and issubclass(kind, NetworkRung):
-        fit["config"] = replace(kind.default, epochs=epochs)
-    model: SpeechRung = kind.fit(training, cache, **fit)
-    return model
-
-
-def _told(job: JobHandle, before: int, total: int, rung: str) -> Callable[[int, int, str], None]:
+def _progress(
+    job: JobHandle, before: int, total: int, name: str
+) -> Callable[[int, int, str], None]:
     """Tell the job how far all trainings are, in hundredths of one."""
 
     def progress(step: int, steps: int, message: str) -> None:
         done = 100 * before + round(100 * step / max(steps, 1))
-        job.progress(done, 100 * total, f"{rung} ({before + 1} of {total}): {message}")
+        job.progress(done, 100 * total, f"{name} ({before + 1} of {total}): {message}")
 
     return progress
 

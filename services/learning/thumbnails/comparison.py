@@ -1,13 +1,15 @@
 """Comparison: the scores in the database against what the videos did, rung by rung."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
-from db.queries.learning import records
+from db.models.learning import THUMBNAILS
+from db.queries.learning import scores as score_rows
 from ml.errors import LearningError
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.data.dataset import Dataset
@@ -16,9 +18,7 @@ from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
-from services.learning.results import judges, newest_models_and_evaluation
+from services.learning.comparison import Comparison, Metric, compare_newest
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import ExtractionPlan, open_extractor
 from services.work.jobs import JobHandle
@@ -28,67 +28,46 @@ log = structlog.get_logger()
 RESAMPLES = 2000
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
-    """Do a comparison job: judge the newest models' scores of their own dataset.
+def compare(context: Context, job: JobHandle) -> dict[str, Any]:
+    """Do a comparison job: evaluate the newest models' scores of their own dataset.
 
-    Returns:
-        The evaluation's id and its sentence; ``is_new`` is False when the same models were
-        compared before.
-
-    Raises:
-        PermanentError: There is no model, or videos of the dataset have no score.
+    Returns, raises:
+        As :func:`services.learning.comparison.compare_newest`.
     """
-    models, newest = newest_models_and_evaluation(context)
-    if not models:
-        raise PermanentError(
-            "there is no model to compare", reason="noModel", hint="`tubegrader train` first"
-        )
-    ids = {model.rung: model.model_version_id for model in models}
-    if newest is not None and judges(newest, models):
-        return {
-            "evaluation_id": newest.evaluation_id,
-            "sentence": newest.sentence,
-            "is_new": False,
-        }
+
+    def compared(models: Sequence[ModelVersion], folder: Path) -> Comparison:
+        return _compared(context, job, models, folder)
+
+    return compare_newest(context, job, THUMBNAILS, compared)
+
+
+def _compared(
+    context: Context, job: JobHandle, models: Sequence[ModelVersion], folder: Path
+) -> Comparison:
     job.progress(0, 0, "reading scores")
-    with told_apart(context.settings.home), scratch(context, "comparison") as folder:
-        dataset = datasets.fetch(context, models[0].dataset_id, folder)
-        predictions = out_of_fold(context, dataset, models)
-        image_features = _image_features(context, job, dataset, models[0])
-        job.progress(0, 0, "resampling channels")
-        try:
-            evaluation = evaluate(
-                dataset,
-                predictions,
-                resamples=RESAMPLES,
-                seed=models[0].seed,
-                image_features=image_features,
-            )
-        except LearningError as error:
-            raise PermanentError(str(error), reason=error.reason) from error
+    dataset = datasets.fetch(context, models[0].dataset_id, folder)
+    predictions = out_of_fold(context, dataset, models)
+    image_features = _image_features(context, job, dataset, models[0])
+    job.progress(0, 0, "resampling channels")
+    evaluation = evaluate(
+        dataset,
+        predictions,
+        resamples=RESAMPLES,
+        seed=models[0].seed,
+        image_features=image_features,
+    )
     detail = evaluation.as_json()
-    job.check()
-    with context.transaction() as session:
-        evaluation_id = records.add_evaluation(
-            session,
-            dataset_id=models[0].dataset_id,
-            job_id=job.job_id,
-            created_at=context.clock(),
-            n_videos=evaluation.n_videos,
-            n_channels=evaluation.n_channels,
-            sentence=evaluation.sentence,
-            detail=detail | {"model_version_ids": ids},
-            metrics=_metric_rows(detail, ids),
-        )
-    return {"evaluation_id": evaluation_id, "sentence": evaluation.sentence, "is_new": True}
+    return Comparison(
+        evaluation.n_videos, evaluation.n_channels, evaluation.sentence, detail, _metrics(detail)
+    )
 
 
 def _image_features(
     context: Context, job: JobHandle, dataset: Dataset, model: ModelVersion
 ) -> ImageFeatures | None:
-    """Return the looks that a model was trained on, which training kept; None if it had none.
+    """Return the image features that a model was trained on, which training kept; None if none.
 
-    With other weights, or none, than those of the training nothing is refitted on looks.
+    With other weights, or none, than those of the training nothing is refitted on them.
     """
     if not model.config.get("backbone"):
         return None
@@ -98,7 +77,7 @@ def _image_features(
             return None
         return ExtractionPlan(extractor).at(dataset, job.progress)
     except LearningError as error:
-        log.warning("comparison.without_looks", problem=str(error), reason=error.reason)
+        log.warning("comparison.without_image_features", problem=str(error), reason=error.reason)
         return None
 
 
@@ -109,7 +88,7 @@ def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersio
         PermanentError: Videos of the dataset have no score (``notScored``).
     """
     with context.transaction() as session:
-        scores = records.scores_of(
+        scores = score_rows.of_models(
             session, model_version_ids=[model.model_version_id for model in models]
         )
     by_key = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
@@ -132,35 +111,16 @@ def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersio
     return pa.table([pa.array(list(c)) for c in columns], schema=OUT_OF_FOLD_SCHEMA)
 
 
-def _metric_rows(detail: dict[str, Any], ids: dict[str, int]) -> list[dict[str, Any]]:
+def _metrics(detail: dict[str, Any]) -> list[Metric]:
     plain = [
-        (rung, metric, "", interval)
+        Metric(rung, name, interval)
         for rung, metrics in detail["rungs"].items()
-        for metric, interval in metrics.items()
+        for name, interval in metrics.items()
         if isinstance(interval, dict)
     ]
     paired = [
-        (each["rung"], metric, each["baseline"], each[metric])
+        Metric(each["rung"], name, each[name], baseline=each["baseline"])
         for each in detail["differences"]
-        for metric in ("delta_r2", "delta_auc")
+        for name in ("delta_r2", "delta_auc")
     ]
-    return [
-        _metric_row(rung, metric, baseline, ids.get(rung), interval)
-        for rung, metric, baseline, interval in plain + paired
-        # What is undefined here, or has no interval, has no row.
-        if None not in interval.values()
-    ]
-
-
-def _metric_row(
-    rung: str, metric: str, baseline: str, model_version_id: int | None, interval: dict[str, float]
-) -> dict[str, Any]:
-    return {
-        "rung": rung,
-        "metric": metric,
-        "baseline": baseline,
-        "model_version_id": model_version_id,
-        "value": interval["value"],
-        "low": interval["low"],
-        "high": interval["high"],
-    }
+    return plain + paired

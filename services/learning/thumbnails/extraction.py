@@ -1,9 +1,8 @@
-"""The pretrained look at thumbnails: whether it is to be had here, and the looks themselves."""
+"""Image features by a pretrained network: whether they are to be had here, and themselves."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.errors import LearningError
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
@@ -13,6 +12,7 @@ from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import image_features_folder
+from services.learning.errors import translate_errors
 
 TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
 
@@ -47,7 +47,7 @@ class ExtractionPlan:
         return absent_rungs(has_embeddings=self.extractor is not None, measured=can_measure())
 
     def at(self, dataset: Dataset, progress: Progress) -> ImageFeatures | None:
-        """Look at a dataset's thumbnails, at those that are known by now from the cache.
+        """Extract a dataset's image features; those that are known by now come from the cache.
 
         Raises:
             LearningError: A thumbnail cannot be decoded.
@@ -59,37 +59,33 @@ class ExtractionPlan:
         return self.extractor.extract(names, encoded.__getitem__, progress=progress)
 
 
-def choose(context: Context, asked: bool | None, *, fine_tune: bool = False) -> ExtractionPlan:
-    """Return the look that a training gets.
+def choose(context: Context, requested: bool | None, *, fine_tune: bool = False) -> ExtractionPlan:
+    """Return which image features a training gets.
 
     Args:
-        context: Its settings say whether there is to be one, and with whose weights.
-        asked: Whether it was asked for; None leaves it to the settings and to what is installed.
-        fine_tune: Whether its last stages are to be trained on, for which it has to be there.
+        context: Its settings say whether there are to be any, and with whose weights.
+        requested: Whether they were requested; None leaves it to the settings and to what is
+            installed.
+        fine_tune: Whether the network is to be trained on, for which it has to be there.
 
     Raises:
-        PermanentError: It was asked for and cannot be had, or the user's weights cannot be used.
+        PermanentError: They were requested and cannot be had, or the user's weights cannot be used.
     """
-    if fine_tune and asked is False:
+    if fine_tune and requested is False:
         raise PermanentError(
             "there is nothing to fine-tune without the pretrained network",
             reason="nothingToTune",
             hint="leave out --no-backbone, or --fine-tune",
         )
-    asked = True if fine_tune else asked
-    wanted = context.settings.backbone if asked is None else asked
+    requested = True if fine_tune else requested
+    wanted = context.settings.backbone if requested is None else requested
     if not wanted:
         return ExtractionPlan(None, TURNED_OFF)
-    if asked is None and context.settings.backbone_weights is None and not can_extract():
+    if requested is None and context.settings.backbone_weights is None and not can_extract():
         return ExtractionPlan(None, NOT_INSTALLED)
-    try:
+    hint = "or train without: `tubegrader train --no-backbone`"
+    with translate_errors(context.settings.home, hint=hint):
         return ExtractionPlan(open_extractor(context, maps=fine_tune), fine_tune=fine_tune)
-    except LearningError as error:
-        raise PermanentError(
-            str(error),
-            reason=error.reason,
-            hint="or train without: `tubegrader train --no-backbone`",
-        ) from error
 
 
 def open_extractor(
@@ -99,8 +95,8 @@ def open_extractor(
 
     Args:
         context: Its settings.
-        folder: Where looks are kept; None: in the home, where every night finds them again.
-        maps: Whether models that were fine-tuned are to be asked.
+        folder: Where image features are kept; None: in the home, where every night finds them.
+        maps: Whether models that were fine-tuned are to predict.
 
     Raises:
         LearningError: The weights are missing or cannot be used.

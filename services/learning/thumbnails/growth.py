@@ -24,8 +24,8 @@ from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import SubscribersRung
 from services.context import Context
-from services.learning.thumbnails.datasets import Request, select_labelled
 from services.learning.thumbnails.labels import LABELS
+from services.learning.thumbnails.selection import Request, select_labelled
 
 MIN_VIDEOS, MIN_CHANNELS = 200, 40
 """With both labels; fewer give no interval worth showing."""

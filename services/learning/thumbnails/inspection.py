@@ -1,21 +1,20 @@
 """What is in the frozen datasets, how two differ, whether one is whole and gives nothing away."""
 
-import tempfile
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from db.models import Dataset as DatasetRow
-from db.queries.learning import records
+from db.queries.learning import datasets
 from ml.thumbnails.data.dataset import DESCRIPTION, Dataset, DatasetDescription
 from ml.thumbnails.data.leakage import check
 from ml.thumbnails.data.schema import FEATURE_GROUPS, MANIFEST_SCHEMA
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.learning.artifacts import workspace
 from services.learning.thumbnails.datasets import fetch, fetch_rows
 
 NEWEST = "newest"
@@ -27,7 +26,7 @@ _NAMED = 20
 def overview(context: Context) -> list[dict[str, Any]]:
     """Return a line on each dataset, the newest first."""
     with context.transaction() as session:
-        rows = records.datasets(session)
+        rows = datasets.with_prefix(session)
     return [_line(row) | _described(context, row) for row in rows]
 
 
@@ -43,8 +42,8 @@ def show(context: Context, name: str) -> dict[str, Any]:
         PermanentError: It is damaged or of another schema version.
     """
     row = _find(context, name)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-        dataset = fetch_rows(context, row, Path(folder))
+    with workspace(context, "dataset") as folder:
+        dataset = fetch_rows(context, row, folder)
     table = dataset.table
     return (
         _line(row)
@@ -75,8 +74,8 @@ def diff(context: Context, one: str, other: str) -> dict[str, Any]:
     tables = []
     rows = [_find(context, name) for name in (one, other)]
     for row in rows:
-        with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-            tables.append(fetch_rows(context, row, Path(folder)).table)
+        with workspace(context, "dataset") as folder:
+            tables.append(fetch_rows(context, row, folder).table)
     old, new = ({v: i for i, v in enumerate(t["video_id"].to_pylist())} for t in tables)
     both = sorted(old.keys() & new.keys())
     kept = [t.take([at[v] for v in both]) for t, at in zip(tables, (old, new), strict=True)]
@@ -108,8 +107,8 @@ def verify(context: Context, name: str) -> dict[str, Any]:
         PermanentError: A file is missing, altered or cut short, or of another schema version.
     """
     row = _find(context, name)
-    with tempfile.TemporaryDirectory(prefix="tubegrader-dataset-") as folder:
-        findings = check(fetch(context, row.dataset_id, Path(folder)))
+    with workspace(context, "dataset") as folder:
+        findings = check(fetch(context, row.dataset_id, folder))
     return {
         "dataset_id": row.dataset_id,
         "files": len(row.files),
@@ -125,7 +124,7 @@ def _find(context: Context, name: str) -> DatasetRow:
             hint=f"give at least {_SHORTEST_PREFIX} letters of its id, or `{NEWEST}`",
         )
     with context.transaction() as session:
-        found = records.datasets(session, prefix="" if name == NEWEST else name)
+        found = datasets.with_prefix(session, prefix="" if name == NEWEST else name)
     if not found:
         raise UsageError(
             f"there is no dataset {name}", hint="`tubegrader datasets list` tells which there are"

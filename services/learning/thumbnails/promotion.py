@@ -1,8 +1,7 @@
-"""The contest of models of views: what tonight's training made against the champion.
+"""Which rung challenges the champion of thumbnails, and how both predict the newest videos.
 
-Both predict the same newest videos, with what was known when tonight's dataset was frozen, each by
-models that never saw the video's channel. Whatever goes wrong on the way, the champion stays,
-unless it can no longer be asked at all.
+Both are asked with what was known when tonight's dataset was frozen, each by models that never saw
+the video's channel.
 """
 
 from collections.abc import Sequence
@@ -12,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from db.models import ModelVersion
-from db.queries.learning import promotion
+from db.models import Evaluation, ModelVersion
+from db.models.learning import THUMBNAILS
 from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import (
-    Choice,
     choose_rung,
     evaluate_challenger,
     fair_groups,
@@ -27,12 +25,9 @@ from ml.thumbnails.evaluation.champion_challenger import (
 from ml.thumbnails.models.rung import Rung
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
-from services.errors import PermanentError
-from services.learning.artifacts import scratch
-from services.learning.errors import told_apart
-from services.learning.promotion import decisions
-from services.learning.promotion.decisions import Decision
-from services.learning.results import VIEWS, in_order, judges, newest_models_and_evaluation
+from services.learning.promotion import challenge
+from services.learning.promotion.challenge import Challenge, Chosen, Outcome
+from services.learning.results import in_order
 from services.learning.thumbnails import comparison, datasets, scoring
 from services.work.jobs import JobHandle
 
@@ -42,136 +37,100 @@ FALLBACK_LABELS = {"lifetime"}
 
 @dataclass(frozen=True)
 class _Side:
-    """A model that contests, and the rows it was trained on."""
+    """Champion or challenger, with the rows that it was trained on."""
 
-    version: ModelVersion
     rung: Rung
     ladder: Sequence[Rung]
     rows: Dataset
+    seed: int
 
 
-@dataclass(frozen=True)
-class _Contest:
-    champion: _Side
-    challenger: _Side
-    choice: Choice
-
-
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def promote(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do the step of a retraining that decides which models are in use.
 
-    Returns:
-        The decision with its reason; who is champion and who contested.
-
-    Raises:
-        PermanentError: The newest models were not compared yet, or are damaged.
-        TransientError: Somebody changed the champion meanwhile.
+    Returns, raises:
+        As :func:`services.learning.promotion.challenge.promote`.
     """
-    made = decisions.made_by(context, job.job_id)
-    if made is None:
-        with told_apart(context.settings.home), scratch(context, "contest") as folder:
-            made = _decide(context, job, folder)
-        job.check()
-        made = decisions.carry_out(context, VIEWS, made, job_id=job.job_id)
-    return made.as_json()
+    return challenge.promote(context, job, ThumbnailsChallenge)
 
 
-def _decide(context: Context, job: JobHandle, folder: Path) -> Decision:
-    ladder, evaluation = newest_models_and_evaluation(context)
-    if not ladder or evaluation is None or not judges(evaluation, ladder):
-        raise PermanentError(
-            "the newest models were not compared, so none of them can contest",
-            reason="notCompared",
-            hint="`tubegrader score`, then `tubegrader compare`",
+class ThumbnailsChallenge(Challenge[_Side]):
+    """A rung that predicts the newest videos like the champion."""
+
+    task = THUMBNAILS
+
+    def __init__(self, context: Context, job: JobHandle, folder: Path) -> None:
+        super().__init__(context, job, folder)
+        self._datasets: dict[str, Dataset] = {}
+
+    def choose(self, ladder: Sequence[ModelVersion], _evaluation: Evaluation) -> Chosen:
+        """Choose the rung that is better than those below it, by their scores."""
+        dataset = self._dataset(ladder[0])
+        scores = comparison.out_of_fold(self.context, dataset, ladder)
+        names = np.array(scores["rung"].to_pylist())
+        probability_over, log_views = (
+            scores["probability_over"].to_numpy(),
+            scores["log10_views_per_day"].to_numpy(),
         )
-    job.progress(0, 3, "choosing the rung that contests")
-    dataset = datasets.fetch_without_pictures(context, ladder[0].dataset_id, folder / "dataset")
-    choice = _choose(context, dataset, ladder)
-    figures = {"choice": [candidate.as_json() for candidate in choice.candidates]}
-    with context.transaction() as session:
-        champion = promotion.model_of(session, task=VIEWS)
-        champions = promotion.champion_ladder(session, task=VIEWS)
-    challenger = next((m for m in ladder if m.rung == choice.rung), None)
+        by_rung = {
+            rung: Predictions(probability_over[names == rung], log_views[names == rung])
+            for rung in in_order(model.rung for model in ladder)
+        }
+        choice = choose_rung(dataset, by_rung, seed=ladder[0].seed)
+        candidates = [candidate.as_json() for candidate in choice.candidates]
+        return Chosen(choice.rung, choice.sentence(), candidates)
 
-    made = decisions.settled(
-        champion,
-        challenger,
-        ladder,
-        deposed=decisions.deposed_by(decisions.history(context, VIEWS)),
-        chosen_by=choice.sentence(),
-        figures=figures,
-    )
-    if made is not None:
-        return made
-    assert champion is not None, "else it is settled"
-    assert challenger is not None, "else it is settled"
-    job.progress(1, 3, "loading champion and challenger")
-    mine = _side(context, challenger, ladder, dataset, folder / "challenger")
-    try:
-        rows = datasets.fetch_without_pictures(
-            context, champion.dataset_id, folder / "champions dataset"
-        )
-        theirs = _side(context, champion, champions, rows, folder / "champion")
-        scoring.check_image_features(context, theirs.ladder)
-    except PermanentError as error:
-        return decisions.unusable(
-            champion, challenger, error, chosen_by=choice.sentence(), figures=figures
-        )
-    if (problem := _other_question(theirs.rows, dataset)) is not None:
-        return Decision("kept", *problem, champion, challenger, figures)
-    job.progress(2, 3, "judging both on the newest videos")
-    return _judged(context, _Contest(theirs, mine, choice), figures)
+    def load(self, version: ModelVersion, ladder: Sequence[ModelVersion]) -> _Side:
+        """Load a rung, all of its ladder and its rows."""
+        rows = self._dataset(version)
+        folder = self.folder / f"ladder {version.model_version_id}"
+        rungs = scoring.load_rungs(self.context, ladder, folder)
+        by_name = dict(zip((model.rung for model in ladder), rungs, strict=True))
+        return _Side(by_name[version.rung], rungs, rows, version.seed)
 
+    def load_champion(self, version: ModelVersion, ladder: Sequence[ModelVersion]) -> _Side:
+        """Load the champion; its rows and image features must be there too."""
+        side = self.load(version, ladder)
+        scoring.check_image_features(self.context, side.ladder)
+        return side
 
-def _choose(context: Context, dataset: Dataset, ladder: Sequence[ModelVersion]) -> Choice:
-    said = comparison.out_of_fold(context, dataset, ladder)
-    names = np.array(said["rung"].to_pylist())
-    probability_over, log_views = (
-        said["probability_over"].to_numpy(),
-        said["log10_views_per_day"].to_numpy(),
-    )
-    by_rung = {
-        rung: Predictions(probability_over[names == rung], log_views[names == rung])
-        for rung in in_order(model.rung for model in ladder)
-    }
-    return choose_rung(dataset, by_rung, seed=ladder[0].seed)
+    def evaluate(self, champion: _Side, challenger: _Side, chosen: Chosen) -> Outcome:
+        """Let both predict the newest videos that neither saw the channels of."""
+        if (problem := _other_question(champion.rows, challenger.rows)) is not None:
+            return problem
+        return _evaluated(self.context, champion, challenger, chosen)
+
+    def _dataset(self, version: ModelVersion) -> Dataset:
+        dataset_id = version.dataset_id
+        if dataset_id not in self._datasets:
+            folder = self.folder / f"dataset {dataset_id}"
+            self._datasets[dataset_id] = datasets.fetch_without_pictures(
+                self.context, dataset_id, folder
+            )
+        return self._datasets[dataset_id]
 
 
-def _side(
-    context: Context,
-    version: ModelVersion,
-    ladder: Sequence[ModelVersion],
-    rows: Dataset,
-    folder: Path,
-) -> _Side:
-    """Load a model, and with it all of its ladder: a champion is of use only as a whole."""
-    rungs = scoring.load_rungs(context, ladder, folder)
-    by_name = dict(zip((m.rung for m in ladder), rungs, strict=True))
-    return _Side(version, by_name[version.rung], rungs, rows)
-
-
-def _other_question(old: Dataset, new: Dataset) -> tuple[str, str] | None:
-    """Return why the champion's answers cannot be held against the new ones, if they cannot."""
+def _other_question(old: Dataset, new: Dataset) -> Outcome | None:
+    """Return why the champion's answers cannot be compared with the new ones, if they cannot."""
     before, now = old.description.threshold, new.description.threshold
     if before != now:
-        said = (
+        reason = (
             f"The champion tells whether {before:g} views a day are reached, the challenger "
             f"{now:g}: neither can be judged by the other's question. `tubegrader models promote` "
             "decides by hand."
         )
-        return "otherThreshold", said
+        return Outcome(passes=False, ground="otherThreshold", reason=reason)
     measured, fallback = (set(rows.strings("label_kind")) for rows in (old, new))
     if fallback <= FALLBACK_LABELS and not measured <= FALLBACK_LABELS:
-        said = (
+        reason = (
             "The challenger learned only from averages over a video's life, the champion from "
             f"views of a fixed time ({', '.join(sorted(measured))})."
         )
-        return "fallbackLabel", said
+        return Outcome(passes=False, ground="fallbackLabel", reason=reason)
     return None
 
 
-def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decision:
-    champion, challenger = held.champion, held.challenger
+def _evaluated(context: Context, champion: _Side, challenger: _Side, chosen: Chosen) -> Outcome:
     dataset = challenger.rows
     card = champion.rung.card
     groups, is_fair = fair_groups(
@@ -186,15 +145,11 @@ def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decisi
     channels = dataset.strings("channel_id")
     newest = newest_window(published[fair], [channels[row] for row in fair])
     if newest is None:
-        return Decision(
-            "kept",
-            "tooFew",
+        reason = (
             f"Of {len(dataset)} videos {len(fair)} can be asked of both fairly: too few to tell "
-            "whether the challenger is worse.",
-            champion.version,
-            challenger.version,
-            figures,
+            "whether the challenger is worse."
         )
+        return Outcome(passes=False, ground="tooFew", reason=reason)
     rows = fair[newest]
     window = Dataset(dataset.description, dataset.table.take(rows), dataset.directory)
     features = scoring.with_pictures(
@@ -203,30 +158,24 @@ def _judged(context: Context, held: _Contest, figures: dict[str, Any]) -> Decisi
         Features.of_table(window.table),
         window.strings("thumbnail_sha256"),
     )
-    verdict = evaluate_challenger(
+    result = evaluate_challenger(
         window,
-        _asked(champion.rung, features, [groups[row] for row in rows]),
-        _asked(challenger.rung, features, window.strings("split_group")),
-        seed=challenger.version.seed,
+        _predicted(champion.rung, features, [groups[row] for row in rows]),
+        _predicted(challenger.rung, features, window.strings("split_group")),
+        seed=challenger.seed,
     )
-    said = [verdict.sentence(rows="videos", clusters="channels"), held.choice.sentence()]
-    learned, judged = (set(r.strings("label_kind")) for r in (champion.rows, dataset))
-    if learned != judged:
-        said.append(
+    sentences = [result.sentence(rows="videos", clusters="channels"), chosen.sentence]
+    learned, measured = (set(side.rows.strings("label_kind")) for side in (champion, challenger))
+    if learned != measured:
+        sentences.append(
             f"The champion learned views a day by {', '.join(sorted(learned))}; both were judged "
-            f"by {', '.join(sorted(judged))}."
+            f"by {', '.join(sorted(measured))}."
         )
-    return Decision(
-        "promoted" if verdict.passes else "kept",
-        verdict.ground,
-        " ".join(said),
-        champion.version,
-        challenger.version,
-        figures | verdict.as_json() | _described(dataset, rows, left_out=len(dataset) - len(fair)),
-    )
+    described = _described(dataset, rows, left_out=len(dataset) - len(fair))
+    return Outcome(result.passes, result.ground, " ".join(sentences), result.as_json() | described)
 
 
-def _asked(rung: Rung, features: Features, groups: Sequence[str]) -> Predictions:
+def _predicted(rung: Rung, features: Features, groups: Sequence[str]) -> Predictions:
     [predicted] = predict_all([rung], replace(features, split_groups=groups))
     return predicted
 

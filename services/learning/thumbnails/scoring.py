@@ -1,12 +1,11 @@
 """Batch scoring: store → decode → models → Postgres, reading ahead while the models work.
 
 Rows of the models' own dataset are scored with what was known when it was frozen, so that a
-comparison judges exactly what was asked; every other video with what is known now. No score comes
-from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
+comparison evaluates exactly what was predicted; every other video with what is known now. No score
+comes from a model that saw the video's channel (docs/decisions/0003-pairwise-cross-fitting.md).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
+from db.models.learning import THUMBNAILS
 from db.queries.catalog import videos
-from db.queries.learning import records
+from db.queries.learning import model_versions, scores
 from ml.arrays import ImageArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
+from ml.runtime.prefetch import prefetch
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features
 from ml.thumbnails.data.schema import ROW_SCHEMA
@@ -31,9 +32,9 @@ from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
 from ml.thumbnails.models.thumbnail import predict_all
 from services.context import Context
 from services.errors import PermanentError
-from services.learning import results
-from services.learning.artifacts import get_folder, scratch
-from services.learning.errors import told_apart
+from services.learning.artifacts import get_folder, workspace
+from services.learning.errors import translate_errors
+from services.learning.results import models_in_use, need_models
 from services.learning.thumbnails import datasets
 from services.learning.thumbnails.extraction import open_extractor
 from services.work.jobs import JobHandle
@@ -42,7 +43,7 @@ log = structlog.get_logger()
 
 CHUNK = 512
 """Videos at a time: their decoded pictures take 22 MB."""
-_ASKED = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
+_COLUMNS = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class _Chunk:
     unreadable: int
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def score(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a scoring job: the newest models' own rows, and whatever the models in use lack.
 
     Returns:
@@ -62,73 +63,72 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
-    newest, in_use = _newest(context), results.models_in_use(context)
+    newest, in_use = _newest(context), models_in_use(context, THUMBNAILS)
     if _ids(newest) == _ids(in_use):
-        return _score_all(context, job, newest)
-    own = _score_all(context, job, newest, rest=False)
-    rest = _score_all(context, job, in_use)
+        return _score_with(context, job, newest)
+    own = _score_with(context, job, newest, rest=False)
+    rest = _score_with(context, job, in_use)
     return rest | {name: own[name] + rest[name] for name in ("scored", "unreadable")}
 
 
-def own_rows(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score with the newest models the rows that they were trained on, so they can be compared.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
-    return _score_all(context, job, _newest(context), rest=False)
+    return _score_with(context, job, _newest(context), rest=False)
 
 
-def the_rest(context: Context, job: JobHandle) -> dict[str, Any]:
+def score_in_use(context: Context, job: JobHandle) -> dict[str, Any]:
     """Score every video that lacks a score of the models in use: what users read.
 
     Returns, raises:
-        As :func:`work`.
+        As :func:`score`.
     """
-    return _score_all(context, job, results.models_in_use(context))
+    return _score_with(context, job, models_in_use(context, THUMBNAILS))
 
 
 def _newest(context: Context) -> list[ModelVersion]:
     with context.transaction() as session:
-        return records.newest_model_versions(session)
+        return model_versions.newest(session, task=THUMBNAILS)
 
 
 def _ids(models: Sequence[ModelVersion]) -> list[int]:
     return sorted(model.model_version_id for model in models)
 
 
-def _score_all(
+def _score_with(
     context: Context, job: JobHandle, models: Sequence[ModelVersion], *, rest: bool = True
 ) -> dict[str, Any]:
     """Score the models' own rows that lack a score, and every other video unless told not to."""
-    if not models:
-        raise PermanentError(
-            "there is no model to score with", reason="noModel", hint="`tubegrader train` first"
-        )
+    need_models(models, THUMBNAILS, "to score with")
     ids = [model.model_version_id for model in models]
-    told = {model.rung: model.version for model in models}
+    versions = {model.rung: model.version for model in models}
     scored = unreadable = 0
-    with told_apart(context.settings.home), scratch(context, "scoring") as folder:
+    with workspace(context, "scoring") as folder:
         dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
-        asked = _of_dataset(context, dataset, ids)
-        besides = [v.video_id for v in asked]
-        total = len(asked)
+        requested = _of_dataset(context, dataset, ids)
+        besides = [v.video_id for v in requested]
+        total = len(requested)
         if rest:
             with context.transaction() as session:
                 total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
         job.progress(0, total, "scoring videos")
         if not total:
-            return {"scored": 0, "unreadable": 0, "models": told}
+            return {"scored": 0, "unreadable": 0, "models": versions}
         rungs = load_rungs(context, models, folder)
         groups = dataset.split_group_by_channel()
         extractor = extractor_for(context, rungs)
-        chunks = _chunks(context, asked, ids, _age_of_label(dataset), rest=rest)
-        for chunk in _read_ahead(context, chunks, extractor):
-            _score(context, models, rungs, chunk, groups)
+        chunks = _chunks(context, requested, ids, _age_of_label(dataset), rest=rest)
+        for chunk in prefetch(_read(context, rows, extractor) for rows in chunks):
+            if not chunk.videos:
+                continue
+            _score_chunk(context, models, rungs, chunk, groups)
             scored += len(chunk.videos)
             unreadable += chunk.unreadable
             job.progress(scored, max(total, scored), "scoring videos")
-    return {"scored": scored, "unreadable": unreadable, "models": told}
+    return {"scored": scored, "unreadable": unreadable, "models": versions}
 
 
 def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
@@ -137,13 +137,11 @@ def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -
     Raises:
         PermanentError: A file is missing or damaged.
     """
-    try:
+    with translate_errors(folder):
         return [
             load_rung(get_folder(context.store, m.files, folder / str(m.model_version_id)))
             for m in models
         ]
-    except LearningError as error:
-        raise PermanentError(str(error), reason=error.reason) from error
 
 
 def _of_dataset(
@@ -152,7 +150,7 @@ def _of_dataset(
     """Return the dataset's rows that lack a score, with what was known at that time."""
     rows = dataset.table.select([field.name for field in fields(videos.ToScore)]).to_pylist()
     with context.transaction() as session:
-        scored = records.fully_scored(session, model_version_ids=model_ids)
+        scored = scores.fully_scored(session, model_version_ids=model_ids)
         present = videos.known_ids(session, [row["video_id"] for row in rows])
     return [
         videos.ToScore(**row)
@@ -169,7 +167,7 @@ def _age_of_label(dataset: Dataset) -> float | None:
 
 def _chunks(
     context: Context,
-    asked: Sequence[videos.ToScore],
+    requested: Sequence[videos.ToScore],
     model_ids: Sequence[int],
     fixed_age: float | None,
     *,
@@ -177,11 +175,11 @@ def _chunks(
 ) -> Iterator[Sequence[videos.ToScore]]:
     """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
     now = context.clock()
-    for start in range(0, len(asked), CHUNK):
-        yield asked[start : start + CHUNK]
+    for start in range(0, len(requested), CHUNK):
+        yield requested[start : start + CHUNK]
     if not rest:
         return
-    already = {(v.video_id, v.thumbnail_sha256) for v in asked}
+    already = {(v.video_id, v.thumbnail_sha256) for v in requested}
     after = ""
     while True:
         with context.transaction() as session:
@@ -198,46 +196,25 @@ def _chunks(
             yield lacking
 
 
-def _read_ahead(
-    context: Context, chunks: Iterator[Sequence[videos.ToScore]], extractor: FeatureExtractor | None
-) -> Iterator[_Chunk]:
-    """Fetch and decode the next chunk while the caller works on this one."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-
-        def read_next() -> _Chunk | None:
-            chunk = next(chunks, None)
-            return None if chunk is None else _read(context, chunk, extractor)
-
-        coming = pool.submit(read_next)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(read_next)
-            if chunk.videos:
-                yield chunk
-
-
 def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor | None:
-    """Return what looks at thumbnails, None if no model needs it.
+    """Return what extracts image features, None if no model needs any.
 
     Raises:
         PermanentError: The weights are not installed here.
     """
     if not need_image_features(rungs):
         return None
-    try:
+    with translate_errors(context.settings.home, hint="or `tubegrader train` here, without them"):
         return open_extractor(context, maps=need_maps(rungs))
-    except LearningError as error:
-        raise PermanentError(
-            str(error), reason=error.reason, hint="or `tubegrader train` here, without them"
-        ) from error
 
 
 def with_pictures(
     context: Context, rungs: Sequence[Rung], features: Features, shown: Sequence[str]
 ) -> Features:
-    """Return features with the stored thumbnails, and looks at them, as far as models need them.
+    """Return features with the stored thumbnails and their image features, as far as needed.
 
     Raises:
-        PermanentError: A thumbnail is missing from the store, or the looks' weights are.
+        PermanentError: A thumbnail is missing from the store, or the network's weights are.
     """
     if not any(rung.spec.sees_thumbnails for rung in rungs):
         return features
@@ -252,7 +229,7 @@ def with_pictures(
 
 
 def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
-    """See that models that look at thumbnails through a pretrained network can do so here.
+    """See that models on image features of a pretrained network can have them here.
 
     Raises:
         PermanentError: Its weights are not installed, or are others than those they learned by.
@@ -264,34 +241,34 @@ def check_image_features(context: Context, rungs: Sequence[Rung]) -> None:
         trained_on = rung.card.config.get("backbone", extractor.weights)
         if trained_on != extractor.weights:
             raise PermanentError(
-                f"{rung.spec.name} was trained on the looks of a network with weights "
+                f"{rung.spec.name} was trained on the image features of a network with weights "
                 f"{trained_on[:12]}, not {extractor.weights[:12]}",
                 reason="backboneWeightsOther",
             )
 
 
 def _read(
-    context: Context, asked: Sequence[videos.ToScore], extractor: FeatureExtractor | None
+    context: Context, requested: Sequence[videos.ToScore], extractor: FeatureExtractor | None
 ) -> _Chunk:
-    names = sorted({video.thumbnail_sha256 for video in asked})
+    names = sorted({video.thumbnail_sha256 for video in requested})
     content = dict(zip(names, context.store.get_many(names), strict=True))
     try:
-        images = decode_thumbnails([v.thumbnail_sha256 for v in asked], content.__getitem__)
-        kept = asked
+        images = decode_thumbnails([v.thumbnail_sha256 for v in requested], content.__getitem__)
+        kept = requested
     except LearningError:
-        kept, images = _readable_only(asked, content)
+        kept, images = _readable_only(requested, content)
     image_features = None
     if extractor is not None:
         image_features = extractor.extract([v.thumbnail_sha256 for v in kept], content.__getitem__)
-    return _Chunk(kept, images, image_features, len(asked) - len(kept))
+    return _Chunk(kept, images, image_features, len(requested) - len(kept))
 
 
 def _readable_only(
-    asked: Sequence[videos.ToScore], content: dict[str, bytes]
+    requested: Sequence[videos.ToScore], content: dict[str, bytes]
 ) -> tuple[list[videos.ToScore], ImageArray]:
     """Decode one by one; a picture that cannot be decoded is left out and said in the log."""
     kept, images = [], []
-    for video in asked:
+    for video in requested:
         try:
             images.append(decode_thumbnails([video.thumbnail_sha256], content.__getitem__))
             kept.append(video)
@@ -300,7 +277,7 @@ def _readable_only(
     return kept, np.concatenate(images) if images else np.empty((0, 90, 160, 3), np.uint8)
 
 
-def _score(
+def _score_chunk(
     context: Context,
     models: Sequence[ModelVersion],
     rungs: Sequence[Rung],
@@ -308,7 +285,7 @@ def _score(
     groups: Mapping[str, str],
 ) -> None:
     features = Features.of_table(
-        pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_ASKED),
+        pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_COLUMNS),
         chunk.images,
         # A channel that no model saw is a group of its own.
         split_groups=[groups.get(v.channel_id, v.channel_id) for v in chunk.videos],
@@ -317,7 +294,7 @@ def _score(
     now = context.clock()
     with context.transaction() as session:
         for model, predicted in zip(models, predictions, strict=True):
-            records.upsert_scores(
+            scores.add(
                 session,
                 [
                     {

@@ -1,26 +1,24 @@
 """Training: freeze a dataset, train every rung of the ladder on it, keep the artefacts."""
 
-import importlib.metadata
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from db.queries.learning import records
+from db.models.learning import THUMBNAILS
 from ml.errors import LearningError
 from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
-from ml.thumbnails.models.ladder import LadderConfig, TrainedLadder, dataset_images, train_ladder
+from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from ml.thumbnails.models.registry import rung_names
 from ml.training.checkpoints import Checkpoints
 from services.context import Context
 from services.errors import PermanentError
 from services.learning import checkpoints
-from services.learning.artifacts import put_folder, scratch
-from services.learning.errors import told_apart
-from services.learning.thumbnails import datasets, extraction
+from services.learning.artifacts import put_folder, workspace
+from services.learning.thumbnails import datasets, extraction, selection
 from services.learning.thumbnails.extraction import ExtractionPlan
+from services.learning.training import Recipe, record, trained_before
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -29,27 +27,27 @@ FROZEN = "dataset"
 """The step that a job has done once its dataset is frozen: who goes on with it learns from that."""
 
 
-def work(context: Context, job: JobHandle) -> dict[str, Any]:
+def train(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a training job.
 
     The job's params: ``threshold`` (views per day), ``label`` (which views, see
-    ``services.learning.thumbnails.datasets.Request``), ``seed``, ``force`` (train although the same
-    models exist), ``backbone`` (learn from a pretrained network's look too: True refuses to go on
-    without, False does without, nothing leaves it to the settings and to what is installed),
-    ``fine_tune`` (train its last stages on).
+    :class:`services.learning.thumbnails.selection.Request`), ``seed``, ``force`` (train although
+    the same models exist), ``backbone`` (learn from a pretrained network's image features too: True
+    refuses to go on without, False does without, nothing leaves it to the settings and to what is
+    there), ``fine_tune`` (train its last stages on).
 
     Returns:
         The dataset's id and size, and the version of each rung; ``trained`` is False when they
         existed already. ``absent`` are the rungs that could not be trained,
-        ``without_image_features`` says why there was no pretrained look.
+        ``without_image_features`` says why there were none of a pretrained network.
 
     Raises:
         PermanentError: Nothing honest can be learned from what was collected; says why.
         TransientError: A disk is full; what was finished is kept.
     """
-    request = datasets.Request(
+    request = selection.Request(
         threshold=float(job.params.get("threshold", DEFAULT_THRESHOLD)),
-        label=str(job.params.get("label", datasets.AUTO)),
+        label=str(job.params.get("label", selection.AUTO)),
         force=bool(job.params.get("force", False)),
     )
     plan = extraction.choose(
@@ -64,14 +62,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         fine_tune=plan.fine_tune,
     )
     frozen = _frozen(context, job, request)
-    with context.transaction() as session:
-        existing = records.model_versions_like(
-            session,
-            dataset_id=frozen.dataset_id,
-            seed=config.seed,
-            code_version=importlib.metadata.version("tubegrader"),
-            config=asdict(config),
-        )
+    recipe = Recipe(THUMBNAILS, frozen.dataset_id, config.seed, asdict(config))
+    existing = trained_before(context, recipe)
     # An earlier release may have trained fewer rungs in otherwise the same way.
     is_whole = {m.rung for m in existing} >= set(rung_names()) - plan.absent.keys()
     # Its worker may have died between recording them and saying so.
@@ -80,7 +72,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         return _result(frozen, plan, {m.rung: m.version for m in existing}, trained=False)
     checkpoints.sweep(context)
     try:
-        versions = _trained(context, job, config, plan, frozen.dataset_id)
+        versions = _trained(context, job, recipe, config, plan)
     except PermanentError:
         # Who tries this job again means: with what there is by then.
         job.end_step(FROZEN, {})
@@ -88,7 +80,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     return _result(frozen, plan, versions, trained=True)
 
 
-def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> datasets.FrozenDataset:
+def _frozen(context: Context, job: JobHandle, request: selection.Request) -> datasets.FrozenDataset:
     """Freeze the dataset; or return the one that this job had begun to learn from."""
     if before := job.steps.get(FROZEN):
         return datasets.known(context, before["dataset_id"], is_new=before["is_new"])
@@ -99,14 +91,12 @@ def _frozen(context: Context, job: JobHandle, request: datasets.Request) -> data
 
 
 def _trained(
-    context: Context, job: JobHandle, config: LadderConfig, plan: ExtractionPlan, dataset_id: str
+    context: Context, job: JobHandle, recipe: Recipe, config: LadderConfig, plan: ExtractionPlan
 ) -> dict[str, int]:
     """Train on a dataset and record the models; go on from the states that are kept."""
-    kept = checkpoints.folder_for(
-        context, dataset_id=dataset_id, config=asdict(config), seed=config.seed
-    )
-    with told_apart(context.settings.home), scratch(context, "training") as folder:
-        dataset = datasets.fetch(context, dataset_id, folder / "dataset")
+    kept = checkpoints.folder_for(context, recipe)
+    with workspace(context, "training") as folder:
+        dataset = datasets.fetch(context, recipe.dataset_id, folder / "dataset")
         try:
             image_features = plan.at(dataset, job.progress)
             images = dataset_images(dataset)
@@ -123,39 +113,11 @@ def _trained(
             # It would fail again in the same way.
             shutil.rmtree(kept, ignore_errors=True)
             raise
-        versions = _store(context, job, ladder, config, dataset_id, folder / "models")
+        artefacts = ladder.save(folder / "models")
+        files = {rung: put_folder(context.store, path) for rung, path in artefacts.items()}
+        versions = record(context, job, recipe, files)
     shutil.rmtree(kept, ignore_errors=True)
     return versions
-
-
-def _store(
-    context: Context,
-    job: JobHandle,
-    ladder: TrainedLadder,
-    config: LadderConfig,
-    dataset_id: str,
-    folder: Path,
-) -> dict[str, int]:
-    """Put every rung's artefact into the store, then record them all at once."""
-    files = {
-        rung: put_folder(context.store, artefact) for rung, artefact in ladder.save(folder).items()
-    }
-    job.check()
-    with context.transaction() as session:
-        return {
-            rung: records.add_model_version(
-                session,
-                rung=rung,
-                dataset_id=dataset_id,
-                job_id=job.job_id,
-                trained_at=context.clock(),
-                code_version=importlib.metadata.version("tubegrader"),
-                seed=config.seed,
-                config=asdict(config),
-                files=rung_files,
-            ).version
-            for rung, rung_files in files.items()
-        }
 
 
 def _result(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from db.queries.speech.clips import StoredSegment
+from ml.runtime.files import file_sha256
 from services.errors import BlockedError, PermanentError
 from services.media.audio.trimming import beginning
 
@@ -94,7 +95,7 @@ def prepared(
         raise BlockedError(str(error), reason=error.reason) from error
     return ProcessedAudio(
         original=path,
-        sha256=_sha256(path),
+        sha256=file_sha256(path),
         byte_size=path.stat().st_size,
         facts=facts,
         duration_s=duration_s,
@@ -131,8 +132,3 @@ def _cut(
         )
         check()
     return cutting.activity.length_s, segments, flacs
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,15 +4,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from db.queries import policy as approvals
 from db.queries.catalog import watchlist
+from db.queries.policy import approvals
 from db.queries.speech import selections
 from db.queries.work import overview
 from services.context import Context
-from services.crawl.watchlist import find
 from services.errors import UsageError
 from services.media.audio.labels import NamedLabel, video_id
 from services.policy.permission import not_allowed, permissions
+from services.watched import find
 
 LEAST_WANTED_S, MOST_WANTED_S = 10, 4 * 3600
 """Segments have 3 to 15 seconds: less than some of them is not worth a download."""

@@ -1,6 +1,5 @@
 """Fetching the audio of one video: the smallest good format, bounded, checked for being there."""
 
-import hashlib
 import math
 import os
 import re
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ml.runtime.files import file_sha256
 from services.clock import Clock, system_clock
 from services.errors import PermanentError, TransientError, UsageError
 from services.youtube.audio import choice, tools
@@ -185,7 +185,7 @@ class AudioSource:
         return FetchedAudio(
             video_id=video_id,
             path=path,
-            sha256=_sha256(path),
+            sha256=file_sha256(path),
             byte_size=path.stat().st_size,
             is_whole=is_whole,
             container=path.suffix[1:],
@@ -307,8 +307,3 @@ def _moment(value: object) -> datetime | None:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,12 +8,16 @@ import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from db.queries.catalog import channels
+from services import querying
 from services.cli.main import main
 from services.context import Context
+from services.errors import UsageError
 from services.work import jobs
 from tests.support.crawl import NOW, value
 
@@ -133,7 +137,7 @@ def test_a_write_is_refused_in_one_line(tubegrader, one_channel, context: Contex
     assert done.code == 2
     assert done.out == ""
     problem, hint = done.err.splitlines()
-    assert problem.startswith("error: cannot ")
+    assert problem.startswith(("error: cannot ", "error: permission denied for "))
     assert "psql" in hint
     assert value(context, "SELECT count(*) FROM channels") == 1
     assert value(context, "SELECT to_regclass('mine')") is None
@@ -200,3 +204,62 @@ def test_the_installed_program_does_the_same(environment: dict[str, str], tmp_pa
     )
     assert json.loads(done.stdout) == [{"n": 1}]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO PROGRAM 'touch {mark}'",
+        "COPY (SELECT 1) TO '{mark}'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT pg_ls_dir('/')",
+        "SELECT lo_import('/etc/passwd')",
+        "SELECT rolpassword FROM pg_authid",
+        "SET ROLE tubegrader",
+        "SET SESSION AUTHORIZATION tubegrader",
+        "ALTER ROLE tubegrader_analyst SUPERUSER",
+        "DO $$ BEGIN RESET ROLE; PERFORM pg_read_file('/etc/passwd'); END $$",
+        (
+            "SELECT set_config('role', 'none', true), "
+            "query_to_xml('SELECT pg_read_file(''/etc/passwd'')', true, true, '')"
+        ),
+        (
+            "SELECT set_config('default_transaction_read_only', 'off', false), "
+            "query_to_xml('DELETE FROM channels RETURNING 1', true, true, '')"
+        ),
+    ],
+)
+def test_an_analyst_can_do_nothing_but_read(
+    tubegrader, one_channel, context: Context, query: str, tmp_path: Path
+):
+    mark = tmp_path / "mark"
+    done = tubegrader("sql", "-c", query.format(mark=mark) if "{mark}" in query else query)
+    assert done.code == 2, done.out
+    assert not mark.exists()
+    assert value(context, "SELECT count(*) FROM channels") == 1
+
+
+def test_a_query_has_its_time(tubegrader, one_channel):
+    done = tubegrader("sql", "--json", "-c", "SHOW statement_timeout")
+    assert json.loads(done.out) == [{"statement_timeout": "1min"}]
+
+
+def test_a_superuser_is_no_analyst(context: Context, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(querying, "ANALYST", "nobody_by_this_name")
+    with pytest.raises(UsageError) as caught:
+        querying.run_query(context, "SELECT 1")
+    assert caught.value.reason == "noAnalyst"
+    own = context.settings.model_copy(
+        update={
+            "analyst_url": SecretStr(
+                context.engine.url.set(
+                    drivername="postgresql", username="tubegrader_analyst"
+                ).render_as_string()
+            )
+        }
+    )
+    context.settings = own
+    assert querying.run_query(context, "SELECT current_user") == (
+        ["current_user"],
+        [("tubegrader_analyst",)],
+    )

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from db.queries.work import overview, work_items
+from db.queries.work import overview
 from services.context import Context
-from services.crawl import channels, runs
-from services.emulator.catalog import Catalog, Channel, Stream, ThumbnailVersion, Video
+from services.crawl import intake, runs
+from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import Channel, Stream, ThumbnailVersion, Video
 from services.errors import PermanentError, UsageError
 from services.tick import dispatch
 from tests.support.crawl import (
@@ -342,54 +343,22 @@ def test_a_stream_is_asked_for_in_full_until_it_is_over(context: Context, catalo
         assert rows(context, shown, v=stream.video_id) == [("none", start)]
 
 
-def test_a_thousand_videos_are_refreshed_for_twenty_units(context: Context):
-    catalog = synthetic_catalog(seed=8, epoch=NOW, channels=90, videos=1_000)
-    with offline_crawl(context, catalog) as crawl:
-        crawl.queue.loses = lambda name: name.startswith("media")
-        crawl.settle()
-        before, asked = crawl.charged(), crawl.served()["videos.list"]
-        with context.transaction() as session:
-            later = NOW + timedelta(minutes=30)
-            work_items.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=later)
-        crawl.turn(minutes=30)
-        crawl.settle()
-        day = "2026-07-15"
-        assert crawl.charged()[day, "stats"] - before.get((day, "stats"), 0) == 20
-        assert crawl.charged()[day, "units"] == before[day, "units"]
-        assert crawl.served()["videos.list"] == asked
-    assert value(context, "SELECT count(*) FROM video_snapshots") == 2_000
-
-
-def test_videos_found_minutes_apart_share_their_later_calls(context: Context, catalog: Catalog):
-    with offline_crawl(context, catalog, watch=False) as crawl:
-        for channel_id in catalog.channels:
-            channels.add(crawl.context, [channel_id])
-            crawl.settle()
-            crawl.turn(minutes=7)
-        assert "videos.batchGetStats" not in crawl.served()
-        crawl.clock.now = NOW + timedelta(days=40)
-        for _ in range(13):
-            crawl.turn(minutes=5)
-            crawl.settle()
-        assert crawl.served()["videos.batchGetStats"] == {"200": 3}
-
-
 def test_nothing_is_watched_when_one_of_the_names_is_wrong(context: Context, catalog: Catalog):
     good, missing = min(catalog.channels), "UC" + "0" * 22
     with offline_crawl(context, catalog, watch=False) as crawl:
         for named in ([good, missing], [good, "@nobody-of-that-name"]):
             with pytest.raises(PermanentError) as caught:
-                channels.add(crawl.context, named)
+                intake.add_all(crawl.context, named)
             assert caught.value.reason == "channelNotFound"
         for nonsense in ([], [good, "two words"]):
             with pytest.raises(UsageError):
-                channels.add(crawl.context, nonsense)
+                intake.add_all(crawl.context, nonsense)
         with pytest.raises(UsageError):
             runs.start(crawl.context)
         assert set(counts(context).values()) == {0}
-        added = channels.add(crawl.context, [good, catalog.channels[good].handle or ""])
+        added = intake.add_all(crawl.context, [good, catalog.channels[good].handle or ""])
         assert (added.channel_ids, added.new) == ([good], 1)
-        assert channels.add(crawl.context, [good]).new == 0
+        assert intake.add_all(crawl.context, [good]).new == 0
 
 
 def test_a_crawl_of_one_channel_leaves_the_others_alone(context: Context, catalog: Catalog):

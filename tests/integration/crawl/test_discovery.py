@@ -9,9 +9,10 @@ import pytest
 from services.context import Context
 from services.crawl import discovery
 from services.crawl.formats import video_format
-from services.emulator.catalog import Catalog, Stream, Video
+from services.emulator.catalog import Catalog
 from services.emulator.faults import FaultPlan
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import Stream, Video
 from services.errors import PermanentError
 from services.youtube.facts import VideoFacts, VideoStatistics
 from tests.support.crawl import NOW, Crawl, newest_counts, offline_crawl, rows, true_counts, value

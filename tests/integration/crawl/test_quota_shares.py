@@ -42,7 +42,7 @@ def sessions(context: Context):
 
 
 def ledger_of(sessions, clock, *, units, shares=EVEN, key="fingerprint1"):
-    return DatabaseLedger(sessions, key, daily_limits(units), clock, shares=shares)
+    return DatabaseLedger(sessions.begin, key, daily_limits(units), clock, shares=shares)
 
 
 def book(ledger, purpose, n, units=1, bucket="units"):
@@ -212,7 +212,7 @@ def test_work_whose_share_is_used_is_not_even_claimed(context: Context, sessions
 
     def closed(now):
         with sessions() as session:
-            return {k: g.until for k, g in admission.closed(own, session, now=now).items()}
+            return {k: g.until for k, g in admission.blocked_work(own, session, now=now).items()}
 
     assert closed(NOON) == {"channel.discover": LATE}
     assert closed(LATE) == {}

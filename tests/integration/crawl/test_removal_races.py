@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from services.context import Context
-from services.crawl import channels, watchlist
+from services.crawl import intake, watchlist
 from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
-from services.policy import retention
+from services.policy import ownership, retention
 from services.storage import ObjectStore, object_name
 from tests.support.crawl import NOW, Crawl, offline_crawl, rows
 
@@ -47,6 +47,7 @@ def interrupt(context: Context, then: Callable[[], object]) -> None:
 
 def leave_behind(context: Context, catalog: Catalog, video_ids: Sequence[str]) -> list[str]:
     """Put pictures as a worker did that was killed long ago."""
+    ownership.claim(context)
     names = context.store.put_many([catalog.picture(v) for v in video_ids])
     folder = Path(str(context.settings.storage_url).removeprefix("file://"))
     for name in names:
@@ -69,7 +70,7 @@ def check_all_there(crawl: Crawl, catalog: Catalog, channel_id: str) -> None:
 @contextmanager
 def crawl_of(context: Context, catalog: Catalog, channel_id: str) -> Iterator[Crawl]:
     with offline_crawl(context, catalog, watch=False) as crawl:
-        channels.add(crawl.context, [channel_id])
+        intake.add_all(crawl.context, [channel_id])
         yield crawl
 
 
@@ -115,7 +116,7 @@ def test_what_a_forgotten_channel_took_along_is_stored_again(context: Context, c
                     ),
                     values,
                 )
-        channels.add(own, [other])
+        intake.add_all(own, [other])
         interrupt(own, lambda: watchlist.forget(own, one))
         crawl.run([other])
         assert rows(own, "SELECT channel_id FROM channels") == [(other,)]

@@ -6,7 +6,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 import db.models  # noqa: F401
@@ -16,6 +15,7 @@ from db.partitions import ensure_partitions
 from db.views import CURRENT, view_sql
 from services.context import Context
 from services.embedded import Endpoints
+from tests.support.databases import EMPTY, own_database
 
 CHANNEL, VIDEO = "UC" + "a" * 22, "v" * 11
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -23,16 +23,8 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def empty_database(endpoints: Endpoints):
-    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS empty WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE empty TEMPLATE template0"))
-    yield (
-        make_url(endpoints.database_url).set(database="empty").render_as_string(hide_password=False)
-    )
-    with admin.connect() as connection:
-        connection.execute(text("DROP DATABASE empty WITH (FORCE)"))
-    admin.dispose()
+    with own_database(endpoints.database_url, "empty", template=EMPTY) as url:
+        yield url
 
 
 def relations(url: str) -> set[str]:
@@ -56,6 +48,64 @@ def test_upgrade_twice_then_downgrade_leaves_nothing_behind(empty_database):
     migrate.downgrade(empty_database, "base")
     assert relations(empty_database) == {"alembic_version"}
     assert migrate.upgrade(empty_database) is True
+
+
+BEFORE_TASK_NAMES = """
+    INSERT INTO datasets (dataset_id, task, as_of, created_at, n_videos, n_channels, threshold,
+                          base_rate, videos_sha256, excluded, files)
+    VALUES (repeat('1', 64), 'views', now(), now(), 2, 1, 100, 0.5, repeat('2', 64), '{}', '{}'),
+           (repeat('3', 64), 'language', now(), now(), 2, 1, NULL, NULL, NULL, '{}', '{}');
+    INSERT INTO model_versions (rung, version, dataset_id, trained_at, code_version, seed, config,
+                                files, task)
+    VALUES ('constant', 1, repeat('1', 64), now(), '0.1.0', 0, '{}', '{}', 'views'),
+           ('cnn', 1, repeat('3', 64), now(), '0.1.0', 0, '{}', '{}', 'language');
+    INSERT INTO model_aliases (task, alias, model_version_id, set_at)
+    SELECT task, 'champion', model_version_id, now() FROM model_versions;
+    INSERT INTO promotions (task, decided_at, decision, challenger_version_id, ground, reason,
+                            figures)
+    SELECT task, now(), 'promoted', model_version_id, 'firstChampion', 'The first.', '{}'
+    FROM model_versions;
+    INSERT INTO evaluations (dataset_id, created_at, n_videos, n_channels, sentence, detail)
+    SELECT dataset_id, now(), 2, 1, 'Good.', '{}' FROM datasets;
+    INSERT INTO evaluation_metrics (evaluation_id, rung, metric, model_version_id, value, low, high)
+    SELECT evaluation_id, rung, 'auc', model_version_id, 0.7, 0.6, 0.8
+    FROM evaluations JOIN model_versions USING (dataset_id);
+"""
+
+
+def test_tasks_keep_their_data_models_and_champions_under_their_new_names(empty_database):
+    migrate.upgrade(empty_database, "0010")
+    engine = create_engine(empty_database)
+
+    def tasks(statement: str) -> list[tuple]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+
+    def everything() -> list[list[tuple]]:
+        tables = ("datasets", "model_versions", "model_aliases", "promotions")
+        return [tasks(f"SELECT task FROM {table} ORDER BY task DESC") for table in tables] + [
+            tasks("SELECT task, rung, is_champion FROM champion_ladders ORDER BY task DESC"),
+            tasks("SELECT task, rung, is_newest, value FROM model_comparison ORDER BY task DESC"),
+            tasks("SELECT task, challenger_rung FROM promotion_history ORDER BY task DESC"),
+        ]
+
+    with engine.begin() as connection:
+        connection.execute(text(BEFORE_TASK_NAMES))
+    before = everything()
+    assert before[4] == [("views", "constant", True), ("language", "cnn", True)]
+    migrate.upgrade(empty_database)
+    names = {"views": "thumbnails", "language": "speech"}
+    assert everything() == [[(names[task], *rest) for task, *rest in rows] for rows in before]
+    for refused in (
+        "UPDATE datasets SET task = 'views'",
+        "UPDATE datasets SET threshold = NULL WHERE task = 'thumbnails'",
+        "UPDATE model_aliases SET task = 'thumbnails' WHERE task = 'speech'",
+    ):
+        with engine.connect() as connection, pytest.raises(IntegrityError):
+            connection.execute(text(refused))
+    migrate.downgrade(empty_database, "0010")
+    assert everything() == before
+    engine.dispose()
 
 
 def test_models_and_migrations_agree(context: Context):

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -11,32 +10,12 @@ from googleapiclient.errors import HttpError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.emulator.catalog import Catalog, Stream
 from services.emulator.methods import METHODS
 from services.emulator.quota import Quotas
-from services.emulator.synthetic import synthetic_catalog
-from tests.support.emulator import Answer, api_client, fetch, running_emulator
+from tests.support.emulator import api_client, fetch, get, reason, running_emulator
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def world() -> Catalog:
-    made = synthetic_catalog(seed=4, epoch=EPOCH, channels=7, videos=160, hidden_share=0.3)
-    channels, videos = dict(made.channels), dict(made.videos)
-    # A second life for some: one closed, one suspended, one empty, one short, one yet to stream.
-    names = sorted(channels, key=lambda name: len(made.uploads(name, EPOCH)))
-    closed, suspended, empty = names[:3]
-    channels[closed] = replace(channels[closed], standing="closed")
-    channels[suspended] = replace(channels[suspended], standing="suspended")
-    for video in made.uploads(empty, EPOCH):
-        del videos[video.video_id]
-    first, second, third, *_ = made.uploads(names[-1], EPOCH)
-    videos[first.video_id] = replace(first, stream=Stream(EPOCH + DAY))
-    videos[second.video_id] = replace(second, short=True)
-    videos[third.video_id] = replace(third, deleted_at=EPOCH + DAY)
-    return Catalog.of(channels.values(), videos.values(), epoch=EPOCH, picture=made.picture)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +34,6 @@ def url(world):
 def api(url):
     with api_client(url) as client:
         yield client
-
-
-def get(url: str, method: str, **params: str) -> Answer:
-    return fetch(f"{url}/youtube/v3/{method}?" + urlencode({"key": "k"} | params))
-
-
-def reason(answer: Answer) -> tuple[int, str]:
-    error = json.loads(answer.body)["error"]
-    assert error["code"] == answer.status
-    assert error["message"] == error["errors"][0]["message"]
-    return answer.status, error["errors"][0]["reason"]
 
 
 def test_channels_by_id_carry_true_numbers_as_youtube_shows_them(api, world):
@@ -360,61 +328,6 @@ def test_a_post_that_is_no_read_is_refused(url):
     with api_client(url) as api, pytest.raises(HttpError) as refusal:
         api.videos().rate(id="x" * 11, rating="like").execute()
     assert refusal.value.status_code == 404
-
-
-def test_keys_are_checked_before_anything_is_charged(world):
-    with running_emulator(world, keys=frozenset({"good"})) as emulator:
-        address = f"{emulator.url}/youtube/v3/channels?part=id&id=x"
-        assert reason(fetch(address)) == (403, "forbidden")
-        refused = fetch(f"{address}&key=bad")
-        assert reason(refused) == (400, "badRequest")
-        details = json.loads(refused.body)["error"]["details"]
-        assert details[0]["reason"] == "API_KEY_INVALID"
-        assert fetch(address, {"X-Goog-Api-Key": "good"}).status == 200
-        (booked,) = json.loads(fetch(f"{emulator.url}/emulator/quota").body)["quota"]
-        assert (booked["key"], booked["bucket"], booked["charged"]) == ("good", "units", 1)
-
-
-def test_buckets_are_separate_and_bad_calls_cost_too(world):
-    quotas = Quotas(units=2, searches=1, stats=1)
-    with running_emulator(world, clock=lambda: EPOCH, quotas=quotas) as emulator:
-        at = emulator.url
-        assert get(at, "videos", part="id", id="x").status == 200
-        assert get(at, "playlistItems", part="nonsense", playlistId="x").status == 400
-        assert reason(get(at, "channels", part="id", id="x")) == (403, "quotaExceeded")
-        assert get(at, "videos:batchGetStats", part="id", id="x").status == 200
-        assert reason(get(at, "videos:batchGetStats", part="id", id="x"))[1] == "quotaExceeded"
-        assert get(at, "search", part="id").status == 200
-        assert reason(get(at, "search", part="id"))[1] == "quotaExceeded"
-        assert get(at, "channels", part="id", id="x", key="another").status == 200
-        rows = json.loads(fetch(f"{at}/emulator/quota").body)["quota"]
-        assert {(row["key"], row["bucket"]): row["charged"] for row in rows} == {
-            ("another", "units"): 1,
-            ("k", "searches"): 1,
-            ("k", "stats"): 1,
-            ("k", "units"): 2,
-        }
-        served = json.loads(fetch(f"{at}/emulator/requests").body)["requests"]
-        assert served["playlistItems.list"] == {"400": 1}
-        assert served["channels.list"] == {"200": 1, "403": 1}
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (datetime(2026, 7, 1, 6, 59, 59, tzinfo=UTC), datetime(2026, 7, 1, 7, tzinfo=UTC)),
-        (datetime(2026, 12, 1, 7, 59, 59, tzinfo=UTC), datetime(2026, 12, 1, 8, tzinfo=UTC)),
-    ],
-    ids=["summer", "winter"],
-)
-def test_the_quota_is_back_at_pacific_midnight(world, before, after):
-    now = [before]
-    quotas = Quotas(units=1)
-    with running_emulator(world, clock=lambda: now[0], quotas=quotas) as emulator:
-        assert get(emulator.url, "videos", part="id", id="x").status == 200
-        assert get(emulator.url, "videos", part="id", id="x").status == 403
-        now[0] = after
-        assert get(emulator.url, "videos", part="id", id="x").status == 200
 
 
 def test_the_truth_is_exact_and_complete(url, world):

@@ -8,8 +8,9 @@ import pytest
 from defusedxml import ElementTree
 from PIL import Image
 
-from services.emulator.catalog import Catalog, ThumbnailVersion
+from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import ThumbnailVersion
 from tests.support.emulator import fetch, running_emulator
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)

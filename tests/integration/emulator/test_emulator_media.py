@@ -11,13 +11,14 @@ import pytest
 from ml.audio.activity import speech_probabilities
 from ml.audio.decoding import decoded
 from ml.audio.source import probe
-from services.emulator.catalog import Catalog, Stream
+from services.emulator.catalog import Catalog
 from services.emulator.folder import folder_catalog
 from services.emulator.labels import audio_label
 from services.emulator.living import living_catalog
 from services.emulator.recordings import recordings_catalog
 from services.emulator.sound import spoken_language
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import Stream
 from services.errors import PermanentError, UsageError
 from services.youtube.audio import AudioSource, NotYetError
 from tests.support.audio import spoken_webm

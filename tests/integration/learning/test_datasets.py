@@ -8,10 +8,10 @@ import pytest
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
 from services.emulator.living import Life, living_catalog
 from services.errors import PermanentError, UsageError
-from services.learning.thumbnails import datasets, inspection
+from services.learning.thumbnails import datasets, inspection, selection
 from tests.support.cli import settings_of, tubegrader
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -64,7 +64,7 @@ class World:
             videos.append_snapshots(session, rows)
 
     def rows(self, tmp_path, label="day7", **options):
-        request = datasets.Request(label=label, pictures=False, **options)
+        request = selection.Request(label=label, pictures=False, **options)
         frozen = datasets.freeze(self.context, request)
         dataset = datasets.fetch(self.context, frozen.dataset_id, tmp_path / frozen.dataset_id)
         return {row["video_id"]: row for row in dataset.table.to_pylist()}, frozen
@@ -123,8 +123,8 @@ def test_the_picture_is_the_one_that_earned_the_views(world, tmp_path):
 
     def picture(label):
         kind = datasets.LABELS[label]
-        request = datasets.Request(label=label)
-        selected = datasets.select_labelled(world.context, kind, request, world.context.clock())
+        request = selection.Request(label=label)
+        selected = selection.select_labelled(world.context, kind, request, world.context.clock())
         return selected.rows["thumbnail_sha256"].to_pylist()
 
     assert picture("day7") == [first]
@@ -155,8 +155,8 @@ def test_pictures_of_another_size_are_left_out(world):
         world.picture(vid(n), 5.1, vid(n), width=480 if n == 3 else 320)
         world.views(vid(n), {11: 600, 13: 800})
     kind = datasets.LABELS["day7"]
-    selected = datasets.select_labelled(
-        world.context, kind, datasets.Request(label="day7"), world.context.clock()
+    selected = selection.select_labelled(
+        world.context, kind, selection.Request(label="day7"), world.context.clock()
     )
     assert selected.rows["video_id"].to_pylist() == [vid(1), vid(2)]
     assert selected.excluded == {"otherThumbnailSize": 1}
@@ -167,10 +167,10 @@ def test_without_videos_or_labels_it_is_said_why(world):
         datasets.freeze(world.context)
     world.video(vid(1), 5)
     with pytest.raises(PermanentError, match="1 noCountAtAge") as caught:
-        datasets.freeze(world.context, datasets.Request(label="day7"))
+        datasets.freeze(world.context, selection.Request(label="day7"))
     assert caught.value.reason == "noData"
     with pytest.raises(UsageError, match="day8"):
-        datasets.Request(label="day8")
+        selection.Request(label="day8")
 
 
 @pytest.mark.parametrize(("label", "age"), [("day7", 7), ("day30", 30)])
@@ -201,7 +201,7 @@ def test_labels_of_a_living_world_are_its_true_views(context, tmp_path, label, a
             row = {c: getattr(v, c) for c in columns}
             videos.add(session, [row], now=v.published_at)
         videos.append_snapshots(session, counts)
-    frozen = datasets.freeze(context, datasets.Request(label=label, pictures=False))
+    frozen = datasets.freeze(context, selection.Request(label=label, pictures=False))
     dataset = datasets.fetch(context, frozen.dataset_id, tmp_path)
     assert len(dataset) > 80
     for video_id, views_per_day in zip(
@@ -222,10 +222,10 @@ def test_freezing_refuses_a_dataset_that_gives_its_views_away(world):
         world.video(vid(n), 5, channel=ids[n % 15], pictured=False, duration_s=total)
         world.views(vid(n), {11: total, 13: total + total // 4})
     with pytest.raises(PermanentError, match="duration_s holds the views") as caught:
-        datasets.freeze(world.context, datasets.Request(label="day7", pictures=False))
+        datasets.freeze(world.context, selection.Request(label="day7", pictures=False))
     assert caught.value.reason == "leakViewsInFeature"
     with world.context.transaction() as session:
-        assert records.newest_dataset(session) is None
+        assert dataset_rows.newest(session) is None
     assert not world.context.store.names()
 
 
@@ -235,7 +235,7 @@ def test_the_same_videos_are_not_frozen_twice_and_other_labels_are(world, tmp_pa
         world.views(vid(n), {11: 600 + n, 13: 800, 18: 900 + n})
     first = world.rows(tmp_path)[1]
     assert first.is_new
-    again = datasets.freeze(world.context, datasets.Request(label="day7", pictures=False))
+    again = datasets.freeze(world.context, selection.Request(label="day7", pictures=False))
     assert (again.dataset_id, again.is_new) == (first.dataset_id, False)
     assert world.rows(tmp_path, "week")[1].dataset_id != first.dataset_id
 

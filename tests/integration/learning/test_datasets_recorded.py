@@ -3,7 +3,7 @@
 import pytest
 
 from ml.thumbnails.data.leakage import check
-from services.learning.thumbnails import datasets
+from services.learning.thumbnails import datasets, selection
 from services.transfer.importing import import_folder
 
 pytestmark = pytest.mark.shared_data
@@ -28,7 +28,7 @@ def test_growth_between_two_snapshots_is_another_label_than_the_lifetime_average
     import_folder(context, shared_data / "youtube" / "snapshots")
 
     def frozen(label):
-        request = datasets.Request(label=label, pictures=False)
+        request = selection.Request(label=label, pictures=False)
         found = datasets.freeze(context, request)
         return found, datasets.fetch(context, found.dataset_id, tmp_path / label)
 

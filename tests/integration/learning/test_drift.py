@@ -15,7 +15,7 @@ from services.embedded import Endpoints
 from services.errors import PermanentError
 from services.learning.drift import measuring, reading
 from services.learning.report.drift_section import render_drift
-from services.learning.thumbnails import datasets
+from services.learning.thumbnails import datasets, selection
 from tests.support.cli import settings_of, tubegrader
 from tests.support.promotion import World, store_channels, world
 
@@ -55,7 +55,7 @@ def grow(made: World, times: float) -> None:
 
 
 def look(made: World) -> dict[str, object]:
-    datasets.freeze(made.context, datasets.Request())
+    datasets.freeze(made.context, selection.Request())
     return measuring.measure(made.context)
 
 
@@ -107,7 +107,7 @@ def test_videos_that_are_watched_more_are_found_and_told(later: World, monkeypat
 
 def test_a_night_with_an_alarm_succeeds_and_looks_once(later: World):
     grow(later, 8)
-    datasets.freeze(later.context, datasets.Request())
+    datasets.freeze(later.context, selection.Request())
     job_id = later.begin(seed=1, broken=0.9)
     done = later.go_on(job_id)
     assert done.state == "succeeded", done.error_message

@@ -2,13 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 from services.cli.grade import print_grading
 from services.context import Context
@@ -16,8 +13,8 @@ from services.embedded import Endpoints
 from services.errors import PermanentError, UsageError
 from services.learning.grading import Grading, formatting, grade
 from services.learning.grading.output import render, write_heatmap
-from services.settings import Settings
 from tests.support.cli import settings_of, tubegrader
+from tests.support.databases import context_on, own_database
 from tests.support.grading import (
     HIDDEN,
     NOW,
@@ -33,26 +30,13 @@ from tests.support.grading import (
 @contextmanager
 def world(endpoints: Endpoints, folder: Path, name: str, *, effect: float) -> Iterator[Context]:
     """A database of its own with channels, trained on and compared."""
-    admin = create_engine(endpoints.database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    template = make_url(endpoints.database_url).database
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
-    url = make_url(endpoints.database_url).set(database=name)
-    settings = Settings(
-        home=folder / "home",
-        database_url=url.render_as_string(hide_password=False),
-        redis_url=endpoints.redis_url,
-        storage_url=(folder / "objects").as_uri(),
-    )
-    context = Context(settings, clock=lambda: NOW)
-    try:
+    with (
+        own_database(endpoints.database_url, name) as url,
+        closing(context_on(url, endpoints, folder, clock=lambda: NOW)) as context,
+    ):
         store_channels(context, effect=effect)
         learn(context)
         yield context
-    finally:
-        context.close()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="module")

@@ -1,37 +1,37 @@
-"""Which of the registry's models listens when nobody names one."""
+"""Which of the registry's models is used when nobody names one."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from db.queries.learning import records
-from ml.speech.models.network_models import NetworkRung
+from db.queries.learning import datasets, evaluations, model_versions
+from ml.speech.models.network_model import NetworkModel
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.speech.classifier import from_registry
-from services.learning.speech.models import SpeechModel, put_model
+from services.learning.speech.models import CrossFittedModel, put_model
 from tests.support.cli import settings_of, tubegrader
-from tests.support.language import heard_model
+from tests.support.language import trained_model
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DATASET = "5e" * 32
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> NetworkRung:
-    return heard_model(tmp_path_factory.mktemp("clips"))
+def model(tmp_path_factory: pytest.TempPathFactory) -> NetworkModel:
+    return trained_model(tmp_path_factory.mktemp("clips"))
 
 
-def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path) -> dict[str, int]:
+def record(context: Context, model: NetworkModel, rungs: list[str], folder: Path) -> dict[str, int]:
     """Record the model under each of the names; return their ids."""
-    files = put_model(context.store, SpeechModel(model, [], {}), folder)
+    files = put_model(context.store, CrossFittedModel(model, [], {}), folder)
     with context.transaction() as session:
-        records.add_dataset(
+        datasets.add(
             session,
             {
                 "dataset_id": DATASET,
-                "task": "language",
+                "task": "speech",
                 "as_of": NOW,
                 "created_at": NOW,
                 "n_videos": 40,
@@ -41,7 +41,7 @@ def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path)
             },
         )
         return {
-            rung: records.add_model_version(
+            rung: model_versions.add(
                 session,
                 rung=rung,
                 dataset_id=DATASET,
@@ -51,7 +51,7 @@ def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path)
                 seed=0,
                 config={},
                 files=files,
-                task="language",
+                task="speech",
             ).model_version_id
             for rung in rungs
         }
@@ -59,7 +59,7 @@ def record(context: Context, model: NetworkRung, rungs: list[str], folder: Path)
 
 def grader(context: Context, ids: dict[str, int], accuracies: dict[str, float]) -> None:
     with context.transaction() as session:
-        records.add_evaluation(
+        evaluations.add(
             session,
             dataset_id=DATASET,
             job_id=None,
@@ -98,32 +98,32 @@ def test_without_a_model_the_command_says_how_to_get_one(context: Context) -> No
     assert "--model DIR" in ran.complaint[1]
 
 
-def test_the_one_that_was_judged_best_listens(
-    context: Context, model: NetworkRung, tmp_path: Path
+def test_the_one_that_was_judged_best_is_used(
+    context: Context, model: NetworkModel, tmp_path: Path
 ) -> None:
     ids = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "model")
-    # Not compared yet: the last of the ladder.
+    # Not compared yet: the last in order.
     assert str(from_registry(context)) == "tdnn v1"
     grader(context, ids, {"spectrogram_cnn": 0.7, "crnn": 0.9, "tdnn": 0.8})
     assert str(from_registry(context)) == "crnn v1"
-    assert from_registry(context, rung="tdnn").name == "tdnn"
+    assert from_registry(context, kind="tdnn").name == "tdnn"
     newer = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "newer")
     # The comparison was of the older ones.
     assert str(from_registry(context)) == "tdnn v2"
     grader(context, newer, {"spectrogram_cnn": 0.95, "crnn": 0.9, "tdnn": 0.8})
     assert str(from_registry(context)) == "spectrogram_cnn v2"
     assert str(from_registry(context, version=1)) == "spectrogram_cnn v1"
-    assert str(from_registry(context, rung="crnn", version=1)) == "crnn v1"
-    for asked in ({"rung": "whisper"}, {"version": 3}, {"rung": "tdnn", "version": 9}):
+    assert str(from_registry(context, kind="crnn", version=1)) == "crnn v1"
+    for requested in ({"kind": "whisper"}, {"version": 3}, {"kind": "tdnn", "version": 9}):
         with pytest.raises(PermanentError, match="there is no speech model") as caught:
-            from_registry(context, **asked)  # type: ignore[arg-type]
+            from_registry(context, **requested)  # type: ignore[arg-type]
         assert caught.value.hint is not None
         assert "crnn v2" in caught.value.hint
 
 
 def test_the_fetched_model_is_the_one_that_was_kept(
-    context: Context, model: NetworkRung, tmp_path: Path
+    context: Context, model: NetworkModel, tmp_path: Path
 ) -> None:
     record(context, model, ["spectrogram_cnn"], tmp_path / "model")
     fetched = from_registry(context)
-    assert fetched.rung.card == model.card
+    assert fetched.classifier.card == model.card

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from db.locks import advisory_lock
-from db.queries import policy
-from db.queries.learning import model_versions, promotion
+from db.queries.learning import model_versions, promotions
+from db.queries.policy import objects
 from services.cli.main import app
 from services.embedded import Endpoints
 from services.errors import PermanentError, TransientError, UsageError
@@ -24,6 +24,7 @@ from services.learning import pipeline
 from services.learning.grading.grader import load_grader
 from services.learning.promotion import by_hand, decisions
 from services.learning.promotion.decisions import Decision
+from services.learning.tasks import TASKS, ThumbnailsTask
 from services.learning.thumbnails import promotion as views
 from services.storage import object_name
 from services.work import jobs, retries
@@ -41,7 +42,7 @@ class Week:
     shown: list[set[tuple[str, int]]]
     champions: list[str]
 
-    def contest(self, night: int) -> dict[str, Any]:
+    def decision(self, night: int) -> dict[str, Any]:
         return self.nights[night].steps["contest"]
 
 
@@ -85,7 +86,7 @@ def run(after: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 def test_the_first_sound_ladder_becomes_champion_and_is_read(week: Week):
-    told = week.contest(0)
+    told = week.decision(0)
     assert (told["decision"], told["ground"], told["champion"]) == (
         "promoted",
         "firstChampion",
@@ -97,18 +98,18 @@ def test_the_first_sound_ladder_becomes_champion_and_is_read(week: Week):
 
 
 def test_a_better_challenger_is_promoted_and_its_ladder_read_for_every_video(week: Week):
-    told = week.contest(1)
+    told = week.decision(1)
     assert (told["decision"], told["ground"]) == ("promoted", "better")
     assert told["champion"] == week.champions[0]
     assert week.champions[1] == told["challenger"]
     assert {version for _, version in week.shown[1]} == {2}
-    # It scored its own rows to contest, and everything else once it had won.
+    # It scored its own rows to challenge, and everything else once it had won.
     assert week.nights[1].steps["scoreRest"]["models"]["subscribers"] == 2
     assert "better than the champion: R² +" in told["reason"]
 
 
 def test_a_challenger_from_broken_labels_is_not_and_users_read_the_champion(week: Week):
-    told = week.contest(2)
+    told = week.decision(2)
     assert told["decision"] == "kept"
     assert told["ground"] in ("worse", "slips", "worseInPart", "notSound")
     assert week.champions[2] == week.champions[1]
@@ -119,7 +120,7 @@ def test_a_challenger_from_broken_labels_is_not_and_users_read_the_champion(week
 
 
 def test_an_equally_good_challenger_passes_and_the_reason_says_so(week: Week):
-    told = week.contest(3)
+    told = week.decision(3)
     assert (told["decision"], told["ground"]) == ("promoted", "noWorse")
     assert "no worse than the champion" in told["reason"]
     [figures] = week.world.sql("SELECT figures FROM promotion_history WHERE ground = 'noWorse'")
@@ -135,11 +136,11 @@ def test_every_decision_is_kept_with_its_night(week: Week):
         "SELECT decision, ground, job_id FROM promotion_history ORDER BY promotion_id"
     )
     assert [row[:2] for row in rows] == [
-        (told["decision"], told["ground"]) for told in map(week.contest, range(4))
+        (told["decision"], told["ground"]) for told in map(week.decision, range(4))
     ]
     assert [str(row[2]) for row in rows] == [night.job_id for night in week.nights]
     [(champions,)] = week.world.sql(
-        "SELECT count(*) FROM model_aliases WHERE task = 'views' AND alias = 'champion'"
+        "SELECT count(*) FROM model_aliases WHERE task = 'thumbnails' AND alias = 'champion'"
     )
     assert champions == 1
 
@@ -161,8 +162,8 @@ def test_grading_asks_the_champions_ladder_and_its_own_comparison(after: World, 
     assert grader.version == 4
     assert grader.evidence.state != "notCompared"
     with after.context.transaction() as session:
-        in_use = {dataset for dataset, _ in policy.datasets_in_use(session)}
-        champion = promotion.model_of(session, task="views")
+        in_use = {dataset for dataset, _ in objects.datasets_in_use(session)}
+        champion = promotions.model_of(session, task="thumbnails")
     assert champion is not None
     assert champion.dataset_id in in_use  # its pictures outlive their retention
     assert len(in_use) == 2
@@ -189,7 +190,7 @@ def test_a_failing_night_leaves_the_champion_and_goes_on_when_it_can(after: Worl
     assert retries.retry_failed_jobs(after.context, reason="objectMissing") == [failed.job_id]
     again = after.go_on(job_id)
     assert again.state == "succeeded", again.error_message
-    assert set(again.steps) == {name for name, _ in pipeline.STEPS["thumbnails"]}
+    assert set(again.steps) == set(TASKS["thumbnails"].night())
 
 
 def test_a_champion_that_is_damaged_is_replaced_and_cannot_be_promoted_again(
@@ -243,7 +244,7 @@ def in_a_step(made: World, job_id: uuid.UUID) -> threading.Thread:
     support.go.clear()
     token = made.taken(job_id)
     worker = threading.Thread(
-        target=jobs.run, args=(made.context, job_id, token, pipeline.work), daemon=True
+        target=jobs.run, args=(made.context, job_id, token, pipeline.retrain), daemon=True
     )
     worker.start()
     assert support.begun.wait(60)
@@ -253,8 +254,8 @@ def in_a_step(made: World, job_id: uuid.UUID) -> threading.Thread:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a retraining have two steps, each of which waits until it is told to go on."""
-    place = "tests.support.promotion:waiting"
-    monkeypatch.setitem(pipeline.STEPS, "thumbnails", (("first", place), ("second", place)))
+    steps = {"first": support.waiting, "second": support.waiting}
+    monkeypatch.setattr(ThumbnailsTask, "night", lambda _: steps)
 
 
 @pytest.mark.usefixtures("waits")
@@ -289,17 +290,18 @@ def test_a_retraining_that_was_killed_between_steps_goes_on_after_the_last_that_
     after.tomorrow()
     job_id = after.begin(seed=11)
     token = after.taken(job_id)
-    steps = list(pipeline.STEPS["thumbnails"])
-    until_killed = (*steps[:3], ("wait", "tests.support.promotion:waiting"))
     code = (
         "import sys, uuid\n"
         "from services.work import jobs\n"
         "from services.context import Context\n"
-        "from services.learning import pipeline\n"
+        "from services.learning import pipeline, tasks\n"
         "from services.settings import Settings\n"
-        f"pipeline.STEPS['thumbnails'] = {until_killed}\n"
+        "from tests.support.promotion import waiting\n"
+        "steps = list(tasks.TASKS['thumbnails'].night().items())\n"
+        "until_killed = dict([*steps[:3], ('wait', waiting)])\n"
+        "tasks.ThumbnailsTask.night = lambda _: until_killed\n"
         "jobs.run(Context(Settings()), uuid.UUID(sys.argv[1]), uuid.UUID(sys.argv[2]),"
-        " pipeline.work)\n"
+        " pipeline.retrain)\n"
     )
     with (
         (tmp_path / "stderr").open("w") as errors,
@@ -322,7 +324,7 @@ def test_a_retraining_that_was_killed_between_steps_goes_on_after_the_last_that_
     assert set(jobs.view(after.context, job_id).steps) == {"train", "score", "compare"}
     ended = after.go_on(job_id)
     assert ended.state == "succeeded", ended.error_message
-    assert set(ended.steps) == {name for name, _ in steps}
+    assert set(ended.steps) == set(TASKS["thumbnails"].night())
 
 
 def test_a_decision_is_made_once_although_its_worker_dies_before_noting_it(after: World):
@@ -330,11 +332,11 @@ def test_a_decision_is_made_once_although_its_worker_dies_before_noting_it(after
     job_id = after.begin(seed=12)
     handle = jobs.JobHandle(after.context, job_id, uuid.uuid4(), {}, {})
     with pytest.raises(PermanentError, match="not compared") as refused:
-        views.work(after.context, handle)
+        views.promote(after.context, handle)
     assert refused.value.reason == "notCompared"
     ended = after.go_on(job_id)
     told = ended.steps["contest"]
-    assert views.work(after.context, handle) == told
+    assert views.promote(after.context, handle) == told
     [(count,)] = after.sql("SELECT count(*) FROM promotions WHERE job_id = :j", j=job_id)
     assert count == 1
 
@@ -355,8 +357,8 @@ def test_a_night_in_which_nothing_was_trained_keeps_the_champion(after: World):
 
 def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(after: World):
     with after.context.transaction() as session:
-        champion = promotion.model_of(session, task="views")
-        older = promotion.history(session, task="views")[0].challenger_version_id
+        champion = promotions.model_of(session, task="thumbnails")
+        older = promotions.history(session, task="thumbnails")[0].challenger_version_id
     assert champion is not None
     stale = Decision("promoted", "better", "It is better.", champion, champion)
     [(name,)] = after.sql(
@@ -364,11 +366,11 @@ def test_a_contest_is_held_anew_where_somebody_changed_the_champion_meanwhile(af
     )
     rung, version = name.rsplit("@", 1)
     with after.context.transaction() as session:
-        row = model_versions.model_version(session, task="views", rung=rung, version=int(version))
+        row = model_versions.get(session, task="thumbnails", rung=rung, version=int(version))
     assert row is not None
     by_hand.promote(after.context, row, why="to see")
     with pytest.raises(TransientError) as refused:
-        decisions.carry_out(after.context, "views", stale)
+        decisions.carry_out(after.context, "thumbnails", stale)
     assert refused.value.reason == "championChanged"
     assert after.champion() == name
 
@@ -392,7 +394,7 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
     [(deposed,)] = after.sql(
         "SELECT model_version_id FROM model_versions WHERE rung = 'subscribers' AND version = 2"
     )
-    assert decisions.deposed_by(decisions.history(after.context, "views")) == deposed
+    assert decisions.deposed_by(decisions.history(after.context, "thumbnails")) == deposed
     for _ in range(2):  # to the very first
         run("models", "rollback", "--why", "further")
     with pytest.raises(UsageError, match="no champion of thumbnails before") as refused:
@@ -406,7 +408,7 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
 def test_a_rollback_is_not_undone_before_something_is_trained(week: Week, after: World):
     with after.context.transaction() as session:
         old, new = (
-            model_versions.model_version(session, task="views", rung="subscribers", version=version)
+            model_versions.get(session, task="thumbnails", rung="subscribers", version=version)
             for version in (1, 2)
         )
     assert old is not None
@@ -435,7 +437,7 @@ def test_models_are_listed_with_who_is_champion_and_why(
     assert champions[0]["metrics"]["auc"]["low"] <= champions[0]["metrics"]["auc"]["value"]
     assert {m["version"] for m in found["models"]} == {4}
     assert all(m["in_use"] for m in found["models"])
-    assert found["decisions"]["thumbnails"]["reason"] == week.contest(3)["reason"]
+    assert found["decisions"]["thumbnails"]["reason"] == week.decision(3)["reason"]
     every = json.loads(run("models", "list", "--all", "--task", "thumbnails", "--json"))
     assert {m["version"] for m in every["models"]} == {1, 2, 3, 4}
     assert not any(m["in_use"] for m in every["models"] if m["version"] == 3)
@@ -448,7 +450,7 @@ def test_models_are_listed_with_who_is_champion_and_why(
 def test_a_model_is_shown_with_its_card(week: Week, after: World, run: Callable[..., str]):
     shown = json.loads(run("models", "show", "champion", "--json"))
     assert shown["name"] == after.champion()
-    assert shown["decisions"][-1]["reason"] == week.contest(3)["reason"]
+    assert shown["decisions"][-1]["reason"] == week.decision(3)["reason"]
     assert shown["dataset"]["more"]["label_kinds"] == ["lifetime"]
     assert shown["evaluation"]["rung"]["r2"]["low"] is not None
     assert set(shown["files"]) >= {"model.json", "model.safetensors"}
@@ -458,7 +460,7 @@ def test_a_model_is_shown_with_its_card(week: Week, after: World, run: Callable[
         "Not for:",
         shown["dataset"]["dataset_id"],
         shown["files"]["model.safetensors"],
-        week.contest(3)["reason"],
+        week.decision(3)["reason"],
         "seed 5",
         "| log_loss |",
         "| subscribers | 10,000 |",

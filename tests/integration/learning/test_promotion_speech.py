@@ -1,4 +1,4 @@
-"""Nights of speech: the same contest, held on speech that neither model heard."""
+"""Nights of speech: the same evaluation, on speech that neither model saw."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ml.speech.evaluation.champion_challenger import (
-    Heard,
+    HeldOut,
     evaluate_challenger,
     fair_rows,
     is_enough,
@@ -62,14 +62,14 @@ def champion(context: Context) -> str:
     return name
 
 
-def heard(speakers: int, each: int) -> Heard:
+def held_out(speakers: int, each: int) -> HeldOut:
     names = [f"s{number}" for number in range(speakers) for _ in range(each)]
     labels = np.array([int(name[1:]) % 2 for name in names])
-    return Heard(labels, names, names, ["opus"] * len(names))
+    return HeldOut(labels, names, names, ["opus"] * len(names))
 
 
 def test_a_model_that_mistakes_more_speakers_is_refused():
-    told = heard(12, 6)
+    told = held_out(12, 6)
     good = np.where(told.labels == 1, 0.9, 0.1)
     bad = np.where(np.random.default_rng(0).random(len(good)) < 0.4, 1 - good, good)
     assert evaluate_challenger(told, good, bad, seed=0).ground == "worse"
@@ -78,11 +78,11 @@ def test_a_model_that_mistakes_more_speakers_is_refused():
 
 
 def test_few_segments_or_speakers_of_one_language_are_too_few():
-    assert is_enough(heard(6, 7))
-    assert not is_enough(heard(6, 6))
-    assert not is_enough(heard(5, 20))
-    told = heard(12, 6)
-    assert not is_enough(Heard(np.zeros(72, np.int64), told.speakers, told.sources, told.codecs))
+    assert is_enough(held_out(6, 7))
+    assert not is_enough(held_out(6, 6))
+    assert not is_enough(held_out(5, 20))
+    told = held_out(12, 6)
+    assert not is_enough(HeldOut(np.zeros(72, np.int64), told.speakers, told.sources, told.codecs))
 
 
 def test_what_several_folds_have_heard_is_asked_of_nobody():

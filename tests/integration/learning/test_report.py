@@ -2,19 +2,17 @@ import base64
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
 from db.queries.catalog import videos
-from db.queries.learning import records
+from db.queries.learning import evaluations
+from db.queries.learning import scores as score_rows
 from services.context import Context
 from services.embedded import Endpoints
 from services.emulator.synthetic import synthetic_catalog
@@ -22,8 +20,8 @@ from services.errors import PermanentError, UsageError
 from services.learning.promotion import facts, naming
 from services.learning.report import write_report
 from services.learning.report.contents import Report, gather
-from services.settings import Settings
 from services.storage import object_name
+from tests.support.databases import context_on, own_database
 from tests.support.report import learn, store_world
 from tests.support.report_contents import Page
 
@@ -31,34 +29,12 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TITLE = "<script>alert(1)</script> & \u202eגן עדן\u202c 🍜"
 
 
-@contextmanager
-def database(url: str, name: str, template: str) -> Iterator[str]:
-    """Copy a database while the block runs; give the copy's address."""
-    # Nobody may be connected to a database that is copied, so no connection is kept open.
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
-    try:
-        yield make_url(url).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
 @pytest.fixture(scope="module")
 def judged(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     """A small invented world, crawled, trained on, scored and compared; tests only read it."""
     folder = tmp_path_factory.mktemp("judged")
-    empty = make_url(endpoints.database_url).database
-    assert empty is not None
-    with database(endpoints.database_url, "test_report", empty) as database_url:
-        settings = Settings(
-            home=folder / "home",
-            database_url=database_url,
-            redis_url=endpoints.redis_url,
-            storage_url=(folder / "objects").as_uri(),
-        )
-        context = Context(settings, clock=lambda: NOW)
+    with own_database(endpoints.database_url, "test_report") as database_url:
+        context = context_on(database_url, endpoints, folder, clock=lambda: NOW)
         world = synthetic_catalog(seed=1, epoch=NOW, channels=24, videos=72, hidden_share=0.1)
         store_world(context, world, title=lambda _id, _title: TITLE)
         learn(context)
@@ -70,7 +46,8 @@ def judged(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> It
 def changeable(judged: Context, endpoints: Endpoints) -> Iterator[Context]:
     """A copy of the judged world that a test may change."""
     judged.close()  # a database is copied only while nobody is connected to it
-    with database(endpoints.database_url, "test_report_copy", "test_report") as database_url:
+    copy = own_database(endpoints.database_url, "test_report_copy", template="test_report")
+    with copy as database_url:
         settings = judged.settings.model_copy(update={"database_url": database_url})
         context = Context(settings, clock=lambda: NOW)
         yield context
@@ -94,7 +71,7 @@ def test_without_a_comparison_there_is_no_report_and_no_file(
 
 def test_the_page_says_what_the_newest_comparison_found(judged: Context, tmp_path: Path) -> None:
     with judged.transaction() as session:
-        newest = records.newest_evaluation(session)
+        newest = evaluations.newest(session, task="thumbnails")
     assert newest is not None
     path = write_report(judged, tmp_path / "new folder" / "report.html")
     assert path == tmp_path / "new folder" / "report.html"
@@ -133,9 +110,9 @@ def test_until_there_is_a_champion_the_newest_models_are_said_to_be_in_use(judge
 
 def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) -> None:
     with judged.transaction() as session:
-        newest = records.newest_evaluation(session)
+        newest = evaluations.newest(session, task="thumbnails")
         assert newest is not None
-        scores = records.scores_of(
+        scores = score_rows.of_models(
             session, model_version_ids=list(newest.detail["model_version_ids"].values())
         )
     assert len(contents.rows) == contents.n_videos == newest.n_videos == 72

@@ -3,12 +3,13 @@
 import pytest
 from sqlalchemy import text
 
-from db.queries.learning import records
+from db.queries.learning import datasets as dataset_rows
 from ml.speech.data.manifest import assert_sources_disjoint
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.learning.results import newest_models_and_evaluation
-from services.learning.speech import datasets, folds, results
+from services.learning import tasks
+from services.learning.results import newest_comparison, newest_models_and_evaluation
+from services.learning.speech import datasets, folds
 from services.learning.speech.scoring import voted
 from tests.support.speech_jobs import (
     SPEAKERS,
@@ -45,7 +46,7 @@ def test_speech_is_trained_scored_and_compared_and_a_second_time_changes_nothing
     for _, p_sum in rows(context, "SELECT score_id, p_en + p_zh + p_unknown FROM language_scores"):
         assert p_sum == pytest.approx(1)
 
-    found = results.newest_comparison(context)
+    found = newest_comparison(context, "speech")
     assert (found["n_segments"], found["n_speakers"], found["n_sources"]) == (24, 6, 6)
     for rung in ("spectrogram_cnn", "crnn"):
         judged = found["rungs"][rung]
@@ -61,7 +62,10 @@ def test_speech_is_trained_scored_and_compared_and_a_second_time_changes_nothing
     assert "source told worst" in found["sentence"]
     metrics = rows(context, "SELECT rung, metric, baseline FROM model_comparison ORDER BY 1, 2")
     assert ("crnn", "delta_balanced_accuracy", "spectrogram_cnn") in metrics
-    assert newest_models_and_evaluation(context) == ([], None)  # thumbnails know nothing of it
+    assert newest_models_and_evaluation(context, "thumbnails") == (
+        [],
+        None,
+    )  # thumbnails know nothing of it
 
     before = (sorted(context.store.names()), rows(context, "SELECT * FROM language_scores"))
     again = run(context, "retrain")
@@ -104,7 +108,7 @@ def test_what_is_left_out_is_counted_by_reason(context: Context):
     assert datasets.freeze(context).is_new is False
     assert datasets.fetch(context, frozen.dataset_id).rows == frozen.rows
     with context.transaction() as session:
-        assert records.datasets(session) == []  # those of views
+        assert dataset_rows.with_prefix(session) == []  # those of views
     with pytest.raises(UsageError, match="cannot be"):
         datasets.Request(conflicts="guess")
 
@@ -142,9 +146,9 @@ def test_channels_of_one_source_are_never_on_both_sides(context: Context):
     parts = folds.split(manifest, folds=3, seed=1)
     assert len(parts) == 2  # English has two sources left
     for part in parts:
-        assert_sources_disjoint(part.training, part.unheard)
+        assert_sources_disjoint(part.training, part.held_out)
         assert set(part.training.labels.tolist()) == {0, 1}
-    assert sorted(c.clip_id for p in parts for c in p.unheard) == sorted(
+    assert sorted(c.clip_id for p in parts for c in p.held_out) == sorted(
         c.clip_id for c in manifest
     )
 
@@ -177,7 +181,7 @@ def test_a_cancelled_training_stops_and_an_interrupted_one_goes_on(
     monkeypatch.setattr(training, "put_model", remembers)
     from tests.support.speech_jobs import again
 
-    again(context, left.name, "training")
+    again(context, left.name, tasks.train)
     assert saved == [networks]  # none was trained again
     assert list(home.iterdir()) == []
 

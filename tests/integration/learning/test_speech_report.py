@@ -12,9 +12,9 @@ from services.learning.report.speech import (
     SpeechReport,
     gather_speech,
 )
-from services.learning.speech import results
+from services.learning.results import newest_comparison
 from services.learning.speech.classifier import from_registry
-from services.learning.speech.detection import Heard, listen_to
+from services.learning.speech.detection import ClassifiedFile, detect_language
 from tests.support import sound
 from tests.support.report_contents import Page, report_of
 from tests.support.speech_jobs import collect, collect_all, run
@@ -34,16 +34,16 @@ def test_what_is_missing_is_told_step_by_step_until_the_figures_are_those_compar
 
     speech = gather_speech(context)
     assert isinstance(speech, SpeechReport)
-    newest = results.newest_comparison(context)
+    newest = newest_comparison(context, "speech")
     assert speech.sentence == newest["sentence"]
-    assert [rung.name for rung in speech.rungs] == ["spectrogram_cnn", "crnn"]
+    assert [model.name for model in speech.models] == ["spectrogram_cnn", "crnn"]
     judged = newest["rungs"][speech.best]
-    assert speech.rung(speech.best).balanced_accuracy.value == max(
+    assert speech.model(speech.best).balanced_accuracy.value == max(
         values["balanced_accuracy"]["value"] for values in newest["rungs"].values()
     )
-    assert speech.rung(speech.best).worst_source.name == judged["worst_source"]["name"]
-    assert speech.rung("spectrogram_cnn").difference is None
-    assert speech.rung("crnn").difference is not None
+    assert speech.model(speech.best).worst_source.name == judged["worst_source"]["name"]
+    assert speech.model("spectrogram_cnn").difference is None
+    assert speech.model("crnn").difference is not None
     assert sum(speech.clips.by_language.values()) == 7
     assert speech.clips.labelled == 6
 
@@ -51,7 +51,7 @@ def test_what_is_missing_is_told_step_by_step_until_the_figures_are_those_compar
         sources = [example.source for example in side]
         assert len(sources) == len(set(sources))
         for example in side:
-            assert (example.truth == example.told) is told_right
+            assert (example.truth == example.predicted) is told_right
             assert 0.5 <= example.probability <= 1
     assert speech.examples.wrong or speech.examples.right
 
@@ -67,14 +67,14 @@ def test_what_is_missing_is_told_step_by_step_until_the_figures_are_those_compar
     # The best one is also who listens to a file.
     chosen = from_registry(context)
     assert chosen.name == speech.best
-    heard = listen_to(sound.write_wav(tmp_path / "a.wav", sound.voiced(2)), chosen.rung)
-    assert isinstance(heard, Heard)
+    found = detect_language(sound.write_wav(tmp_path / "a.wav", sound.voiced(2)), chosen.classifier)
+    assert isinstance(found, ClassifiedFile)
 
     with context.engine.connect() as connection:
         names = connection.execute(text("SELECT DISTINCT flac_sha256 FROM speech_segments"))
         context.store.delete_many(names.scalars().all())
     without_sound = gather_speech(context)
     assert isinstance(without_sound, SpeechReport)
-    assert without_sound.rungs == speech.rungs
+    assert without_sound.models == speech.models
     assert not [*without_sound.examples.wrong, *without_sound.examples.right]
     assert "No spectrograms" in Page(render(report_of(), without_sound)).text

@@ -97,7 +97,7 @@ def test_what_a_dataset_lists_and_what_rows_speak_of_is_kept(speech: Speech):
     [listed] = speech.sql("SELECT flac_sha256 FROM speech_segments")
     speech.sql(
         "INSERT INTO datasets (dataset_id, task, as_of, created_at, n_videos, n_channels, "
-        "excluded, files) VALUES (repeat('0', 64), 'language', now(), now(), 1, 1, '{}', "
+        "excluded, files) VALUES (repeat('0', 64), 'speech', now(), now(), 1, 1, '{}', "
         "jsonb_build_object('a', CAST(:sha AS text)))",
         sha=listed[0],
     )

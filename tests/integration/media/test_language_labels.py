@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner, Result
 
-from db.queries.learning.records import add_model_version
+from db.queries.learning.model_versions import add as add_model_version
 from db.queries.speech import languages, segments
 from services.cli.main import app
 from services.errors import PermanentError, UsageError
@@ -130,13 +130,13 @@ def test_what_the_site_says_of_the_track_is_metadata_where_the_crawl_knows_none(
 def model(speech: Speech, rung: str = "cnn") -> int:
     speech.sql(
         "INSERT INTO datasets (dataset_id, task, as_of, created_at, n_videos, n_channels, "
-        "excluded, files) VALUES (repeat('0', 64), 'language', now(), now(), 1, 1, '{}', '{}') "
+        "excluded, files) VALUES (repeat('0', 64), 'speech', now(), now(), 1, 1, '{}', '{}') "
         "ON CONFLICT DO NOTHING"
     )
     with speech.context.transaction() as session:
         version = add_model_version(
             session, rung=rung, dataset_id="0" * 64, job_id=None, trained_at=speech.clock(),
-            code_version="x", seed=0, config={}, files={}, task="language",
+            code_version="x", seed=0, config={}, files={}, task="speech",
         )  # fmt: skip
         return version.model_version_id
 
@@ -239,15 +239,15 @@ def test_what_is_learned_from_has_speaker_source_and_label(speech: Speech):
 
 
 def test_models_of_speech_are_none_of_the_views(speech: Speech):
-    from db.queries import policy
-    from db.queries.learning import records
+    from db.queries.learning import datasets, model_versions
+    from db.queries.policy import objects
 
     model(speech)
     with speech.context.transaction() as session:
-        assert records.newest_dataset(session) is None
-        assert records.newest_model_versions(session) == []
-        assert [m.rung for m in records.newest_model_versions(session, task="language")] == ["cnn"]
-        assert policy.datasets_in_use(session) == []
+        assert datasets.newest(session) is None
+        assert model_versions.newest(session, task="thumbnails") == []
+        assert [m.rung for m in model_versions.newest(session, task="speech")] == ["cnn"]
+        assert objects.datasets_in_use(session) == []
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from db.queries.work import jobs as rows
 from services.context import Context
 from services.errors import BlockedError, PermanentError, QuotaError, TransientError, UsageError
+from services.queue import Task
 from services.tick import dispatch
 from services.work import jobs
 from services.work.jobs import JobHandle
@@ -31,9 +32,9 @@ class Mailbox:
 
     messages: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    def send(self, name: str, *args: str, expires_s: float | None = None) -> None:
+    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
         del expires_s
-        self.messages.append((name, args))
+        self.messages.append((task.name, args))
 
     def take(self) -> tuple[uuid.UUID, uuid.UUID]:
         """The job and the token of the only message."""

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from db.queries.work.quota import mark_exhausted
 from services import notify
 from services.errors import BlockedError, TransientError, UsageError
+from services.queue import SEND_NOTIFICATIONS
 from services.work import breakers, jobs
 from services.youtube.quota import key_fingerprint, pacific_day
 from tests.support.operations import Operations, operations
@@ -82,9 +83,7 @@ def test_each_event_is_told_once(operations: Operations, receiver: Receiver):
     job_id = fail_a_job(operations, "no “model” – ü")
     with operations.context.transaction() as session:
         refusal = BlockedError("too fast", reason="rateLimitExceeded")
-        breakers.record(
-            session, "video.snapshot", n_items=1, errors=[refusal], now=operations.clock()
-        )
+        breakers.record(session, "data-api", n_items=1, errors=[refusal], now=operations.clock())
         mark_exhausted(
             session,
             key_fingerprint=key_fingerprint("key"),
@@ -92,7 +91,7 @@ def test_each_event_is_told_once(operations: Operations, receiver: Receiver):
             pacific_day=pacific_day(operations.clock()),
             now=operations.clock(),
         )
-    assert operations.tick() == [notify.TASK]
+    assert operations.tick() == [SEND_NOTIFICATIONS.name]
     assert notify.send_due(operations.context) == 3
     operations.queue.take()
     assert operations.tick() == []

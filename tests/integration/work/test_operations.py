@@ -57,7 +57,7 @@ def test_one_queue_is_paused_and_the_others_go_on(operations: Operations):
     assert set(operations.tick()) == {
         "crawl.snapshot_channels",
         "crawl.discover_channels",
-        "upkeep.maintain",
+        "control.maintain",
     }
     with pytest.raises(UsageError, match="no queue"):
         pauses.pause(operations.context, "kitchen")
@@ -101,18 +101,22 @@ def test_a_probe_whose_worker_died_is_followed_by_another(operations: Operations
     assert other != lost
 
 
-def test_pauses_of_a_breaker_double_up_to_a_bound(operations: Operations):
-    pause = breakers.REFUSED
+def pauses_when_refused(operations: Operations, times: int) -> list[timedelta]:
+    """Refuse one item each time the host is asked again; how long it is left alone each time."""
     lengths = []
     with operations.context.transaction() as session:
         now = operations.clock()
-        for _ in range(40):
-            until = breakers.record(
-                session, "channel.snapshot", n_items=1, errors=[REFUSED], now=now
-            )
+        for _ in range(times):
+            until = breakers.record(session, "data-api", n_items=1, errors=[REFUSED], now=now)
             assert until is not None
             lengths.append(until - now)
             now = until
+    return lengths
+
+
+def test_pauses_of_a_breaker_double_up_to_a_bound(operations: Operations):
+    pause = breakers.REFUSED
+    lengths = pauses_when_refused(operations, 40)
     assert lengths[:4] == [pause.first * f for f in (1, 2, 4, 8)]
     assert set(lengths[12:]) == {pause.longest}
 
@@ -125,10 +129,10 @@ def test_only_failures_in_a_row_open_a_breaker(operations: Operations):
     with operations.context.transaction() as session:
         for between in (mixed, answered):
             for outcome in [bad] * (breakers.FAILURES_IN_A_ROW - 1) + [between]:
-                assert breakers.record(session, "video.thumbnail", **outcome, now=now) is None
+                assert breakers.record(session, "thumbnails", **outcome, now=now) is None
         for outcome in [bad] * (breakers.FAILURES_IN_A_ROW - 1):
-            assert breakers.record(session, "video.thumbnail", **outcome, now=now) is None
-        until = breakers.record(session, "video.thumbnail", **bad, now=now)
+            assert breakers.record(session, "thumbnails", **outcome, now=now) is None
+        until = breakers.record(session, "thumbnails", **bad, now=now)
     assert until == now + breakers.FAILING.first
     assert state(operations, "thumbnails").state == "open"
     assert state(operations).state == "closed"
@@ -150,14 +154,7 @@ def test_a_refused_key_opens_the_breaker_and_a_crawl_by_hand_probes_at_once(
 
 def test_a_crawl_that_meets_an_open_breaker_says_why_it_waits(operations: Operations):
     operations.make_work("channel.snapshot", 1)
-    with operations.context.transaction() as session:
-        now = operations.clock()
-        for _ in range(5):
-            until = breakers.record(
-                session, "channel.snapshot", n_items=1, errors=[REFUSED], now=now
-            )
-            assert until is not None
-            now = until
+    pauses_when_refused(operations, 5)
     job_id = runs.start(operations.context)
     [probe] = operations.tokens()  # asked for by hand
     operations.work_on(probe, REFUSED)
@@ -210,7 +207,8 @@ def test_every_item_is_counted_once_and_failed_ones_are_retried_by_reason(
     gone, parked, leased = operations.tokens()
     operations.work_on(gone, PermanentError("gone", reason="channelNotFound"))
     operations.work_on(parked, DOWN)
-    assert leases.begin(operations.context, leased)
+    with leases.begin(operations.context, leased) as begun:
+        assert begun.items
     ids = [c for (c,) in operations.sql("SELECT channel_id FROM channels ORDER BY 1 LIMIT 3")]
     with operations.context.transaction() as session:
         now = operations.clock()

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db.models import Schedule
 from db.queries.catalog import channels, watchlist
 from services import schedules
 from services.errors import PermanentError, TransientError, UsageError
 from services.schedules import Plan
 from services.schedules.firing import fire_due
-from services.schedules.requests import job_params
+from services.schedules.kinds import KINDS, NO_CHANNELS
 from services.work import jobs, retries
 from tests.support.operations import Operations, operations
 
@@ -259,7 +258,7 @@ def test_retraining_says_which_step_cannot_be_done(operations: Operations):
     assert operations.tick() == ["learning.retrain"]
     [(_, (sent_id, token))] = operations.queue.take()
     assert sent_id == str(job_id)
-    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.work)
+    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.retrain)
     ended = jobs.view(operations.context, job_id)
     assert (ended.state, ended.steps) == ("failed", {})  # nothing was collected
     assert ended.error_reason != "defect"
@@ -268,7 +267,7 @@ def test_retraining_says_which_step_cannot_be_done(operations: Operations):
     assert retries.retry_jobs(operations.context, [str(job_id)]) == [str(job_id)]
     operations.tick()
     [(_, (_, token))] = operations.queue.take()
-    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.work)
+    jobs.run(operations.context, job_id, uuid.UUID(token), pipeline.retrain)
     assert jobs.view(operations.context, job_id).error_reason == "noModel"  # of scoring
 
 
@@ -282,7 +281,7 @@ def test_upkeep_makes_partitions_and_forgets_old_slots(operations: Operations):
     operations.turn(days=400)
     job_id = jobs.submit(operations.context, "upkeep", {})
     operations.tick()
-    token = next(args[1] for name, args in operations.queue.take() if name == "upkeep.maintain")
+    token = next(args[1] for name, args in operations.queue.take() if name == "control.maintain")
     jobs.run(operations.context, job_id, uuid.UUID(token), maintenance.work)
     result = jobs.view(operations.context, job_id).result
     assert result is not None
@@ -297,8 +296,7 @@ def test_a_crawl_by_tag_takes_the_tagged_channels_that_are_not_paused(operations
         channels.add(session, ids, now=context.clock())
         watchlist.add_tags(session, ids[:2], ["cooking"])
         channels.set_paused(session, ids[:1], paused=True, now=context.clock())
-        schedule = Schedule(kind="crawl", params={"tags": ["cooking"]})
-        assert job_params(session, schedule) == {"channel_ids": [ids[1]]}
-        assert job_params(session, Schedule(kind="crawl", params={"tags": ["none"]})) is None
-        everything = job_params(session, Schedule(kind="crawl", params={}))
-        assert everything == {"channel_ids": ids[1:]}
+        request = KINDS["crawl"].request
+        assert request(session, {"tags": ["cooking"]}) == {"channel_ids": [ids[1]]}
+        assert request(session, {"tags": ["none"]}) is NO_CHANNELS
+        assert request(session, {}) == {"channel_ids": ids[1:]}

@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 import workers.control
 import workers.crawl
 import workers.media
-from services import queue
 from services.context import Context
 from services.crawl import runs
 from services.embedded import Endpoints
 from services.emulator.synthetic import synthetic_catalog
 from services.errors import TransientError
-from services.queue import TaskQueue
+from services.queue import DISPATCH, QUEUES, Queue, Task, TaskQueue
+from services.work import kinds
 from tests.support.crawl import NOW, newest_counts, offline_crawl, true_counts, value
 from workers.app import app
 from workers.base import task
@@ -48,29 +48,31 @@ def messages(broker: "redis.Redis[str]", name: str) -> list[dict[str, Any]]:
     return [{**m, "body": json.loads(base64.b64decode(m["body"]))} for m in found]
 
 
-@pytest.mark.parametrize("name", queue.QUEUE_OF_TASK)
+@pytest.mark.parametrize("task_", kinds.tasks(), ids=lambda task_: task_.name)
 def test_a_message_lands_in_the_queue_of_its_task(
-    task_queue: TaskQueue, broker: "redis.Redis[str]", name: str
+    task_queue: TaskQueue, broker: "redis.Redis[str]", task_: Task
 ):
-    task_queue.send(name, "a-token", expires_s=60)
-    [message] = messages(broker, queue.QUEUE_OF_TASK[name])
-    assert message["headers"]["task"] == name
+    task_queue.send(task_, "a-token", expires_s=60)
+    [message] = messages(broker, task_.queue.name)
+    assert message["headers"]["task"] == task_.name
     assert message["body"][0] == ["a-token"]
     assert message["content-type"] == "application/json"
     left = datetime.fromisoformat(message["headers"]["expires"]) - datetime.now(UTC)
     assert timedelta() < left <= timedelta(seconds=60)
 
 
-def test_a_name_that_is_no_task_is_not_sent(task_queue: TaskQueue, broker: "redis.Redis[str]"):
+def test_a_task_of_a_queue_that_is_not_declared_is_not_sent(
+    task_queue: TaskQueue, broker: "redis.Redis[str]"
+):
     with pytest.raises(KeyError):
-        task_queue.send("crawl.everything")
+        task_queue.send(Task("crawl.everything", Queue("everything")))
     assert broker.keys() == []
 
 
 def test_a_lost_broker_is_a_failure_in_passing_with_a_hint():
     away = TaskQueue("redis://127.0.0.1:1/0")
     with pytest.raises(TransientError) as caught:
-        away.send("upkeep.dispatch")
+        away.send(DISPATCH)
     assert caught.value.reason == "brokerUnreachable"
     assert "TUBEGRADER_REDIS_URL" in str(caught.value.hint)
 
@@ -94,14 +96,14 @@ def test_a_tick_sends_what_is_due_and_the_tasks_do_it(
         crawl.context.__dict__["queue"] = task_queue
         job_id = runs.start(crawl.context)
         sent = []
-        while app.tasks["upkeep.dispatch"].run():
-            for name in queue.QUEUES:
+        while app.tasks["control.dispatch"].run():
+            for name in QUEUES:
                 for message in messages(broker, name):
                     sent.append(message["headers"]["task"])
                     app.tasks[message["headers"]["task"]].run(*message["body"][0])
                 broker.delete(name)
         # Nobody asked for audio.
-        assert set(sent) == {*queue.TASK_OF_WORK.values()} - {"media.fetch_audio"}
+        assert set(sent) == {k.task.name for k in kinds.WORK_KINDS.values()} - {"media.fetch_audio"}
         assert newest_counts(own_context) == true_counts(crawl.truth())
         state = "SELECT state FROM jobs WHERE job_id = :j"
         assert value(own_context, state, j=job_id) == "succeeded"
@@ -115,7 +117,7 @@ def test_a_tick_that_cannot_send_leaves_the_work_to_come_back(own_context: Conte
         crawl.context.__dict__["queue"] = TaskQueue("redis://127.0.0.1:1/0")
         job_id = runs.start(crawl.context)
         with pytest.raises(TransientError):
-            app.tasks["upkeep.dispatch"].run()
+            app.tasks["control.dispatch"].run()
         crawl.context.__dict__["queue"] = working
         crawl.settle()
         assert crawl.queue.sent == []  # all of it is under lease
@@ -127,8 +129,8 @@ def test_a_tick_that_cannot_send_leaves_the_work_to_come_back(own_context: Conte
 
 
 def test_a_message_whose_lease_is_spent_does_nothing(own_context: Context):
-    for name in queue.TASK_OF_WORK.values():
-        assert app.tasks[name].run(str(uuid.uuid4())) == 0
+    for kind in kinds.WORK_KINDS.values():
+        assert app.tasks[kind.task.name].run(str(uuid.uuid4())) == 0
 
 
 def test_partitions_are_made_ahead(own_context: Context):
@@ -140,8 +142,8 @@ def test_partitions_are_made_ahead(own_context: Context):
             )
         ).scalar_one()
         connection.execute(text(f"DROP TABLE {newest}"))
-    assert app.tasks["upkeep.make_partitions"].run() == [newest]
-    assert app.tasks["upkeep.make_partitions"].run() == []
+    assert app.tasks["control.make_partitions"].run() == [newest]
+    assert app.tasks["control.make_partitions"].run() == []
 
 
 @pytest.fixture

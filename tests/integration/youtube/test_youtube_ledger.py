@@ -1,10 +1,14 @@
 """The quota ledger on real PostgreSQL."""
 
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from db.models import QuotaUsage
 from db.session import make_engine, make_session_factory
@@ -46,7 +50,7 @@ def clock():
 
 
 def ledger_of(sessions, clock, key="fingerprint1", **limits):
-    return DatabaseLedger(sessions, key, daily_limits() | limits, clock)
+    return DatabaseLedger(sessions.begin, key, daily_limits() | limits, clock)
 
 
 def rows(sessions):
@@ -126,3 +130,53 @@ def test_workers_that_book_at_once_never_pass_the_limit(sessions, clock):
         booked = sum(pool.map(book, range(120)))
     assert booked == 50
     assert set(rows(sessions).values()) == {50}
+
+
+BOOKING = """
+import sys
+from datetime import UTC, datetime
+from db.session import make_engine, make_session_factory
+from services.youtube.quota import DatabaseLedger, daily_limits
+sessions = make_session_factory(make_engine(sys.argv[1]))
+ledger = DatabaseLedger(sessions.begin, "fingerprint1", daily_limits() | {"units": 10**9},
+                        lambda: datetime(2026, 7, 15, 19, tzinfo=UTC))
+ledger.reserve("units", 1)
+print("books", flush=True)
+while True:
+    ledger.reserve("units", 1)
+"""
+
+
+def test_a_frozen_worker_holds_up_no_booking(sessions, clock):
+    url = sessions.kw["bind"].url.render_as_string(hide_password=False)
+    own = ledger_of(sessions, clock, units=10**9)
+    with subprocess.Popen(
+        [sys.executable, "-c", BOOKING, url], stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        try:
+            assert worker.stdout.readline() == "books\n"
+            for _ in range(40):
+                # Wherever in its booking it happens to be.
+                worker.send_signal(signal.SIGSTOP)
+                own.reserve("units", 1)
+                worker.send_signal(signal.SIGCONT)
+        finally:
+            worker.kill()
+
+
+def test_who_stands_still_in_a_transaction_is_put_out_of_it(sessions):
+    with sessions() as session:
+        assert (
+            session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "30s"
+        )
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+        session.execute(text("SELECT 1 FROM quota_usage FOR UPDATE"))
+        mine = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with sessions() as other:
+            gone = text("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)")
+            while not other.execute(gone, {"pid": mine}).scalar_one():
+                other.rollback()
+        with pytest.raises(DBAPIError):
+            session.execute(text("SELECT 1"))
+        session.invalidate()

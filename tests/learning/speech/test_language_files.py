@@ -10,16 +10,16 @@ import pytest
 
 from services.errors import UsageError
 from services.learning.speech.classifier import from_folder, from_weights
-from services.learning.speech.detection import Heard, NotHeard, listen_to
+from services.learning.speech.detection import ClassifiedFile, UnreadableFile, detect_language
 from tests.support import sound
 from tests.support.cli import tubegrader
-from tests.support.language import heard_model, said
+from tests.support.language import spoken_in, trained_model
 from tests.support.memory import peak_megabytes
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return heard_model(tmp_path_factory.mktemp("clips"))
+    return trained_model(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture(scope="module")
@@ -31,61 +31,61 @@ def saved(model, tmp_path_factory):
 
 def test_each_language_is_told_and_a_file_of_both_has_both_on_its_timeline(model, tmp_path):
     for language in ("en", "zh"):
-        path = sound.write_wav(tmp_path / f"{language}.wav", said(language, 1, 5.0))
-        heard = listen_to(path, model)
-        assert isinstance(heard, Heard)
-        assert heard.told.language == language
-        assert heard.told.probability > 0.6
-    both = np.concatenate([said("en", 2, 6.0), sound.silence(2), said("zh", 2, 6.0)])
-    heard = listen_to(sound.write_wav(tmp_path / "both.wav", both), model)
-    told = [(s.told.language, round(s.start_s), round(s.end_s)) for s in heard.segments]
-    assert told[0] == ("en", 0, 6)
-    assert told[-1] == ("zh", 8, 14)
-    assert heard.seconds == pytest.approx(14, abs=0.01)
-    assert 0.7 < heard.speech_share < 0.9
+        path = sound.write_wav(tmp_path / f"{language}.wav", spoken_in(language, 1, 5.0))
+        found = detect_language(path, model)
+        assert isinstance(found, ClassifiedFile)
+        assert found.prediction.language == language
+        assert found.prediction.probability > 0.6
+    both = np.concatenate([spoken_in("en", 2, 6.0), sound.silence(2), spoken_in("zh", 2, 6.0)])
+    found = detect_language(sound.write_wav(tmp_path / "both.wav", both), model)
+    predicted = [(s.prediction.language, round(s.start_s), round(s.end_s)) for s in found.segments]
+    assert predicted[0] == ("en", 0, 6)
+    assert predicted[-1] == ("zh", 8, 14)
+    assert found.seconds == pytest.approx(14, abs=0.01)
+    assert 0.7 < found.speech_share < 0.9
 
 
 @pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 3.0])
-def test_a_short_clip_is_heard(model, tmp_path, seconds):
-    path = sound.write_wav(tmp_path / "short.wav", said("zh", 3, seconds))
-    heard = listen_to(path, model)
-    assert len(heard.segments) == 1
-    assert heard.told.language == "zh"
+def test_a_short_clip_is_classified(model, tmp_path, seconds):
+    path = sound.write_wav(tmp_path / "short.wav", spoken_in("zh", 3, seconds))
+    found = detect_language(path, model)
+    assert len(found.segments) == 1
+    assert found.prediction.language == "zh"
 
 
 def test_probabilities_add_up_and_segments_lie_in_order_within_the_file(model, tmp_path):
-    parts = [np.r_[said("zh", n, 1.0 + n % 3), sound.silence(1 + n % 2)] for n in range(6)]
+    parts = [np.r_[spoken_in("zh", n, 1.0 + n % 3), sound.silence(1 + n % 2)] for n in range(6)]
     path = tmp_path / "many.ogg"
     sound.encode(path, np.concatenate(parts), "libopus")
-    told_where = []
-    heard = listen_to(path, model, progress=lambda at, end: told_where.append((at, end)))
-    for told in (heard.told, *(segment.told for segment in heard.segments)):
-        assert told.p_en + told.p_zh + told.p_unknown == pytest.approx(1)
-    edges = [edge for s in heard.segments for edge in (s.start_s, s.end_s)]
+    progress = []
+    found = detect_language(path, model, progress=lambda at, end: progress.append((at, end)))
+    for prediction in (found.prediction, *(segment.prediction for segment in found.segments)):
+        assert prediction.p_en + prediction.p_zh + prediction.p_unknown == pytest.approx(1)
+    edges = [edge for s in found.segments for edge in (s.start_s, s.end_s)]
     assert edges == sorted(edges)
-    assert 0 <= edges[0] < edges[-1] <= heard.seconds + 0.032
-    assert told_where[0] == (0.0, heard.seconds)
-    assert told_where[-1] == (edges[-1], heard.seconds)
+    assert 0 <= edges[0] < edges[-1] <= found.seconds + 0.032
+    assert progress[0] == (0.0, found.seconds)
+    assert progress[-1] == (edges[-1], found.seconds)
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "chords"])
 def test_where_nobody_speaks_the_language_is_unknown(model, tmp_path, kind):
-    heard = listen_to(sound.write_wav(tmp_path / "quiet.wav", getattr(sound, kind)(4)), model)
-    assert heard.told.language == "unknown"
-    assert heard.told.probability is None
+    found = detect_language(sound.write_wav(tmp_path / "quiet.wav", getattr(sound, kind)(4)), model)
+    assert found.prediction.language == "unknown"
+    assert found.prediction.probability is None
 
 
 def test_what_is_no_file_is_not_waited_for(model, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
-        heard = listen_to(path, model)
-        assert isinstance(heard, NotHeard)
-        assert heard.reason == "notReadable"
+        found = detect_language(path, model)
+        assert isinstance(found, UnreadableFile)
+        assert found.reason == "notReadable"
 
 
 def test_bad_files_are_named_with_their_reasons_and_the_others_go_on(saved, tmp_path):
-    good = sound.write_wav(tmp_path / "good.wav", said("en", 4))
-    whole = sound.write_wav(tmp_path / "whole.wav", said("en", 5, 8.0)).read_bytes()
+    good = sound.write_wav(tmp_path / "good.wav", spoken_in("en", 4))
+    whole = sound.write_wav(tmp_path / "whole.wav", spoken_in("en", 5, 8.0)).read_bytes()
     bad = {
         "empty": b"",
         "notAudio": b"\x93\x12garbage" * 400,
@@ -112,7 +112,7 @@ def test_bad_files_are_named_with_their_reasons_and_the_others_go_on(saved, tmp_
 
 def test_a_list_on_stdin_makes_a_table_with_a_timeline(saved, tmp_path):
     paths = [
-        sound.write_wav(tmp_path / f"{language}.wav", said(language, 6, 4.0))
+        sound.write_wav(tmp_path / f"{language}.wav", spoken_in(language, 6, 4.0))
         for language in ("en", "zh")
     ]
     ran = tubegrader(
@@ -133,7 +133,7 @@ def test_a_folder_without_a_model_or_with_another_kind_is_refused(saved, tmp_pat
         from_folder(tmp_path)
     assert "train speech" in caught.value.hint
     with pytest.raises(UsageError, match="not a tdnn"):
-        from_folder(saved, rung="tdnn")
+        from_folder(saved, kind="tdnn")
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(UsageError):
         from_folder(tmp_path)
@@ -162,16 +162,16 @@ def test_help_imports_nothing_heavy():
 
 
 TELLING = """
-from services.learning.speech.detection import listen_to
+from services.learning.speech.detection import detect_language
 from services.learning.speech.classifier import from_folder, from_weights
-heard = listen_to(Path(sys.argv[2]), from_folder(Path(sys.argv[1])).rung)
-assert len(heard.segments) > heard.seconds / 60
+found = detect_language(Path(sys.argv[2]), from_folder(Path(sys.argv[1])).classifier)
+assert len(found.segments) > found.seconds / 60
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_files_length(saved, tmp_path):
-    minute = np.concatenate([said("zh", 7, 50.0), sound.silence(10)])
+    minute = np.concatenate([spoken_in("zh", 7, 50.0), sound.silence(10)])
     peaks = []
     for minutes in (3, 30):
         path = sound.encode(tmp_path / f"{minutes}.flac", np.tile(minute, minutes), "flac")

@@ -25,8 +25,8 @@ from ml.speech.evaluation.protocol import (
     scored,
     source_splits,
 )
-from ml.speech.models import network_models
 from ml.speech.models.calibration import fit_temperature, probabilities
+from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
 from tests.support.speech import TINY, write_clips
 
 
@@ -186,7 +186,7 @@ def test_the_spread_over_seeds():
 
 
 def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(network_models.SpectrogramCnnRung, "default", replace(TINY, epochs=1))
+    monkeypatch.setattr(SpectrogramCnnModel, "default", replace(TINY, epochs=1))
     (tmp_path / "clips").mkdir()
     manifest = write_clips(tmp_path / "clips", clips=2)
     splits = source_splits(manifest, quick=True)
@@ -196,7 +196,7 @@ def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
         return run_splits(
             wanted,
             tmp_path / "features",
-            rungs=["spectrogram_cnn"],
+            models=["spectrogram_cnn"],
             seeds=[0],
             results=tmp_path / "results.jsonl",
             codecs=True,
@@ -212,9 +212,9 @@ def test_finished_trainings_are_kept_and_not_done_again(tmp_path, monkeypatch):
     assert len(read_results(tmp_path / "results.jsonl")) == 1
     run(splits[:2])
     assert len(read_results(tmp_path / "results.jsonl")) == 2
-    wanted = {"rungs": ["spectrogram_cnn"], "seeds": [0], "results": tmp_path / "results.jsonl"}
+    wanted = {"models": ["spectrogram_cnn"], "seeds": [0], "results": tmp_path / "results.jsonl"}
     assert finished_results(splits[:3], **wanted, codecs=True) == run(splits[:2])
-    assert finished_results(splits, **wanted | {"rungs": ["spectrogram_cnn", "crnn"]}) == []
+    assert finished_results(splits, **wanted | {"models": ["spectrogram_cnn", "crnn"]}) == []
     assert run(splits[:1]) == first
     rows = scored(manifest, first)
     assert len(rows) == len(splits[0].test)

@@ -1,4 +1,4 @@
-"""From a file to windows: codecs, features, the cache, the gate."""
+"""From a file to windows: codecs, features, the cache, the detector."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ from ml.speech.frontend.cache import (
     decoded_file,
 )
 from ml.speech.frontend.features import BANDS, COLUMNS, features
-from ml.speech.frontend.windows import WindowConfig, kept_frames, laid_out, normalised
-from ml.speech.models.gate import SpeechGate
+from ml.speech.frontend.windows import WindowConfig, cut_windows, kept_frames, normalised
+from ml.speech.models.speech_detector import SpeechDetector
 from tests.support.speech import RATE, spoken, write_clips, write_wav
 
 ROBUST = WindowConfig(normalise_variance=True, pitch=True, shorten_pauses=True)
@@ -88,7 +88,7 @@ def test_pauses_are_shortened_and_speech_is_kept():
 def test_windows_cover_every_clip_to_its_end(lengths):
     config = WindowConfig(seconds=2.0, hop_seconds=0.7)
     clips = [generator(n).normal(size=(n, COLUMNS)).astype(np.float32) for n in lengths]
-    windows, owners = laid_out(clips, config)
+    windows, owners = cut_windows(clips, config)
     assert windows.shape[1:] == (200, COLUMNS)
     for number, length in enumerate(lengths):
         assert (owners == number).sum() >= max(1, (length - 200) / 70)
@@ -155,11 +155,11 @@ def test_what_cannot_be_decoded_has_a_reason(tmp_path):
 
 def test_silence_noise_and_music_are_not_speech():
     voices = [features(spoken(("en", "zh")[n % 2], generator(n), 2.0)) for n in range(40)]
-    gate = SpeechGate.fit(voices[:30])
-    assert (gate.probability(voices[30:]) > 0.5).mean() >= 0.9
+    detector = SpeechDetector.fit(voices[:30])
+    assert (detector.probability(voices[30:]) > 0.5).mean() >= 0.9
     for kind in KINDS:
         sounds = [features(synthesised(kind, generator([5, n]))) for n in range(8)]
-        assert (gate.probability(sounds) < 0.5).mean() >= 0.8, kind
+        assert (detector.probability(sounds) < 0.5).mean() >= 0.8, kind
 
 
 def test_a_saved_wave_decodes_to_what_was_written(tmp_path):

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from ml.speech.augmentation.nonspeech import KINDS
 from ml.speech.data.manifest import Manifest
 from ml.speech.evaluation import diagnostics
-from ml.speech.models import network_models
-from ml.speech.models.registry import left_out_rungs, speech_rung_names
+from ml.speech.models.registry import left_out_models, own_model_names
+from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
 from ml.speech.pretrained import encoder
 from services.cli.main import app
 from services.errors import PermanentError, UsageError
@@ -42,14 +42,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train for one pass and draw few sounds: what is learned is not the question here."""
     own = replace(TINY, epochs=1, calibrated=False)
-    monkeypatch.setattr(network_models.SpectrogramCnnRung, "default", own)
+    monkeypatch.setattr(SpectrogramCnnModel, "default", own)
     monkeypatch.setattr(diagnostics, "SOUNDS", 2)
 
 
 @pytest.mark.slow
 def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Path, tmp_path: Path):
     out = tmp_path / "out"
-    request = Request(folder, out, rungs=("spectrogram_cnn",), codecs=False)
+    request = Request(folder, out, models=("spectrogram_cnn",), codecs=False)
     told: list[str] = []
     found = compare(request, progress=lambda _done, _total, message: told.append(message))
     assert (found["n_pairs"], found["n_sources"], found["seeds"]) == (3, 7, 1)
@@ -72,7 +72,7 @@ def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Pat
 
     trainings = (out / "trainings.jsonl").read_bytes()
     words = ("compare", "speech", "--folder", str(folder), "--out", str(out))
-    ran = CliRunner().invoke(app, [*words, "--rungs", "spectrogram_cnn"])
+    ran = CliRunner().invoke(app, [*words, "--models", "spectrogram_cnn"])
     assert ran.exit_code == 0, ran.output
     assert ran.stdout.startswith(found["sentence"])
     kept = json.loads((out / "comparison.json").read_text("utf-8"))
@@ -88,7 +88,7 @@ def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Pat
     for heading in ("Called unknown", "Does the embedding know the source?", "The hardest pairs"):
         assert heading in page.text
 
-    unfinished = replace(request, rungs=("spectrogram_cnn", "crnn"), finished=True)
+    unfinished = replace(request, models=("spectrogram_cnn", "crnn"), finished=True)
     with pytest.raises(PermanentError, match="no pair") as refused:
         compare(unfinished)
     assert refused.value.reason == "nothingFinished"
@@ -96,7 +96,7 @@ def test_one_command_leaves_sources_out_and_goes_on_where_it_stopped(folder: Pat
 
 @pytest.mark.slow
 def test_the_learning_curve_ends_at_what_was_trained_already(folder: Path, tmp_path: Path):
-    request = Request(folder, tmp_path / "out", rungs=("spectrogram_cnn",))
+    request = Request(folder, tmp_path / "out", models=("spectrogram_cnn",))
     first = compare(request)["rungs"]["spectrogram_cnn"]
     told: list[tuple[int, int, str]] = []
     curved = replace(request, curve=True)
@@ -114,11 +114,12 @@ def test_models_that_are_not_installed_are_left_out_and_named(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(encoder, "find_spec", lambda _name: None)
-    assert "pip install" in left_out_rungs()["pretrained_encoder"]
-    with pytest.raises(PermanentError, match=", ".join(speech_rung_names())) as refused:
+    assert "pip install" in left_out_models()["pretrained_encoder"]
+    with pytest.raises(PermanentError, match=", ".join(own_model_names())) as refused:
         compare(Request(folder, tmp_path / "out", finished=True))
     assert "pretrained_encoder" not in str(refused.value)
-    monkeypatch.setattr(encoder, "check_installed", lambda: None)
+    monkeypatch.setattr(encoder, "find_spec", lambda _name: object())
+    monkeypatch.setattr(encoder, "weights_in_the_wheel", Path)
     with pytest.raises(PermanentError, match="blend, pretrained_encoder"):
         compare(Request(folder, tmp_path / "out", finished=True))
 
@@ -128,7 +129,7 @@ def test_a_folder_or_a_name_that_cannot_be_says_what_to_do(folder: Path, tmp_pat
         compare(Request(tmp_path, tmp_path / "out"))
     assert "clip_file" in str(refused.value.hint)
     with pytest.raises(UsageError, match="no speech model"):
-        compare(Request(folder, tmp_path / "out", rungs=("best",)))
+        compare(Request(folder, tmp_path / "out", models=("best",)))
     with pytest.raises(UsageError, match="pairs"):
         compare(Request(folder, tmp_path / "out", pairs="some"))
     ran = CliRunner().invoke(app, ["compare", "--folder", str(folder)])

@@ -13,13 +13,13 @@ from tests.learning.speech.test_speech_folder import write_index
 from tests.support.speech import write_clips
 
 
-def test_a_model_of_a_folder_is_saved_and_listens_to_files(tmp_path: Path):
+def test_a_model_of_a_folder_is_saved_and_classifies_files(tmp_path: Path):
     recordings, out = tmp_path / "recordings", tmp_path / "out"
     recordings.mkdir()
     manifest = write_clips(recordings, clips=1)
     write_index(recordings, manifest)
     words = ["train", "speech", "--folder", str(recordings), "--out", str(out)]
-    ran = CliRunner().invoke(app, [*words, "--rung", "spectrogram_cnn", "--json"])
+    ran = CliRunner().invoke(app, [*words, "--model", "spectrogram_cnn", "--json"])
     assert ran.exit_code == 0, ran.output
     trained = json.loads(ran.stdout)
     assert (trained["n_clips"], len(trained["sources"])) == (len(manifest), 7)
@@ -34,9 +34,9 @@ def test_a_model_of_a_folder_is_saved_and_listens_to_files(tmp_path: Path):
 
     clip = recordings / manifest.clips[0].clip_id
     heard = CliRunner().invoke(app, ["language", str(clip), "--model", str(model), "--json"])
-    told = json.loads(heard.stdout)
-    assert told["model"] == {"rung": "spectrogram_cnn", "version": None}
-    assert told["failed"] == 0
+    found = json.loads(heard.stdout)
+    assert found["model"] == {"rung": "spectrogram_cnn", "version": None}
+    assert found["failed"] == 0
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The optional rungs on pretrained weights: what they need, what they refuse, what they promise."""
+"""The optional models on pretrained weights: what they need, refuse and promise."""
 
 import sys
 
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from ml.errors import LearningError
 from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
-from ml.speech.models.registry import load_speech_rung
+from ml.speech.models.pretrained_encoder import PretrainedEncoderModel
+from ml.speech.models.registry import load_speech_model
 from ml.speech.pretrained import encoder as encoders
 from ml.speech.pretrained.cache import EncodingCache
 from ml.speech.pretrained.encoder import COLUMNS, SECONDS, SPEECH, SpeechEncoder
 from ml.speech.pretrained.head import LinearHead, clip_importance
 from ml.speech.pretrained.logmel import whisper_log_mel
-from ml.speech.pretrained.model import PretrainedEncoderRung
 from ml.speech.pretrained.whisper import WhisperDetector
 
 RATE = 16_000
@@ -92,7 +92,7 @@ def test_whisper_without_weights_says_how_to_make_them(tmp_path):
 def test_features_of_our_own_front_end_are_refused(tmp_path):
     manifest = Manifest(tuple(_clip(n, ("en", "zh")[n % 2], f"s{n}") for n in range(8)))
     with pytest.raises(LearningError) as error:
-        PretrainedEncoderRung.fit(manifest, FeatureCache(tmp_path), seed=0)
+        PretrainedEncoderModel.fit(manifest, FeatureCache(tmp_path), seed=0)
     assert error.value.reason == "wrongFeatures"
 
 
@@ -120,12 +120,12 @@ def test_encoding_does_not_depend_on_the_level(encoder):
     assert np.corrcoef(loud, quiet)[0, 1] > 0.99
 
 
-def test_rung_is_the_same_after_save_and_load_and_fits_one_encoder_only(encoder, tmp_path):
+def test_model_is_the_same_after_save_and_load_and_fits_one_encoder_only(encoder, tmp_path):
     clips = tuple(_clip(n, ("en", "zh")[n % 2], f"s{n % 4}") for n in range(16))
     cache = EncodingCache(tmp_path / "cache", _decode, encoder=encoder)
-    model = PretrainedEncoderRung.fit(Manifest(clips), cache, seed=3)
+    model = PretrainedEncoderModel.fit(Manifest(clips), cache, seed=3)
     model.save(tmp_path / "model")
-    loaded = load_speech_rung(tmp_path / "model")
+    loaded = load_speech_model(tmp_path / "model")
     waveforms = [_decode(clip) for clip in clips[:4]]
     before, after = model.predict(waveforms), loaded.predict(waveforms)
     assert after.probabilities == pytest.approx(before.probabilities)
@@ -136,7 +136,7 @@ def test_rung_is_the_same_after_save_and_load_and_fits_one_encoder_only(encoder,
     other = SpeechEncoder(encoder.weights)
     other.__dict__["sha256"] = "0" * 64
     with pytest.raises(LearningError) as error:
-        PretrainedEncoderRung.load(tmp_path / "model", encoder=other)
+        PretrainedEncoderModel.load(tmp_path / "model", encoder=other)
     assert error.value.reason == "encoderMismatch"
 
 

@@ -1,6 +1,6 @@
 """The recorded thumbnails through the frozen network: better than its last layer with a ridge.
 
-The figures in docs/decisions/0015-pictures.md are printed by this file:
+The figures in docs/results/pictures.md are printed by this file:
 ``pytest -m slow -s tests/learning/thumbnails/test_real_features.py``
 """
 

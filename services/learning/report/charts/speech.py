@@ -17,7 +17,7 @@ from services.learning.report.charts.drawing import (
     add_axes,
     draw,
 )
-from services.learning.report.speech import SpeechRungResult
+from services.learning.report.speech import SpeechModelResult
 
 WIDTH, ROW = 640.0, 40.0
 TOP, BOTTOM = 6.0, 44.0
@@ -29,21 +29,21 @@ MARKS = ("s", "D", "^")
 
 
 def sources_panel(
-    name: str, rungs: Sequence[SpeechRungResult], best: str, *, width: float = WIDTH
+    name: str, models: Sequence[SpeechModelResult], best: str, *, width: float = WIDTH
 ) -> Markup:
     """Draw the best model's share told right of each source as a bar, the others' as marks.
 
     Args:
         name: Unique on the page.
-        rungs: The best one and those to hold it against, at most three others.
+        models: The best one and those to hold it against, at most three others.
         best: Its name.
         width: In CSS pixels.
     """
-    others = [rung for rung in rungs if rung.name != best]
-    judged = next(rung for rung in rungs if rung.name == best)
-    parts = sorted(judged.by_source, key=lambda part: (part.accuracy, part.name))[:MOST_SOURCES]
+    others = [model for model in models if model.name != best]
+    evaluated = next(model for model in models if model.name == best)
+    parts = sorted(evaluated.by_source, key=lambda part: (part.accuracy, part.name))[:MOST_SOURCES]
     others_by_name = {
-        rung.name: {part.name: part.accuracy for part in rung.by_source} for rung in others
+        model.name: {part.name: part.accuracy for part in model.by_source} for model in others
     }
     height = TOP + ROW * len(parts) + BOTTOM
 
@@ -75,9 +75,9 @@ def sources_panel(
             y = row + 0.68
             axes.plot([0, 1], [y, y], color=RULE, linewidth=7, solid_capstyle="butt")
             axes.plot([0, part.accuracy], [y, y], color=ACCENT, linewidth=7, solid_capstyle="butt")
-            for place, rung in enumerate(others):
+            for place, model in enumerate(others):
                 axes.plot(
-                    [others_by_name[rung.name].get(part.name, float("nan"))],
+                    [others_by_name[model.name].get(part.name, float("nan"))],
                     [y],
                     MARKS[place % len(MARKS)],
                     color=(INK, UNDER)[place % 2],
@@ -90,9 +90,9 @@ def sources_panel(
     description = "; ".join(
         f"{formatting.one_line(part.name, 'unnamed')} {formatting.share(part.accuracy)} of {part.n}"
         + "".join(
-            f", {rung.name} {formatting.share(others_by_name[rung.name][part.name])}"
-            for rung in others
-            if part.name in others_by_name[rung.name]
+            f", {model.name} {formatting.share(others_by_name[model.name][part.name])}"
+            for model in others
+            if part.name in others_by_name[model.name]
         )
         for part in parts
     )

@@ -17,7 +17,7 @@ HALF = 0.5
 def curve_panel(
     name: str, curves: Mapping[str, Sequence[Mapping[str, Any]]], best: str, *, kind: str
 ) -> Markup:
-    """Draw balanced accuracy on unheard sources against the clips learned from.
+    """Draw balanced accuracy on held-out sources against the clips learned from.
 
     Args:
         name: Unique on the page.
@@ -26,11 +26,11 @@ def curve_panel(
         kind: ``clips`` or ``sources``: which points besides the one of everything.
     """
     shown = {
-        rung: sorted(
+        model: sorted(
             (point for point in curve if point["kind"] in (kind, "all")),
             key=lambda point: point["training_clips"],
         )
-        for rung, curve in curves.items()
+        for model, curve in curves.items()
     }
 
     def paint(figure: Figure) -> None:
@@ -46,24 +46,24 @@ def curve_panel(
         axes.grid(axis="y", color=RULE, linewidth=1)
         axes.axhline(HALF, color=MUTED, linewidth=1, dashes=(2, 3))
         axes.text(0, 1.03, "balanced accuracy", color=MUTED, transform=axes.transAxes)
-        for place, (rung, curve) in enumerate(shown.items()):
-            colour = ACCENT if rung == best else (INK, UNDER)[place % 2]
+        for place, (model, curve) in enumerate(shown.items()):
+            colour = ACCENT if model == best else (INK, UNDER)[place % 2]
             values = [point["balanced_accuracy"]["value"] for point in curve]
             clips = [point["training_clips"] for point in curve]
             mark = MARKS[place % len(MARKS)]
             axes.plot(clips, values, f"{mark}-", color=colour, linewidth=1.6, markersize=6)
             axes.text(
-                1.02 * clips[-1], values[-1], f" {rung}", color=colour, va="center", clip_on=False
+                1.02 * clips[-1], values[-1], f" {model}", color=colour, va="center", clip_on=False
             )
 
     description = "; ".join(
-        f"{rung}: "
+        f"{model}: "
         + ", ".join(
             f"{formatting.decimal(point['balanced_accuracy']['value'])} from "
             f"{formatting.whole(round(point['training_clips']))} clips"
             for point in curve
         )
-        for rung, curve in shown.items()
+        for model, curve in shown.items()
     )
     title = "share of the clips" if kind == "clips" else "number of sources"
     return draw(name, SIZE, f"Learning curve over the {title}", description, paint)

@@ -155,13 +155,19 @@ def test_each_broken_file_has_its_reason(tmp_path):
     assert found == expected
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("mp3", "libmp3lame"), ("webm", "libopus")])
-def test_of_a_file_damaged_in_the_middle_the_rest_is_kept(suffix, codec, tmp_path):
-    path = sound.encode(tmp_path / f"x.{suffix}", sound.voiced(20, rate=48_000), codec, rate=48_000)
+def damaged(path, codec, first, last):
+    """Twenty seconds of speech whose bytes between two shares of the file are noise."""
+    sound.encode(path, sound.voiced(20, rate=48_000), codec, rate=48_000)
     data = bytearray(path.read_bytes())
-    start, end = int(0.4 * len(data)), int(0.5 * len(data))
+    start, end = int(first * len(data)), int(last * len(data))
     data[start:end] = np.random.default_rng(0).bytes(end - start)
     path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mp3", "libmp3lame"), ("webm", "libopus")])
+def test_of_a_file_damaged_in_the_middle_the_rest_is_kept(suffix, codec, tmp_path):
+    path = damaged(tmp_path / f"x.{suffix}", codec, 0.4, 0.5)
     decoding = decoded(path)
     seconds = sum(map(len, decoding)) / 16_000
     assert 12 < seconds < 20.5
@@ -173,11 +179,7 @@ def test_of_a_file_damaged_in_the_middle_the_rest_is_kept(suffix, codec, tmp_pat
 
 @pytest.mark.parametrize(("suffix", "codec"), [("flac", "flac"), ("webm", "libopus")])
 def test_of_a_file_mostly_damaged_nothing_is_kept(suffix, codec, tmp_path):
-    path = sound.encode(tmp_path / f"x.{suffix}", sound.voiced(20, rate=48_000), codec, rate=48_000)
-    data = bytearray(path.read_bytes())
-    start, end = int(0.1 * len(data)), int(0.95 * len(data))
-    data[start:end] = np.random.default_rng(0).bytes(end - start)
-    path.write_bytes(data)
+    path = damaged(tmp_path / f"x.{suffix}", codec, 0.1, 0.95)
     with pytest.raises(AudioError) as raised:
         list(decoded(path))
     assert raised.value.reason in {"corrupt", "truncated"}

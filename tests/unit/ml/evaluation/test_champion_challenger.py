@@ -1,4 +1,4 @@
-"""Who wins a contest: the statistics alone, on drawn numbers."""
+"""Whether a challenger is promoted: the statistics alone, on drawn numbers."""
 
 import json
 
@@ -37,13 +37,13 @@ def predicted(dataset, *, noise: float, seed: int = 0, rows=slice(None)) -> Pred
 
 def test_identical_models_differ_by_nothing_and_the_challenger_passes(dataset):
     same = predicted(dataset, noise=0.4)
-    verdict = evaluate_challenger(dataset, same, same, rules=QUICK)
-    assert (verdict.passes, verdict.ground) == (True, "noWorse")
-    for part in (verdict, *verdict.parts):
+    result = evaluate_challenger(dataset, same, same, rules=QUICK)
+    assert (result.passes, result.ground) == (True, "noWorse")
+    for part in (result, *result.parts):
         for measure in part.measures:
             found = measure.difference
             assert (found.value, found.low, found.high) == (0, 0, 0)
-    assert "no worse" in verdict.sentence(rows="videos", clusters="channels")
+    assert "no worse" in result.sentence(rows="videos", clusters="channels")
 
 
 def test_a_clearly_worse_challenger_is_refused_and_the_same_one_as_champion_is_replaced(dataset):
@@ -63,14 +63,14 @@ def test_who_is_worse_by_more_than_the_margin_slips_although_the_interval_holds_
     number = np.array([int(name[2:]) for name in dataset.strings("channel_id")])
     towards = np.where(number % 2 == 0, 0.5, -0.36)
     other = base.log10_views_per_day + towards * (truth - base.log10_views_per_day)
-    verdict = evaluate_challenger(
+    result = evaluate_challenger(
         dataset, base, Predictions(base.probability_over, other), rules=QUICK
     )
-    r2 = verdict.measures[0]
+    r2 = result.measures[0]
     assert r2.difference.low < -0.01 < 0 < r2.difference.high
     assert r2.difference.value < -0.01
-    assert (verdict.passes, verdict.ground) == (False, "slips")
-    assert "margin of R² 0.01" in verdict.sentence(rows="videos", clusters="channels")
+    assert (result.passes, result.ground) == (False, "slips")
+    assert "margin of R² 0.01" in result.sentence(rows="videos", clusters="channels")
 
 
 def test_a_part_alone_can_refuse_a_challenger_that_is_better_for_all_others(dataset):
@@ -81,24 +81,24 @@ def test_a_part_alone_can_refuse_a_challenger_that_is_better_for_all_others(data
     fewer = dataset.subscriber_count
     assert 20 < small.sum() < 130
     assert len(fewer) == 240
-    verdict = evaluate_challenger(
+    result = evaluate_challenger(
         dataset, champion, challenger, rules=Rules(resamples=300, part_clusters=5)
     )
-    assert not verdict.passes
-    worse = [part for part in verdict.parts if any(m.is_worse for m in part.measures)]
+    assert not result.passes
+    worse = [part for part in result.parts if any(m.is_worse for m in part.measures)]
     assert {part.by for part in worse} >= {"subscribers"}
 
 
 def test_parts_with_too_few_channels_are_named_but_not_judged(dataset):
     same = predicted(dataset, noise=0.4)
-    verdict = evaluate_challenger(dataset, same, same, rules=Rules(resamples=100, part_clusters=9))
-    judged = [part for part in verdict.parts if part.measures]
-    assert judged
-    assert len(judged) < len(verdict.parts)
-    assert all(part.n_clusters >= 9 and part.n_rows >= 20 for part in judged)
-    assert verdict.part_level == pytest.approx(1 - 0.05 / (2 * len(judged)))
-    shown = json.loads(json.dumps(verdict.as_json(), allow_nan=False))
-    assert [part["judged"] for part in shown["parts"]].count(True) == len(judged)
+    result = evaluate_challenger(dataset, same, same, rules=Rules(resamples=100, part_clusters=9))
+    evaluated = [part for part in result.parts if part.measures]
+    assert evaluated
+    assert len(evaluated) < len(result.parts)
+    assert all(part.n_clusters >= 9 and part.n_rows >= 20 for part in evaluated)
+    assert result.part_level == pytest.approx(1 - 0.05 / (2 * len(evaluated)))
+    shown = json.loads(json.dumps(result.as_json(), allow_nan=False))
+    assert [part["judged"] for part in shown["parts"]].count(True) == len(evaluated)
 
 
 def test_equally_good_challengers_are_rarely_refused_for_their_intervals(dataset):

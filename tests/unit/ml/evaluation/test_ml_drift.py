@@ -13,7 +13,7 @@ from ml.evaluation.drift import (
     MEASURES,
     R2,
     Categories,
-    EvaluatedRows,
+    Evaluated,
     Numbers,
     Performance,
     detect,
@@ -42,7 +42,7 @@ class World:
             "channels": [f"{prefix}{c}" for c in channel],
             "subscribers": np.where(unknown, np.nan, size),
             "format": ["short" if t else "long" for t in taste],
-            "judged": EvaluatedRows(p, size * 0.8, views > 3, views),
+            "judged": Evaluated(p, size * 0.8, views > 3, views),
         }
 
 
@@ -86,13 +86,18 @@ def test_of_the_same_channels_alarms_are_no_more_frequent():
 
 
 def take(rows, chosen):
-    judged = rows["judged"]
-    parts = (judged.probability_over, judged.log10_views_per_day, judged.is_over, judged.truth)
+    evaluated = rows["judged"]
+    parts = (
+        evaluated.probability_over,
+        evaluated.log10_views_per_day,
+        evaluated.is_over,
+        evaluated.truth,
+    )
     return {
         "channels": [rows["channels"][i] for i in chosen],
         "subscribers": rows["subscribers"][chosen],
         "format": [rows["format"][i] for i in chosen],
-        "judged": EvaluatedRows(*(part[chosen] for part in parts)),
+        "judged": Evaluated(*(part[chosen] for part in parts)),
     }
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from services.cadence import DEFAULT, parse
 from services.cli.main import app
-from services.crawl.cadence import DEFAULT, parse
 from services.errors import UsageError
 
 runner = CliRunner()

@@ -4,14 +4,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.emulator.catalog import (
-    Catalog,
-    Channel,
-    DecayingViews,
-    RecordedViews,
-    ThumbnailVersion,
-    Video,
-)
+from services.emulator.catalog import Catalog
+from services.emulator.videos import Channel, DecayingViews, RecordedViews, ThumbnailVersion, Video
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.emulator.catalog import Catalog, DecayingViews, SteppedViews, Stream, Video
+from services.emulator.catalog import Catalog
 from services.emulator.living import Life, living_catalog
 from services.emulator.methods import playlist_items_list
 from services.emulator.problems import ApiError
 from services.emulator.query import Query
 from services.emulator.resources import broadcast_state, video_resource
+from services.emulator.videos import DecayingViews, SteppedViews, Stream, Video
 from services.errors import UsageError
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)

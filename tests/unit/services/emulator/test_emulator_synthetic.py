@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.emulator.catalog import CHANNEL_ID, VIDEO_ID, Catalog
+from services.emulator.catalog import Catalog
 from services.emulator.drawing import draw_thumbnail
 from services.emulator.synthetic import synthetic_catalog
+from services.emulator.videos import CHANNEL_ID, VIDEO_ID
 from services.errors import UsageError
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
 from ml.thumbnails.backbones.weights import TIMM
 from ml.thumbnails.models.registry import ladder_specs, rung_names
-from services.cli.learning import describe_training
+from services.cli.learning_tables import describe_training
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.results import in_order
@@ -74,7 +74,7 @@ def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_w
     monkeypatch.setattr(extraction, "can_extract", lambda: False)
     assert extraction.choose(context_with(), None).missing == "notInstalled"
     monkeypatch.setattr("ml.thumbnails.backbones.weights._MODULE", "no_such_module_anywhere")
-    for options in ({"asked": True}, {"asked": None, "fine_tune": True}):
+    for options in ({"requested": True}, {"requested": None, "fine_tune": True}):
         with pytest.raises(PermanentError) as error:
             extraction.choose(context_with(), **options)
         assert error.value.reason == "backboneWeightsMissing"
@@ -82,7 +82,7 @@ def test_what_is_not_installed_is_done_without_unless_it_was_asked_for(context_w
 
 def test_fine_tuning_without_the_network_contradicts_itself(context_with):
     with pytest.raises(PermanentError) as error:
-        extraction.choose(context_with(), asked=False, fine_tune=True)
+        extraction.choose(context_with(), requested=False, fine_tune=True)
     assert error.value.reason == "nothingToTune"
 
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from ml.evaluation.bootstrap import Interval
-from ml.speech.models.registry import speech_rung_names
+from ml.speech.models.registry import speech_model_names
 from services.learning.report.page import render
 from services.learning.report.spectrograms import Examples
 from services.learning.report.speech import (
-    LADDER,
     NOTHING_COLLECTED,
     NOTHING_COMPARED,
     NOTHING_TRAINED,
     Part,
+    models_of,
 )
 from tests.support.report_contents import UNDEFINED, Page, report_of
-from tests.support.speech_report import RUNGS, speech_report_of
+from tests.support.speech_report import MODELS, speech_report_of
 
 HOSTILE = (
     "<script>alert(1)</script> {{ 7*7 }} </style></bdi> $\\frac{1}{0}$ \u202egnirts & " + "W" * 500
@@ -35,7 +35,7 @@ def test_the_sentence_comes_first_and_every_model_has_its_row(page: Page) -> Non
     speech = speech_report_of()
     assert [e.text for e in page.all("p", "finding")] == [speech.sentence]
     table = " ".join(page.all("table", "six")[0].text.split())
-    for place, (name, accuracy) in enumerate(RUNGS.items(), start=1):
+    for place, (name, accuracy) in enumerate(MODELS.items(), start=1):
         assert f"{name} v{place}" in table
         assert f"{accuracy:.3f} [{accuracy - 0.04:.3f}, {accuracy + 0.03:.3f}]" in table
     assert "Of 230 clips collected, tdnn hears 120 English, 98 Chinese, 12 unknown." in page.text
@@ -91,26 +91,35 @@ def test_a_report_needs_no_package_that_only_speech_needs() -> None:
 
 
 def test_models_are_shown_in_the_order_of_the_registry() -> None:
-    names = speech_rung_names()
-    assert names[: len(LADDER)] == LADDER
+    metrics = {
+        "balanced_accuracy": {"value": 0.9, "low": None, "high": None},
+        "equal_error_rate": {"value": 0.1, "low": None, "high": None},
+        "ece": 0.0,
+        "unknown": 0.0,
+        "worst_source": {"name": "one (en)", "n": 1, "accuracy": 1.0},
+        "confusion": [[1, 0], [0, 1]],
+    } | {kind: [] for kind in ("by_source", "by_length", "by_codec", "by_snr", "reliability")}
+    names = speech_model_names()
+    detail = {"rungs": dict.fromkeys(reversed(names), metrics), "beyond_reference": {}}
+    assert tuple(model.name for model in models_of(detail, {})) == names
 
 
 def test_undefined_figures_are_dashes_and_no_error() -> None:
     speech = speech_report_of(examples=0)
     undefined = [
         replace(
-            rung,
+            model,
             version=None,
             balanced_accuracy=Interval(0.5, float("nan"), float("nan")),
             equal_error_rate=UNDEFINED,
             difference=UNDEFINED,
             confusion=[[0, 0], [0, 0]],
             reliability=[],
-            slices={kind: [] for kind in rung.slices},
+            slices={kind: [] for kind in model.slices},
             by_source=[Part("one (en)", 1, 1.0)],
         )
-        for rung in speech.rungs
+        for model in speech.models
     ]
-    page = Page(render(report_of(), replace(speech, rungs=undefined, examples=Examples([], []))))
+    page = Page(render(report_of(), replace(speech, models=undefined, examples=Examples([], []))))
     assert "nan" not in page.text
     assert "No spectrograms" in page.text

@@ -3,45 +3,82 @@
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
-from db.models import work as models
-from services import queue, tick
-from services.learning import pipeline, tasks
+from db.models import learning
+from db.models.schedules import PAUSE_SCOPE_PATTERN
+from db.models.work import JOB_KIND_PATTERN, WORK_KIND_PATTERN
+from db.queries.speech import selections
+from services import queue, schedules
+from services.learning import tasks
+from services.policy import limits
 from services.settings import Settings
+from services.work import kinds
+from services.work.kinds import HOSTS, JOB_KINDS, WORK_KINDS
+from services.work.pauses import EVERYTHING
+from services.youtube.quota import PURPOSES, daily_limits
 from workers.app import app
 
 app.loader.import_default_modules()
 REGISTERED = {name for name in app.tasks if not name.startswith("celery.")}
+STEPS = {"training": "train", "scoring": "score", "comparison": "compare", "promotion": "promote"}
 
 
 def test_registered_tasks_and_known_names_are_the_same():
-    assert set(queue.QUEUE_OF_TASK) == REGISTERED
+    names = [task.name for task in kinds.tasks()]
+    assert sorted(names) == sorted(REGISTERED)  # and no name stands for two
 
 
 def test_every_task_has_a_queue_that_exists():
-    assert set(queue.QUEUE_OF_TASK.values()) <= set(queue.QUEUES)
-    for name in REGISTERED:
-        assert app.amqp.router.route({}, name)["queue"].name == queue.QUEUE_OF_TASK[name]
+    assert {task.queue for task in kinds.tasks()} == set(queue.QUEUES.values())
+    for task in kinds.tasks():
+        assert app.amqp.router.route({}, task.name)["queue"].name == task.queue.name
 
 
 def test_every_kind_of_work_and_of_job_is_done_by_a_task():
-    assert set(queue.TASK_OF_WORK) == set(models.WORK_KINDS) == set(tick.BATCH_SIZE)
-    assert set(queue.TASK_OF_WORK.values()) <= REGISTERED
+    assert {kind.task.name for kind in WORK_KINDS.values()} <= REGISTERED
     # A crawl does nothing itself: it brings work forward.
-    assert set(queue.TASK_OF_JOB) == set(models.JOB_KINDS) - {"crawl"}
-    assert set(queue.TASK_OF_JOB.values()) <= REGISTERED
+    assert [kind.name for kind in JOB_KINDS.values() if kind.task is None] == ["crawl"]
+    assert {kind.task.name for kind in JOB_KINDS.values() if kind.task} <= REGISTERED
+
+
+def test_every_kind_of_work_has_a_host_with_a_breaker_and_a_name_of_its_form():
+    for name, kind in WORK_KINDS.items():
+        assert kind.host in HOSTS
+        assert re.fullmatch(WORK_KIND_PATTERN, name)
+        assert (kind.purpose is None) == (not kind.buckets)
+    assert all(re.fullmatch(JOB_KIND_PATTERN, name) for name in JOB_KINDS)
+
+
+def test_what_only_some_kinds_need_names_buckets_and_retentions_that_exist():
+    for kind in WORK_KINDS.values():
+        assert kind.buckets <= daily_limits().keys()
+        assert kind.purpose in (None, *PURPOSES)
+        assert kind.series in (None, *limits.KINDS)
+    assert kinds.VIDEO_AUDIO.name == selections.KIND
+
+
+def test_every_schedule_fires_a_job_that_exists():
+    assert set(schedules.KINDS) <= set(JOB_KINDS)
+
+
+def test_every_queue_can_be_paused():
+    assert all(re.fullmatch(PAUSE_SCOPE_PATTERN, scope) for scope in (EVERYTHING, *queue.QUEUES))
+    assert EVERYTHING not in queue.QUEUES
 
 
 def test_tasks_of_work_take_a_token_and_tasks_of_jobs_an_id_too():
-    for name in queue.TASK_OF_WORK.values():
-        assert list(inspect.signature(app.tasks[name].run).parameters) == ["token"]
-    for name in queue.TASK_OF_JOB.values():
-        assert list(inspect.signature(app.tasks[name].run).parameters) == ["job_id", "token"]
+    for work in WORK_KINDS.values():
+        assert list(inspect.signature(app.tasks[work.task.name].run).parameters) == ["token"]
+    for job in JOB_KINDS.values():
+        if job.task is not None:
+            signature = inspect.signature(app.tasks[job.task.name].run)
+            assert list(signature.parameters) == ["job_id", "token"]
 
 
 def test_beat_sends_tasks_that_exist_and_need_nothing():
@@ -53,13 +90,12 @@ def test_beat_sends_tasks_that_exist_and_need_nothing():
 
 def test_learning_tasks_lead_to_services_that_exist():
     for package in ("services.learning.thumbnails", "services.learning.speech"):
-        for name in ("training", "scoring", "comparison"):
+        for name, step in STEPS.items():
             module = importlib.import_module(f"{package}.{name}")
-            assert list(inspect.signature(module.work).parameters) == ["context", "job"]
-    assert set(pipeline.STEPS) == set(tasks.TASKS)
-    for steps in pipeline.STEPS.values():
-        for _, place in steps:
-            step = tasks.named(place)
+            assert list(inspect.signature(getattr(module, step)).parameters) == ["context", "job"]
+    assert set(learning.TASKS) == set(tasks.TASKS)
+    for task in tasks.TASKS.values():
+        for step in task.night().values():
             assert list(inspect.signature(step).parameters) == ["context", "job"]
 
 

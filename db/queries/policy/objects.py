@@ -1,0 +1,109 @@
+"""Objects of the store: which pictures are past their time, and which objects some row needs."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.queries.policy.retention import Limit
+
+# A picture is due when no video has shown it since the limit.
+_PICTURES = """
+    FROM thumbnails t
+    WHERE t.purged_at IS NULL AND t.thumbnail_sha256 > :after AND t.stored_at < :general
+      AND NOT EXISTS (
+        SELECT FROM video_thumbnails vt JOIN videos v USING (video_id)
+        WHERE vt.thumbnail_sha256 = t.thumbnail_sha256
+          AND vt.last_seen_at >= CASE
+            WHEN v.channel_id = ANY(:channels) THEN :approved ELSE :general END
+      )
+"""
+
+
+def due_pictures(session: Session, limit: Limit, *, after: str, batch: int) -> list[str]:
+    """Return the next pictures that are due, by hash, beginning after one."""
+    statement = text(f"SELECT t.thumbnail_sha256 {_PICTURES} ORDER BY 1 LIMIT :batch")
+    values = {**limit.values, "after": after, "batch": batch}
+    return list(session.scalars(statement, values))
+
+
+def purge_pictures(
+    session: Session, limit: Limit, hashes: Collection[str], *, now: datetime
+) -> list[str]:
+    """Mark pictures as purged, those that are still due; return them, locked until the commit."""
+    statement = text(
+        f"""
+        UPDATE thumbnails SET purged_at = :now
+        WHERE thumbnail_sha256 IN (
+            SELECT t.thumbnail_sha256 {_PICTURES} AND t.thumbnail_sha256 = ANY(:hashes) FOR UPDATE
+        )
+        RETURNING thumbnail_sha256
+        """
+    )
+    values = {**limit.values, "after": "", "hashes": list(hashes), "now": now}
+    return list(session.scalars(statement, values))
+
+
+def scored_pictures(session: Session, hashes: Collection[str]) -> int:
+    """Count those of the pictures that scores speak of."""
+    statement = text(
+        "SELECT count(DISTINCT thumbnail_sha256) FROM scores WHERE thumbnail_sha256 = ANY(:hashes)"
+    )
+    return int(session.execute(statement, {"hashes": list(hashes)}).scalar_one())
+
+
+def datasets_in_use(session: Session) -> list[tuple[str, dict[str, str]]]:
+    """Return (id, files) of the newest dataset of views and of those of models that score.
+
+    Those are the newest ones, and the champion with what was trained together with it.
+    """
+    rows = session.execute(
+        text(
+            """
+            SELECT dataset_id, files FROM datasets WHERE dataset_id IN (
+                (SELECT dataset_id FROM datasets WHERE task = 'thumbnails'
+                 ORDER BY as_of DESC LIMIT 1)
+                UNION
+                SELECT dataset_id FROM (
+                    SELECT DISTINCT ON (rung) dataset_id FROM model_versions
+                    WHERE task = 'thumbnails' ORDER BY rung, version DESC
+                ) newest
+                UNION
+                SELECT dataset_id FROM champion_ladders WHERE task = 'thumbnails'
+            ) ORDER BY dataset_id
+            """
+        )
+    )
+    return [(dataset_id, files) for dataset_id, files in rows]
+
+
+def count_datasets_before(session: Session, moment: datetime) -> int:
+    """Count the frozen datasets that hold statistics from before a moment."""
+    statement = text("SELECT count(*) FROM datasets WHERE task = 'thumbnails' AND as_of < :moment")
+    return int(session.execute(statement, {"moment": moment}).scalar_one())
+
+
+def referenced_objects(session: Session, names: Collection[str]) -> set[str]:
+    """Return those of the objects that some row speaks of."""
+    return set(
+        session.scalars(
+            text(
+                """
+                SELECT thumbnail_sha256 FROM thumbnails
+                WHERE thumbnail_sha256 = ANY(:names) AND purged_at IS NULL
+                UNION
+                SELECT value FROM datasets, jsonb_each_text(files) WHERE value = ANY(:names)
+                UNION
+                SELECT value FROM model_versions, jsonb_each_text(files) WHERE value = ANY(:names)
+                UNION
+                SELECT audio_sha256 FROM audio_clips
+                WHERE audio_sha256 = ANY(:names) AND purged_at IS NULL
+                UNION
+                SELECT flac_sha256 FROM speech_segments JOIN audio_clips USING (clip_id)
+                WHERE flac_sha256 = ANY(:names) AND purged_at IS NULL
+                """
+            ),
+            {"names": list(names)},
+        )
+    )

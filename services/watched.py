@@ -1,0 +1,39 @@
+"""Which watched channels people mean, by what they type."""
+
+from collections.abc import Sequence
+
+from db.queries.catalog import channels
+from services.context import Context
+from services.errors import UsageError
+from services.youtube.identifiers import (
+    ReferenceKind,
+    channel_in_feed,
+    parse_channel_reference,
+)
+
+
+def find(context: Context, typed: Sequence[str]) -> list[str]:
+    """Return the ids of watched channels that are named by id, @handle or address.
+
+    YouTube is not asked.
+
+    Raises:
+        UsageError: One of them is not watched, or cannot be a channel's name.
+    """
+    found = []
+    for text in typed:
+        reference = parse_channel_reference(channel_in_feed(text))
+        with context.transaction() as session:
+            if reference.kind is ReferenceKind.ID:
+                matching = channels.known(session, [reference.value])
+            else:
+                handle = "@" + reference.value.lower()
+                matching = set(channels.by_handles(session, [handle]).values())
+        if not matching:
+            raise UsageError(
+                f"{text} is not watched",
+                hint="`tubegrader channels list` shows what is; `channels add` adds one",
+                reason="notWatched",
+            )
+        found += sorted(matching)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,52 @@
+"""Databases of one's own in the tests' PostgreSQL, and contexts on them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from services.clock import Clock, system_clock
+from services.context import Context
+from services.embedded import Endpoints
+from services.settings import Settings
+
+EMPTY = "template0"
+"""The template of a database without any table."""
+
+
+@contextmanager
+def own_database(url: str, name: str, *, template: str | None = None) -> Iterator[str]:
+    """A database while the block runs, beside the one that ``url`` names; gives its address.
+
+    Args:
+        url: Of a database of the same server.
+        name: The new one's.
+        template: Which one it copies; None: the one of ``url``.
+    """
+    # Nobody may be connected to a database that is copied, so no connection is kept open.
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    template = template or make_url(url).database
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
+    try:
+        yield make_url(url).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def context_on(
+    database_url: str, endpoints: Endpoints, folder: Path, *, clock: Clock = system_clock
+) -> Context:
+    """A context on a database, with a home and an object store in a folder, without YouTube."""
+    settings = Settings(
+        home=folder / "home",
+        database_url=database_url,
+        redis_url=endpoints.redis_url,
+        storage_url=(folder / "objects").as_uri(),
+    )
+    return Context(settings, clock)
