@@ -156,7 +156,7 @@ class ChallengeResult:
         n_rows: Evaluated.
         n_clusters: Their clusters.
         part_level: Coverage of the parts' intervals.
-        rules: What it was held by.
+        rules: What it went by.
     """
 
     passes: bool
@@ -250,7 +250,7 @@ def evaluate(
         measures_of: Returns the measures over some of the N rows, given by their indices.
         clusters: Of each row, length N.
         parts: Where the challenger may not be worse either.
-        rules: What it is held by.
+        rules: What it goes by.
         seed: Makes the resamples repeatable.
 
     Raises:

@@ -100,7 +100,7 @@ def find_bars(image: ImageArray) -> Bars:
 
 
 def _pair(dark: BoolArray) -> tuple[int, int]:
-    """Return the lengths of the dark runs at both ends; zeros unless they look like bars."""
+    """Return the lengths of the dark runs at both ends; zeros unless they are bars."""
     if dark.all():
         return 0, 0
     first, last = int(np.argmin(dark)), int(np.argmin(dark[::-1]))

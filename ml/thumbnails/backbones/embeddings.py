@@ -92,7 +92,7 @@ def embed_thumbnails(
             raise LearningCancelledError("embedding thumbnails was cancelled")
         some = missing[start : start + size]
         cache.add(some, embed(decode_pictures(some, read), backbone.network, device))
-        progress(start + len(some), len(missing), "looking at thumbnails")
+        progress(start + len(some), len(missing), "embedding thumbnails")
     return cache.read(names).astype(np.float32)
 
 

@@ -46,7 +46,7 @@ class DatasetDescription:
         threshold: Views per day for ``is_over``.
         n_videos: Rows.
         n_channels: Distinct channels.
-        n_thumbnails: Distinct images; 0 in a dataset for models that look at none.
+        n_thumbnails: Distinct images; 0 in a dataset for models that need none.
         base_rate: Share of rows over the threshold.
         files: SHA-256 of each other file by name.
         params: How the rows were chosen, for the reader.

@@ -1,7 +1,7 @@
 """Does a dataset give away what it asks? Checked on freezing, and whenever somebody asks.
 
 A finding is a ``leak``, which no model may be trained on, or a ``note``: a fallback that a reader
-of the results must know of. What is looked for:
+of the results must know of. What is checked:
 
 - a feature that became known only after the moment of prediction,
 - a channel, or (nearly) the same picture, on both sides of a fold,
@@ -60,10 +60,10 @@ def check(
     folds: IntArray | None = None,
     features: Mapping[str, FloatArray] | None = None,
 ) -> list[Finding]:
-    """Look for leaks; the worst come first, an empty list is a clean bill.
+    """Check for leaks; the worst come first, an empty list is a clean bill.
 
     Args:
-        dataset: What to look at, its shards within reach.
+        dataset: What to check, its shards within reach.
         folds: The fold of each row, shape (N,), where they are not those of ``split_group``.
         features: More features by name, each (N,) with NaN where missing, such as measurements
             of the thumbnails.

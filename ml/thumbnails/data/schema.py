@@ -119,7 +119,7 @@ FEATURE_GROUPS: Mapping[str, FeatureGroup] = MappingProxyType(
         "history": FeatureGroup(("earlier_log_views_per_day",), "history_known_at"),
     }
 )
-"""What a model may look at. Age at the label is no feature of this list: it is how the label was
+"""What a model may learn from. Age at the label is no feature of this list: it is how the label was
 measured, the same for all unless the label is a lifetime average or a week's growth."""
 
 _NOT_NEGATIVE = (

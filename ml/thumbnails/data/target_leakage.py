@@ -37,7 +37,7 @@ def target_leakage(dataset: Dataset, features: Mapping[str, FloatArray]) -> dict
     """Return the features that hold the views, each with how that shows.
 
     Args:
-        dataset: The rows; their own features are looked at too.
+        dataset: The rows; their own features are checked too.
         features: More of them by name, each (N,), NaN where missing.
     """
     own = {name: dataset.numbers(name) for name in _numeric_columns()}

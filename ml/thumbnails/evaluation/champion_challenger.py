@@ -57,7 +57,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rung contests; None where none is sound. The candidates are in the ladder's order."""
+    """Which rung becomes challenger, None where none is sound; the candidates as in the ladder."""
 
     rung: str | None
     best: str | None
@@ -79,7 +79,7 @@ class Choice:
 
 
 def choose_rung(dataset: Dataset, out_of_fold: Mapping[str, Predictions], *, seed: int) -> Choice:
-    """Choose the rung that contests, by a rule that was fixed before any was trained.
+    """Choose the rung that becomes challenger, by a rule that was fixed before any was trained.
 
     Of the rungs that are shown to be better than the constant, it is the simplest one within one
     standard error of the lowest log loss (Breiman, Friedman, Olshen & Stone 1984, section 3.4.3),
@@ -193,7 +193,7 @@ def fair_groups(
         folds: How many.
 
     Returns:
-        The split group to ask the model about, for each row; and whether that is fair, (N,).
+        The split group to score each row as; and whether that is fair, (N,).
 
     Raises:
         LearningError: ``leakChannel``: a channel would be predicted by who saw it. That is a
@@ -204,21 +204,21 @@ def fair_groups(
         if channel in learned:
             fold = fold_of(learned[channel], seed=seed, folds=folds)
             folds_of_group.setdefault(group, {})[fold] = learned[channel]
-    asked, fair = [], np.ones(len(channels), dtype=np.bool_)
+    scored_as, fair = [], np.ones(len(channels), dtype=np.bool_)
     for row, (channel, group) in enumerate(zip(channels, groups, strict=True)):
         known = folds_of_group.get(group, {})
         fair[row] = len(known) <= 1
-        asked.append(next(iter(known.values()), group))
+        scored_as.append(next(iter(known.values()), group))
         if fair[row] and channel in learned:
-            judging, own = (
-                fold_of(name, seed=seed, folds=folds) for name in (asked[row], learned[channel])
+            scoring, own = (
+                fold_of(name, seed=seed, folds=folds) for name in (scored_as[row], learned[channel])
             )
-            if judging != own:
+            if scoring != own:
                 raise LearningError(
-                    f"channel {channel} would be judged by a model that saw it",
+                    f"channel {channel} would be scored by a model that saw it",
                     reason="leakChannel",
                 )
-    return asked, fair
+    return scored_as, fair
 
 
 def check_finite(rung: str, predicted: Predictions) -> None:

@@ -1,13 +1,14 @@
-"""Forward in time: models of the earlier videos, judged by later ones of channels they never saw.
+"""Forward in time: models of earlier videos, evaluated on later ones of channels they never saw.
 
-Out-of-fold figures mix the times: a model may learn from videos newer than the one it judges.
+Out-of-fold figures mix the times: a model may learn from videos newer than the one it scores.
 Here it may not. "Earlier" is by publication; whether its views had been counted when the later
-video came is not asked, as datasets of one collection could not be judged at all then. A video is
-judged by a model of the earlier half without the video's fold, so its channel is new to it too.
+video came is not asked, as datasets of one collection could not be evaluated at all then. A video
+is scored by a model of the earlier half without the video's fold, so its channel is new to it too.
 
-Rungs with pictures see them through what is frozen: a pretrained network's look and measurements.
-Only heads and regressions are fitted again; networks trained from scratch would have to be trained
-anew and are left out, so these rungs know a little less than those that the ladder trained.
+Rungs with pictures see them through what is frozen: a pretrained network's embeddings and
+measurements. Only heads and regressions are fitted again; networks trained from scratch would have
+to be trained anew and are left out, so these rungs know a little less than those that the ladder
+trained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 50
 MIN_CHANNELS = 5
-"""In each half; fewer teach nothing that one could judge."""
+"""In each half; fewer teach nothing that one could evaluate."""
 RESAMPLES = 1000
 
 
@@ -43,10 +44,10 @@ class Forward:
     """The rungs, forward in time.
 
     Attributes:
-        cut: The videos published from then on are judged, ISO 8601.
+        cut: The videos published from then on are scored, ISO 8601.
         n_earlier: Videos before.
-        n_later: Videos judged.
-        looked: Whether rungs with pictures are among them.
+        n_later: Videos scored.
+        with_pictures: Whether rungs with pictures are among them.
         rungs: By name: ``auc`` and ``r2``; None where undefined.
         intervals: By name the same with their intervals by channel.
         differences: What rungs have over their neighbours, paired by channel: ``rung``,
@@ -56,14 +57,16 @@ class Forward:
     cut: str
     n_earlier: int
     n_later: int
-    looked: bool
+    with_pictures: bool
     rungs: Mapping[str, Mapping[str, float | None]]
     intervals: Mapping[str, Mapping[str, Mapping[str, float | None]]]
     differences: Sequence[Mapping[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return dict(vars(self))
+        content = dict(vars(self))
+        # The name that stored evaluations have.
+        return content | {"looked": content.pop("with_pictures")}
 
 
 def forward_in_time(
@@ -74,11 +77,11 @@ def forward_in_time(
     steps: Sequence[tuple[str, str]] = (),
     seed: int = 0,
 ) -> Forward | None:
-    """Fit each rung on the earlier half of the videos and judge it by the later half.
+    """Fit each rung on the earlier half of the videos and evaluate it on the later half.
 
     Args:
         dataset: The rows.
-        folds: Of each row, shape (N,); a row is judged by a model without its fold.
+        folds: Of each row, shape (N,); a row is scored by a model without its fold.
         image_features: What a pretrained network makes of the rows' thumbnails; None leaves the
             rungs with pictures out.
         steps: Which rungs are compared with which.
@@ -104,11 +107,11 @@ def forward_in_time(
         return None
     halves = _Halves(Features.of_table(dataset.table), targets, folds, earlier, later)
     predicted = halves.predict(seeing=False, seed=seed)
-    looked = _with_pictures(halves, image_features, seed)
-    predicted |= looked
-    judged, strata = targets.take(later), folds[later]
+    seeing = _with_pictures(halves, image_features, seed)
+    predicted |= seeing
+    held_out, strata = targets.take(later), folds[later]
     found = cluster_bootstrap(
-        _metrics(judged.is_over, judged.log10_views_per_day, strata, predicted, steps),
+        _metrics(held_out.is_over, held_out.log10_views_per_day, strata, predicted, steps),
         channels,
         resamples=RESAMPLES,
         seed=seed,
@@ -122,7 +125,7 @@ def forward_in_time(
         pa.scalar(cut, pa.int64()).cast(moment).as_py().isoformat(),
         len(earlier),
         len(later),
-        bool(looked),
+        bool(seeing),
         {r: {name: each["value"] for name, each in of.items()} for r, of in intervals.items()},
         intervals,
         _differences(found, predicted, steps, widened=over_trainings(n_folds)),

@@ -25,7 +25,7 @@ from ml.arrays import BoolArray, FloatArray
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
 
 DAYS = 7
-"""Days looked at on each side of a swap, at most."""
+"""Days compared on each side of a swap, at most."""
 CONTROLS = 5
 NEAR_VIEWS, NEAR_AGE, NEAR_USUAL = 0.15, 0.15, 0.3
 """How far a control may be off, in log10 of its views a day and its age (a factor of 1.4), and of

@@ -1,7 +1,7 @@
-"""A frozen look at thumbnails, kept: embeddings and, where they can be made, measurements.
+"""Image features of thumbnails, kept: embeddings and, where they can be made, measurements.
 
-Both depend on the picture alone and take a sixth of a second each, so each picture is looked at
-once and found in the cache every night after.
+Both depend on the picture alone and take a sixth of a second each, so each picture is
+processed once and found in the cache every night after.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def can_measure() -> bool:
 
 
 class FeatureExtractor:
-    """Looks at thumbnails, at each one once."""
+    """Extracts features of thumbnails, of each one once."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class FeatureExtractor:
         progress: Progress = lambda *_: None,
         cancelled: Cancelled = lambda: False,
     ) -> ImageFeatures:
-        """Return what is known of thumbnails, looking at those not kept yet.
+        """Return the features of thumbnails, extracting those not kept yet.
 
         Args:
             names: The SHA-256 of each row's thumbnail.

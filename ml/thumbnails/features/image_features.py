@@ -73,7 +73,7 @@ class ImageFeatures:
         maps = None if self.maps is None else self.maps[rows]
         return ImageFeatures(self.embeddings[rows], measured, self.backbone, maps)
 
-    def measured(self) -> FloatArray | None:
+    def measurement_columns(self) -> FloatArray | None:
         """Return the measurements as a model's columns, (N, M), or None where there are none."""
         return None if self.measurements is None else columns(self.measurements)
 
@@ -107,5 +107,5 @@ class ImageFeatures:
             return np.hstack([self.embeddings[:, view] for view in views]).astype(np.float64)
 
         result = {"early": stages(0, 3), "middle": stages(3, 6), "last": stages(7, 7)}
-        measured = self.measured()
+        measured = self.measurement_columns()
         return result if measured is None else result | {"measured": measured}

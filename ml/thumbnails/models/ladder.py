@@ -45,7 +45,7 @@ class LadderConfig:
         seed: Decides folds, first weights and the order of the training rows.
         folds: K; the networks number K (K - 1) / 2.
         cnn: Hyperparameters of the networks.
-        backbone: Whether a pretrained network's look at the thumbnails is learned from too.
+        backbone: Whether a pretrained network's features of the thumbnails are learned from too.
         weights: SHA-256 of that network's weights, so that other weights are another training.
         fine_tune: Whether that network's last stages are trained on as well, with ``tuning``.
         tuning: Hyperparameters of that.
@@ -129,7 +129,7 @@ def train_ladder(
         LearningCancelledError: ``cancelled`` said so.
     """
     if config.backbone and image_features is None:
-        raise LearningError("no look at the thumbnails was given", reason="noLooks")
+        raise LearningError("no image features of the thumbnails were given", reason="noLooks")
     known = image_features if config.backbone else None
     features = replace(Features.of_table(dataset.table, images), image_features=known)
     targets = Targets(dataset.log10_views_per_day, dataset.is_over)

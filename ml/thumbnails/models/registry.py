@@ -9,7 +9,7 @@ from pathlib import Path
 from ml.artifacts import read_artifact
 from ml.errors import LearningError
 from ml.thumbnails.models.constant import ConstantRung
-from ml.thumbnails.models.measured import FeaturesRung
+from ml.thumbnails.models.measurements import FeaturesRung
 from ml.thumbnails.models.reference import FrozenRidgeRung
 from ml.thumbnails.models.rung import Need, Rung, RungSpec
 from ml.thumbnails.models.tabular import (

@@ -1,4 +1,4 @@
-"""What a frozen look at a thumbnail says about views: kernel ridge regression with nested choice.
+"""What frozen image features tell about views: kernel ridge regression with nested choice.
 
 A thumbnail's numbers come in blocks (early stages of the network, middle ones, its last, and the
 measurements one can name). Each block has a Gaussian kernel of its own, and a model's kernel is a

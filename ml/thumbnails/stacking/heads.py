@@ -1,4 +1,4 @@
-"""Heads on frozen looks, one a fold: what a pretrained network and measurements say of thumbnails.
+"""Heads on frozen image features, one a fold.
 
 A head chooses its kernel and its ridge by folds of channels among its own training rows and keeps
 what it predicted there for channels left out (:mod:`ml.thumbnails.stacking.head`). So the
@@ -76,11 +76,11 @@ class Heads:
                 seed=seed,
             )
             heads.append(head)
-            progress(fold + 1, folds, "fitting heads on frozen looks")
+            progress(fold + 1, folds, "fitting heads on frozen features")
         return cls(heads)
 
     def nested(self, fold: int) -> FloatArray:
-        """Return (R, 3): for the rows outside a fold what a model without their channel says."""
+        """Return (R, 3): for the rows outside a fold what a model without their channel gives."""
         return columns_of(self.heads[fold].inner)
 
     def outputs(self, image_features: ImageFeatures, folds_by_row: IntArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The part of a rung that sees thumbnails: networks from scratch, and what builds on a frozen look.
+"""The part of a rung that sees thumbnails: networks from scratch, others on a pretrained one.
 
 A pretrained network is a source by heads on what it makes of a thumbnail and, where that is asked
 for, by its last stages trained on. Each source has three outputs for a thumbnail: log views, the

@@ -42,7 +42,7 @@ def backbone():
 
 
 def mapped(images):
-    """Return looks with maps: the pictures' coarse colours in every place of some channels."""
+    """Return image features with maps: coarse colours in every place of some channels."""
     coarse = images[:, ::15, ::20].reshape(len(images), -1).astype(np.float32) / 255
     maps = np.zeros((len(images), *MAP_SHAPE), dtype=np.float16)
     maps[:, : min(coarse.shape[1], MAP_SHAPE[0])] = coarse[:, : MAP_SHAPE[0], None, None]

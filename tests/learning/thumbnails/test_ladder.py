@@ -14,7 +14,7 @@ from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.evaluation.evaluate import METRICS, evaluate
 from ml.thumbnails.evaluation.forward import forward_in_time
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
-from ml.thumbnails.models.measured import FeaturesRung
+from ml.thumbnails.models.measurements import FeaturesRung
 from ml.thumbnails.models.registry import comparisons, load_rung, rung_names
 from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import HistoryRung
@@ -22,7 +22,7 @@ from tests.support.image_features import drawn_features
 from tests.support.learning import TINY, draw
 
 WHOLE = replace(TINY, backbone=True)
-"""With looks at the thumbnails every rung can be trained."""
+"""With image features every rung can be trained."""
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_training_stops_at_the_next_step_when_cancelled(dataset, images):
     assert steps == [1, 2, 3, 4, 5]
 
 
-def test_without_looks_the_rungs_that_need_them_are_absent_with_a_reason(dataset, images):
+def test_without_image_features_the_rungs_that_need_them_are_absent_with_a_reason(dataset, images):
     pure = train_ladder(dataset, images, TINY)
     assert pure.absent == {"+features": "notMeasured", "lite0+ridge": "notLookedAt"}
     assert tuple(pure.rungs) == tuple(n for n in rung_names() if n not in pure.absent)
@@ -235,7 +235,7 @@ def test_a_thumbnail_that_was_not_measured_takes_the_median(ladder, features):
     np.testing.assert_array_equal(found.probability_over[kept], whole.probability_over[kept])
 
 
-def test_looks_of_another_network_are_refused(ladder, features):
+def test_image_features_of_another_network_are_refused(ladder, features):
     other = replace(features, image_features=replace(features.image_features, backbone="another"))
     for name in ("lite0+ridge", "thumbnail"):
         with pytest.raises(LearningError) as caught:
@@ -243,14 +243,16 @@ def test_looks_of_another_network_are_refused(ladder, features):
         assert caught.value.reason == "backboneWeightsOther"
 
 
-def test_forward_in_time_rungs_with_pictures_are_refitted_on_looks(ladder, dataset, features):
+def test_forward_in_time_rungs_with_pictures_are_refitted_on_image_features(
+    ladder, dataset, features
+):
     blind = evaluate(dataset, ladder.out_of_fold, resamples=50).forward
-    assert not blind.looked
+    assert not blind.with_pictures
     assert "thumbnail" not in blind.rungs
     found = evaluate(
         dataset, ladder.out_of_fold, resamples=50, image_features=features.image_features
     ).forward
-    assert found.looked
+    assert found.with_pictures
     assert set(found.rungs) == set(rung_names()) - {"constant"}
     for rung in blind.rungs:
         assert found.rungs[rung] == blind.rungs[rung]
@@ -261,7 +263,7 @@ def test_forward_in_time_rungs_with_pictures_are_refitted_on_looks(ladder, datas
     assert json.loads(json.dumps(found.as_json(), allow_nan=False)) == found.as_json()
 
 
-def test_forward_in_time_looks_find_what_was_drawn(tmp_path):
+def test_forward_in_time_image_features_find_what_was_drawn(tmp_path):
     dataset = draw(seed=2, channels=40, effect=0.6).write(tmp_path)
     folds = folds_of(dataset.strings("split_group"), seed=3, folds=4)
     found = forward_in_time(

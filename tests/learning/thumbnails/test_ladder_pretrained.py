@@ -1,4 +1,4 @@
-"""Rungs that also learn from looks at thumbnails: nested, saved and loaded, refused without."""
+"""Rungs that also learn from image features: nested, saved and loaded, refused without."""
 
 from dataclasses import replace
 
@@ -17,14 +17,14 @@ from ml.thumbnails.models.thumbnail import predict_all
 from tests.support.image_features import drawn_features
 from tests.support.learning import TINY, draw
 
-LOOKING = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), backbone=True)
+WITH_FEATURES = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), backbone=True)
 
 
 def trained(drawn, directory):
     dataset = drawn.write(directory)
     images = dataset_images(dataset)
     image_features = drawn_features(images)
-    ladder = train_ladder(dataset, images, LOOKING, image_features=image_features)
+    ladder = train_ladder(dataset, images, WITH_FEATURES, image_features=image_features)
     return (
         dataset,
         replace(Features.of_table(dataset.table, images), image_features=image_features),
@@ -38,7 +38,7 @@ def learned(tmp_path_factory):
     return trained(drawn, tmp_path_factory.mktemp("dataset"))
 
 
-def test_looks_tell_what_was_drawn_into_the_thumbnails(learned):
+def test_image_features_tell_what_was_drawn_into_the_thumbnails(learned):
     dataset, features, ladder = learned
     said = ladder.rungs["thumbnail"].pictures.heads.outputs(
         features.image_features,
@@ -95,7 +95,7 @@ def test_no_label_of_a_fold_reaches_what_scores_that_fold(learned, tmp_path):
     assert before == after
 
 
-def test_without_looks_the_model_says_what_to_install(learned):
+def test_without_image_features_the_model_says_what_to_install(learned):
     _, features, ladder = learned
     assert need_image_features(list(ladder.rungs.values()))
     with pytest.raises(LearningError, match="pip install") as caught:
@@ -104,7 +104,7 @@ def test_without_looks_the_model_says_what_to_install(learned):
     assert np.isfinite(ladder.rungs["+history"].predict(features).probability_over).all()
 
 
-def test_training_with_a_backbone_asks_for_looks(learned):
+def test_training_with_a_backbone_asks_for_image_features(learned):
     dataset, features, _ = learned
-    with pytest.raises(LearningError, match="no look"):
-        train_ladder(dataset, features.thumbnails, LOOKING)
+    with pytest.raises(LearningError, match="no image features"):
+        train_ladder(dataset, features.thumbnails, WITH_FEATURES)

@@ -56,7 +56,7 @@ def image_features(rows, shared_data, tmp_path_factory):
     return ImageFeatures(embeddings, measure_all(frames))
 
 
-def test_looks_beat_the_last_layer_with_a_ridge(rows, image_features):
+def test_image_features_beat_the_last_layer_with_a_ridge(rows, image_features):
     channels = [row["channel_id"] for row in rows]
     times = [
         [datetime.fromisoformat(row[name]) for name in ("published_at", "collected_at")]

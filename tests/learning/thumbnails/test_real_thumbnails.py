@@ -74,7 +74,7 @@ def test_subscribers_alone_predict_views_of_unseen_channels(dataset):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(not (can_extract() and can_measure()), reason="no pretrained look installed")
+@pytest.mark.skipif(not (can_extract() and can_measure()), reason="no pretrained network installed")
 def test_real_thumbnails_train_the_whole_ladder_and_beat_the_plain_method(dataset, tmp_path):
     extractor = FeatureExtractor(tmp_path)
     encoded = dict(dataset.thumbnails())
@@ -89,4 +89,4 @@ def test_real_thumbnails_train_the_whole_ladder_and_beat_the_plain_method(datase
     assert result.rungs["thumbnail"].spearman.value > result.rungs["lite0+ridge"].spearman.value
     assert result.difference("thumbnail", "lite0+ridge").delta_r2.low > 0
     assert -0.02 < result.headline.delta_r2.value < 0.04
-    assert result.forward.looked
+    assert result.forward.with_pictures

@@ -65,6 +65,6 @@ def test_a_file_that_points_elsewhere_is_no_audio_and_nobody_is_asked(suffix, tm
 
 
 @pytest.mark.parametrize("name", ["http:x.wav", "concat:a.wav|b.wav", "-i.wav", "%03d.wav"])
-def test_a_name_that_looks_like_an_address_is_a_name(name, tmp_path):
+def test_a_name_that_image_features_like_an_address_is_a_name(name, tmp_path):
     path = sound.write_wav(tmp_path / "x.wav", sound.voiced(1)).rename(tmp_path / name)
     assert sum(map(len, decoded(path))) == 16_000

@@ -1,4 +1,4 @@
-"""The head on frozen looks: it finds what is there, on channels it has not seen, and no more."""
+"""The head on frozen image features finds what is there, on channels unseen, and no more."""
 
 import warnings
 
