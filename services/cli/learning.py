@@ -173,7 +173,7 @@ def retrain(
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Do a night's work now: train, score, compare, and let the best contest with the champion.
+    """Do a night's work now: train, score, compare, and evaluate the best against the champion.
 
     One job, which goes on where it stopped. Only one of a task works at a time; another one waits.
     Threshold, label, backbone and fine-tuning are for thumbnails, conflicts for speech.
