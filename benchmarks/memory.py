@@ -9,7 +9,7 @@ from benchmarks import place
 from benchmarks.measure import Measurement
 from services import embedded
 from services.context import Context
-from services.crawl import channels, runs
+from services.crawl import intake, runs
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.work import jobs
@@ -56,7 +56,7 @@ def measure(*, full: bool) -> list[Measurement]:
 
 
 def _crawl(context: Context, channel_ids: list[str]) -> None:
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     for job in jobs.watch(context, runs.start(context)):
         last = job
     jobs.succeeded(last)

@@ -10,7 +10,7 @@ from benchmarks.measure import Measurement
 from db.queries.work import work_items
 from services.clock import system_clock
 from services.context import Context
-from services.crawl import channels, discovery, statistics
+from services.crawl import discovery, intake, statistics
 from services.demo import KEY
 from services.work.kinds import WORK_KINDS
 
@@ -34,7 +34,7 @@ def _refresh(n_channels: int) -> Measurement:
             youtube_api_key=KEY,
         ) as context,
     ):
-        channels.add(context, youtube.channel_ids)
+        intake.add_all(context, youtube.channel_ids)
         _do_all(context, "channel.discover")
         _do_all(context, "video.snapshot")
         before = _units(youtube.url)

@@ -18,7 +18,7 @@ from benchmarks.measure import Measurement, timed
 from db.queries.work import work_items
 from services import embedded
 from services.context import Context
-from services.crawl import channels
+from services.crawl import intake
 from services.embedded.processes import READY_FILE
 from services.embedded.workers import celery_specs
 from services.settings import Settings
@@ -82,7 +82,7 @@ def _fill(context: Context, channel_ids: list[str]) -> None:
     with context.engine.begin() as connection:
         # Nothing else is to be due.
         connection.execute(text("DELETE FROM schedules"))
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     with urllib.request.urlopen(f"{context.settings.youtube_endpoint}/emulator/truth") as answer:
         shown = json.load(answer)["videos"]
     now = context.clock()

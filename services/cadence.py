@@ -122,20 +122,20 @@ def parse(toml: str) -> Policy:
 def as_toml(policy: Policy) -> str:
     """Return a policy as the TOML that ``parse`` reads."""
     lines = [
-        f'discovery_every = "{words(policy.discovery_every)}"',
-        f'channel_every = "{words(policy.channel_every)}"',
-        f'thumbnail_every = "{words(policy.thumbnail_every)}"',
+        f'discovery_every = "{duration_text(policy.discovery_every)}"',
+        f'channel_every = "{duration_text(policy.channel_every)}"',
+        f'thumbnail_every = "{duration_text(policy.thumbnail_every)}"',
     ]
     for name, steps in (("videos", policy.videos), ("shorts", policy.shorts or ())):
         for step in steps:
             lines += ["", f"[[{name}]]"]
             if step.younger_than is not None:
-                lines.append(f'younger_than = "{words(step.younger_than)}"')
-            lines.append(f'every = "{words(step.every)}"')
+                lines.append(f'younger_than = "{duration_text(step.younger_than)}"')
+            lines.append(f'every = "{duration_text(step.every)}"')
     return "\n".join(lines) + "\n"
 
 
-def words(duration: timedelta) -> str:
+def duration_text(duration: timedelta) -> str:
     """Return whole hours the way a policy writes them: ``6h``, or ``7d`` for whole days."""
     days, rest = divmod(duration, timedelta(days=1))
     return f"{days}d" if not rest else f"{duration // timedelta(hours=1)}h"

@@ -1,7 +1,7 @@
-"""Telling the operator: a job failed, a breaker opened, a quota is used up.
+"""Notifying the operator: a job failed, a breaker opened, a quota is used up.
 
 Events are read from the rows of jobs, breakers and quota, each under a key that is noted once;
-nothing that fails has to think of telling. A worker sends them after the commit, to a webhook or
+nothing that fails has to think of it. A worker sends them after the commit, to a webhook or
 to a command, tries again a few times, and then counts them as failed. One whose worker dies
 between sending and noting it is sent twice: receivers tell by its ``key``.
 """
@@ -40,15 +40,15 @@ BATCH = 5
 
 
 def targets(settings: Settings) -> list[str]:
-    """Return whom to tell."""
+    """Return whom to notify."""
     configured = {WEBHOOK: settings.notify_webhook, COMMAND: settings.notify_command}
     return [target for target, value in configured.items() if value is not None]
 
 
 def note_events(context: Context) -> bool:
-    """Note what has happened and was not told yet; tell whether something is to be sent now."""
-    told = targets(context.settings)
-    if not told:
+    """Note what has happened and was not noted yet; tell whether something is to be sent now."""
+    recipients = targets(context.settings)
+    if not recipients:
         return False
     now = context.clock()
     used_up = [blocker for blocker in blockers(context) if blocker.kind == "quota"]
@@ -66,7 +66,7 @@ def note_events(context: Context) -> bool:
             )
             for blocker in used_up
         ]
-        for target in told:
+        for target in recipients:
             notifications.note(session, events, target, now=now)
         return notifications.any_ready(session, now=now)
 
@@ -115,8 +115,8 @@ def send_test(context: Context) -> list[str]:
         UsageError: There is no target.
         TransientError: It did not arrive.
     """
-    told = targets(context.settings)
-    if not told:
+    recipients = targets(context.settings)
+    if not recipients:
         raise UsageError(
             "nobody is to be notified",
             hint="set TUBEGRADER_NOTIFY_WEBHOOK or TUBEGRADER_NOTIFY_COMMAND",
@@ -125,9 +125,9 @@ def send_test(context: Context) -> list[str]:
     body = message(
         f"test:{now.isoformat()}", "test", {"message": "a test of notifications"}, at=now
     )
-    for target in told:
+    for target in recipients:
         deliver(context.settings, target, body)
-    return told
+    return recipients
 
 
 def counts(context: Context) -> list[dict[str, Any]]:
@@ -199,9 +199,9 @@ def _run(command: str, body: bytes) -> None:
             f"the command cannot be started: {error}", reason="commandNotStarted"
         ) from error
     if ended.returncode != 0:
-        said = ended.stderr.decode(errors="replace").strip()[-200:]
+        problem = ended.stderr.decode(errors="replace").strip()[-200:]
         raise TransientError(
-            f"the command ended with {ended.returncode}: {said}", reason="commandFailed"
+            f"the command ended with {ended.returncode}: {problem}", reason="commandFailed"
         )
 
 

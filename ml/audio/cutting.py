@@ -219,17 +219,19 @@ def examine(path: Path, policy: CutPolicy | None = None) -> Activity:
     probabilities: list[ProbabilityArray] = []
     powers: list[SampleArray] = []
     examined: list[BoolArray] = []
-    heard = False
+    was_searched = False
     for number, block in enumerate(decoding):
         frames = _framed(block)
         powers.append(np.square(frames).mean(axis=1))
-        look = wanted(number)
-        examined.append(np.full(len(frames), look))
-        if look and not heard:
+        searched = wanted(number)
+        examined.append(np.full(len(frames), searched))
+        if searched and not was_searched:
             detector.reset()
-        heard = look
+        was_searched = searched
         probabilities.append(
-            detector.feed(frames.reshape(-1)) if look else np.zeros(len(frames), dtype=np.float32)
+            detector.feed(frames.reshape(-1))
+            if searched
+            else np.zeros(len(frames), dtype=np.float32)
         )
     together = np.concatenate(probabilities)
     return Activity(

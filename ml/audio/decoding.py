@@ -84,7 +84,7 @@ class Decoding(Iterator[SampleArray]):
         self._container.close()
 
     def _cut(self, *, first: int, wanted: int | None, block: int) -> Generator[SampleArray]:
-        """Yield what lies in the asked span as blocks of equal size, the last one shorter."""
+        """Yield what lies in the requested span as blocks of equal size, the last one shorter."""
         end = None if wanted is None else first + wanted
         held: list[SampleArray] = []
         size = 0

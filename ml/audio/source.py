@@ -164,8 +164,8 @@ def _not_opened(path: Path, head: bytes, error: av.FFmpegError) -> AudioError:
     if head[4:8] in {b"ftyp", b"moov"}:
         # An MP4 keeps its index at the end unless written for streaming.
         return AudioError(path, "an MP4 file without its index", reason="truncated")
-    said = error.strerror or type(error).__name__
-    what = f"no audio or video format that is read ({said})"
+    problem = error.strerror or type(error).__name__
+    what = f"no audio or video format that is read ({problem})"
     return AudioError(path, what, reason="notAudio")
 
 

@@ -21,6 +21,14 @@ WIDTH, HEIGHT = 160, 90
 MAX_PIXELS = 20_000_000
 """Larger images are refused before decoding; YouTube's largest thumbnail has 8.3 million pixels."""
 FORMATS = ("JPEG", "PNG", "WEBP")
+UNDECODABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises for bytes that are no whole image."""
 PREPROCESSING = {
     "width": WIDTH,
     "height": HEIGHT,
@@ -48,13 +56,7 @@ def decode_thumbnail(data: bytes, *, name: str, size: Size = (WIDTH, HEIGHT)) ->
         pixels = _decode_jpeg(data, size) if data.startswith(b"\xff\xd8") else None
         image = _open(data) if pixels is None else Image.fromarray(pixels)
         return _fit(image, size)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except UNDECODABLE as error:
         raise LearningError(
             f"thumbnail {name} ({len(data)} bytes) cannot be decoded: {error}",
             reason="imageUnreadable",

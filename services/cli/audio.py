@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.common import emit, emit_rows, open_context, print_json, print_table
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from services.media.audio.labels import NamedLabel
 
 app = typer.Typer(help="Of which channels speech is collected.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Channels = Annotated[
     list[str] | None,
     typer.Argument(help="Watched channels: ids (UC…), @handles or URLs.", metavar="CHANNEL..."),
@@ -32,7 +34,6 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Collect speech of channels from now on. Adding the same again changes nothing."""
-    from services.cli.common import open_context, print_json
     from services.formatting import counted
     from services.media.audio import selection
     from services.policy.permission import not_allowed
@@ -54,35 +55,28 @@ def add(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the channels of which speech is collected."""
-    from services.cli.common import open_context, print_json, print_table
     from services.media.audio import selection
 
     with open_context() as context:
         found = selection.listed(context)
-    if as_json:
-        print_json(found)
-        return
-    right = ["seconds", "videos", "waiting", "failed", "clips", "segments", "minutes"]
-    print_table(
-        ["channel", "title", "state", "allowed by", "seconds", "lengths (s)", *right[1:]],
-        [
-            [
-                s["channel_id"],
-                s["title"],
-                "on" if s["enabled"] else "off",
-                s["allowed_by"] or "nothing",
-                s["seconds_wanted"],
-                f"{s['shortest_s']}–{s['longest_s']}",
-                s["newest_videos"],
-                s["waiting"],
-                s["failed"],
-                s["clips"],
-                s["segments"],
-                f"{s['kept_s'] / 60:.1f}",
-            ]
-            for s in found
-        ],
-        right=right,
+    emit_rows(
+        found,
+        {
+            "channel": lambda s: s["channel_id"],
+            "title": lambda s: s["title"],
+            "state": lambda s: "on" if s["enabled"] else "off",
+            "allowed by": lambda s: s["allowed_by"] or "nothing",
+            "seconds": lambda s: s["seconds_wanted"],
+            "lengths (s)": lambda s: f"{s['shortest_s']}–{s['longest_s']}",
+            "videos": lambda s: s["newest_videos"],
+            "waiting": lambda s: s["waiting"],
+            "failed": lambda s: s["failed"],
+            "clips": lambda s: s["clips"],
+            "segments": lambda s: s["segments"],
+            "minutes": lambda s: f"{s['kept_s'] / 60:.1f}",
+        },
+        as_json=as_json,
+        right=["seconds", "videos", "waiting", "failed", "clips", "segments", "minutes"],
     )
 
 
@@ -94,7 +88,6 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Collect speech of channels no longer. What was collected stays until its retention ends."""
-    from services.cli.common import open_context, print_json
     from services.formatting import counted
     from services.media.audio import selection
 
@@ -120,7 +113,6 @@ def refetch(
 
     The same audio changes nothing; other audio opens a new version, which the next scoring scores.
     """
-    from services.cli.common import open_context, print_json
     from services.formatting import counted
     from services.media.audio import selection
     from services.policy.permission import not_allowed
@@ -142,15 +134,16 @@ def refetch(
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Tell what allows audio to be taken, what waits or failed and why, and what is held."""
-    from services.cli.common import open_context, print_json, print_table
-    from services.formatting import counted
     from services.media.audio import selection
 
     with open_context() as context:
         found = selection.status(context)
-    if as_json:
-        print_json(found)
-        return
+    emit(found, _print_status, as_json=as_json)
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    from services.formatting import counted
+
     allowed = ["the setting TUBEGRADER_AUDIO_ALLOWED"] if found["allowed_by_setting"] else []
     typer.echo(f"allowed by: {', '.join(allowed + found['approvals']) or 'nothing'}")
     held = found["held"]
@@ -188,7 +181,6 @@ def label(
     as_json: AsJson = False,
 ) -> None:
     """See which language videos are said to speak, and correct it by hand."""
-    from services.cli.common import open_context, print_json
     from services.errors import UsageError
     from services.formatting import counted
     from services.media.audio import labels
@@ -198,12 +190,7 @@ def label(
     if conflicts or show:
         with open_context() as context:
             found = labels.conflicts(context) if conflicts else labels.show(context, words or [])
-        if as_json:
-            print_json(found)
-        elif conflicts:
-            _print_conflicts(found)
-        else:
-            _print_claims(found)
+        emit(found, _print_conflicts if conflicts else _print_claims, as_json=as_json)
         return
     named = _named(words or [], from_file)
     with open_context() as context:
@@ -248,7 +235,6 @@ def _user() -> str:
 
 
 def _print_claims(found: list[dict[str, Any]]) -> None:
-    from services.cli.common import print_table
 
     print_table(
         ["video", "language", "source", "by", "at (UTC)", ""],
@@ -277,7 +263,6 @@ def _print_claims(found: list[dict[str, Any]]) -> None:
 
 
 def _print_conflicts(found: list[dict[str, Any]]) -> None:
-    from services.cli.common import print_table
 
     print_table(
         ["video", "channel", "title", "in force", "by hand", "metadata", "channel's"],

@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.common import emit, emit_rows, open_context, print_json, print_table
+from services.cli.options import AsJson, ChannelFiles
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.crawl.intake import Outcome
     from services.crawl.sources import NamedChannel
-    from services.crawl.watchlist import Outcome
 
 app = typer.Typer(help="The channels that are watched.", invoke_without_command=True)
 tag_app = typer.Typer(help="Tag channels, or take tags off.", no_args_is_help=True)
 app.add_typer(tag_app, name="tag")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Watched = Annotated[
     list[str], typer.Argument(help="Ids (UC…), @handles or URLs.", metavar="CHANNEL...")
 ]
@@ -45,14 +49,7 @@ def add(
     channel: Annotated[
         list[str] | None, typer.Argument(help="Ids (UC…), @handles or URLs; - reads stdin.")
     ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            help="Plain lines, CSV or OPML; - is stdin. May be given again.",
-            metavar="FILE",
-        ),
-    ] = None,
+    files: ChannelFiles = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", help="Tag them. May be given again.", metavar="TAG")
     ] = None,
@@ -62,21 +59,25 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Watch channels from now on. Exits with 1 if any line failed; the others are added."""
-    from services.cli.common import open_context, print_json
-    from services.crawl import watchlist
+    from services.crawl import intake
     from services.errors import UsageError
 
-    named = _named(channel or [], files or [])
+    named = named_channels(channel or [], files or [])
     if not named:
         raise UsageError(
             "no channel was named", hint="give ids, @handles or URLs, or a file with --from"
         )
     with open_context() as context:
-        outcomes = watchlist.add(context, named, tags=tags or [], language=language)
+        outcomes = intake.add(context, named, tags=tags or [], language=language)
     if as_json:
         print_json([vars(outcome) for outcome in outcomes])
     else:
-        _print_outcomes(outcomes)
+        print_table(
+            ["line", "named", "outcome", "channel", ""],
+            [[o.line, o.text, o.status, o.channel_id, o.message] for o in outcomes],
+            right=["line"],
+        )
+        count_outcomes(outcomes)
     if any(outcome.failed for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -87,14 +88,14 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is known of a channel: facts, counts, states, and how its crawl stands."""
-    from services.cli.common import open_context, print_json, print_table
     from services.crawl import watchlist
 
     with open_context() as context:
         facts = watchlist.facts(context, channel)
-    if as_json:
-        print_json(facts)
-        return
+    emit(facts, _print_facts, as_json=as_json)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
     plain = {k: v for k, v in facts.items() if k not in ("videos", "work")}
     rows = [(key.replace("_", " "), _cell(key, value)) for key, value in plain.items()]
     print_table(["", ""], rows)
@@ -147,7 +148,6 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Delete a channel with all that was collected of it."""
-    from services.cli.common import open_context, print_json
     from services.crawl import watchlist
     from services.errors import UsageError
 
@@ -177,34 +177,32 @@ def forget(
 
 
 def _list(*, tag: str | None, state: str | None, as_json: bool) -> None:
-    from services.cli.common import open_context, print_json, print_table
     from services.crawl import watchlist
 
     with open_context() as context:
         found = watchlist.overview(context, tag=tag, state=state)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ["channel", "handle", "title", "state", "language", "subscribers", "videos", "tags"],
-        [
-            [
-                c["channel_id"],
-                c["handle"],
-                c["title"],
-                c["state"] + (" (paused)" if c["paused_at"] else ""),
-                c["language"],
-                "hidden" if c["subscriber_count"] is None else f"{c['subscriber_count']:,}",
-                f"{c['n_videos']:,}",
-                ", ".join(c["tags"]),
-            ]
-            for c in found
-        ],
+    emit_rows(
+        found,
+        {
+            "channel": lambda c: c["channel_id"],
+            "handle": lambda c: c["handle"],
+            "title": lambda c: c["title"],
+            "state": lambda c: c["state"] + (" (paused)" if c["paused_at"] else ""),
+            "language": lambda c: c["language"],
+            "subscribers": lambda c: _counter(c["subscriber_count"]),
+            "videos": lambda c: f"{c['n_videos']:,}",
+            "tags": lambda c: ", ".join(c["tags"]),
+        },
+        as_json=as_json,
         right=["subscribers", "videos"],
     )
 
 
-def _named(typed: list[str], files: list[Path]) -> "list[NamedChannel]":
+def _counter(count: int | None) -> str:
+    return "hidden" if count is None else f"{count:,}"
+
+
+def named_channels(typed: list[str], files: list[Path]) -> "list[NamedChannel]":
     """Return what was typed (its place as its line), then what the files say."""
     from services.crawl.sources import NamedChannel, read_channels
 
@@ -229,21 +227,15 @@ def _content(file: Path) -> bytes:
         raise UsageError(f"cannot read channels from {file}: {error.strerror}") from error
 
 
-def _print_outcomes(outcomes: "list[Outcome]") -> None:
-    from services.cli.common import print_table
-    from services.crawl.watchlist import STATUSES
+def count_outcomes(outcomes: "Sequence[Outcome]") -> None:
+    """Say what became of lines, counted, beside what a command prints."""
+    from services.crawl.intake import STATUSES
 
-    print_table(
-        ["line", "named", "outcome", "channel", ""],
-        [[o.line, o.text, o.status, o.channel_id, o.message] for o in outcomes],
-        right=["line"],
-    )
     counts = {status: sum(o.status == status for o in outcomes) for status in STATUSES}
     typer.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n), err=True)
 
 
 def _tag(channel: list[str], tags: list[str], *, remove: bool) -> None:
-    from services.cli.common import open_context
     from services.crawl import watchlist
     from services.formatting import counted
 
@@ -253,7 +245,6 @@ def _tag(channel: list[str], tags: list[str], *, remove: bool) -> None:
 
 
 def _set_paused(channel: list[str], *, paused: bool) -> None:
-    from services.cli.common import open_context
     from services.crawl import watchlist
     from services.formatting import counted
 

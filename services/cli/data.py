@@ -1,11 +1,16 @@
 """``tubegrader crawl``, ``sql`` and ``migrate``: collecting, and asking the data."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from services.cli.common import emit, open_context, print_json, print_table, wait_for
+from services.cli.options import AsJson, ChannelFiles
+
+if TYPE_CHECKING:
+    from services.context import Context
 
 
 def crawl(
@@ -13,44 +18,79 @@ def crawl(
         list[str] | None,
         typer.Argument(help="Ids (UC…), @handles or URLs to watch from now on. None: all."),
     ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--from", help="Read channels from this file, one a line; - is stdin."),
-    ] = None,
+    files: ChannelFiles = None,
     audio: Annotated[
         bool, typer.Option("--audio", help="Also speech, of the videos that `audio` selects.")
     ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until the crawl is done.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Collect channels now: their videos, counts and thumbnails."""
-    from services.cli.common import open_context, print_json, wait_for
-    from services.crawl import channels as watched
-    from services.crawl import runs
-    from services.formatting import counted
+    """Collect channels now: their videos, counts and thumbnails.
 
-    named = list(channel or ())
-    if file is not None:
-        named += _lines(file)
+    What is typed is added as a whole or not at all. Of files, lines that fail are reported and the
+    others crawled; then it exits with 1.
+    """
+    from services.crawl import runs
+
     with open_context(workers=wait) as context:
-        ids = None
-        if named or file is not None:
-            added = watched.add(context, named)
-            ids = added.channel_ids
-            typer.echo(f"{counted(len(ids), 'channel')}, {added.new} new", err=True)
+        ids, failed = None, False
+        if files or (channel and "-" in channel):
+            ids, failed = _added_by_line(context, channel or [], files or [])
+        elif channel:
+            ids = _added(context, channel)
         if audio:
             from services.media.audio.selection import refuse_unless_allowed
 
             refuse_unless_allowed(context, ids)
         job_id = runs.start(context, ids, with_audio=audio)
-        if not wait:
+        if wait:
+            job = wait_for(context, job_id, "crawling", quiet=as_json)
+            emit(job, lambda done: typer.echo(describe_crawl(done.result or {})), as_json=as_json)
+        else:
             typer.echo(str(job_id))
-            return
-        job = wait_for(context, job_id, "crawling", quiet=as_json)
-    if as_json:
-        print_json(job.as_json())
-        return
-    typer.echo(describe_crawl(job.result or {}))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _added(context: "Context", typed: Sequence[str]) -> list[str]:
+    """Watch the channels that were typed; return their ids."""
+    from services.crawl import intake
+    from services.formatting import counted
+
+    added = intake.add_all(context, typed)
+    typer.echo(f"{counted(len(added.channel_ids), 'channel')}, {added.new} new", err=True)
+    return added.channel_ids
+
+
+def _added_by_line(
+    context: "Context", typed: list[str], files: list[Path]
+) -> tuple[list[str], bool]:
+    """Watch the channels that lines name, and report those that fail.
+
+    Returns:
+        The ids of the others, and whether any failed.
+
+    Raises:
+        UsageError: A file cannot be read, or no line of it leads to a channel.
+    """
+    from services.cli.channels import count_outcomes, named_channels
+    from services.crawl import intake
+    from services.errors import UsageError
+
+    outcomes = intake.add(context, named_channels(typed, files))
+    failed = [outcome for outcome in outcomes if outcome.failed]
+    for outcome in failed:
+        typer.echo(
+            f"line {outcome.line}, {outcome.text}: {outcome.status}; {outcome.message}", err=True
+        )
+    count_outcomes(outcomes)
+    ids = {o.channel_id for o in outcomes if o.channel_id is not None and not o.failed}
+    if not ids:
+        raise UsageError(
+            "no channel was named that can be crawled",
+            hint="give ids, @handles or URLs, or a file with --from",
+        )
+    return sorted(ids), bool(failed)
 
 
 def sql(
@@ -65,7 +105,6 @@ def sql(
 ) -> None:
     """Open psql on the database, or run a query on it, as an analyst who may only read."""
     from services import querying
-    from services.cli.common import open_context, print_json, print_table
     from services.formatting import counted
 
     with open_context() as context:
@@ -87,8 +126,6 @@ def sql(
 
 def migrate() -> None:
     """Bring the database that TUBEGRADER_DATABASE_URL names to this version's schema."""
-    from services.cli.common import open_context
-
     # Opening a stack migrates it.
     with open_context():
         typer.echo("the database is at the newest schema")
@@ -104,18 +141,3 @@ def describe_crawl(result: dict[str, Any]) -> str:
         for failure in result["failures"]
     ]
     return "\n".join(lines)
-
-
-def _lines(file: Path) -> list[str]:
-    from services.errors import UsageError
-
-    try:
-        text = (
-            typer.get_text_stream("stdin").read()
-            if str(file) == "-"
-            else file.read_text(encoding="utf-8-sig")
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read channels from {file}: {error}") from error
-    stripped = (line.strip() for line in text.splitlines())
-    return [line for line in stripped if line and not line.startswith("#")]

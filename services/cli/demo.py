@@ -64,11 +64,11 @@ def _whole_job(
 ) -> Path:
     from services.cli.data import describe_crawl
     from services.cli.learning_tables import describe_scoring, describe_training, print_comparison
-    from services.crawl import channels, runs
+    from services.crawl import intake, runs
     from services.learning.results import newest_comparison
     from services.work import jobs
 
-    channels.add(context, channel_ids)
+    intake.add_all(context, channel_ids)
     if spoken_ids:
         _select(context, spoken_ids)
     crawl = runs.start(context, channel_ids, with_audio=bool(spoken_ids))
@@ -119,7 +119,7 @@ def _listen(context: "Context") -> None:
     except PermanentError as error:
         if error.reason not in ("noLabelledSpeech", "oneLanguage", "tooFewSpeakers"):
             raise
-        # Labels of a small invented world may contradict each other on the few videos heard.
+        # Labels of a small invented world may contradict each other: few of its videos are spoken.
         typer.echo(f"nothing was learned of speech: {error}")
         return
     done = job.result or {}
@@ -127,9 +127,10 @@ def _listen(context: "Context") -> None:
     typer.echo(describe_scoring(done["score"]))
     columns, rows = querying.run_query(
         context,
-        "SELECT rung, label, count(*) AS clips, count(*) FILTER (WHERE language = 'en') AS said_en,"
-        " count(*) FILTER (WHERE language = 'zh') AS said_zh,"
-        " count(*) FILTER (WHERE language = 'unknown') AS said_unknown"
+        "SELECT rung, label, count(*) AS clips,"
+        " count(*) FILTER (WHERE language = 'en') AS predicted_en,"
+        " count(*) FILTER (WHERE language = 'zh') AS predicted_zh,"
+        " count(*) FILTER (WHERE language = 'unknown') AS predicted_unknown"
         " FROM language_results GROUP BY 1, 2 ORDER BY 1 DESC, 2",
     )
     print_table(columns, rows, right=columns[2:])

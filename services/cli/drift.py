@@ -10,14 +10,14 @@ from services.cli.options import AsJson
 
 def drift(
     now: Annotated[
-        bool, typer.Option("--now", help="Look now, rather than show what last night found.")
+        bool, typer.Option("--now", help="Measure now, rather than show what last night found.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say whether the newest videos differ from those that the champion learned on.
 
-    Every retraining looks. A threshold is what the distance reaches by chance; together they are
-    exceeded in 1 of 20 nights at most if nothing has changed.
+    Every retraining measures it. A threshold is what the distance reaches by chance; together they
+    are exceeded in 1 of 20 nights at most if nothing has changed.
     """
     from services.learning.drift import reading
 

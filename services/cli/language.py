@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.common import open_context, print_json
+from services.cli.options import AsJson
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -41,15 +44,13 @@ def language(
     segments: Annotated[
         bool, typer.Option("--segments", help="Print each stretch of speech, too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell English from Chinese speech in audio and video files.
 
     A file that cannot be used is named with the reason, and the others go on; the exit code is
     then 1.
     """
-    from services.cli.common import print_json
-
     paths = _paths(files)
     with _needed_packages():
         import torchaudio  # noqa: F401 - what computes features; named here if it is missing
@@ -112,7 +113,6 @@ def _needed_packages() -> Iterator[None]:
 
 
 def _model(kind: str | None, model: str | None, weights: Path | None) -> "ChosenModel":
-    from services.cli.common import open_context
     from services.errors import UsageError
     from services.learning.speech.classifier import (
         WHISPER,

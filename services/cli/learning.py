@@ -19,7 +19,8 @@ Backbone = Annotated[
     bool | None,
     typer.Option(
         "--backbone/--no-backbone",
-        help="Learn from a pretrained network's look too; by default where it is installed.",
+        help="Learn from a pretrained network's image features too; by default where it is"
+        " installed.",
     ),
 ]
 Threshold = Annotated[
@@ -132,7 +133,8 @@ def compare(
         bool, typer.Option("--curve", help="With --folder: also with less to learn from.")
     ] = False,
     finished: Annotated[
-        bool, typer.Option("--finished", help="With --folder: train nothing, judge what is done.")
+        bool,
+        typer.Option("--finished", help="With --folder: train nothing, evaluate what is done."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

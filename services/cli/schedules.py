@@ -7,6 +7,7 @@ import typer
 
 from services.cli.common import emit_rows, open_context, print_json, print_table, wait_for
 from services.cli.options import AsJson, Wait
+from services.work.kinds import JOB_KINDS
 
 if TYPE_CHECKING:
     from services.schedules import ScheduleView
@@ -21,7 +22,10 @@ Names = Annotated[list[str], typer.Argument(help="Names of schedules.", metavar=
 def add_schedule(
     name: Name,
     kind: Annotated[
-        str, typer.Option(help="crawl, train, score, compare, retrain (a whole night) or upkeep.")
+        str,
+        typer.Option(
+            help=f"What it asks for: {', '.join(JOB_KINDS)}; retrain is a whole night.",
+        ),
     ],
     cron: Annotated[
         str | None, typer.Option(help="Five fields, such as “30 3 * * *”.", metavar="CRON")
@@ -54,7 +58,7 @@ def add_schedule(
         bool | None,
         typer.Option(
             "--backbone/--no-backbone",
-            help="train, retrain: learn from a pretrained network's look too.",
+            help="train, retrain: learn from a pretrained network's image features too.",
         ),
     ] = None,
     conflicts: Annotated[
@@ -166,7 +170,7 @@ def show_next(
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many of each.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Show the moments to come, in the schedule's zone and in UTC."""
+    """Show the next fire times, in the schedule's zone and in UTC."""
     from services import schedules
 
     with open_context() as context:
@@ -178,11 +182,10 @@ def show_next(
                     "name": view.name,
                     "time_zone": view.time_zone,
                     "moments": [
-                        {"local": _local(view, m).isoformat(), "utc": m.isoformat()}
-                        for m in moments
+                        {"local": _local(view, m).isoformat(), "utc": m.isoformat()} for m in times
                     ],
                 }
-                for view, moments in found
+                for view, times in found
             ]
         )
         return
@@ -190,8 +193,8 @@ def show_next(
         ["name", "in its zone", "UTC"],
         [
             [view.name, f"{_local(view, m):%a %Y-%m-%d %H:%M %Z}", f"{m:%Y-%m-%d %H:%M}"]
-            for view, moments in found
-            for m in moments
+            for view, times in found
+            for m in times
         ],
     )
 
@@ -248,9 +251,9 @@ def _say(names: list[str], changed: list[str], state: str) -> None:
 
 
 def _trigger(view: "ScheduleView") -> str:
-    from services.schedules.names import say_length
+    from services.schedules.names import length_text
 
-    return view.cron if view.cron is not None else f"every {say_length(view.interval_s or 0)}"
+    return view.cron if view.cron is not None else f"every {length_text(view.interval_s or 0)}"
 
 
 def _outcome(view: "ScheduleView") -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from services.cli.common import interval
+from services.cli.common import interval, print_table
 from services.learning.speech.best import best_of
 
 Models = Mapping[str, Mapping[str, Any]]
@@ -82,7 +82,7 @@ def _best(models: Models, best: str) -> None:
     typer.echo(f"\n{best} in detail (confusion: truth → answer)")
     typer.echo(f"  en → en {en_en}, en → zh {en_zh}; zh → en {zh_en}, zh → zh {zh_zh}")
     _table(
-        f"Calibration of {best}: how often it was Chinese where it said so",
+        f"Calibration of {best}: how often it was Chinese where it was predicted",
         ["predicted", "observed", "n"],
         [[f"{b['predicted']:.3f}", f"{b['observed']:.3f}", b["n"]] for b in judged["reliability"]],
         right=["predicted", "observed", "n"],
@@ -264,8 +264,6 @@ def _table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()
 ) -> None:
     """Print a table under its title; nothing where there are no rows."""
-    from services.cli.common import print_table
-
     if rows:
         typer.echo(f"\n{title}" if title else "")
         print_table(columns, rows, right=right)

@@ -1,8 +1,8 @@
-"""Channels: added by what users type, and their counters read on a cadence."""
+"""Channels: watched from a moment on, their counters read on a cadence."""
 
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -10,62 +10,11 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels
 from db.queries.work import work_items
 from services.context import Context
-from services.errors import PermanentError, UsageError
 from services.work import kinds, leases
 from services.youtube.facts import ChannelFacts
-from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 
 ASK_AGAIN_EVERY = timedelta(days=30)
 NOT_SHOWN_REASONS = ("channelNotFound", "channelClosed", "channelSuspended")
-
-
-@dataclass(frozen=True)
-class AddedChannels:
-    """What became of the channels a user named."""
-
-    channel_ids: list[str]
-    new: int
-
-
-def add(context: Context, typed: Sequence[str]) -> AddedChannels:
-    """Look up what the user typed (ids, @handles, URLs) and watch those channels.
-
-    All are looked up before anything is written, so a wrong name leaves nothing half done.
-    Fifty ids cost one unit; a handle costs one.
-
-    Raises:
-        UsageError: Nothing was named, or a name cannot be a channel's.
-        PermanentError: YouTube knows no such channel, or refuses the key.
-        TransientError, QuotaError, BlockedError: YouTube could not be asked.
-    """
-    if not typed:
-        raise UsageError("no channel was named", hint="give an id (UC…), an @handle or a URL")
-    found: dict[str, ChannelFacts] = {}
-    ids = []
-    for text in typed:
-        reference = parse_channel_reference(text)
-        if reference.kind is ReferenceKind.ID:
-            ids.append(reference.value)
-        else:
-            facts = context.youtube.resolve(text)
-            found[facts.channel_id] = facts
-    if ids:
-        answer = context.youtube.channels(ids)
-        if answer.failure is not None:
-            raise answer.failure
-        if answer.missing or answer.refused:
-            wrong = [*answer.missing, *(refusal.item_id for refusal in answer.refused)]
-            raise PermanentError(
-                f"YouTube knows no channel {', '.join(wrong[:5])}"
-                + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),  # noqa: PLR2004
-                reason="channelNotFound",
-                hint="Open the channel's page and copy its @handle, or its id (UC…).",
-            )
-        found.update(answer.items)
-    now = context.clock()
-    with context.transaction() as session:
-        new = watch(session, list(found.values()), now=now)
-    return AddedChannels(channel_ids=sorted(found), new=len(new))
 
 
 def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -> list[str]:

@@ -18,15 +18,13 @@ from db.queries.work import work_items
 from services.context import Context
 from services.crawl.channels import ASK_AGAIN_EVERY
 from services.errors import (
-    BlockedError,
     PermanentError,
-    QuotaError,
     TransientError,
     TubeGraderError,
 )
 from services.work import kinds, leases
 from services.youtube.facts import UploadsPage
-from services.youtube.failures import ApiKeyError
+from services.youtube.failures import Streak
 from services.youtube.feed import Feed, fetch_feed
 
 PLAYLIST_END = 20_000
@@ -39,26 +37,20 @@ FEED_EVERY = timedelta(hours=1)
 TRUST_FEED_FOR = timedelta(days=3)
 """So long a feed without anything new stands in for the uploads."""
 
-MOST_TRANSIENT = 2
-"""After so many channels in a row that failed in passing, the others of the batch would too: each
-takes a minute to time out, and the lease runs."""
 CHANNEL_STATE_OF_REASON = {"channelClosed": "closed", "channelSuspended": "suspended"}
 GONE_REASONS = ("videoGone", "thumbnailMissing")
 
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
     """Read the uploads of a leased batch of channels; return how many videos are new."""
-    new = in_a_row = 0
+    new, streak = 0, Streak()
     with leases.begin(context, token) as batch:
         for channel_id in batch.items:
             try:
                 new += _discover(context, batch, channel_id)
-                in_a_row = 0
-            except (ApiKeyError, QuotaError, BlockedError):
-                raise  # concerns every channel alike: no use asking for the next
+                streak.broken()
             except TubeGraderError as error:
-                in_a_row = in_a_row + 1 if isinstance(error, TransientError) else 0
-                if in_a_row == MOST_TRANSIENT:
+                if streak.ends_with(error):
                     raise
                 _note_state(context, channel_id, error)
                 batch.fail([channel_id], error)

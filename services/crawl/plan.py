@@ -6,7 +6,7 @@ from typing import Any
 
 from db.queries.work import planning
 from db.queries.work.quota import booked_between
-from services.cadence import Policy, words
+from services.cadence import Policy, duration_text
 from services.context import Context
 from services.crawl import demand as demands
 from services.crawl.demand import DAY, HOUR, Account, Demand
@@ -180,7 +180,7 @@ def _plan(
 
 def _refreshes(policy: Policy, channels: int, videos: int, uploads: float) -> tuple[Refresh, ...]:
     def row(what: str, count: float, every: timedelta) -> Refresh:
-        return Refresh(what, round(count), words(every), round(count * (DAY / every), 1))
+        return Refresh(what, round(count), duration_text(every), round(count * (DAY / every), 1))
 
     steps = zip(policy.steps(), demands.by_step(policy, videos, uploads), strict=True)
     return (
@@ -189,7 +189,7 @@ def _refreshes(policy: Policy, channels: int, videos: int, uploads: float) -> tu
         row("channels: counters", channels, policy.channel_every),
         *(
             row(
-                f"videos younger than {words(step.younger_than)}"
+                f"videos younger than {duration_text(step.younger_than)}"
                 if step.younger_than is not None
                 else "older videos",
                 count,

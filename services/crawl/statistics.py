@@ -147,5 +147,5 @@ def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
             "actual_start_at": f.actual_start_at,
             "format": video_format(f),
         }
-        told = {name: value for name, value in columns.items() if value is not None}
-        yield {"video_id": f.video_id, **told}
+        answered = {name: value for name, value in columns.items() if value is not None}
+        yield {"video_id": f.video_id, **answered}

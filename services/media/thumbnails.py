@@ -34,7 +34,7 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
         with context.transaction() as session:
             current = thumbnails.current_thumbnails(session, batch.items)
         fetched, unchanged = _fetch(context, batch, current)
-        other, same = _told_apart(context, fetched, current)
+        other, same = _split_by_picture(context, fetched, current)
         there = context.store.put_new([f.content for f in other])
         now = context.clock()
         with context.transaction() as session:
@@ -88,7 +88,7 @@ def _fetch(
     return fetched, unchanged
 
 
-def _told_apart(
+def _split_by_picture(
     context: Context,
     fetched: Sequence[FetchedThumbnail],
     current: Mapping[str, thumbnails.CurrentThumbnail],

@@ -10,10 +10,10 @@ from db.models.schedules import MISFIRE_POLICIES
 from db.queries.work import schedules as rows
 from services.context import Context
 from services.errors import UsageError
-from services.schedules import firing
+from services.schedules import firing, triggers
 from services.schedules.kinds import KINDS
 from services.schedules.names import checked_name
-from services.schedules.triggers import Cron, Interval, Trigger, checked, checked_zone, upcoming
+from services.schedules.triggers import Cron, Interval, Trigger, checked, checked_zone
 
 __all__ = [
     "KINDS",
@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class ScheduleView:
-    """A schedule as a front door shows it; moments are in UTC."""
+    """A schedule as a front door shows it; all times are in UTC."""
 
     name: str
     kind: str
@@ -95,7 +95,7 @@ def add(context: Context, plan: Plan) -> bool:
     now = context.clock().replace(microsecond=0)
     trigger = _checked(plan, now=now)
     with context.transaction() as session:
-        first = upcoming(trigger, now, 1)[0]
+        first = triggers.next_fire_times(trigger, now, 1)[0]
         added = rows.add(session, {**asdict(plan), "created_at": now, "next_slot": first})
         if added is not None:
             return True
@@ -143,7 +143,7 @@ def resume(context: Context, names: Collection[str]) -> list[str]:
         for schedule in _named(rows.in_use(session, names), names):
             if schedule.paused_at is not None:
                 trigger = checked(firing.trigger_of(schedule), now=now)
-                schedule.next_slot = upcoming(trigger, now, 1)[0]
+                schedule.next_slot = triggers.next_fire_times(trigger, now, 1)[0]
                 schedule.paused_at = schedule.paused_reason = None
                 changed.append(schedule.name)
     return changed
@@ -177,7 +177,7 @@ def run_now(context: Context, name: str) -> str:
 def next_fire_times(
     context: Context, names: Collection[str], count: int
 ) -> list[tuple[ScheduleView, list[datetime]]]:
-    """Return the next moments, in UTC, of the schedules of these names, or of all that are on.
+    """Return the next fire times, in UTC, of the schedules of these names, or of all that are on.
 
     Raises:
         UsageError: There is none of a name.
@@ -189,7 +189,10 @@ def next_fire_times(
             schedules = [s for s in _named(schedules, names) if s.name in names]
         else:
             schedules = [s for s in schedules if s.paused_at is None]
-        return [(_view(s, None), upcoming(firing.trigger_of(s), now, count)) for s in schedules]
+        return [
+            (_view(s, None), triggers.next_fire_times(firing.trigger_of(s), now, count))
+            for s in schedules
+        ]
 
 
 def _checked(plan: Plan, *, now: datetime) -> Trigger:

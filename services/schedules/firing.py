@@ -17,7 +17,7 @@ from db.queries.work import schedules as rows
 from services.context import Context
 from services.errors import UsageError
 from services.schedules.kinds import KINDS, Lack
-from services.schedules.triggers import Cron, Interval, Trigger, following, newest_until
+from services.schedules.triggers import Cron, Interval, Trigger, last_fire_time, next_fire_time
 
 log = structlog.get_logger()
 
@@ -66,12 +66,12 @@ def _look_at(session: Session, schedule: Schedule, *, now: datetime) -> int:
     try:
         trigger = trigger_of(schedule)
         if schedule.next_slot is None:
-            schedule.next_slot = following(trigger, now)
+            schedule.next_slot = next_fire_time(trigger, now)
             fired = 0
         else:
-            slot = newest_until(trigger, schedule.next_slot, now)
+            slot = last_fire_time(trigger, schedule.next_slot, now)
             fired = _decide(session, schedule, slot, first=schedule.next_slot, now=now)
-            schedule.next_slot = following(trigger, now)
+            schedule.next_slot = next_fire_time(trigger, now)
     except UsageError as error:
         # A zone that the system knows no more, say: one schedule stops, the others go on.
         log.exception("schedule.unreadable", schedule=schedule.name)

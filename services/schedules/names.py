@@ -39,7 +39,7 @@ def parse_length(text: str) -> int:
     return seconds
 
 
-def say_length(seconds: int) -> str:
+def length_text(seconds: int) -> str:
     """Return a length of time as ``parse_length`` reads it, in its largest whole unit."""
     for unit, size in sorted(_SECONDS.items(), key=lambda entry: -entry[1]):
         if seconds % size == 0 and seconds:

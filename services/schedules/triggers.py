@@ -1,9 +1,9 @@
-"""The moments of a schedule: cron in a time zone, or a number of seconds again and again.
+"""When a schedule fires: by cron in a time zone, or a number of seconds again and again.
 
 Cron follows Debian's, as cronsim evaluates it. Where the clock goes forward, a fixed time that
 does not exist that day comes at the first moment that does. Where it goes back, a fixed time that
 comes twice is taken the first time only. Expressions whose minute or hour begins with ``*`` follow
-the hours that really pass, in both. Either way the moments strictly increase.
+the hours that really pass, in both. Either way the fire times strictly increase.
 """
 
 import zoneinfo
@@ -28,7 +28,7 @@ class Cron:
     time_zone: str
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the moments after ``moment``, in UTC, for the next 50 years or without end.
+        """Yield the fire times after ``moment``, in UTC, for the next 50 years or without end.
 
         Raises:
             UsageError: The expression or the zone is not known.
@@ -36,7 +36,7 @@ class Cron:
         zone = checked_zone(self.time_zone)
         last = moment
         for found in _simulation(self.expression, moment.astimezone(zone)):
-            # A start in the hour that comes twice could give a moment of its first time.
+            # A start in the hour that comes twice could give a fire time of its first time.
             if (found := found.astimezone(UTC)) > last:
                 last = found
                 yield found
@@ -50,7 +50,7 @@ class Interval:
     anchor: datetime
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the moments after ``moment``, in UTC, without end; never the anchor itself."""
+        """Yield the fire times after ``moment``, in UTC, without end; never the anchor itself."""
         step = timedelta(seconds=self.seconds)
         number = max((moment - self.anchor) // step, 0) + 1
         while True:
@@ -62,13 +62,13 @@ Trigger = Cron | Interval
 
 
 def checked(trigger: Trigger, *, now: datetime) -> Trigger:
-    """Return a rhythm that has a moment to come.
+    """Return a trigger that fires again.
 
     Raises:
         UsageError: It is malformed, or never comes.
     """
     if next(trigger.after(now), None) is None:
-        raise UsageError(f"{_said(trigger)} never comes", hint="is there such a day?")
+        raise UsageError(f"{_described(trigger)} never comes", hint="is there such a day?")
     return trigger
 
 
@@ -86,21 +86,21 @@ def checked_zone(name: str) -> zoneinfo.ZoneInfo:
         ) from error
 
 
-def following(trigger: Trigger, moment: datetime) -> datetime | None:
-    """Return the first moment after ``moment``; None if there is none."""
+def next_fire_time(trigger: Trigger, moment: datetime) -> datetime | None:
+    """Return the first fire time after ``moment``; None if there is none."""
     return next(trigger.after(moment), None)
 
 
-def upcoming(trigger: Trigger, moment: datetime, count: int) -> list[datetime]:
-    """Return the next ``count`` moments after ``moment``, in UTC."""
+def next_fire_times(trigger: Trigger, moment: datetime, count: int) -> list[datetime]:
+    """Return the next ``count`` fire times after ``moment``, in UTC."""
     return list(islice(trigger.after(moment), count))
 
 
-def newest_until(trigger: Trigger, first: datetime, now: datetime) -> datetime:
-    """Return the newest moment of a rhythm from ``first``, which is one, until ``now``.
+def last_fire_time(trigger: Trigger, first: datetime, now: datetime) -> datetime:
+    """Return the newest fire time from ``first``, which is one, until ``now``.
 
-    Looks back in growing windows: a rhythm of minutes that stood still for a year is no loop
-    over half a million moments.
+    Looks back in growing windows: a trigger of every minute that nobody looked at for a year is no
+    loop over half a million fire times.
     """
     if isinstance(trigger, Interval):
         step = timedelta(seconds=trigger.seconds)
@@ -136,5 +136,5 @@ def _simulation(expression: str, start: datetime) -> CronSim:
 _CRON_HINT = "minute hour day-of-month month day-of-week, such as “30 3 * * *” for half past three"
 
 
-def _said(trigger: Trigger) -> str:
+def _described(trigger: Trigger) -> str:
     return f"“{trigger.expression}”" if isinstance(trigger, Cron) else f"every {trigger.seconds} s"

@@ -89,7 +89,7 @@ def blockers(context: Context) -> list[Blocker]:
     with context.transaction() as session:
         paused = paused_queues(session)
         return [
-            *(Blocker(queue, "paused", None, "paused", said) for queue, said in paused.items()),
+            *(Blocker(queue, "paused", None, "paused", text) for queue, text in paused.items()),
             *_breakers(session, now=now),
             *_used_up(context, session, now=now),
         ]

@@ -49,7 +49,7 @@ class Admission(Enum):
 
 @dataclass(frozen=True)
 class BreakerView:
-    """A breaker as a front door shows it; moments are in UTC."""
+    """A breaker as a front door shows it; all times are in UTC."""
 
     host: str
     state: str

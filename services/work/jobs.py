@@ -30,6 +30,9 @@ from services.transactions import translating
 from services.work.heartbeat import KeptLease, LeaseLostError
 from services.work.kinds import JOB_KINDS
 
+RETRY_AFTER = timedelta(minutes=1)
+"""A job that failed in passing is tried again so much later; its attempts are few."""
+
 
 class JobCancelledError(Exception):
     """Somebody asked for the job to be cancelled; raised inside the work."""
@@ -301,7 +304,7 @@ def _patiently(context: Context, end: Callable[[], Ended]) -> Ended:
 
 def _try_again(context: Context, handle: JobHandle, error: TransientError | QuotaError) -> str:
     now = context.clock()
-    later = error.reset_at if isinstance(error, QuotaError) else now + timedelta(minutes=1)
+    later = error.reset_at if isinstance(error, QuotaError) else now + RETRY_AFTER
     with context.transaction() as session:
         job = rows.get(session, handle.job_id)
         waits = isinstance(error, BusyError | InfrastructureError)

@@ -33,7 +33,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     job.progress(2, 3, "deleting old notes")
     with context.transaction() as session:
         slots = schedules.forget_slots(session, before=now - KEPT)
-        told = notifications.forget(session, before=now - KEPT)
+        notified = notifications.forget(session, before=now - KEPT)
         ended = jobs.forget(session, before=now - KEPT)
         quota.forget(session, before=(now - KEPT).date())
         pauses.forget_ended(session, before=now - KEPT)
@@ -43,7 +43,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         "partitions": made,
         "purged": purged.as_json(),
         "slots_deleted": slots,
-        "notifications_deleted": told,
+        "notifications_deleted": notified,
         "jobs_deleted": ended,
         "missed_slots_deleted": missed,
     }

@@ -54,12 +54,12 @@ def listed(context: Context) -> list[PauseView]:
 
 
 def paused_queues(session: Session) -> dict[str, str]:
-    """Return the queues that are paused, each with words that say so."""
+    """Return the queues that are paused, each with a message that says so."""
     found: dict[str, str] = {}
     for entry in rows.in_force(session):
-        said = f"{entry.scope} is paused" + (f": {entry.reason}" if entry.reason else "")
+        message = f"{entry.scope} is paused" + (f": {entry.reason}" if entry.reason else "")
         for queue in QUEUES if entry.scope == EVERYTHING else (entry.scope,):
-            found.setdefault(queue, said)
+            found.setdefault(queue, message)
     return found
 
 

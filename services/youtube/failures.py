@@ -19,7 +19,14 @@ from typing import Any
 import httplib2
 from googleapiclient.errors import HttpError
 
-from services.errors import BlockedError, PermanentError, TransientError, TubeGraderError
+from services.errors import (
+    BlockedError,
+    PermanentError,
+    QuotaError,
+    TransientError,
+    TubeGraderError,
+    UsageError,
+)
 from services.youtube.parsing import clean_text
 from services.youtube.quota import quota_error, reset_at
 
@@ -33,6 +40,9 @@ CALL_FAILURES = (
     AttributeError,  # the client trips over error bodies of another shape
 )
 """All that a call through the client can raise when the other side misbehaves."""
+
+MOST_TRANSIENT = 2
+"""Failures in passing in a row after which the rest is not asked for."""
 
 KEY_HINT = (
     "Set TUBEGRADER_YOUTUBE_API_KEY to a key of a Google Cloud project in which the YouTube Data "
@@ -240,3 +250,24 @@ def _one_line(message: str, secret: str) -> str:
         plain = plain.replace(secret, "…")
     plain = " ".join("".join(c if c.isprintable() else " " for c in clean_text(plain)).split())
     return plain if len(plain) <= _LONGEST_LINE else plain[: _LONGEST_LINE - 1] + "…"
+
+
+class Streak:
+    """Failures of one item after another: is there use in asking for the next?"""
+
+    def __init__(self) -> None:
+        self._transient = 0
+
+    def ends_with(self, error: TubeGraderError) -> bool:
+        """Note a failure; tell whether the items that follow would fail alike.
+
+        They would when it concerns every item, or when so many in a row failed in passing: each
+        takes a minute to time out, and the lease runs.
+        """
+        self._transient = self._transient + 1 if isinstance(error, TransientError) else 0
+        concerns_all = isinstance(error, ApiKeyError | QuotaError | BlockedError | UsageError)
+        return concerns_all or self._transient == MOST_TRANSIENT
+
+    def broken(self) -> None:
+        """Note that an item went well."""
+        self._transient = 0

@@ -60,12 +60,12 @@ def test_the_browser_asks_for_the_file_alone_and_has_nothing_to_complain_about(
         pictures = await tab.evaluate(
             "[...document.images].map(image => [image.complete, image.naturalWidth])"
         )
-        return title, pictures, (tab.asked_for(), tab.complaints())
+        return title, pictures, (tab.requested_addresses(), tab.complaints())
 
-    title, pictures, (asked_for, complaints) = visit(page, ask, tmp_path, width=1200)
+    title, pictures, (requested_addresses, complaints) = visit(page, ask, tmp_path, width=1200)
     assert title == "TubeGrader: what a thumbnail is worth"
     assert pictures == [[True, 320]] * 6
-    assert asked_for == [page.as_uri()]
+    assert requested_addresses == [page.as_uri()]
     assert complaints == []
 
 

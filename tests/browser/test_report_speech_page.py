@@ -37,7 +37,7 @@ def test_the_section_fits_the_window_and_can_be_read_in_both_themes(
                 "[...document.querySelectorAll('.spectrograms img')].map(i => i.naturalWidth)"
             ),
             "title": await tab.evaluate("document.title"),
-            "asked": tab.asked_for(),
+            "asked": tab.requested_addresses(),
             "complaints": tab.complaints(),
         }
 

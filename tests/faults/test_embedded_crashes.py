@@ -48,7 +48,7 @@ def bystander() -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_a_killed_command_leaves_servers_that_the_next_one_uses_and_stops(home: Path) -> None:
     with Python(HOLD, home) as command:
-        theirs = command.says()
+        theirs = command.next_report()
         command.process.kill()
         command.process.wait()
     server = recorded(home, "postgres")

@@ -29,7 +29,7 @@ from db.session import make_engine
 from services import embedded
 from services.clock import clock_at
 from services.context import Context
-from services.crawl import channels
+from services.crawl import intake
 from services.embedded import postgres
 from services.embedded.home import Home
 from services.emulator.faults import FaultPlan
@@ -181,7 +181,7 @@ def test_a_month_of_disasters_is_collected_as_it_was(tmp_path: Path):
         with embedded.stack(settings, workers=True, durable=True) as endpoints:
             context = Context(endpoints.applied_to(settings), clock_at(url))
             catalog = living_catalog(seed=SEED, epoch=EPOCH, **SIZES)
-            channels.add(context, list(catalog.channels))
+            intake.add_all(context, list(catalog.channels))
             plan = FaultPlan(share=SHARE, seed=SEED).model_dump_json().encode()
             assert fetch(f"{url}/emulator/faults", data=plan).status == 200
             month = Month(context, home, url)

@@ -16,11 +16,11 @@ from services.work import jobs
 from tests.support.embedded import home, made_home, supervised, wait_until
 from tests.support.training import (
     another_worker,
-    asked_for,
     claim,
     collected,
     left_in_cache,
     models,
+    submit_training,
     train,
 )
 
@@ -56,11 +56,11 @@ def claimed_again(context: Context, job_id: uuid.UUID) -> uuid.UUID:
 
 
 def test_a_killed_training_goes_on_to_the_same_models(crawled: Context):
-    job_id = asked_for(crawled)
+    job_id = submit_training(crawled)
     token = claim(crawled, job_id)
     assert token is not None
     with another_worker(crawled, job_id, token) as worker:
-        pid = worker.says()
+        pid = worker.next_report()
         assert isinstance(pid, int)
         wait_until(lambda: len(states(crawled)) >= 3, "one network finished, the next begun")
         os.kill(pid, signal.SIGKILL)
@@ -69,8 +69,8 @@ def test_a_killed_training_goes_on_to_the_same_models(crawled: Context):
     assert (killed.state, models(crawled, job_id)) == ("running", {})
     assert len(states(crawled)) < 6, "it was killed too late to say anything"
     with another_worker(crawled, job_id, claimed_again(crawled, job_id)) as worker:
-        worker.says()
-        assert worker.says() == "succeeded"
+        worker.next_report()
+        assert worker.next_report() == "succeeded"
     assert states(crawled) == []
     whole = train(crawled, force=True)
     assert whole.state == "succeeded", whole.error_message
@@ -80,7 +80,7 @@ def test_a_killed_training_goes_on_to_the_same_models(crawled: Context):
 
 
 def test_a_worker_that_dies_before_saying_it_is_done_records_nothing_twice(crawled: Context):
-    job_id = asked_for(crawled, force=True)
+    job_id = submit_training(crawled, force=True)
     token = claim(crawled, job_id)
     assert token is not None
 
@@ -107,7 +107,7 @@ def test_the_learning_worker_killed_in_mid_training(home):
         try:
             collected(context, channels=48, videos=480)
             with embedded.stack(settings, workers=True):
-                job_id = asked_for(context)
+                job_id = submit_training(context)
                 wait_until(lambda: len(states(context)) >= 1, "one network finished", 180)
                 found = supervised(home, "learning")
                 assert found is not None

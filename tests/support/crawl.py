@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 
 from services.context import Context
-from services.crawl import channels, discovery, runs, statistics
+from services.crawl import channels, discovery, intake, runs, statistics
 from services.emulator.catalog import Catalog
 from services.media import audio, thumbnails
 from services.queue import Task
@@ -152,7 +152,7 @@ def offline_crawl(
         own.__dict__["queue"] = queue
         try:
             if watch:
-                channels.add(own, list(catalog.channels))
+                intake.add_all(own, list(catalog.channels))
             yield Crawl(own, clock, queue, running.url)
         finally:
             own.close()

@@ -161,7 +161,7 @@ class Python:
         self.process.kill()
         self.process.communicate()
 
-    def says(self) -> object:
+    def next_report(self) -> object:
         """The next thing it reports."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -1,4 +1,4 @@
-"""Looks at drawn thumbnails without a pretrained network: they only have to tell pictures apart."""
+"""Image features of drawn thumbnails, without a pretrained network: they tell pictures apart."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ NAMED = 3
 """The measurement that holds what is drawn into the thumbnails: red less blue."""
 
 
-def looks_at(images: np.ndarray, *, measured: bool = True) -> ImageFeatures:
-    """Return the pictures' coarse colours, scattered over as many numbers as a look has.
+def drawn_features(images: np.ndarray, *, measured: bool = True) -> ImageFeatures:
+    """Return the pictures' coarse colours, scattered over as many numbers as an embedding has.
 
     What a pretrained network gives is tried in ``test_real_features``, the measurements in
     ``test_ml_pictures``.

@@ -19,7 +19,7 @@ def peak_megabytes(work: str, *arguments: str | Path) -> float:
         arguments: Passed on.
     """
     code = f"import sys\nfrom pathlib import Path\n{work}{_PEAK}"
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         check=True,
         capture_output=True,
@@ -27,4 +27,4 @@ def peak_megabytes(work: str, *arguments: str | Path) -> float:
         timeout=1_800,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ).stdout
-    return int(said.split()[-1]) / 1024
+    return int(output.split()[-1]) / 1024

@@ -58,14 +58,14 @@ def claim(context: Context, job_id: uuid.UUID) -> uuid.UUID | None:
     return tokens.get(job_id)
 
 
-def asked_for(context: Context, **params: Any) -> uuid.UUID:
-    """Ask for a training without the look at pictures, which takes much longer."""
+def submit_training(context: Context, **params: Any) -> uuid.UUID:
+    """Submit a training without image features, which take much longer."""
     return jobs.submit(context, "train", {"backbone": False, **params})
 
 
 def train(context: Context, **params: Any) -> jobs.JobView:
     """Do a training job here and return how it ended."""
-    return go_on(context, asked_for(context, **params))
+    return go_on(context, submit_training(context, **params))
 
 
 def go_on(context: Context, job_id: uuid.UUID) -> jobs.JobView:

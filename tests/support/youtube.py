@@ -46,7 +46,7 @@ RESET = Reply(status=-1)
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """One request as it arrived."""
 
     path: str
@@ -62,9 +62,9 @@ class Asked:
 class ScriptedServer:
     """Answers each request with what ``respond`` says and remembers it."""
 
-    def __init__(self, respond: Callable[[Asked], Reply]) -> None:
+    def __init__(self, respond: Callable[[ReceivedRequest], Reply]) -> None:
         self.respond = respond
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,8 +74,8 @@ class ScriptedServer:
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 query = {k: ",".join(v) for k, v in parse_qs(parts.query).items()}
-                asked = Asked(parts.path, query, dict(self.headers), self.command)
-                owner.asked.append(asked)
+                asked = ReceivedRequest(parts.path, query, dict(self.headers), self.command)
+                owner.requests.append(asked)
                 self._send(owner.respond(asked))
 
             do_POST = do_GET  # noqa: N815
@@ -116,7 +116,7 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted_server(respond: Callable[[Asked], Reply]) -> Iterator[ScriptedServer]:
+def scripted_server(respond: Callable[[ReceivedRequest], Reply]) -> Iterator[ScriptedServer]:
     """Run a server that answers as ``respond`` says while the block runs."""
     server = ScriptedServer(respond)
     server.start()
@@ -131,7 +131,7 @@ def silent_server() -> Iterator[ScriptedServer]:
     """A server that takes requests and answers none while the block runs."""
     release = threading.Event()
 
-    def respond(_asked: Asked) -> Reply:
+    def respond(_asked: ReceivedRequest) -> Reply:
         release.wait(10)
         return HANG_UP
 

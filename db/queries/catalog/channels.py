@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from db.models import Channel, ChannelSnapshot
 from db.models.channels import NOT_SHOWN_STATES
 from db.queries.arrays import among
+from db.queries.catalog.paused import IS_PAUSED
 
 
 def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> list[str]:
@@ -30,7 +31,7 @@ def ids(session: Session, *, paused: bool = True) -> list[str]:
     """Return the ids of all channels; ``paused`` False leaves out those that are."""
     statement = select(Channel.channel_id).order_by(Channel.channel_id)
     if not paused:
-        statement = statement.where(Channel.paused_at.is_(None))
+        statement = statement.where(~IS_PAUSED)
     return list(session.scalars(statement))
 
 
@@ -203,7 +204,7 @@ def set_paused(
     session: Session, channel_ids: Collection[str], *, paused: bool, now: datetime
 ) -> list[str]:
     """Pause or resume channels; return the ids of those that were not so already."""
-    change = Channel.paused_at.is_(None) if paused else Channel.paused_at.is_not(None)
+    change = ~IS_PAUSED if paused else IS_PAUSED
     values = {"paused_at": now} if paused else {"paused_at": None, "resumed_at": now}
     return list(
         session.scalars(

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.catalog.paused import is_paused
+
 
 def note_missed(
     session: Session,
@@ -119,10 +121,10 @@ _INSERT = """
     INSERT INTO missed_slots
         (kind, entity_id, first_slot, channel_id, last_slot, interval_s, reason, noted_at)
 """
-_REASON = """
+_REASON = f"""
     CASE
         WHEN w.error_reason IS NOT NULL THEN w.error_reason
-        WHEN c.paused_at IS NOT NULL OR c.resumed_at > w.slot THEN 'paused'
+        WHEN {is_paused("c")} OR c.resumed_at > w.slot THEN 'paused'
         WHEN EXISTS (
             SELECT FROM ended_pauses p
             WHERE p.scope IN ('everything', 'crawl')

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Channel, ChannelTag, Dataset, Thumbnail
 from db.queries.arrays import among
+from db.queries.catalog.paused import is_paused
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def overview(
     """
     rows = session.execute(
         text(
-            """
+            f"""
             SELECT c.channel_id, c.handle, c.title, c.state, c.paused_at, c.language,
                 c.language_source, c.added_at, c.refreshed_at, c.listed_at,
                 ARRAY(
@@ -48,7 +49,7 @@ def overview(
                     SELECT FROM channel_tags t WHERE t.channel_id = c.channel_id AND t.tag = :tag
                 ))
               AND (CAST(:state AS text) IS NULL OR c.state = :state
-                OR (:state = 'paused' AND c.paused_at IS NOT NULL))
+                OR (:state = 'paused' AND {is_paused("c")}))
             ORDER BY c.title, c.channel_id
             """
         ),

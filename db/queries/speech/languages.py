@@ -1,4 +1,4 @@
-"""Which language videos are said to speak, and what models say of them."""
+"""Which language videos are said to speak, and what models predict of them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -186,11 +186,11 @@ def put_clip_scores(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     if not rows:
         return 0
     statement = insert(LanguageScore).values([dict(row) for row in rows])
-    told = ("p_en", "p_zh", "p_unknown", "language", "scored_at")
+    predicted = ("p_en", "p_zh", "p_unknown", "language", "scored_at")
     statement = statement.on_conflict_do_update(
         index_elements=["clip_id", "model_version_id"],
         index_where=LanguageScore.segment_id.is_(None),
-        set_={name: statement.excluded[name] for name in told},
+        set_={name: statement.excluded[name] for name in predicted},
     )
     return len(session.execute(statement.returning(LanguageScore.score_id)).all())
 

@@ -1,4 +1,4 @@
-"""What speech models learn from, what they have yet to score, and what they said."""
+"""What speech models learn from, what they have yet to score, and what they predicted."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class UnscoredSegment:
 
 @dataclass(frozen=True)
 class ScoredSegment:
-    """What a model said of a segment."""
+    """What a model predicted of a segment."""
 
     model_version_id: int
     segment_id: int
@@ -38,7 +38,7 @@ def has_clips(session: Session) -> bool:
     return bool(session.execute(text("SELECT EXISTS (SELECT FROM audio_clips)")).scalar_one())
 
 
-def heard_channels(session: Session) -> list[str]:
+def channels_with_clips(session: Session) -> list[str]:
     """Return the channels of which audio was collected."""
     statement = text("SELECT DISTINCT channel_id FROM audio_clips JOIN videos USING (video_id)")
     return sorted(session.scalars(statement))
@@ -83,9 +83,9 @@ def source_groups(session: Session) -> dict[str, str]:
 
 _LACKS = """
     EXISTS (
-        SELECT FROM unnest(CAST(:models AS bigint[])) AS asked (model) WHERE NOT EXISTS (
+        SELECT FROM unnest(CAST(:models AS bigint[])) AS wanted (model) WHERE NOT EXISTS (
             SELECT FROM language_scores d
-            WHERE d.model_version_id = asked.model AND {same}
+            WHERE d.model_version_id = wanted.model AND {same}
         )
     )
 """
@@ -142,7 +142,7 @@ def segments_to_score(
 def scored_segments(
     session: Session, segment_ids: Sequence[int], *, model_version_ids: Collection[int]
 ) -> list[ScoredSegment]:
-    """Return what models said of segments."""
+    """Return what models predicted of segments."""
     rows = session.execute(
         text(
             "SELECT model_version_id, segment_id, clip_id, p_en, p_zh, language "
@@ -157,7 +157,7 @@ def scored_segments(
 def clip_languages(
     session: Session, clip_ids: Collection[int], *, model_version_ids: Collection[int]
 ) -> list[tuple[int, int, str]]:
-    """Return (model_version_id, clip_id, language) of what models said of clips as a whole."""
+    """Return (model_version_id, clip_id, language) of what models predicted of clips as a whole."""
     rows = session.execute(
         text(
             "SELECT model_version_id, clip_id, language FROM language_scores "

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.catalog.paused import PAUSED_CHANNELS, is_paused
+
 
 @dataclass(frozen=True)
 class DueVideos:
@@ -60,9 +62,9 @@ class Watched:
 
 
 _DUE = "greatest(date_trunc('hour', w.slot), :now)"
-_WITHIN = """
+_WITHIN = f"""
     w.state IN ('due', 'leased') AND w.slot < :end
-    AND w.channel_id NOT IN (SELECT channel_id FROM channels WHERE paused_at IS NOT NULL)
+    AND w.channel_id NOT IN {PAUSED_CHANNELS}
 """
 
 
@@ -123,15 +125,15 @@ def watched(session: Session, *, now: datetime) -> Watched:
     """Count what is watched and not paused."""
     row = session.execute(
         text(
-            """
+            f"""
             SELECT (SELECT count(*) FROM channels
-                    WHERE state IN ('active', 'empty') AND paused_at IS NULL),
+                    WHERE state IN ('active', 'empty') AND NOT {is_paused()}),
                 count(*) FILTER (WHERE state = 'public'),
                 count(*) FILTER (
                     WHERE published_at > CAST(:now AS timestamptz) - interval '30 days'
                 )
             FROM videos
-            WHERE channel_id NOT IN (SELECT channel_id FROM channels WHERE paused_at IS NOT NULL)
+            WHERE channel_id NOT IN {PAUSED_CHANNELS}
             """
         ),
         {"now": now},

@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.catalog.paused import PAUSED_CHANNELS
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -50,7 +52,7 @@ def progress(
     """
     row = session.execute(
         text(
-            """
+            f"""
             WITH held AS (
                 SELECT kind, held_until
                 FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
@@ -66,9 +68,8 @@ def progress(
                 ) AS is_done
                 FROM work_items
                 LEFT JOIN held USING (kind)
-                WHERE kind = ANY(:work) AND channel_id = ANY(:channels) AND channel_id NOT IN (
-                    SELECT channel_id FROM channels WHERE paused_at IS NOT NULL
-                )
+                WHERE kind = ANY(:work) AND channel_id = ANY(:channels)
+                  AND channel_id NOT IN {PAUSED_CHANNELS}
             )
             SELECT
                 count(*) AS total,

@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, all_, case, func, or_, select, text, update
+from sqlalchemy import ColumnElement, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from db.models import Channel, WorkItem
+from db.models import WorkItem
 from db.queries.arrays import among
 from db.queries.catalog import completeness
+from db.queries.catalog.paused import of_no_paused_channel
 
 MAX_ATTEMPTS = 8
 """After so many beginnings without an end an item counts as failed: its workers die of it."""
@@ -141,7 +142,11 @@ def claim(
             WorkItem.ready_at,
             _largest_batch(limit).label("largest"),
         )
-        .where(WorkItem.kind == kind, WorkItem.ready_at <= now, _not_paused())
+        .where(
+            WorkItem.kind == kind,
+            WorkItem.ready_at <= now,
+            of_no_paused_channel(WorkItem.channel_id),
+        )
         .order_by(WorkItem.ready_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -360,12 +365,6 @@ def _largest_batch(limit: int) -> ColumnElement[int]:
         for losses in range(MAX_ATTEMPTS, 1, -1)
     ]
     return case(*sizes, else_=limit)
-
-
-def _not_paused() -> ColumnElement[bool]:
-    paused = select(Channel.channel_id).where(Channel.paused_at.is_not(None))
-    # An array is made once a statement; the few paused channels are looked up in it row by row.
-    return WorkItem.channel_id != all_(func.array(paused.scalar_subquery()))
 
 
 def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> ColumnElement[object]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray
+from ml.logistic import fit_logistic_weights
 from ml.speech.augmentation.nonspeech import synthesised
 from ml.speech.frontend.features import (
     BANDS,
@@ -38,10 +39,8 @@ DEPTH = np.log(10 ** (60 / 10))
 """What is 60 dB below a clip's loudest counts as that: digital silence is no deeper than a quiet
 room."""
 RIDGE = 1e-2
-STEPS = 60
 SILENT = np.log(1e-7)
 """Loudest band of a clip below which nothing is audible, as log power."""
-CONVERGED = 1e-8
 VOICED = 0.3
 SPEECH_KEPT = 0.98
 """The threshold lets this share of the training speech through."""
@@ -69,7 +68,10 @@ class SpeechDetector:
         spoken = np.arange(len(statistics)) < len(speech)
         centre, scale = statistics.mean(axis=0), statistics.std(axis=0) + 1e-6
         columns = _columns(statistics, centre, scale)
-        weights = _logistic(columns, spoken)
+        # Both classes weigh the same, and the intercept is all but free.
+        importance = np.where(spoken, 0.5 / spoken.sum(), 0.5 / (~spoken).sum())
+        penalty = np.r_[1e-6, np.full(columns.shape[1] - 1, RIDGE)]
+        weights = fit_logistic_weights(columns, spoken.astype(np.float64), importance, penalty)
         # The intercept moves so that one half is where nearly all of the speech is above.
         scores = columns[spoken] @ weights
         weights[0] -= min(float(np.quantile(scores, 1 - SPEECH_KEPT)), 0.0)
@@ -151,23 +153,6 @@ def _statistics(clip: Features) -> FloatArray:
 def _columns(statistics: FloatArray, centre: FloatArray, scale: FloatArray) -> FloatArray:
     standard = np.clip((statistics - centre) / scale, -4, 4)
     return np.column_stack([np.ones(len(standard)), standard, standard**2])
-
-
-def _logistic(columns: FloatArray, positive: BoolArray) -> FloatArray:
-    """Fit by Newton's method with a ridge; both classes weigh the same."""
-    importance = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
-    weights = np.zeros(columns.shape[1])
-    ridge = np.full(len(weights), RIDGE)
-    ridge[0] = 1e-6
-    for _ in range(STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(columns @ weights, -50, 50)))
-        gradient = columns.T @ (importance * (chance - positive)) + ridge * weights
-        curvature = (columns.T * (importance * chance * (1 - chance))) @ columns
-        change = np.linalg.solve(curvature + np.diag(ridge), gradient)
-        weights = weights - change
-        if np.abs(change).max() < CONVERGED:
-            break
-    return weights
 
 
 def _smoothed(values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:

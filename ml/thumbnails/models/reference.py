@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ml.arrays import FloatArray
+from ml.logistic import sigmoid
 from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models.rung import CrossFittedRung, Need, Role, RungSpec
-from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor, sigmoid
+from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
 from ml.thumbnails.stacking.ridge import Decomposition, inner_folds, left_out_in_turn
 
 _SMALLEST_SCALE = 1e-6

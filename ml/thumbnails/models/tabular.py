@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ml.arrays import FloatArray
+from ml.logistic import sigmoid
 from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models.constant import ConstantRung
 from ml.thumbnails.models.rung import CrossFittedRung, RungSpec
@@ -15,7 +16,7 @@ from ml.thumbnails.stacking.design import (
     Column,
     Design,
 )
-from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
+from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray, IntArray
 from ml.errors import LearningError
+from ml.logistic import sigmoid
 from ml.thumbnails.features.image_features import RECIPES, ImageFeatures, Recipe
-from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor, sigmoid
+from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
 from ml.thumbnails.stacking.ridge import INNER_FOLDS, Decomposition, inner_folds
 
 LANDMARKS = 1200

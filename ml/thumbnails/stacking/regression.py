@@ -1,13 +1,12 @@
-"""Linear and logistic regression in closed form and by Newton's method."""
+"""Linear and logistic regression on columns of any scale."""
 
 import numpy as np
 
 from ml.arrays import BoolArray, FloatArray
+from ml.logistic import fit_logistic_weights
 
 RIDGE = 1e-3
 """Penalty on standardised slopes, in rows: negligible beside data, decisive for idle columns."""
-NEWTON_STEPS = 50
-TOLERANCE = 1e-10
 
 
 def fit_linear(
@@ -31,7 +30,7 @@ def fit_linear(
 def fit_logistic(
     columns: FloatArray, labels: BoolArray, ridge: float | FloatArray = RIDGE
 ) -> FloatArray:
-    """Fit logistic regression by Newton's method; return (1 + C,), the intercept first.
+    """Fit logistic regression; return (1 + C,), the intercept first.
 
     Half a positive and half a negative row at the mean of the columns keep the fit finite where
     all labels agree (cf. Jeffreys' prior); among hundreds of rows they are not felt.
@@ -49,26 +48,8 @@ def fit_logistic(
     target = np.r_[labels.astype(np.float64), 0.0, 1.0]
     weight = np.r_[np.ones(len(labels)), 0.5, 0.5]
     # Slopes are held a little; the two half rows hold the intercept.
-    penalty = np.diag(np.r_[0.0, np.broadcast_to(ridge, len(scale))])
-    beta = np.zeros(design.shape[1])
-
-    def loss(at: FloatArray) -> float:
-        logits = design @ at
-        fit = np.logaddexp(0.0, logits) - target * logits
-        return float(weight @ fit + at @ penalty @ at / 2)
-
-    for _ in range(NEWTON_STEPS):
-        p = sigmoid(design @ beta)
-        gradient = design.T @ (weight * (p - target)) + penalty @ beta
-        hessian = (design.T * (weight * p * (1 - p))) @ design + penalty
-        step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]
-        size = 1.0
-        # Halving keeps Newton from overshooting where classes are nearly separable.
-        while loss(beta - size * step) > loss(beta) and size > TOLERANCE:
-            size /= 2
-        beta = beta - size * step
-        if np.abs(size * step).max() < TOLERANCE:
-            break
+    penalty = np.r_[0.0, np.broadcast_to(ridge, len(scale))]
+    beta = fit_logistic_weights(design, target, weight, penalty)
     slopes = beta[1:] / scale
     coefficients: FloatArray = np.r_[beta[0] - centre @ slopes, slopes]
     return coefficients
@@ -79,12 +60,6 @@ def linear_predictor(coefficients: FloatArray, columns: FloatArray) -> FloatArra
     # Multiplied and summed by row, so that a row's result does not depend on its neighbours.
     total: FloatArray = coefficients[0] + (columns * coefficients[1:]).sum(axis=1)
     return total
-
-
-def sigmoid(logits: FloatArray) -> FloatArray:
-    """Return 1 / (1 + exp(-x)) without overflow."""
-    result: FloatArray = np.exp(-np.logaddexp(0.0, -logits))
-    return result
 
 
 def _scaling(columns: FloatArray) -> tuple[FloatArray, FloatArray]:

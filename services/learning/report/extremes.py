@@ -11,6 +11,7 @@ from PIL import Image
 
 from db.queries.catalog import channels as channel_rows
 from ml.arrays import FloatArray
+from ml.images.decoding import UNDECODABLE
 from services.context import Context
 from services.errors import PermanentError
 
@@ -118,13 +119,7 @@ def _picture(context: Context, sha256: str) -> str | None:
                 return None
             # By way of RGBA, because a palette may hold transparency.
             small = image.convert("RGBA").convert("RGB")
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ):
+    except UNDECODABLE:
         return None
     small.thumbnail((WIDTH, HEIGHT))
     encoded = io.BytesIO()

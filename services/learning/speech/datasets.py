@@ -118,7 +118,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
             )
         # A channel is labelled when it is read, which may be before its videos were. Not where
         # videos are read: batches are of many channels, in any order, and would lock each other's.
-        channels.label_by_metadata(session, speech_learning.heard_channels(session))
+        channels.label_by_metadata(session, speech_learning.channels_with_clips(session))
         segments = languages.labelled_segments(session)
         groups = speech_learning.source_groups(session)
         excluded = Counter(speech_learning.unlearnable(session))

@@ -66,6 +66,20 @@ def test_a_channel_that_is_not_there_leaves_the_others_out_too(context: Context,
     assert_refused(ran, context, named, "handle")
 
 
+def test_a_crawl_reads_every_list_and_reports_the_lines_that_fail(
+    context: Context, world, tmp_path: Path
+):
+    listed = tmp_path / "channels.csv"
+    listed.write_text(f"title,channel_id\nA,{a_channel(world)}\nB,nonsense!\n")
+    with running_emulator(world) as youtube:
+        env = settings_of(context) | pointing_at(youtube.url)
+        ran = tubegrader("crawl", "--from", str(listed), "--no-wait", env=env)
+    assert ran.code == 1
+    assert "line 3, nonsense!: malformed" in ran.err
+    assert "1 added, 1 malformed" in ran.err
+    assert written(context) == {"channels": 1, "work_items": 2, "jobs": 1}
+
+
 def test_something_that_cannot_be_a_channel(context: Context):
     env = settings_of(context) | pointing_at("http://127.0.0.1:9")
     ran = tubegrader("crawl", "https://example.org/watch", env=env)

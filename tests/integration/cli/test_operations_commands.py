@@ -104,7 +104,7 @@ def test_jobs_are_filtered_cancelled_and_retried(run, context: Context):
 
 
 def test_what_is_held_back_is_shown_and_let_go(run, context: Context):
-    assert run("holdups") == "nothing is held back\n"
+    assert run("blockers") == "nothing is held back\n"
     assert run("pause", "--queue", "media", "--reason", "disk is full") == "media is paused\n"
     assert run("pause") == "everything is paused\n"
     with context.transaction() as session:

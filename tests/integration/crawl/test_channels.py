@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.context import Context
-from services.crawl import runs, watchlist
+from services.crawl import intake, runs, watchlist
+from services.crawl.intake import ADDED, KNOWN, MALFORMED, NOT_ASKED, NOT_FOUND
 from services.crawl.sources import NamedChannel, read_channels
-from services.crawl.watchlist import ADDED, KNOWN, MALFORMED, NOT_ASKED, NOT_FOUND
 from services.emulator.catalog import Catalog
 from services.emulator.faults import FaultPlan
 from services.emulator.synthetic import synthetic_catalog
@@ -30,7 +30,7 @@ def lines(*texts: str) -> list[NamedChannel]:
     return [NamedChannel(i, text) for i, text in enumerate(texts, start=1)]
 
 
-def statuses(outcomes: list[watchlist.Outcome]) -> list[str]:
+def statuses(outcomes: list[intake.Outcome]) -> list[str]:
     return [outcome.status for outcome in outcomes]
 
 
@@ -39,7 +39,7 @@ def test_every_line_gets_its_outcome_and_none_stops_the_others(context: Context,
     handle = catalog.channels[two].handle or ""
     feed = f"https://www.youtube.com/feeds/videos.xml?channel_id={three}"
     with offline_crawl(context, catalog, watch=False) as crawl:
-        outcomes = watchlist.add(
+        outcomes = intake.add(
             crawl.context,
             lines(
                 one, "two words", NOBODY, handle, "@nobody-of-that-name", feed, one, "", "\0\x1b"
@@ -53,7 +53,7 @@ def test_every_line_gets_its_outcome_and_none_stops_the_others(context: Context,
         assert [o.channel_id for o in outcomes if not o.failed] == [one, two, three, one]
         assert "\x1b" not in outcomes[-1].text
         before, charged = counts(context), crawl.charged()
-        again = watchlist.add(crawl.context, lines(three, two, handle.upper(), one))
+        again = intake.add(crawl.context, lines(three, two, handle.upper(), one))
         assert statuses(again) == [KNOWN] * 4
         assert counts(context) == before
         assert crawl.charged() == charged  # what is known costs nothing
@@ -67,7 +67,7 @@ def test_without_quota_the_rest_is_not_asked_and_can_be_added_later(
     handles = [channel.handle or "" for channel in catalog.channels.values()]
     with offline_crawl(context, catalog, watch=False, settings={"youtube_daily_units": 2}) as crawl:
         # Two units, one of them kept for each of two other purposes until late in the day.
-        outcomes = watchlist.add(crawl.context, lines("nonsense!", *handles))
+        outcomes = intake.add(crawl.context, lines("nonsense!", *handles))
         found = statuses(outcomes)
         assert found[0] == MALFORMED
         assert NOT_ASKED in found[1:]
@@ -78,7 +78,7 @@ def test_without_quota_the_rest_is_not_asked_and_can_be_added_later(
         crawl.context.settings = crawl.context.settings.model_copy(
             update={"youtube_daily_units": 100}
         )
-        later = statuses(watchlist.add(crawl.context, lines(*handles)))
+        later = statuses(intake.add(crawl.context, lines(*handles)))
         assert set(later) <= {ADDED, KNOWN}
 
 
@@ -90,7 +90,7 @@ def test_a_network_that_is_away_is_asked_twice_and_not_for_every_line(
         plan = FaultPlan(rates={"channels.list": {"server_error": 1.0}})
         fetch(f"{crawl.url}/emulator/faults", data=plan.model_dump_json().encode())
         crawl.context.youtube._wait = lambda _s: None
-        outcomes = watchlist.add(crawl.context, lines(*handles))
+        outcomes = intake.add(crawl.context, lines(*handles))
         assert statuses(outcomes) == [NOT_ASKED] * 3
         assert crawl.served()["channels.list"] == {"500": 6}  # two, tried three times each
     assert counts(context)["channels"] == 0
@@ -164,18 +164,18 @@ def test_the_language_of_a_hand_is_never_overwritten(context: Context, catalog: 
         crawl.turn(days=1)
         crawl.settle()
         assert rows(context, query) == [("en", "metadata"), ("zh", "metadata"), (None, None)]
-        watchlist.add(crawl.context, lines(two, three), language="EN")
+        intake.add(crawl.context, lines(two, three), language="EN")
         crawl.turn(days=1)
         crawl.settle()
         assert rows(context, query) == [("en", "metadata"), ("en", "hand"), ("en", "hand")]
         with pytest.raises(UsageError):
-            watchlist.add(crawl.context, lines(one), language="English")
+            intake.add(crawl.context, lines(one), language="English")
 
 
 def test_tags_are_added_once_found_and_removed(context: Context, catalog: Catalog):
     one, two, _ = sorted(catalog.channels)
     with offline_crawl(context, catalog, watch=False) as crawl:
-        watchlist.add(crawl.context, lines(*catalog.channels), tags=["panel"])
+        intake.add(crawl.context, lines(*catalog.channels), tags=["panel"])
         handle = catalog.channels[one].handle or ""
         assert watchlist.tag(crawl.context, [handle, two], ["新闻", "panel"], remove=False) == 2
         assert [c["channel_id"] for c in watchlist.overview(crawl.context, tag="新闻")]
@@ -241,7 +241,7 @@ def test_forgetting_removes_what_nobody_else_needs(context: Context, catalog: Ca
             watchlist.forget(crawl.context, gone)
         crawl.turn(days=2)
         crawl.settle()
-        [outcome] = watchlist.add(crawl.context, lines(gone))
+        [outcome] = intake.add(crawl.context, lines(gone))
         assert outcome.status == ADDED
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from db.queries.work import overview
 from services.context import Context
-from services.crawl import channels, runs
+from services.crawl import intake, runs
 from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
 from services.emulator.videos import Channel, Stream, ThumbnailVersion, Video
@@ -348,17 +348,17 @@ def test_nothing_is_watched_when_one_of_the_names_is_wrong(context: Context, cat
     with offline_crawl(context, catalog, watch=False) as crawl:
         for named in ([good, missing], [good, "@nobody-of-that-name"]):
             with pytest.raises(PermanentError) as caught:
-                channels.add(crawl.context, named)
+                intake.add_all(crawl.context, named)
             assert caught.value.reason == "channelNotFound"
         for nonsense in ([], [good, "two words"]):
             with pytest.raises(UsageError):
-                channels.add(crawl.context, nonsense)
+                intake.add_all(crawl.context, nonsense)
         with pytest.raises(UsageError):
             runs.start(crawl.context)
         assert set(counts(context).values()) == {0}
-        added = channels.add(crawl.context, [good, catalog.channels[good].handle or ""])
+        added = intake.add_all(crawl.context, [good, catalog.channels[good].handle or ""])
         assert (added.channel_ids, added.new) == ([good], 1)
-        assert channels.add(crawl.context, [good]).new == 0
+        assert intake.add_all(crawl.context, [good]).new == 0
 
 
 def test_a_crawl_of_one_channel_leaves_the_others_alone(context: Context, catalog: Catalog):

@@ -6,7 +6,7 @@ import pytest
 
 from db.queries.work import work_items
 from services.context import Context
-from services.crawl import channels
+from services.crawl import intake
 from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
 from tests.support.crawl import (
@@ -42,7 +42,7 @@ def test_a_thousand_videos_are_refreshed_for_twenty_units(context: Context):
 def test_videos_found_minutes_apart_share_their_later_calls(context: Context, catalog: Catalog):
     with offline_crawl(context, catalog, watch=False) as crawl:
         for channel_id in catalog.channels:
-            channels.add(crawl.context, [channel_id])
+            intake.add_all(crawl.context, [channel_id])
             crawl.settle()
             crawl.turn(minutes=7)
         assert "videos.batchGetStats" not in crawl.served()

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.context import Context
-from services.crawl import channels, runs
+from services.crawl import intake, runs
 from services.emulator.catalog import Catalog
 from services.emulator.quota import Quotas
 from services.emulator.synthetic import synthetic_catalog
@@ -131,7 +131,7 @@ def test_a_wrong_key_fails_the_crawl_and_blames_no_channel(context: Context, cat
         assert "TUBEGRADER_YOUTUBE_API_KEY" in job.error_message
         assert "wrong" not in job.error_message
         with pytest.raises(ApiKeyError):
-            channels.add(crawl.context, [min(catalog.channels)])
+            intake.add_all(crawl.context, [min(catalog.channels)])
     assert counts(context) == before | {"jobs": 2}
     assert rows(context, "SELECT DISTINCT state FROM channels") == [("active",)]
     assert rows(context, "SELECT DISTINCT state FROM videos") == [("public",)]
@@ -170,10 +170,10 @@ def test_a_refused_crawl_waits_and_loses_nothing(
             assert job.waiting_until is not None
             assert job.waiting_until > crawl.clock.now
             assert job.progress_message
-            asked = len(server.asked)
+            asked = len(server.requests)
             assert asked <= 3 * 3  # three attempts at most for one batch and for two channels
             crawl.settle()
-            assert len(server.asked) == asked
+            assert len(server.requests) == asked
         ask(crawl, crawl.url)
         crawl.clock.now = job.waiting_until
         crawl.settle()

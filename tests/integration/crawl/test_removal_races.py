@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from services.context import Context
-from services.crawl import channels, watchlist
+from services.crawl import intake, watchlist
 from services.emulator.catalog import Catalog
 from services.emulator.synthetic import synthetic_catalog
 from services.policy import ownership, retention
@@ -70,7 +70,7 @@ def check_all_there(crawl: Crawl, catalog: Catalog, channel_id: str) -> None:
 @contextmanager
 def crawl_of(context: Context, catalog: Catalog, channel_id: str) -> Iterator[Crawl]:
     with offline_crawl(context, catalog, watch=False) as crawl:
-        channels.add(crawl.context, [channel_id])
+        intake.add_all(crawl.context, [channel_id])
         yield crawl
 
 
@@ -116,7 +116,7 @@ def test_what_a_forgotten_channel_took_along_is_stored_again(context: Context, c
                     ),
                     values,
                 )
-        channels.add(own, [other])
+        intake.add_all(own, [other])
         interrupt(own, lambda: watchlist.forget(own, one))
         crawl.run([other])
         assert rows(own, "SELECT channel_id FROM channels") == [(other,)]

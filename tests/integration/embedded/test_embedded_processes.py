@@ -144,7 +144,7 @@ sys.stdin.readline()
     other.create()
     with running(other, program("well", WELL)) as family:
         with Python(owner, bare_home.path, DEAF) as command:
-            record = command.says()
+            record = command.next_report()
             assert isinstance(record, dict)
         assert len(leftovers(bare_home.path)) == 2
         # Also without the record, by the mark that every process carries.
@@ -247,7 +247,7 @@ print(json.dumps("holding"), flush=True)
 sys.stdin.readline()
 """
     with Python(hold, home) as command:
-        assert command.says() == "holding"
+        assert command.next_report() == "holding"
         with supervising(home, program("well", WELL)):
             wait_until(lambda: supervised(home, "well") is not None, "the worker")
             command.process.kill()

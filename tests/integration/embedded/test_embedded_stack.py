@@ -100,9 +100,9 @@ def test_a_schema_that_is_behind_is_migrated_at_the_next_start(home: Path) -> No
 
 def test_commands_share_a_home_and_the_last_one_out_stops_it(home: Path) -> None:
     with Python(HOLD, home) as first:
-        theirs = first.says()
+        theirs = first.next_report()
         with Python(HOLD, home) as second:
-            assert second.says() == theirs
+            assert second.next_report() == theirs
             with fast_stack(home) as ours:
                 assert vars(ours) == theirs
             assert first.finish() == 0
@@ -115,7 +115,7 @@ def test_commands_share_a_home_and_the_last_one_out_stops_it(home: Path) -> None
 
 def test_two_commands_that_start_a_home_at_once_start_one_server(home: Path) -> None:
     with Python(HOLD, home) as first, Python(HOLD, home) as second:
-        assert first.says() == second.says()
+        assert first.next_report() == second.next_report()
         assert first.finish() == second.finish() == 0
 
 
@@ -128,7 +128,7 @@ def test_uses_may_nest_in_one_process(home: Path) -> None:
 
 def test_a_polite_kill_leaves_nothing_running(home: Path) -> None:
     with Python(HOLD, home) as command:
-        command.says()
+        command.next_report()
         command.process.terminate()
         assert command.process.wait(60) == 128 + 15
     assert leftovers(home) == []
@@ -165,7 +165,7 @@ def test_parts_set_elsewhere_are_used_and_left_running(home: Path, tmp_path: Pat
 
 def test_down_stops_what_runs_and_names_who_used_it(home: Path) -> None:
     with Python(HOLD, home) as command:
-        command.says()
+        command.next_report()
         stopped, users = lifecycle.stop_all(Home(home))
         assert stopped == ["PostgreSQL", "Redis"]
         assert [user.process.pid for user in users] == [command.process.pid]
@@ -177,11 +177,11 @@ def test_down_stops_what_runs_and_names_who_used_it(home: Path) -> None:
 def test_importing_and_starting_needs_neither_torch_nor_celery(home: Path) -> None:
     code = HOLD + "print(json.dumps([m for m in ('torch', 'celery') if m in sys.modules]))"
     with Python(code, home) as command:
-        command.says()
+        command.next_report()
         assert command.process.stdin is not None
         command.process.stdin.write("\n")
         command.process.stdin.flush()
-        assert command.says() == []
+        assert command.next_report() == []
 
 
 AS_NOBODY = """

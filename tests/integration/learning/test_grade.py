@@ -28,10 +28,13 @@ from tests.support.grading import (
 
 
 @contextmanager
-def world(endpoints: Endpoints, folder: Path, name: str, *, effect: float) -> Iterator[Context]:
+def world(
+    endpoints: Endpoints, folders: pytest.TempPathFactory, name: str, *, effect: float
+) -> Iterator[Context]:
     """A database of its own with channels, trained on and compared."""
+    folder = folders.mktemp(name)
     with (
-        own_database(endpoints.database_url, name) as url,
+        own_database(endpoints.database_url, f"test_grade_{name}") as url,
         closing(context_on(url, endpoints, folder, clock=lambda: NOW)) as context,
     ):
         store_channels(context, effect=effect)
@@ -43,8 +46,7 @@ def world(endpoints: Endpoints, folder: Path, name: str, *, effect: float) -> It
 def light_matters(
     endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Context]:
-    folder = tmp_path_factory.mktemp("light")
-    with world(endpoints, folder, "test_grade_light", effect=0.8) as context:
+    with world(endpoints, tmp_path_factory, "light", effect=0.8) as context:
         yield context
 
 
@@ -52,8 +54,7 @@ def light_matters(
 def nothing_matters(
     endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Context]:
-    folder = tmp_path_factory.mktemp("nothing")
-    with world(endpoints, folder, "test_grade_nothing", effect=0.0) as context:
+    with world(endpoints, tmp_path_factory, "nothing", effect=0.0) as context:
         yield context
 
 

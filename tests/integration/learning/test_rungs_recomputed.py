@@ -26,7 +26,7 @@ from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
 from services.learning.artifacts import image_features_folder
-from tests.support.image_features import looks_at
+from tests.support.image_features import drawn_features
 from tests.support.report import SMALL, learn, store_world
 
 pytestmark = pytest.mark.skipif(
@@ -133,7 +133,7 @@ def judged(context: Context) -> Context:
     with context.engine.connect() as connection:
         names = connection.execute(text("SELECT thumbnail_sha256 FROM thumbnails")).scalars().all()
     content = dict(zip(names, context.store.get_many(names), strict=True))
-    drawn = looks_at(decode_thumbnails(names, content.__getitem__))
+    drawn = drawn_features(decode_thumbnails(names, content.__getitem__))
     assert drawn.measurements is not None
     embedding_cache(image_features_folder(context), backbone).add(names, drawn.embeddings)
     measurements(context).add(names, drawn.measurements)

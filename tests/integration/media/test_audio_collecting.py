@@ -203,7 +203,7 @@ def test_a_refusal_opens_the_breaker_of_media_and_parks_the_batch(speech: Speech
     speech.collect()
     assert set(speech.work().values()) == {("due", "rateLimited")}
     assert speech.sql("SELECT host, state FROM breakers") == [("media", "open")]
-    assert len(set(speech.host.asked)) == 1  # the second was not even asked for
+    assert len(set(speech.host.requests)) == 1  # the second was not even asked for
 
 
 def test_without_permission_nothing_is_asked_for_and_it_waits(speech: Speech):
@@ -212,7 +212,7 @@ def test_without_permission_nothing_is_asked_for_and_it_waits(speech: Speech):
     assert selected.not_allowed == CHANNELS
     assert speech.collect() == 0
     assert set(speech.work().values()) == {("due", "noApproval")}
-    assert speech.host.asked == []
+    assert speech.host.requests == []
     assert speech.sql("SELECT * FROM breakers") == []
     with speech.context.transaction() as session:
         counted = [
@@ -240,10 +240,10 @@ def test_an_approval_begins_the_fetching_and_its_end_stops_it(speech: Speech):
     ]
     speech.turn(days=10)
     speech.again()
-    asked = len(speech.host.asked)
+    asked = len(speech.host.requests)
     assert speech.collect() == 0
     assert speech.work()[VIDEO] == ("due", "noApproval")
-    assert len(speech.host.asked) == asked
+    assert len(speech.host.requests) == asked
 
 
 def test_a_selection_takes_the_newest_videos_of_fitting_length(speech: Speech):
@@ -324,11 +324,11 @@ def test_a_crawl_with_audio_ends_when_it_is_collected_and_one_without_never_asks
         return row
 
     assert crawl(with_audio=False) == ("succeeded", 2, 2)
-    assert speech.host.asked == []
+    assert speech.host.requests == []
     assert crawl(with_audio=True) == ("succeeded", 3, 3)
-    asked = len(speech.host.asked)
+    asked = len(speech.host.requests)
     assert crawl(with_audio=True) == ("succeeded", 3, 3)
-    assert len(speech.host.asked) == asked > 0
+    assert len(speech.host.requests) == asked > 0
 
 
 def test_forgetting_a_channel_removes_its_audio_and_leaves_the_others(speech: Speech):

@@ -264,7 +264,7 @@ def test_cookies_are_sent_and_the_file_stays_as_it_was(tmp_path):
     (tmp_path / "into").mkdir()
     with scripted_server(respond) as server:
         source_of(server.url, cookies=file).fetch(VIDEO, into=tmp_path / "into")
-        assert "session=hunter2" in server.asked[0].headers["Cookie"]
+        assert "session=hunter2" in server.requests[0].headers["Cookie"]
     assert file.read_bytes() == before
     with pytest.raises(UsageError, match="no cookies file"):
         source_of(server.url, cookies=tmp_path / "none").fetch(VIDEO, into=tmp_path)

@@ -21,7 +21,7 @@ def test_no_redirect_to_a_private_address_is_followed(tmp_path, target):
     with scripted_server(respond) as server, pytest.raises(PermanentError) as refused:
         source_of(server.url).fetch(VIDEO, into=tmp_path)
     assert refused.value.reason == "redirectRefused"
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_no_manifest_leads_to_another_server_of_this_machine(tmp_path):
@@ -44,7 +44,7 @@ def test_no_manifest_leads_to_another_server_of_this_machine(tmp_path):
         with scripted_server(manifest) as server, pytest.raises(PermanentError) as refused:
             source_of(server.url).fetch(VIDEO, into=tmp_path)
     assert refused.value.reason == "redirectRefused"
-    assert secret.asked == []
+    assert secret.requests == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung
 from ml.thumbnails.models.rung import need_maps
 from ml.thumbnails.stacking.fine_tuning import TunedNet, TuningConfig, train_tuned
-from tests.support.image_features import looks_at
+from tests.support.image_features import drawn_features
 from tests.support.learning import TINY, draw
 
 TUNING = replace(
@@ -46,7 +46,7 @@ def mapped(images):
     coarse = images[:, ::15, ::20].reshape(len(images), -1).astype(np.float32) / 255
     maps = np.zeros((len(images), *MAP_SHAPE), dtype=np.float16)
     maps[:, : min(coarse.shape[1], MAP_SHAPE[0])] = coarse[:, : MAP_SHAPE[0], None, None]
-    return replace(looks_at(images), maps=maps.reshape(len(images), MAP_WIDTH))
+    return replace(drawn_features(images), maps=maps.reshape(len(images), MAP_WIDTH))
 
 
 def trained(drawn, directory, backbone, **options):

@@ -18,7 +18,7 @@ from ml.thumbnails.models.measured import FeaturesRung
 from ml.thumbnails.models.registry import comparisons, load_rung, rung_names
 from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import HistoryRung
-from tests.support.image_features import looks_at
+from tests.support.image_features import drawn_features
 from tests.support.learning import TINY, draw
 
 WHOLE = replace(TINY, backbone=True)
@@ -37,12 +37,12 @@ def images(dataset):
 
 @pytest.fixture(scope="module")
 def features(dataset, images):
-    return replace(Features.of_table(dataset.table, images), image_features=looks_at(images))
+    return replace(Features.of_table(dataset.table, images), image_features=drawn_features(images))
 
 
 @pytest.fixture(scope="module")
 def ladder(dataset, images):
-    return train_ladder(dataset, images, WHOLE, image_features=looks_at(images))
+    return train_ladder(dataset, images, WHOLE, image_features=drawn_features(images))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_saved_metrics_come_back(reloaded):
 
 
 def test_the_same_seed_trains_the_same_bits(ladder, dataset, images, features):
-    again = train_ladder(dataset, images, WHOLE, image_features=looks_at(images))
+    again = train_ladder(dataset, images, WHOLE, image_features=drawn_features(images))
     for name in rung_names():
         same(ladder.rungs[name].predict(features), again.rungs[name].predict(features))
 
@@ -141,7 +141,9 @@ def test_no_label_of_a_fold_reaches_what_scores_that_fold(tmp_path):
     for number, source in enumerate([drawn, altered]):
         dataset = source.write(tmp_path / str(number))
         images = dataset_images(dataset)
-        table = train_ladder(dataset, images, WHOLE, image_features=looks_at(images)).out_of_fold
+        table = train_ladder(
+            dataset, images, WHOLE, image_features=drawn_features(images)
+        ).out_of_fold
         predictions.append([row for row in table.to_pylist() if row["fold"] == 2])
     assert predictions[0] == predictions[1]
     assert len(predictions[0]) == inside.sum() * len(rung_names())
@@ -191,7 +193,7 @@ def test_without_looks_the_rungs_that_need_them_are_absent_with_a_reason(dataset
 
 
 def test_without_measurements_only_the_rung_of_measurements_is_absent(dataset, images):
-    image_features = looks_at(images, measured=False)
+    image_features = drawn_features(images, measured=False)
     unmeasured = train_ladder(dataset, images, WHOLE, image_features=image_features)
     assert unmeasured.absent == {"+features": "notMeasured"}
     assert set(evaluate(dataset, unmeasured.out_of_fold, resamples=50).rungs) == set(
@@ -204,7 +206,7 @@ def test_measurements_tell_what_was_drawn_and_nothing_where_nothing_was(tmp_path
     for effect in (0.6, 0.0):
         drawn = draw(seed=11, channels=40, videos=6, effect=effect, hidden=0.0)
         dataset = drawn.write(tmp_path / str(effect))
-        image_features = looks_at(dataset_images(dataset))
+        image_features = drawn_features(dataset_images(dataset))
         features = replace(Features.of_table(dataset.table), image_features=image_features)
         targets = Targets(dataset.log10_views_per_day, dataset.is_over)
         folds = folds_of(features.split_groups, seed=3, folds=4)
@@ -263,7 +265,7 @@ def test_forward_in_time_looks_find_what_was_drawn(tmp_path):
     dataset = draw(seed=2, channels=40, effect=0.6).write(tmp_path)
     folds = folds_of(dataset.strings("split_group"), seed=3, folds=4)
     found = forward_in_time(
-        dataset, folds, image_features=looks_at(dataset_images(dataset)), steps=comparisons()
+        dataset, folds, image_features=drawn_features(dataset_images(dataset)), steps=comparisons()
     )
     gains = {d["rung"]: d["delta_r2"]["low"] for d in found.differences}
     assert gains["subscribers+age+thumbnail"] > 0

@@ -14,7 +14,7 @@ from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import load_rung, rung_names
 from ml.thumbnails.models.rung import need_image_features
 from ml.thumbnails.models.thumbnail import predict_all
-from tests.support.image_features import looks_at
+from tests.support.image_features import drawn_features
 from tests.support.learning import TINY, draw
 
 LOOKING = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), backbone=True)
@@ -23,7 +23,7 @@ LOOKING = replace(TINY, cnn=CnnConfig(widths=(8, 8), epochs=1, batch_size=16), b
 def trained(drawn, directory):
     dataset = drawn.write(directory)
     images = dataset_images(dataset)
-    image_features = looks_at(images)
+    image_features = drawn_features(images)
     ladder = train_ladder(dataset, images, LOOKING, image_features=image_features)
     return (
         dataset,

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor, sigmoid
+from ml.logistic import sigmoid
+from ml.thumbnails.stacking.regression import fit_linear, fit_logistic, linear_predictor
 
 
 def made(seed=0, n=400):

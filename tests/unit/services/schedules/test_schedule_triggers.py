@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import UsageError
-from services.schedules.names import checked_name, parse_length, say_length
-from services.schedules.triggers import Cron, Interval, checked, following, newest_until, upcoming
+from services.schedules.names import checked_name, length_text, parse_length
+from services.schedules.triggers import (
+    Cron,
+    Interval,
+    checked,
+    last_fire_time,
+    next_fire_time,
+    next_fire_times,
+)
 
 ZONES = (
     "UTC",
@@ -63,7 +70,7 @@ def exists(local: datetime) -> bool:
 
 @given(st.one_of(fixed_times, rolling), zones, st.one_of(starts, near_changes))
 def test_cron_slots_strictly_increase_and_none_comes_twice(expression, zone, start):
-    slots = upcoming(Cron(expression, zone), start, 60)
+    slots = next_fire_times(Cron(expression, zone), start, 60)
     assert slots[0] > start
     assert all(a < b for a, b in pairwise(slots))
     assert all(slot.tzinfo is UTC for slot in slots)
@@ -72,7 +79,7 @@ def test_cron_slots_strictly_increase_and_none_comes_twice(expression, zone, sta
 @given(fixed_times, zones, st.one_of(starts, near_changes))
 def test_a_fixed_time_comes_once_a_day_or_at_the_end_of_the_gap(expression, zone, start):
     minutes, hours = ({int(x) for x in field.split(",")} for field in expression.split()[:2])
-    slots = upcoming(Cron(expression, zone), start, 60)
+    slots = next_fire_times(Cron(expression, zone), start, 60)
     seen = set()
     for slot in slots:
         local = slot.astimezone(ZoneInfo(zone))
@@ -91,7 +98,7 @@ def test_every_time_of_a_day_that_exists_has_its_slot(expression, zone, start):
     tz = ZoneInfo(zone)
     minutes, hours = ({int(x) for x in field.split(",")} for field in expression.split()[:2])
     end = start + timedelta(days=4)
-    slots = {s for s in upcoming(Cron(expression, zone), start, 60) if s <= end}
+    slots = {s for s in next_fire_times(Cron(expression, zone), start, 60) if s <= end}
     day = start.astimezone(tz).date() + timedelta(days=1)
     while day < end.astimezone(tz).date():
         for hour in hours:
@@ -104,7 +111,7 @@ def test_every_time_of_a_day_that_exists_has_its_slot(expression, zone, start):
 
 def test_a_time_that_does_not_exist_comes_at_the_end_of_the_gap():
     before = datetime(2026, 3, 28, 12, tzinfo=UTC)
-    slots = upcoming(Cron("30 2 * * *", "Europe/Berlin"), before, 3)
+    slots = next_fire_times(Cron("30 2 * * *", "Europe/Berlin"), before, 3)
     assert slots == [
         datetime(2026, 3, 29, 1, 0, tzinfo=UTC),  # 03:00 in Berlin; 02:30 is not
         datetime(2026, 3, 30, 0, 30, tzinfo=UTC),
@@ -114,18 +121,18 @@ def test_a_time_that_does_not_exist_comes_at_the_end_of_the_gap():
 
 def test_a_time_that_comes_twice_is_taken_once():
     before = datetime(2026, 10, 24, 12, tzinfo=UTC)
-    slots = upcoming(Cron("30 2 * * *", "Europe/Berlin"), before, 2)
+    slots = next_fire_times(Cron("30 2 * * *", "Europe/Berlin"), before, 2)
     assert slots == [
         datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
         datetime(2026, 10, 26, 1, 30, tzinfo=UTC),
     ]
     between = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # in the hour that comes again
-    assert following(Cron("30 2 * * *", "Europe/Berlin"), between) == slots[1]
+    assert next_fire_time(Cron("30 2 * * *", "Europe/Berlin"), between) == slots[1]
 
 
 def test_every_quarter_of_an_hour_follows_the_time_that_passes():
     start = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
-    slots = upcoming(Cron("*/15 * * * *", "Europe/Berlin"), start, 12)
+    slots = next_fire_times(Cron("*/15 * * * *", "Europe/Berlin"), start, 12)
     assert [b - a for a, b in pairwise(slots)] == [timedelta(minutes=15)] * 11
 
 
@@ -133,30 +140,30 @@ def test_every_quarter_of_an_hour_follows_the_time_that_passes():
 def test_interval_slots_lie_on_the_grid_of_their_anchor(seconds, anchor, later):
     trigger = Interval(seconds, anchor)
     start = anchor + timedelta(seconds=later)
-    slots = upcoming(trigger, start, 3)
+    slots = next_fire_times(trigger, start, 3)
     assert start < slots[0] <= start + timedelta(seconds=seconds)
     assert all((slot - anchor) % timedelta(seconds=seconds) == timedelta(0) for slot in slots)
-    assert upcoming(trigger, slots[0], 1) == [slots[1]]
+    assert next_fire_times(trigger, slots[0], 1) == [slots[1]]
 
 
 @given(st.one_of(fixed_times, rolling), zones, near_changes, st.integers(1, 4000))
 def test_looking_back_finds_the_newest_slot_that_has_come(expression, zone, start, minutes):
     trigger = Cron(expression, zone)
-    first = upcoming(trigger, start, 1)[0]
+    first = next_fire_times(trigger, start, 1)[0]
     now = first + timedelta(minutes=minutes)
     one_by_one = first
-    while (after := following(trigger, one_by_one)) is not None and after <= now:
+    while (after := next_fire_time(trigger, one_by_one)) is not None and after <= now:
         one_by_one = after
-    assert newest_until(trigger, first, now) == one_by_one
+    assert last_fire_time(trigger, first, now) == one_by_one
 
 
 def test_looking_back_over_a_year_of_minutes_is_no_long_walk():
     trigger = Cron("* * * * *", "Europe/Berlin")
     first = datetime(2024, 1, 1, tzinfo=UTC)
     now = datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
-    assert newest_until(trigger, first, now) == now.replace(second=0)
+    assert last_fire_time(trigger, first, now) == now.replace(second=0)
     leap = Cron("0 0 29 2 *", "UTC")
-    assert newest_until(leap, datetime(2024, 2, 29, tzinfo=UTC), now).year == 2024
+    assert last_fire_time(leap, datetime(2024, 2, 29, tzinfo=UTC), now).year == 2024
 
 
 @pytest.mark.parametrize(
@@ -170,12 +177,12 @@ def test_what_is_no_cron_is_refused_in_words(expression):
 
 
 @given(st.text(alphabet="0123456789*/,-#LW SUNJA", max_size=24))
-def test_whatever_is_typed_is_a_rhythm_or_refused(text):
+def test_whatever_is_typed_is_a_trigger_or_refused(text):
     try:
         found = checked(Cron(text, "UTC"), now=datetime(2026, 1, 1, tzinfo=UTC))
     except UsageError:
         return
-    assert following(found, datetime(2026, 1, 1, tzinfo=UTC)) is not None
+    assert next_fire_time(found, datetime(2026, 1, 1, tzinfo=UTC)) is not None
 
 
 @pytest.mark.parametrize("zone", ["", "Europe/Nowhere", "../../etc/passwd", "/etc/passwd", "\0"])
@@ -186,7 +193,7 @@ def test_an_unknown_zone_is_refused(zone):
 
 @given(st.integers(1, 10**8))
 def test_lengths_are_said_as_they_are_read(seconds):
-    assert parse_length(say_length(seconds)) == seconds
+    assert parse_length(length_text(seconds)) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "6", "h", "-1h", "1.5h", "6y", "99999999w", "٣h"])

@@ -85,8 +85,8 @@ def test_a_feed_is_fetched_and_read():
         read = fetch_feed(CHANNEL, base_url=server.url)
     assert isinstance(read, Feed)
     assert [entry.video_id for entry in read.entries] == ["-gmGalwAe5A"]
-    assert server.asked[0].path == "/feeds/videos.xml"
-    assert server.asked[0].query == {"channel_id": CHANNEL}
+    assert server.requests[0].path == "/feeds/videos.xml"
+    assert server.requests[0].query == {"channel_id": CHANNEL}
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_a_recorded_uploads_page_becomes_facts():
     assert page.video_ids == ("wysukDrMdqU", "lMKjtSFujcw")
     assert page.uploads[0].published_at == datetime(2023, 5, 11, 0, 20, 46, tzinfo=UTC)
     assert (page.next_page_token, page.total) == ("EAAaBlBUOkNBVQ", 5798)
-    [asked] = server.asked
+    [asked] = server.requests
     assert asked.path == "/youtube/v3/playlistItems"
     assert (asked.query["pageToken"], asked.query["maxResults"]) == ("CAUQAA", "50")
 
@@ -104,8 +104,8 @@ def test_ids_go_fifty_a_call_as_plain_gets_and_each_call_is_booked(method, ids, 
     ledger = MemoryLedger()
     with scripted_server(every_item) as server:
         answer = getattr(gateway_to(server.url, ledger), method)([*ids, *ids])
-    assert [len(asked.ids) for asked in server.asked] == [50, 50, 1]
-    assert {(asked.method, asked.path) for asked in server.asked} == {("GET", path)}
+    assert [len(asked.ids) for asked in server.requests] == [50, 50, 1]
+    assert {(asked.method, asked.path) for asked in server.requests} == {("GET", path)}
     assert list(answer.items) == ids
     assert sum(ledger.booked.values()) == 3
 
@@ -140,7 +140,7 @@ def test_odd_items_are_refused_alone_and_malformed_ids_are_never_asked():
         (huge, "countTooLarge"),
         (negative, "malformedCount"),
     ]
-    assert server.asked[0].ids == [good, huge, negative, gone]
+    assert server.requests[0].ids == [good, huge, negative, gone]
 
 
 def test_nothing_is_asked_for_no_ids():
@@ -164,7 +164,7 @@ def test_a_full_quota_is_an_error_before_any_request():
     with scripted_server(every_item) as server, pytest.raises(QuotaError) as caught:
         gateway_to(server.url, MemoryLedger(units=0)).videos(video_ids(1))
     assert caught.value.reset_at == reset_at(NOW)
-    assert not server.asked
+    assert not server.requests
 
 
 def test_when_youtube_says_the_quota_is_exceeded_the_ledger_learns_it():
@@ -176,7 +176,7 @@ def test_when_youtube_says_the_quota_is_exceeded_the_ledger_learns_it():
             with pytest.raises(QuotaError):
                 gateway.videos(video_ids(1))
     assert ledger.closed == {"units": reset_at(NOW)}
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_statistics_fall_back_to_the_shared_bucket_when_their_own_is_empty():
@@ -184,7 +184,7 @@ def test_statistics_fall_back_to_the_shared_bucket_when_their_own_is_empty():
     with scripted_server(every_item) as server:
         answer = gateway_to(server.url, ledger).statistics(video_ids(100))
     assert len(answer.items) == 100
-    assert [asked.path for asked in server.asked] == [
+    assert [asked.path for asked in server.requests] == [
         "/youtube/v3/videos:batchGetStats",
         "/youtube/v3/videos",
     ]
@@ -202,7 +202,7 @@ def test_statistics_fall_back_when_youtube_says_their_bucket_is_empty():
         answer = gateway_to(server.url, ledger).statistics(video_ids(100))
     assert len(answer.items) == 100
     assert list(ledger.closed) == ["batchGetStats"]
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
@@ -215,7 +215,7 @@ def test_statistics_remember_an_endpoint_without_the_method(status):
     with scripted_server(respond) as server:
         answer = gateway_to(server.url).statistics(video_ids(100))
     assert len(answer.items) == 100
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 def test_transient_failures_are_retried_and_every_attempt_is_booked():
@@ -225,7 +225,7 @@ def test_transient_failures_are_retried_and_every_attempt_is_booked():
     with scripted_server(lambda asked: replies.pop(0) or every_item(asked)) as server:
         answer = gateway_to(server.url, ledger, wait=waits.append).videos(video_ids(1))
     assert len(answer.items) == 1
-    assert ledger.booked == {"units": 3} == {"units": len(server.asked)}
+    assert ledger.booked == {"units": 3} == {"units": len(server.requests)}
     assert waits == [1.0, 2.0]
 
 
@@ -254,7 +254,7 @@ def test_what_stays_transient_ends_after_three_booked_attempts(reply, reason):
     with scripted_server(lambda asked: reply) as server, pytest.raises(TransientError) as caught:
         gateway_to(server.url, ledger).videos(video_ids(1))
     assert caught.value.reason == reason
-    assert ledger.booked["units"] == len(server.asked) == 3
+    assert ledger.booked["units"] == len(server.requests) == 3
 
 
 def test_without_network_no_unit_is_spent():
@@ -285,7 +285,7 @@ def test_a_redirect_is_not_followed_since_the_address_carries_the_key():
         reply = Reply(302, b"", {"Location": elsewhere.url})
         with scripted_server(lambda asked: reply) as server, pytest.raises(BlockedError):
             gateway_to(server.url).videos(video_ids(1))
-    assert not elsewhere.asked
+    assert not elsewhere.requests
 
 
 def test_a_connection_the_server_closed_while_idle_costs_no_unit():
@@ -297,7 +297,7 @@ def test_a_connection_the_server_closed_while_idle_costs_no_unit():
                 body=every_item(asked).body, headers={"Connection": "close"}
             )
             gateway.videos(video_ids(1))
-    assert ledger.booked["units"] == len(server.asked) == 3
+    assert ledger.booked["units"] == len(server.requests) == 3
 
 
 def test_a_gateway_is_shared_by_threads():
@@ -328,7 +328,7 @@ def test_the_key_is_sent_and_shown_to_nobody_else():
     reply = Reply(403, error_body("forbidden", "Consumer 'api_key:hush-hush' has no right."))
     with scripted_server(lambda asked: reply) as server, pytest.raises(PermanentError) as caught:
         gateway_to(server.url, api_key="hush-hush").videos(video_ids(1))
-    assert server.asked[0].query["key"] == "hush-hush"
+    assert server.requests[0].query["key"] == "hush-hush"
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
 

@@ -21,7 +21,7 @@ def test_a_handle_is_asked_for_with_its_sign():
         gateway = gateway_to(server.url)
         for typed in ("떵개떵", "@떵개떵"):
             assert gateway.channel_by_handle(typed).channel_id == CHANNEL
-    assert [asked.query["forHandle"] for asked in server.asked] == ["@떵개떵"] * 2
+    assert [asked.query["forHandle"] for asked in server.requests] == ["@떵개떵"] * 2
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_what_is_typed_decides_how_the_channel_is_looked_up(typed, selector, val
     body = {"items": [{"id": CHANNEL, "snippet": {"title": "G"}}]}
     with scripted_server(lambda asked: as_json(body)) as server:
         assert gateway_to(server.url).resolve(typed).title == "G"
-    assert server.asked[0].query[selector] == value
+    assert server.requests[0].query[selector] == value
 
 
 @pytest.mark.parametrize("body", [{"kind": "youtube#channelListResponse"}, {"items": []}])

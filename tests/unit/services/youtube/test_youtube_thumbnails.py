@@ -44,7 +44,7 @@ def test_a_thumbnail_comes_byte_for_byte_with_hash_and_size():
         variant="mqdefault",
         etag='"v1"',
     )
-    assert server.asked[0].path == "/vi/D-lhorsDlUQ/mqdefault.jpg"
+    assert server.requests[0].path == "/vi/D-lhorsDlUQ/mqdefault.jpg"
 
 
 def test_a_large_picture_is_checked_as_well():
@@ -60,7 +60,7 @@ def test_a_large_picture_is_checked_as_well():
 def test_an_unchanged_thumbnail_is_not_sent_again():
     result, server = fetch_one(Reply(304, b""), ThumbnailRequest("D-lhorsDlUQ", '"v1"'))
     assert result == UnchangedThumbnail("D-lhorsDlUQ", '"v1"')
-    assert server.asked[0].headers["If-None-Match"] == '"v1"'
+    assert server.requests[0].headers["If-None-Match"] == '"v1"'
 
 
 def test_an_etag_that_is_none_is_neither_sent_nor_kept():
@@ -70,7 +70,7 @@ def test_an_etag_that_is_none_is_neither_sent_nor_kept():
     )
     assert isinstance(result, FetchedThumbnail)
     assert result.etag is None
-    assert "If-None-Match" not in server.asked[0].headers
+    assert "If-None-Match" not in server.requests[0].headers
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_redirects_are_not_followed():
         result, _ = fetch_one(Reply(302, b"", {"Location": elsewhere.url}))
     assert isinstance(result, FailedThumbnail)
     assert result.error.reason == "redirectRefused"
-    assert not elsewhere.asked
+    assert not elsewhere.requests
 
 
 @pytest.mark.parametrize("video_id", ["", "../../x/..", "D-lhorsDlUQ?", "http://a.b/", "é" * 11])
@@ -116,7 +116,7 @@ def test_only_valid_ids_become_addresses(video_id):
     result, server = fetch_one(Reply(body=IMAGE), ThumbnailRequest(video_id))
     assert isinstance(result, FailedThumbnail)
     assert result.error.reason == "malformedId"
-    assert not server.asked
+    assert not server.requests
 
 
 def test_one_bad_picture_does_not_disturb_the_others():
@@ -171,7 +171,7 @@ def test_a_consumer_that_stops_early_leaves_nothing_running():
         taken, left = asyncio.run(take_three(server.url))
     assert len(taken) == 3
     assert not left
-    assert len(server.asked) < 50
+    assert len(server.requests) < 50
 
 
 def test_a_server_that_never_answers_is_given_up():
