@@ -20,6 +20,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.comparison import Comparison, Metric, compare_newest
 from services.learning.speech import datasets
+from services.learning.speech.best import best_of
 from services.work.jobs import JobHandle
 
 RESAMPLES = 1000
@@ -148,13 +149,13 @@ def _add_votes(
 
 def _sentence(found: Mapping[str, dict[str, Any]]) -> str:
     """Say in one sentence how good the best model is, its worst source first."""
-    best = max(found, key=lambda rung: found[rung]["balanced_accuracy"]["value"])
+    best = best_of(found)
     worst = found[best]["worst_source"]
     accuracy = found[best]["balanced_accuracy"]
     between = "" if accuracy["low"] is None else f" [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
     sentence = (
         f"Of the source told worst, {worst['name']}, {best} tells {worst['accuracy']:.0%} right; "
-        f"over all speakers and sources that it never heard its balanced accuracy is "
+        f"over all speakers and sources held out of its training its balanced accuracy is "
         f"{accuracy['value']:.3f}{between}"
     )
     if best == REFERENCE or REFERENCE not in found:

@@ -252,8 +252,8 @@ def _check(rows: Sequence[dict[str, Any]], excluded: dict[str, int]) -> None:
     fewest = min(speakers, key=lambda language: speakers[language])
     if speakers[fewest] < FEWEST_SPEAKERS:
         raise PermanentError(
-            f"{speakers[fewest]} speaker (channel) of {fewest} is too few: a model is judged on "
-            f"speakers that it never heard; at least {FEWEST_SPEAKERS} of each language are needed",
+            f"{speakers[fewest]} speaker (channel) of {fewest} is too few: models are compared "
+            f"on held-out speakers; at least {FEWEST_SPEAKERS} of each language are needed",
             reason="tooFewSpeakers",
             hint="`tubegrader audio add` more channels, then `tubegrader crawl --audio`",
         )
