@@ -17,7 +17,13 @@ from sqlalchemy.orm import Session
 from db.models import Breaker
 from db.queries.work import breakers as rows
 from services.context import Context
-from services.errors import BlockedError, TransientError, TubeGraderError, UsageError
+from services.errors import (
+    BlockedError,
+    InfrastructureError,
+    TransientError,
+    TubeGraderError,
+    UsageError,
+)
 from services.work.backoff import Backoff
 from services.work.kinds import HOSTS, SOUND
 from services.youtube.failures import ApiKeyError
@@ -127,7 +133,10 @@ def record(
     refusal = next((e for e in errors if isinstance(e, BlockedError | ApiKeyError)), None)
     if refusal is not None:
         return _trip(session, host, refusal, now=now)
-    transient = [error for error in errors if isinstance(error, TransientError)]
+    of_the_host = [error for error in errors if not isinstance(error, InfrastructureError)]
+    if not of_the_host and errors:
+        return None  # it was our own database that failed: the host was perhaps not asked
+    transient = [error for error in of_the_host if isinstance(error, TransientError)]
     if len(transient) == n_items:
         return _count_failure(session, host, transient[0], now=now)
     if any(error.kind == "quota" for error in errors) and len(errors) == n_items:

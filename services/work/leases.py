@@ -14,6 +14,7 @@ from services.cadence import next_slot
 from services.context import Context
 from services.errors import (
     BlockedError,
+    InfrastructureError,
     PermanentError,
     QuotaError,
     TransientError,
@@ -215,6 +216,7 @@ class Batch:
                     message=f"{error} {error.hint}" if error.hint else str(error),
                     retry_at=retry_at(error, attempts=attempts, now=now, not_before=not_before),
                     now=now,
+                    counted=not isinstance(error, InfrastructureError),
                 )
 
 
@@ -252,6 +254,8 @@ def retry_at(
         return error.reset_at
     if isinstance(error, ApiKeyError | BlockedError):
         return not_before or now + REFUSED_PAUSE
+    if isinstance(error, InfrastructureError):
+        return now + RETRIES.after(attempts)
     doubtful = error.reason in DOUBTFUL_REASONS and attempts < ANSWERS_TO_BELIEVE
     if doubtful or (isinstance(error, TransientError) and attempts < work_items.MAX_ATTEMPTS):
         return now + RETRIES.after(attempts)

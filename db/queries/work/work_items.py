@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
@@ -284,12 +285,20 @@ def fail(
     message: str,
     retry_at: datetime | None,
     now: datetime,
+    counted: bool = True,
 ) -> int:
     """End items of a lease badly: due again at ``retry_at`` for the same slot, or failed for good.
+
+    ``counted`` says whether this was one of their attempts.
 
     Returns:
         How many items the lease still held.
     """
+    attempts: Any = WorkItem.attempts
+    if kind in ("quota", "blocked"):
+        attempts = 0  # being sent away says nothing about the item itself
+    elif not counted:
+        attempts = func.greatest(WorkItem.attempts - 1, 0)
     statement = (
         update(WorkItem)
         .where(WorkItem.lease_token == token, among(WorkItem.entity_id, entity_ids))
@@ -297,8 +306,7 @@ def fail(
             state="failed" if retry_at is None else "due",
             ready_at=retry_at,
             lease_token=None,
-            # Being sent away says nothing about the item itself.
-            attempts=0 if kind in ("quota", "blocked") else WorkItem.attempts,
+            attempts=attempts,
             error_kind=kind,
             error_reason=reason,
             error_message=message[:2000],

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.queries.speech import clips as rows
-from services.policy import approvals, retention
+from services.policy import approvals, ownership, retention
 from tests.support.audio_host import CHANNELS, OTHER, VIDEO, Speech, speech, spoken
 
 __all__ = ["speech", "spoken"]
@@ -104,6 +104,7 @@ def test_what_a_dataset_lists_and_what_rows_speak_of_is_kept(speech: Speech):
     speech.turn(days=40)
     report = purge(speech)
     assert (report.rows, report.held) == (0, {"needed by a dataset in use": 1})
+    ownership.claim(speech.context)
     # Objects carry the store's own time.
     speech.clock.now = datetime.now(UTC) + timedelta(days=8)
     retention.purge(speech.context, dry_run=False, kinds=["orphans"])

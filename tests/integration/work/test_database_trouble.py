@@ -10,10 +10,14 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from db.locks import advisory_lock
 from db.queries.work import jobs as rows
+from db.queries.work import work_items
 from services.context import Context
 from services.errors import InfrastructureError, TransientError
-from services.work import jobs
+from services.work import jobs, leases
 from services.work.jobs import JobHandle
+from tests.support.crawl import NOW
+from tests.support.crawl import rows as found
+from tests.support.work_items import KIND, add, claim
 
 
 def killed(context: Context) -> None:
@@ -143,3 +147,23 @@ def test_a_job_that_the_database_let_down_goes_on_however_often(context: Context
         assert isinstance(token, uuid.UUID)
         assert jobs.run(context, job_id, token, work) == "queued"
     assert jobs.view(context, job_id).state == "queued"
+
+
+def test_an_item_that_the_database_let_down_comes_back_however_often(context: Context):
+    context.clock = lambda: NOW
+    [channel] = add(context, 1)
+    for _ in range(work_items.MAX_ATTEMPTS + 1):
+        with context.engine.begin() as connection:
+            connection.execute(text("UPDATE work_items SET ready_at = :now"), {"now": NOW})
+        with context.transaction() as session:
+            token = claim(session)
+        assert token is not None
+        with leases.begin(context, token) as batch:
+            assert list(batch.items) == [channel]
+            locked(context)
+        query = (
+            "SELECT state, attempts, error_reason FROM work_items WHERE kind = 'channel.snapshot'"
+        )
+        assert found(context, query) == [("due", 0, "lockTimeout")]
+    # Nobody says that the host failed.
+    assert found(context, "SELECT host FROM breakers") == []
