@@ -17,7 +17,7 @@ from services.work import jobs, leases
 from services.work.jobs import JobHandle
 from tests.support.crawl import NOW
 from tests.support.crawl import rows as found
-from tests.support.work_items import KIND, add, claim
+from tests.support.work_items import add, claim
 
 
 def killed(context: Context) -> None:
