@@ -11,7 +11,7 @@ from db.queries.catalog import channels, thumbnails, videos
 from db.queries.learning import datasets as dataset_rows
 from services.emulator.living import Life, living_catalog
 from services.errors import PermanentError, UsageError
-from services.learning.thumbnails import datasets, inspection, selection
+from services.learning.thumbnails import datasets, inspection, labels, selection
 from tests.support.cli import settings_of, tubegrader
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def test_the_picture_is_the_one_that_earned_the_views(world, tmp_path):
     world.video(vid(2), 0)
 
     def picture(label):
-        kind = datasets.LABELS[label]
+        kind = labels.LABELS[label]
         request = selection.Request(label=label)
         selected = selection.select_labelled(world.context, kind, request, world.context.clock())
         return selected.rows["thumbnail_sha256"].to_pylist()
@@ -154,7 +154,7 @@ def test_pictures_of_another_size_are_left_out(world):
         world.video(vid(n), 5, pictured=False)
         world.picture(vid(n), 5.1, vid(n), width=480 if n == 3 else 320)
         world.views(vid(n), {11: 600, 13: 800})
-    kind = datasets.LABELS["day7"]
+    kind = labels.LABELS["day7"]
     selected = selection.select_labelled(
         world.context, kind, selection.Request(label="day7"), world.context.clock()
     )

@@ -98,9 +98,9 @@ def test_a_tuned_rung_is_the_same_after_saving_and_loading(learned, tmp_path):
 def test_every_source_adds_three_columns_and_rows_are_scored_out_of_fold(learned):
     _, features, ladder = learned
     rung = ladder.rungs["thumbnail"]
-    said = rung.pictures.said(features, rung.card)
-    assert said.mean().shape == (len(features), 9)
-    assert np.isfinite(said.mean()).all()
+    outputs = rung.pictures.outputs(features, rung.card)
+    assert outputs.mean().shape == (len(features), 9)
+    assert np.isfinite(outputs.mean()).all()
     table = ladder.out_of_fold.to_pylist()
     expected = [row["probability_over"] for row in table if row["rung"] == "thumbnail"]
     np.testing.assert_array_equal(rung.predict(features).probability_over, expected)

@@ -18,6 +18,7 @@ from ml.thumbnails.evaluation.evaluate import evaluate
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
 from ml.thumbnails.models.ladder import LadderConfig, dataset_images, train_ladder
 from ml.thumbnails.models.registry import rung_names
+from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import SubscribersRung
 from tests.support.learning import AS_OF, lifetime_row
 
@@ -67,7 +68,9 @@ def test_subscribers_alone_predict_views_of_unseen_channels(dataset):
     targets = Targets(dataset.log10_views_per_day, dataset.is_over)
     folds = assign_folds(features.split_groups, seed=0, folds=4)
     card = ModelCard(dataset.description.id, seed=0, folds=4, threshold=100.0)
-    predictions = SubscribersRung.fit(features, targets, folds, card).predict(features)
+    predictions = SubscribersRung.fit(TrainingData(features, targets, folds, card)).predict(
+        features
+    )
     assert metrics.auc(targets.is_over, predictions.probability_over) >= 0.90
     assert metrics.r_squared(targets.log10_views_per_day, predictions.log10_views_per_day) >= 0.6
 
