@@ -142,7 +142,7 @@ class Decoding(Iterator[SampleArray]):
             except StopIteration:
                 return
             except av.FFmpegError:
-                # The container is damaged from here on; the check of the whole judges the loss.
+                # The container is damaged from here on; the check of the whole measures the loss.
                 self.lost_packets += 1
                 self.packets += 1
                 return

@@ -30,7 +30,7 @@ def language(
     ],
     kind: Annotated[
         str | None,
-        typer.Option(help="Which kind of model; the champion if left out, or the one judged best."),
+        typer.Option(help="Which kind of model; the champion if left out, or the best one."),
     ] = None,
     model: Annotated[
         str | None,

@@ -48,13 +48,13 @@ def _headline(models: Models, beyond: Mapping[str, Mapping[str, float | None]]) 
         [
             [
                 name,
-                f"{_share(judged['worst_source'])} {judged['worst_source']['name']}",
-                interval(judged["balanced_accuracy"]),
+                f"{_share(evaluated['worst_source'])} {evaluated['worst_source']['name']}",
+                interval(evaluated["balanced_accuracy"]),
                 interval(beyond[name], "+") if name in beyond else "",
-                interval(judged["equal_error_rate"]),
-                f"{judged['ece']:.3f}",
+                interval(evaluated["equal_error_rate"]),
+                f"{evaluated['ece']:.3f}",
             ]
-            for name, judged in models.items()
+            for name, evaluated in models.items()
         ],
     )
 
@@ -70,24 +70,29 @@ def _seeds(models: Models) -> None:
         ["model", "balanced accuracy", "worst source"],
         [
             [name, _spread(over["balanced_accuracy"]), _spread(over["worst_source"])]
-            for name, over in ((name, judged["over_seeds"]) for name, judged in models.items())
+            for name, over in (
+                (name, evaluated["over_seeds"]) for name, evaluated in models.items()
+            )
         ],
     )
 
 
 def _best(models: Models, best: str) -> None:
     """Print confusion, calibration and sources of the best model."""
-    judged = models[best]
-    (en_en, en_zh), (zh_en, zh_zh) = judged["confusion"]
+    evaluated = models[best]
+    (en_en, en_zh), (zh_en, zh_zh) = evaluated["confusion"]
     typer.echo(f"\n{best} in detail (confusion: truth → answer)")
     typer.echo(f"  en → en {en_en}, en → zh {en_zh}; zh → en {zh_en}, zh → zh {zh_zh}")
     _table(
         f"Calibration of {best}: how often it was Chinese where it was predicted",
         ["predicted", "observed", "n"],
-        [[f"{b['predicted']:.3f}", f"{b['observed']:.3f}", b["n"]] for b in judged["reliability"]],
+        [
+            [f"{b['predicted']:.3f}", f"{b['observed']:.3f}", b["n"]]
+            for b in evaluated["reliability"]
+        ],
         right=["predicted", "observed", "n"],
     )
-    if "low" not in judged["worst_source"]:
+    if "low" not in evaluated["worst_source"]:
         return  # recorded before slices had intervals
     _table(
         f"Each source as {best} tells it where it was left out",
@@ -102,7 +107,7 @@ def _best(models: Models, best: str) -> None:
                 f"{part['equal_error_rate']:.3f}",
                 f"{part['ece']:.3f}",
             ]
-            for part in sorted(judged["by_source"], key=lambda part: part["accuracy"])
+            for part in sorted(evaluated["by_source"], key=lambda part: part["accuracy"])
         ],
         right=["n", "speakers", "EER", "ECE"],
     )
@@ -125,8 +130,8 @@ def _slices(models: Models, best: str) -> None:
             continue  # shown already
         parts = sorted(models[best][kind], key=lambda part: part["accuracy"])
         by_name = {
-            name: {part["name"]: part["accuracy"] for part in judged[kind]}
-            for name, judged in models.items()
+            name: {part["name"]: part["accuracy"] for part in evaluated[kind]}
+            for name, evaluated in models.items()
         }
         _table(
             f"Told right by {title}",
@@ -142,8 +147,8 @@ def _slices(models: Models, best: str) -> None:
 def _pairs(models: Models, best: str) -> None:
     pairs = models[best].get("by_pair", [])
     by_pair = {
-        name: {pair["pair"]: pair["accuracy"] for pair in judged.get("by_pair", [])}
-        for name, judged in models.items()
+        name: {pair["pair"]: pair["accuracy"] for pair in evaluated.get("by_pair", [])}
+        for name, evaluated in models.items()
     }
     _table(
         f"The pairs of sources that {best} tells worst, {min(WORST_PAIRS, len(pairs))} of "
@@ -158,7 +163,7 @@ def _pairs(models: Models, best: str) -> None:
 
 
 def _codecs(models: Models, best: str) -> None:
-    degraded = {name: judged.get("by_degradation", {}) for name, judged in models.items()}
+    degraded = {name: evaluated.get("by_degradation", {}) for name, evaluated in models.items()}
     _table(
         "Balanced accuracy through a codec, less that of the clips as they come",
         ["through", *models, f"interval of {best}"],
@@ -176,13 +181,13 @@ def _codecs(models: Models, best: str) -> None:
 
 def _unknown(models: Models) -> None:
     """Print how much of what is and what is no speech is called unknown."""
-    kinds = {name: judged.get("nonspeech_unknown", {}) for name, judged in models.items()}
+    kinds = {name: evaluated.get("nonspeech_unknown", {}) for name, evaluated in models.items()}
     drawn = dict.fromkeys(kind for found in kinds.values() for kind in found)
     rows: list[list[object]] = [
         [f"{kind}, drawn", *(_percent(kinds[name].get(kind)) for name in models)] for kind in drawn
     ]
     for title, key in (("speech", "unknown"), ("speech, by the detector alone", "speech_heard")):
-        values = [judged.get(key) for judged in models.values()]
+        values = [evaluated.get(key) for evaluated in models.values()]
         if key == "speech_heard":
             values = [None if value is None else 1 - value for value in values]
         if any(value is not None for value in values):
@@ -195,15 +200,15 @@ def _probe(models: Models) -> None:
         "Whether the embedding knows the source: share of clips whose source a probe names",
         ["model", "en", "chance", "zh", "chance"],
         [
-            [name, *(cell for language in ("en", "zh") for cell in _probed(judged, language))]
-            for name, judged in models.items()
-            if judged.get("source_probe")
+            [name, *(cell for language in ("en", "zh") for cell in _probed(evaluated, language))]
+            for name, evaluated in models.items()
+            if evaluated.get("source_probe")
         ],
     )
 
 
-def _probed(judged: Mapping[str, Any], language: str) -> tuple[str, str]:
-    found = judged["source_probe"].get(language)
+def _probed(evaluated: Mapping[str, Any], language: str) -> tuple[str, str]:
+    found = evaluated["source_probe"].get(language)
     return ("", "") if found is None else (f"{found['accuracy']:.3f}", f"{found['chance']:.3f}")
 
 
@@ -214,18 +219,18 @@ def _by_speaker(models: Models) -> None:
         [
             [
                 name,
-                interval(judged["by_speaker"]["balanced_accuracy"]),
-                interval(judged["by_speaker"]["equal_error_rate"]),
-                f"{judged['by_speaker']['ece']:.3f}",
+                interval(evaluated["by_speaker"]["balanced_accuracy"]),
+                interval(evaluated["by_speaker"]["equal_error_rate"]),
+                f"{evaluated['by_speaker']['ece']:.3f}",
             ]
-            for name, judged in models.items()
-            if "by_speaker" in judged
+            for name, evaluated in models.items()
+            if "by_speaker" in evaluated
         ],
     )
 
 
 def _curve(models: Models, best: str) -> None:
-    curves = {name: judged.get("curve", []) for name, judged in models.items()}
+    curves = {name: evaluated.get("curve", []) for name, evaluated in models.items()}
     _table(
         "With less to learn from",
         ["learned from", "clips", *models],
@@ -242,7 +247,7 @@ def _curve(models: Models, best: str) -> None:
 
 
 def _judged(found: Mapping[str, Any]) -> str:
-    """Say what was judged, and how."""
+    """Say what was evaluated, and how."""
     if "folder" in found:
         planned = found["n_pairs_planned"]
         of = "" if found["n_pairs"] == planned else f" of {planned}"

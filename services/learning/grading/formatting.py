@@ -146,7 +146,7 @@ def _reference(reference: Reference, grading: Grading) -> str:
     counts = f"{reference.videos} videos of {reference.channels} channel{'' if one else 's'}"
     if reference.problem is not None:
         return f"Against {whom}: no grade, {_PROBLEMS[reference.problem]} ({counts})."
-    return f"Against {whom}: {counts}, each judged by models that never saw its channel."
+    return f"Against {whom}: {counts}, each evaluated by models that never saw its channel."
 
 
 def _leading(graded: Graded) -> float:

@@ -137,8 +137,8 @@ def _evaluation(facts: Mapping[str, Any]) -> list[str]:
     figures = [(name, value) for name, value in own.items() if is_interval(value)]
     lines = [
         (
-            f"Judged on {found['rows']} {rows} of {found['clusters']} {clusters} that the judging "
-            f"models never saw; 95 % intervals by {clusters[:-1]}."
+            f"Evaluated on {found['rows']} {rows} of {found['clusters']} {clusters} that the "
+            f"evaluated models never saw; 95 % intervals by {clusters[:-1]}."
         ),
         "",
         *_table(["measure", "value", "interval"], [_figure(*figure) for figure in figures]),

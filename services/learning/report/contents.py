@@ -1,4 +1,4 @@
-"""What a report shows: one comparison, the rows it judged and the pictures furthest off."""
+"""What a report shows: one comparison, the rows it evaluated and the pictures furthest off."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class RungResult:
 
     Attributes:
         name: Such as ``subscribers``.
-        version: Of the model that was judged; None if its row is gone.
+        version: Of the model that was evaluated; None if its row is gone.
         metrics: Intervals by name, METRICS at least; NaN where undefined.
         calibration: Predicted and observed shares by bin.
     """
@@ -66,7 +66,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Rows:
-    """The N judged videos that are still in the database.
+    """The N evaluated videos that are still in the database.
 
     Attributes:
         subscribers: Shape (N,), NaN where hidden.
@@ -125,7 +125,7 @@ class Report:
 
 
 def gather(context: Context) -> Report:
-    """Read the newest comparison and what it judged.
+    """Read the newest comparison and what it evaluated.
 
     The rows come from the frozen dataset and the scores from the very model versions that were
     compared, so the pictures show what the numbers were computed from, whatever came since.

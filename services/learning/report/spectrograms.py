@@ -70,7 +70,7 @@ def examples(context: Context, dataset_id: str, model_version_id: int) -> Exampl
 
     Args:
         context: Where scores and sound are.
-        dataset_id: What was judged.
+        dataset_id: What was evaluated.
         model_version_id: Which model's scores.
     """
     if find_spec("torchaudio") is None or find_spec("av") is None:

@@ -29,7 +29,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Part:
-    """A slice of the judged segments, such as a source and language, a length or a codec."""
+    """A slice of the evaluated segments, such as a source and language, a length or a codec."""
 
     name: str
     n: int
@@ -42,7 +42,7 @@ class SpeechModelResult:
 
     Attributes:
         name: Such as ``crnn``.
-        version: Of the model that was judged; None if its row is gone.
+        version: Of the model that was evaluated; None if its row is gone.
         balanced_accuracy: With its interval by speaker.
         difference: To the reference, with its interval; None for the reference.
         equal_error_rate: With its interval.
@@ -77,14 +77,14 @@ class SpeechReport:
         sentence: The comparison's own.
         evaluation_id: Of the comparison; None where it was of a folder.
         evaluated_at: When.
-        n_segments: Judged.
+        n_segments: Evaluated.
         n_speakers: Of these.
         n_sources: Of these.
         models: In the order of the registry.
         best: The name of the best one.
         clips: What the best one finds in everything that was collected.
         examples: Pictures.
-        unit: What was judged: segments of what was collected, or clips of a folder.
+        unit: What was evaluated: segments of what was collected, or clips of a folder.
     """
 
     sentence: str

@@ -94,7 +94,7 @@ def _lede(speech: SpeechReport) -> str:
     return (
         f"{formatting.whole(speech.n_segments)} {speech.unit} of"
         f" {formatting.whole(speech.n_speakers)} speakers from"
-        f" {formatting.whole(speech.n_sources)} sources, each judged by a training that"
+        f" {formatting.whole(speech.n_sources)} sources, each evaluated by a training that"
         " heard neither the speaker nor the source. Whoever guesses is right half of the time."
     )
 

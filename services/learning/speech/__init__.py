@@ -1,1 +1,1 @@
-"""Speech: which language is spoken, learned from what was collected and labelled, and judged."""
+"""Speech: which language is spoken, learned from what was collected and labelled, and evaluated."""

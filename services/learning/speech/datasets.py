@@ -28,7 +28,7 @@ from services.learning.artifacts import get_folder, put_folder, workspace
 MANIFEST, DESCRIPTION = "segments.parquet", "dataset.json"
 CONFLICTS = ("drop", "keep")
 FEWEST_SPEAKERS = 2
-"""Of each language: one is learned from while the other is judged."""
+"""Of each language: one is learned from while the other is evaluated."""
 _HASHED_AS = "language"
 """The task's name in what a dataset's id is the hash of: as when the first ones were frozen, so
 that the same segments stay the same dataset."""
@@ -228,7 +228,7 @@ def _row(segment: LabelledSegment, groups: dict[str, str]) -> dict[str, Any]:
 
 
 def _check(rows: Sequence[dict[str, Any]], excluded: dict[str, int]) -> None:
-    """See that a model can be learned from the rows and judged."""
+    """See that a model can be learned from the rows and evaluated."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
     if not rows:
         raise PermanentError(

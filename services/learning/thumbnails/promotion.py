@@ -116,8 +116,8 @@ def _other_question(old: Dataset, new: Dataset) -> Outcome | None:
     if before != now:
         reason = (
             f"The champion tells whether {before:g} views a day are reached, the challenger "
-            f"{now:g}: neither can be judged by the other's question. `tubegrader models promote` "
-            "decides by hand."
+            f"{now:g}: neither can be evaluated by the other's question. `tubegrader models "
+            "promote` decides by hand."
         )
         return Outcome(passes=False, ground="otherThreshold", reason=reason)
     measured, fallback = (set(rows.strings("label_kind")) for rows in (old, new))
@@ -168,8 +168,8 @@ def _evaluated(context: Context, champion: _Side, challenger: _Side, chosen: Cho
     learned, measured = (set(side.rows.strings("label_kind")) for side in (champion, challenger))
     if learned != measured:
         sentences.append(
-            f"The champion learned views a day by {', '.join(sorted(learned))}; both were judged "
-            f"by {', '.join(sorted(measured))}."
+            f"The champion learned views a day by {', '.join(sorted(learned))}; both were "
+            f"evaluated by {', '.join(sorted(measured))}."
         )
     described = _described(dataset, rows, left_out=len(dataset) - len(fair))
     return Outcome(result.passes, result.ground, " ".join(sentences), result.as_json() | described)

@@ -113,7 +113,7 @@ def predicted_against_measured(
     Args:
         name: Of the figure.
         rung: Key of ``rows.predicted``.
-        rows: The judged rows.
+        rows: The evaluated rows.
         limits: Ends of both axes on the log scale, from :func:`common_limits`.
         threshold: Views per day between the two colours.
     """

@@ -156,7 +156,7 @@ def test_what_was_left_out_or_is_gone_is_said() -> None:
     report = report_of(excluded={"tooYoung": 12, "somethingNew": 1})
     page = Page(render(replace(report, n_videos=report.n_videos + 3)))
     assert "1 somethingNew, 12 younger than a day" in page.text
-    assert "3 of the judged videos have been deleted" in page.text
+    assert "3 of the evaluated videos have been deleted" in page.text
 
 
 def test_1500_videos_make_a_page_below_3_mb() -> None:
