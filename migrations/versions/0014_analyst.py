@@ -16,7 +16,7 @@ ROLE = "tubegrader_analyst"
 
 def upgrade() -> None:
     # A role belongs to the whole server: another database's migration may have made it. Who may
-    # make none here asks an administrator for it; `tubegrader doctor` says so until then.
+    # make none here asks an administrator for it; until then `tubegrader sql` asks with its own.
     op.execute(
         f"""
         DO $$ BEGIN
