@@ -7,9 +7,10 @@ channel's size, which a thumbnail can only guess, and a network trained on raw v
 hundred rows on guessing it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.arrays import FloatArray, ImageArray
+from ml.arrays import FloatArray
 from ml.runtime.device import Device
 
 OUTPUTS = 3
-PREDICTION_BATCH = 256
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -116,34 +117,39 @@ def _pool(hidden: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Member:
-    """One trained network of the ensemble.
+class TrainedNetwork(ABC, Generic[Network]):
+    """A network of an ensemble, whichever kind it is of, and the units of what it was taught.
 
     Attributes:
-        left_out: The two folds whose channels it never saw.
         network: In evaluation mode, on the CPU or the GPU.
         centre: Mean of log views per day and of the residual over its training rows, shape (2,).
         scale: Their standard deviations, shape (2,).
     """
 
-    left_out: tuple[int, int]
-    network: ThumbnailNet
+    at_once: ClassVar[int]
+
+    network: Network
     centre: FloatArray
     scale: FloatArray
 
-    def predict(self, images: ImageArray, device: Device) -> FloatArray:
+    @staticmethod
+    @abstractmethod
+    def network_input(part: npt.NDArray[Any], device: Device) -> Tensor:
+        """Turn at most ``at_once`` inputs into what the network takes."""
+
+    def predict(self, inputs: npt.NDArray[Any], device: Device) -> FloatArray:
         """Return (N, 3): log10 views per day, over-threshold logit, residual in log10 units.
 
         Computed in float32 also where training was not: a score should not depend on which other
         thumbnails shared its batch.
         """
-        outputs = np.empty((len(images), OUTPUTS))
+        outputs = np.empty((len(inputs), OUTPUTS))
         self.network.eval().to(device.torch_device)
         with torch.inference_mode():
-            for start in range(0, len(images), PREDICTION_BATCH):
-                batch = torch.from_numpy(images[start : start + PREDICTION_BATCH])
-                rows = slice(start, start + len(batch))
-                outputs[rows] = self.network(network_input(batch.to(device.torch_device))).cpu()
+            for start in range(0, len(inputs), self.at_once):
+                part = inputs[start : start + self.at_once]
+                found = self.network(self.network_input(part, device))
+                outputs[start : start + len(part)] = found.cpu()
         outputs[:, [0, 2]] = outputs[:, [0, 2]] * self.scale + self.centre
         return outputs
 
@@ -153,20 +159,28 @@ class Member:
         return weights | {"centre": self.centre, "scale": self.scale}
 
     @classmethod
-    def from_tensors(
-        cls, left_out: tuple[int, int], tensors: Mapping[str, npt.NDArray[Any]], config: CnnConfig
-    ) -> "Member":
+    def filled(cls, network: Network, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Build one from a network of its kind and :meth:`tensors`."""
+        own = {"centre", "scale"}
+        # A copy: arrays out of a file may be read-only, and 0-d ones lose their shape.
+        network.load_state_dict({k: torch.tensor(v) for k, v in tensors.items() if k not in own})
+        return cls(network.eval(), tensors["centre"], tensors["scale"])
+
+
+class Member(TrainedNetwork[ThumbnailNet]):
+    """A network from scratch; its inputs are thumbnails, (N, H, W, 3)."""
+
+    at_once = 256
+
+    @staticmethod
+    def network_input(part: npt.NDArray[Any], device: Device) -> Tensor:
+        """Turn thumbnails into what the network takes."""
+        return network_input(torch.from_numpy(part).to(device.torch_device))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]], config: CnnConfig) -> Self:
         """Build a member from :meth:`tensors`."""
-        network = ThumbnailNet(config)
-        network.load_state_dict(
-            {
-                # A copy: arrays out of a file may be read-only, and 0-d ones lose their shape.
-                key: torch.tensor(value)
-                for key, value in tensors.items()
-                if key not in {"centre", "scale"}
-            }
-        )
-        return cls(left_out, network.eval(), tensors["centre"], tensors["scale"])
+        return cls.filled(ThumbnailNet(config), tensors)
 
 
 def network_input(

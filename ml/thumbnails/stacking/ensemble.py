@@ -47,7 +47,7 @@ class Ensemble:
         """Run every member on the rows of the folds it left out.
 
         Returns:
-            By pair: row indices (R,) and outputs (R, 3) in the order of :class:`Member`.
+            By pair: row indices (R,) and outputs (R, 3) in the order of ``Member.predict``.
         """
         return outputs_of(self.members, images, folds_by_row)
 
@@ -61,7 +61,7 @@ class Ensemble:
     ) -> "Ensemble":
         """Build an ensemble from :meth:`tensors`."""
         members = {
-            pair: Member.from_tensors(pair, mine, config)
+            pair: Member.from_tensors(mine, config)
             for pair, mine in tensors_by_pair(tensors, "member", folds=folds).items()
         }
         return cls(folds, config, members, {})
@@ -147,7 +147,7 @@ def train_member(images: ImageArray, config: CnnConfig, training: MemberTraining
     centre, scale = training.run(
         "member", network, groups, config, asdict(config), rows, outputs_of_batch
     )
-    return Member(training.left_out, network.eval(), centre, scale)
+    return Member(network.eval(), centre, scale)
 
 
 def _augmented(

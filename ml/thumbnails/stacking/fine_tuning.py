@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from ml.arrays import FloatArray, IntArray
 from ml.runtime.device import Device
-from ml.thumbnails.backbones.cnn import OUTPUTS
+from ml.thumbnails.backbones.cnn import OUTPUTS, TrainedNetwork
 from ml.thumbnails.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
 from ml.thumbnails.backbones.embeddings import FROZEN_STAGES, MAP_SHAPE
 from ml.thumbnails.data.rows import Features, Targets
@@ -34,8 +34,6 @@ from ml.thumbnails.stacking.members import (
 )
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
-
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -86,37 +84,20 @@ class TunedNet(nn.Module):
             return cast("Tensor", self.head(pooled if kept is None else pooled * kept))
 
 
-@dataclass(frozen=True)
-class TunedMember:
-    """One network; the attributes are those of :class:`ml.thumbnails.backbones.cnn.Member`."""
+class TunedMember(TrainedNetwork[TunedNet]):
+    """A network that was trained on; its inputs are maps, (N, :data:`MAP_WIDTH`)."""
 
-    network: TunedNet
-    centre: FloatArray
-    scale: FloatArray
+    at_once = 64
 
-    def predict(self, maps: npt.NDArray[np.float16], device: Device) -> FloatArray:
-        """Return (N, 3): log10 views per day, over-threshold logit, residual in log10 units."""
-        outputs = np.empty((len(maps), OUTPUTS))
-        self.network.eval().to(device.torch_device)
-        with torch.inference_mode():
-            for start in range(0, len(maps), _BATCH):
-                part = maps[start : start + _BATCH]
-                outputs[start : start + len(part)] = self.network(_input(part, device)).cpu()
-        outputs[:, [0, 2]] = outputs[:, [0, 2]] * self.scale + self.centre
-        return outputs
-
-    def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything learned as arrays by name."""
-        weights = {key: value.cpu().numpy() for key, value in self.network.state_dict().items()}
-        return weights | {"centre": self.centre, "scale": self.scale}
+    @staticmethod
+    def network_input(part: npt.NDArray[Any], device: Device) -> Tensor:
+        """Turn maps into what the network takes."""
+        return _input(part, device)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]], flavour: Flavour) -> Self:
         """Build a member from :meth:`tensors`."""
-        network = TunedNet(EfficientNetLite0(flavour))
-        own = {"centre", "scale"}
-        network.load_state_dict({k: torch.tensor(v) for k, v in tensors.items() if k not in own})
-        return cls(network.eval(), tensors["centre"], tensors["scale"])
+        return cls.filled(TunedNet(EfficientNetLite0(flavour)), tensors)
 
 
 @dataclass(frozen=True)
