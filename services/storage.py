@@ -246,8 +246,10 @@ class ObjectStore:
         try:
             answer = await obstore.get_async(self._backend, object_name(sha256))
         except FileNotFoundError:
-            # Somebody came to speak of it again while it was put away.
-            await obstore.rename_async(self._backend, _put_away(sha256), object_name(sha256))
+            # Somebody came to speak of it again while it was put away; another reader may have
+            # brought it back in this moment.
+            with suppress(FileNotFoundError):
+                await obstore.rename_async(self._backend, _put_away(sha256), object_name(sha256))
             answer = await obstore.get_async(self._backend, object_name(sha256))
         return bytes(await answer.bytes_async())
 
@@ -255,7 +257,8 @@ class ObjectStore:
         try:
             return obstore.get(self._backend, object_name(sha256))
         except FileNotFoundError:
-            obstore.rename(self._backend, _put_away(sha256), object_name(sha256))
+            with suppress(FileNotFoundError):
+                obstore.rename(self._backend, _put_away(sha256), object_name(sha256))
             return obstore.get(self._backend, object_name(sha256))
 
     async def _put(self, sha256: str, content: bytes) -> bool:

@@ -117,11 +117,11 @@ def purge(
         report.kinds.append(found)
         run = _Run(context, dry_run=dry_run, force=force, progress=progress)
         try:
-            if kind in WITH_OBJECTS:
-                ownership.check_not_foreign(context)
             if kind == "orphans":
                 _orphans(run, found)
                 continue
+            if kind in WITH_OBJECTS:
+                ownership.check_not_foreign(context)
         except PermanentError as error:
             log.warning("purge.refused", kind=kind, reason=error.reason, problem=str(error))
             found.refused = Refused(error.reason, str(error), error.hint)

@@ -141,3 +141,10 @@ def test_a_damaged_marker_is_nobodys(full: Context):
 
 def test_each_database_is_an_installation_of_its_own(context: Context):
     assert isinstance(value(context, "SELECT installation_id FROM installation"), uuid.UUID)
+
+
+def test_many_readers_of_one_object_that_was_put_away_all_get_it(context: Context):
+    name = context.store.put(b"wanted")
+    for _ in range(20):
+        context.store.quarantine([name])
+        assert context.store.get_many([name] * 32) == [b"wanted"] * 32
