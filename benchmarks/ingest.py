@@ -122,7 +122,7 @@ def _batches(context: Context, slot: datetime) -> list[Batch]:
             token = claim(session, limit=WORK_KINDS["video.snapshot"].batch_size)
             if token is None:
                 return found
-            items = work_items.begin(session, token, until=slot + LEASE)
+            token, items = work_items.begin(session, token, until=slot + LEASE)
             found.append(Batch(context, token, items))
 
 

@@ -20,7 +20,7 @@ from services import embedded
 from services.context import Context
 from services.crawl import intake
 from services.embedded.processes import READY_FILE
-from services.embedded.workers import celery_specs
+from services.embedded.workers import process_specs
 from services.settings import Settings
 from services.tick import dispatch
 from services.work.kinds import WORK_KINDS
@@ -129,7 +129,7 @@ def _slow_down(url: str) -> None:
 @contextmanager
 def _worker(settings: Settings, endpoints: embedded.Endpoints, n: int, log: Path) -> Iterator[None]:
     """Run a crawl worker as the stack runs it; return when it listens."""
-    [spec] = [s for s in celery_specs(settings, endpoints) if s.name == "crawl"]
+    [spec] = [s for s in process_specs(settings, endpoints) if s.name == "crawl"]
     argv = [f"crawl{n}@%h" if word == "crawl@%h" else word for word in spec.argv]
     ready = log.with_suffix(".ready")
     env = {**os.environ, **spec.env, READY_FILE: str(ready)}

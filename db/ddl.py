@@ -42,3 +42,21 @@ def patiently(connection: Connection, change: Callable[[], None]) -> None:
             time.sleep(BETWEEN_S)
         else:
             return
+
+
+def index_concurrently(connection: Connection, name: str, definition: str) -> None:
+    """Make an index that nobody waits for, anew if it was begun before.
+
+    Args:
+        connection: One that commits each statement by itself; a migration's
+            ``op.get_context().autocommit_block()``.
+        name: The index.
+        definition: What follows its name: ``ON table (column, …)``.
+    """
+    before = connection.execute(text("SHOW lock_timeout")).scalar_one()
+    # It waits for everybody who began before it, and nobody for it.
+    connection.execute(text("SET lock_timeout = 0"))
+    # A try that was broken off leaves an index that is not valid.
+    connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+    connection.execute(text(f"CREATE INDEX CONCURRENTLY {name} {definition}"))
+    connection.execute(text(f"SET lock_timeout = '{before}'"))

@@ -1,12 +1,17 @@
 """Bring a database to the schema of this version."""
 
+import time
 from importlib import resources
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import OperationalError
+
+from db.ddl import BETWEEN_S, TRIES
 
 
 def alembic_config(database_url: str) -> Config:
@@ -32,14 +37,27 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def upgrade(database_url: str, revision: str = "head") -> bool:
-    """Upgrade a database; tell whether anything was to do."""
+    """Upgrade a database, in use or not; tell whether anything was to do.
+
+    Raises:
+        OperationalError: The database is away, or a lock could not be had in all of the tries. The
+            revisions before that one are done.
+    """
     engine = create_engine(database_url)
     try:
         if revision == "head" and current_revision(engine) == head_revision():
             return False
     finally:
         engine.dispose()
-    command.upgrade(alembic_config(database_url), revision)
+    for tried in range(1, TRIES + 1):
+        try:
+            command.upgrade(alembic_config(database_url), revision)
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable) or tried == TRIES:
+                raise
+            time.sleep(BETWEEN_S)
+        else:
+            break
     return True
 
 

@@ -1,4 +1,8 @@
-"""Alembic's entry: connect, take the migration lock, run."""
+"""Alembic's entry: connect, take the migration lock, run.
+
+Each revision is a transaction of its own, and one that cannot get its locks at once gives up, so
+that no statement of those who work meanwhile waits behind it; ``db.migrate`` tries it again.
+"""
 
 from typing import Any
 
@@ -7,6 +11,7 @@ from sqlalchemy import create_engine, pool, text
 
 import db.models  # noqa: F401  (fills Base.metadata)
 from db.base import Base
+from db.ddl import LOCK_S
 
 # Two processes may start on one new database at once; the second waits here, then finds it done.
 MIGRATION_LOCK = 7_264_951
@@ -16,22 +21,25 @@ assert url is not None, "run migrations through db.migrate, which sets the datab
 
 
 def include_object(item: Any, name: str | None, type_: str, reflected: bool, _other: Any) -> bool:
-    """Leave out what is made at run time: the monthly partitions of video_snapshots."""
+    """Leave out what is made at run time: the partitions of video_snapshots."""
     del item
     return not (type_ == "table" and reflected and str(name).startswith("video_snapshots_"))
 
 
 engine = create_engine(url, poolclass=pool.NullPool)
-with engine.connect() as connection:
+with engine.connect() as guard, engine.connect() as connection:
+    # Held by a connection of its own: it outlasts the transactions, and ends with this process.
+    guard.execution_options(isolation_level="AUTOCOMMIT").execute(
+        text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK}
+    )
+    connection.execute(text(f"SET lock_timeout = '{LOCK_S}s'"))
+    connection.commit()
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         include_object=include_object,
         compare_server_default=True,
-        transaction_per_migration=False,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
-        # A migration that cannot get its locks fails instead of blocking everyone behind it.
-        connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         context.run_migrations()

@@ -3,16 +3,75 @@
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from services.errors import TransientError
+from services.errors import TransientError, TubeGraderError
 
 Clock = Callable[[], datetime]
+
+ASK_EVERY_S = 30.0
+"""A quartz clock is off by a few milliseconds after so long."""
 
 
 def system_clock() -> datetime:
     """Return the present moment in UTC."""
     return datetime.now(UTC)
+
+
+class SharedClock:
+    """The database's time, told between two questions by what passed on this machine.
+
+    Leases, slots and schedules of all machines go by one clock, whatever each thinks the time is.
+    While the database is away it goes on by itself; where it never answered it is the machine's.
+    """
+
+    def __init__(self, ask: Clock) -> None:
+        """Make a clock that asks nothing yet.
+
+        Args:
+            ask: Returns the database's present moment; raises a TubeGraderError if it is away.
+        """
+        self._ask = ask
+        self._told: tuple[datetime, float] | None = None
+        self._ask_at = float("-inf")
+
+    def __call__(self) -> datetime:
+        """Return the present moment in UTC."""
+        if _elapsed() >= self._ask_at:
+            self._ask_again()
+        if self._told is None:
+            return system_clock()
+        moment, at = self._told
+        return moment + timedelta(seconds=_elapsed() - at)
+
+    def offset_s(self) -> float:
+        """Ask now; return by how many seconds this machine's clock is ahead of the database's.
+
+        Raises:
+            TubeGraderError: The database is away.
+        """
+        moment, at = self._told = self._answer()
+        now = system_clock() - timedelta(seconds=_elapsed() - at)
+        return (now - moment).total_seconds()
+
+    def _ask_again(self) -> None:
+        # First, so that others go on with what is known while this one asks.
+        self._ask_at = _elapsed() + ASK_EVERY_S
+        try:
+            self._told = self._answer()
+        except TubeGraderError:
+            self._ask_at = _elapsed() + ASK_EVERY_S / 10
+
+    def _answer(self) -> tuple[datetime, float]:
+        before = _elapsed()
+        moment = self._ask().astimezone(UTC)
+        return moment, (before + _elapsed()) / 2
+
+
+def _elapsed() -> float:
+    """Return seconds that no change of the clock moves, and that a machine asleep counts too."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the first on Linux alone
+    return time.clock_gettime(clock)
 
 
 def clock_at(url: str | None) -> Clock:

@@ -2,15 +2,16 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from db.queries.work.fleet import present_moment
 from db.session import SessionFactory, make_engine, make_session_factory
-from services.clock import Clock, system_clock
+from services.clock import Clock, SharedClock, clock_at, system_clock
 from services.errors import UsageError
 from services.settings import Settings
 from services.transactions import transaction
@@ -28,6 +29,28 @@ class Context:
 
     settings: Settings
     clock: Clock = field(default=system_clock)
+
+    @classmethod
+    def of_process(cls, settings: Settings) -> Self:
+        """Return the context of a worker or command: its clock is the database's.
+
+        With ``TUBEGRADER_CLOCK_URL`` it is that of the offline YouTube.
+        """
+        context = cls(settings)
+        if settings.clock_url is not None:
+            context.clock = clock_at(settings.clock_url)
+        elif settings.database_url is not None:
+            context.clock = SharedClock(context.database_moment)
+        return context
+
+    def database_moment(self) -> datetime:
+        """Return what time the database thinks it is.
+
+        Raises:
+            InfrastructureError: It is away or busy.
+        """
+        with self.transaction() as session:
+            return present_moment(session)
 
     @cached_property
     def cadence(self) -> "Policy":
@@ -74,9 +97,13 @@ class Context:
     @cached_property
     def queue(self) -> "TaskQueue":
         """The way to the workers."""
-        from services.queue import TaskQueue  # noqa: PLC0415
+        from db.queries.installation import installation_id  # noqa: PLC0415
+        from services.queue import TaskQueue, key_prefix  # noqa: PLC0415
 
-        return TaskQueue(_needed(self.settings.redis_url, "TUBEGRADER_REDIS_URL"))
+        redis_url = _needed(self.settings.redis_url, "TUBEGRADER_REDIS_URL")
+        with self.transaction() as session:
+            prefix = key_prefix(installation_id(session))
+        return TaskQueue(redis_url, prefix)
 
     @cached_property
     def youtube(self) -> "YouTubeGateway":

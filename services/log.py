@@ -38,7 +38,6 @@ def configure(*, level: str = "INFO", log_format: str = "console") -> None:
         "alembic",
         "celery.app.trace",
         "celery.worker.strategy",
-        "celery.beat",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

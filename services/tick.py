@@ -1,22 +1,26 @@
-"""What is due, claimed and sent to workers. Runs every second; any number may run at once.
+"""What a dispatcher does again and again. Any number may do it at once.
 
 Claims are committed before anything is sent. A message that is lost costs one lease; what is due
-comes again by itself.
+comes again by itself. Nothing here waits for the work that it hands out.
 """
 
 import uuid
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy.orm import Session
 
+from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.work import jobs, work_items
 from services import notify
 from services.context import Context
 from services.crawl import channels, runs
-from services.queue import SEND_NOTIFICATIONS, Task
+from services.queue import Task
 from services.schedules.firing import fire_due
-from services.work import admission, breakers
+from services.work import admission, breakers, fleet
 from services.work.kinds import JOB_KINDS, VIDEO_SNAPSHOT, WORK_KINDS, WorkKind
 from services.work.pauses import paused_queues
 
@@ -26,34 +30,95 @@ _Message = tuple[Task, tuple[str, ...]]
 """A task and what it is told: the token of a lease, after the id of a job if it is one."""
 
 
+@dataclass(frozen=True)
+class Chore:
+    """Something that a dispatcher does again and again, waiting for none of the others.
+
+    Attributes:
+        name: For the log.
+        do: Does what there is to do now; returns something false where there was nothing.
+        every: From the end of one time to the beginning of the next.
+    """
+
+    name: str
+    do: Callable[[Context], object]
+    every: timedelta
+
+
 def dispatch(context: Context) -> int:
-    """Claim due work and jobs and send them to their queues; return how many messages went out."""
+    """Do once what is done every second; return how many messages went out."""
     fire_due(context)
-    runs.advance(context)
-    channels.ask_again(context)
+    follow(context)
+    sent = hand_out(context)
+    notify.note_events(context)
+    return sent
+
+
+def hand_out(context: Context) -> int:
+    """Claim due work and jobs and send them to their queues; return how many messages went out."""
+    waiting = context.queue.lengths()
+    full = {name for name, waiting_now in waiting.items() if waiting_now >= most_waiting(name)}
     messages: list[_Message] = []
     with context.transaction() as session:
         blocked = admission.blocked_work(context, session, now=context.clock())
     for kind in WORK_KINDS.values():
-        if kind.name not in blocked:
+        if kind.name not in blocked and kind.queue.name not in full:
             messages += [(kind.task, (str(token),)) for token in _claim_batches(context, kind)]
-    messages += _claim_jobs(context)
-    if notify.note_events(context):
-        messages.append((SEND_NOTIFICATIONS, ()))
+    messages += _claim_jobs(context, full)
     for task, args in messages:
-        # A message that waits for longer than its lease has been replaced by another.
-        context.queue.send(task, *args, expires_s=context.settings.lease_seconds)
+        context.queue.send(task, *args)
     return len(messages)
 
 
-def _claim_jobs(context: Context) -> list[_Message]:
+def follow(context: Context) -> None:
+    """Begin crawls, bring those under way up to date, and look again for channels that are gone."""
+    runs.advance(context)
+    channels.ask_again(context)
+
+
+def fire_and_hand_out(context: Context) -> int:
+    """Fire schedules, then send what is due; return how many messages went out."""
+    fire_due(context)
+    return hand_out(context)
+
+
+def tell(context: Context) -> int:
+    """Note what the operator is to be told, and tell it; return how much arrived."""
+    return notify.send_due(context) if notify.note_events(context) else 0
+
+
+def make_partitions(context: Context) -> list[str]:
+    """Make the partitions that are needed before long; return the names of the new ones."""
+    with context.transaction() as session:
+        return ensure_partitions(session.connection(), start=context.clock())
+
+
+def most_waiting(queue: str) -> int:
+    """Return how many messages may wait in a queue: as many as may be under lease.
+
+    More are there only where nobody takes any, and then one more for the same work is one too many.
+    """
+    kinds = [kind for kind in WORK_KINDS.values() if kind.queue.name == queue]
+    return MOST_JOBS + sum(kind.most_leased for kind in kinds)
+
+
+CHORES: Final = (
+    Chore("hand out", fire_and_hand_out, timedelta(seconds=1)),
+    Chore("follow crawls", follow, timedelta(seconds=1)),
+    Chore("tell the operator", tell, timedelta(seconds=1)),
+    Chore("make partitions", make_partitions, timedelta(hours=6)),
+    Chore("forget silent processes", fleet.forget_silent, timedelta(hours=1)),
+)
+
+
+def _claim_jobs(context: Context, full: set[str]) -> list[_Message]:
     now = context.clock()
     with context.transaction() as session:
-        paused = paused_queues(session)
+        held_back = {*paused_queues(session), *full}
         task_of = {
             kind.name: kind.task
             for kind in JOB_KINDS.values()
-            if kind.task is not None and kind.task.queue.name not in paused
+            if kind.task is not None and kind.task.queue.name not in held_back
         }
         return [
             (task_of[job.kind], (str(job.job_id), str(job.lease_token)))
@@ -78,6 +143,8 @@ def _claim_batches(context: Context, kind: WorkKind) -> list[uuid.UUID]:
     now = context.clock()
     tokens: list[uuid.UUID] = []
     with context.transaction() as session:
+        if not work_items.try_lock_claims(session, kind.name):
+            return []  # another dispatcher is at it
         admitted = breakers.admission(session, kind.host, now=now)
         under_way = work_items.count_leased(session, kind.name, now=now)
         room = {

@@ -2,31 +2,43 @@
 
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.schedules import schedule
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_process_init
 
-from services import log
-from services.clock import clock_at
+from db.queries.installation import installation_id
+from services import joining, log
 from services.context import Context
-from services.queue import DISPATCH, MAKE_PARTITIONS, celery_config
+from services.errors import TubeGraderError
+from services.queue import celery_config, key_prefix
 from services.settings import Settings
 from services.work import kinds
+from workers.pulse import Pulse
 
 settings = Settings()
 app = Celery(
     "tubegrader", include=["workers.crawl", "workers.learning", "workers.media", "workers.control"]
 )
-app.conf.update(celery_config(settings.redis_url or "redis://127.0.0.1:6379/0"))
+_broker = settings.redis_url or "redis://127.0.0.1:6379/0"
+app.conf.update(celery_config(_broker))
 app.conf.task_routes = {task.name: {"queue": task.queue.name} for task in kinds.tasks()}
-app.conf.beat_schedule = {
-    # A tick that nobody took in time is worthless: the next one does the same.
-    "dispatch": {"task": DISPATCH.name, "schedule": schedule(1.0), "options": {"expires": 5}},
-    "make partitions": {"task": MAKE_PARTITIONS.name, "schedule": schedule(6 * 3600.0)},
-}
+app.steps["consumer"].add(Pulse)
 
-context = Context(settings, clock_at(settings.clock_url))
+context = Context.of_process(settings)
 """What this process's tasks work with; connections open on first use, after the fork."""
+app.tubegrader = context
+
+
+def _prepare(**_: Any) -> None:
+    """Before a worker connects to the broker: see that it may, and whose queues it works on."""
+    try:
+        joining.prepare(context)
+        with context.transaction() as session:
+            prefix = key_prefix(installation_id(session))
+    except TubeGraderError as error:
+        structlog.get_logger().error("worker.refused", problem=str(error), hint=error.hint)
+        raise SystemExit(1) from error
+    app.conf.update(celery_config(_broker, prefix=prefix))
 
 
 def _set_up_logging(**_: Any) -> None:
@@ -40,5 +52,6 @@ def _start_child(**_: Any) -> None:
         context.engine.dispose(close=False)
 
 
+celeryd_init.connect(_prepare)
 setup_logging.connect(_set_up_logging)
 worker_process_init.connect(_start_child)

@@ -1,32 +1,10 @@
-"""Tasks that keep the system going: dispatching what is due, making partitions ahead."""
+"""Jobs of upkeep, which wait in the crawl queue. What hands out work is ``workers.dispatcher``."""
 
 import uuid
 
-from db.partitions import ensure_partitions
-from services import notify
-from services.tick import dispatch
 from services.work import jobs, maintenance
 from workers.app import context
 from workers.base import task
-
-
-@task("control.dispatch")
-def dispatch_due() -> int:
-    """Claim due work and jobs and send them out."""
-    return dispatch(context)
-
-
-@task("control.make_partitions")
-def make_partitions() -> list[str]:
-    """Make the coming months' partitions of the snapshots."""
-    with context.engine.begin() as connection:
-        return ensure_partitions(connection, start=context.clock())
-
-
-@task("control.send_notifications")
-def send_notifications() -> int:
-    """Tell the operator what happened."""
-    return notify.send_due(context)
 
 
 @task("control.maintain")

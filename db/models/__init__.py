@@ -2,6 +2,7 @@
 
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.drift import DriftColumn, DriftReport
+from db.models.fleet import Election, WorkerProcess
 from db.models.installation import Installation
 from db.models.learning import (
     Dataset,
@@ -35,6 +36,7 @@ __all__ = [
     "Dataset",
     "DriftColumn",
     "DriftReport",
+    "Election",
     "EndedPause",
     "Evaluation",
     "EvaluationMetric",
@@ -59,4 +61,5 @@ __all__ = [
     "VideoSnapshot",
     "VideoThumbnail",
     "WorkItem",
+    "WorkerProcess",
 ]

@@ -37,10 +37,16 @@ class WorkItem(Base):
         CheckConstraint("(error_kind IS NULL) = (error_reason IS NULL)", name="error"),
         CheckConstraint("state <> 'failed' OR error_reason IS NOT NULL", name="failed_reason"),
         Index(
-            "ix_work_items_kind_ready_at",
+            "ix_work_items_ready",
             "kind",
             "ready_at",
-            postgresql_where=text("ready_at IS NOT NULL"),
+            postgresql_where=text("ready_at IS NOT NULL AND NOT is_held"),
+        ),
+        Index(
+            "ix_work_items_leased",
+            "kind",
+            "ready_at",
+            postgresql_where=text("state = 'leased'"),
         ),
         Index(
             "ix_work_items_lease_token",
@@ -70,6 +76,9 @@ class WorkItem(Base):
         comment="how long after the slot the next one falls due; NULL before the first"
     )
     done_at: Mapped[datetime | None] = mapped_column(comment="when it last succeeded")
+    is_held: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="its channel is paused: nobody looks at it"
+    )
     error_kind: Mapped[str | None]
     error_reason: Mapped[str | None]
     error_message: Mapped[str | None]

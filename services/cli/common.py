@@ -31,7 +31,7 @@ def open_context(*, workers: bool = False) -> "Iterator[Context]":
     settings = Settings()
     own_workers = workers and settings.redis_url is None
     with embedded.stack(settings, workers=own_workers) as endpoints:
-        context = Context(endpoints.applied_to(settings))
+        context = Context.of_process(endpoints.applied_to(settings))
         try:
             yield context
         finally:

@@ -26,7 +26,7 @@ _LOG_COLOURS = {
     "crawl": "green",
     "media": "magenta",
     "learning": "yellow",
-    "beat": "cyan",
+    "dispatcher": "cyan",
 }
 _STATE_COLOURS = {"up": "green", "ok": "green", "starting": "yellow", "warn": "yellow"}
 
@@ -37,7 +37,7 @@ def up(
         typer.Option("--detach", help="Return once everything is ready, and leave it running."),
     ] = False,
 ) -> None:
-    """Start PostgreSQL, Redis, the workers and beat; Ctrl-C stops them."""
+    """Start PostgreSQL, Redis, the workers and the dispatcher; Ctrl-C stops them."""
     from contextlib import ExitStack
 
     from services import embedded

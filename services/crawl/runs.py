@@ -5,6 +5,7 @@ been done once since the job was submitted; the count comes from the items, so n
 happens to a worker can make it wrong.
 """
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from services.work import admission, breakers, kinds
 from services.work.jobs import submit
 from services.youtube.failures import concerns_key
 
+SHORT_S = 0.05
 SHORT_WAIT = timedelta(minutes=2)
 """A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
 
@@ -57,7 +59,10 @@ def start(
 
 
 def advance(context: Context) -> None:
-    """Start waiting crawl jobs and bring the running ones up to date; end those that are done."""
+    """Start waiting crawl jobs and bring the running ones up to date; end those that are done.
+
+    One that takes long to count is counted the more seldom: that is a twentieth of the time.
+    """
     now = context.clock()
     with context.transaction() as session:
         active = jobs.lock_active(session, "crawl")
@@ -67,8 +72,12 @@ def advance(context: Context) -> None:
                 _begin(session, job, blocked, now=now)
             elif job.cancel_requested:
                 _cancel(session, job, active, later=now + context.cadence.discovery_every, now=now)
-            else:
+            elif job.ready_at is None or job.ready_at <= now:
+                started = time.monotonic()
                 _follow(session, job, blocked, now=now)
+                took_s = time.monotonic() - started
+                if job.ready_at is not None and took_s > SHORT_S:
+                    job.ready_at = now + timedelta(seconds=20 * took_s)
 
 
 def _begin(

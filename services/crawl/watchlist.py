@@ -8,6 +8,7 @@ from db.models.channels import CHANNEL_STATES
 from db.queries.catalog import channels, thumbnails, watchlist
 from db.queries.policy import objects
 from db.queries.speech import clips
+from db.queries.work import work_items
 from services.context import Context
 from services.crawl.intake import check_tags
 from services.errors import UsageError
@@ -85,9 +86,15 @@ def set_paused(context: Context, typed: Sequence[str], *, paused: bool) -> list[
     Raises:
         UsageError: A channel is not watched.
     """
-    found = find(context, typed)
-    with context.transaction() as session:
-        return channels.set_paused(session, found, paused=paused, now=context.clock())
+    changed = []
+    for channel_id in find(context, typed):
+        # Each by itself: a channel has tens of thousands of items, and nobody waits for all.
+        with context.transaction() as session:
+            done = channels.set_paused(session, [channel_id], paused=paused, now=context.clock())
+            if done:
+                work_items.set_held(session, channel_id, held=paused)
+            changed += done
+    return changed
 
 
 def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:

@@ -1,7 +1,6 @@
-"""Run one Celery command and say when it is ready: ``python -m services.embedded.celery_process``.
+"""Run a Celery worker and say when it is ready: ``python -m services.embedded.celery_process``.
 
-A worker is ready when it listens to the broker, beat when it begins to schedule; a process that
-merely runs may be neither.
+It is ready when it listens to the broker; a process that merely runs may not.
 """
 
 import os
@@ -14,16 +13,15 @@ from services.embedded.processes import READY_FILE
 def main() -> None:
     """Run ``celery`` with this process's arguments."""
     from celery.__main__ import main as celery
-    from celery.signals import beat_init, worker_ready
+    from celery.signals import worker_ready
 
     ready = Path(os.environ[READY_FILE])
 
     def say_ready(**_: Any) -> None:
         ready.write_text(str(os.getpid()))
 
-    # Signals hold their receivers weakly unless told otherwise.
+    # A signal holds its receivers weakly unless told otherwise.
     worker_ready.connect(say_ready, weak=False)
-    beat_init.connect(say_ready, weak=False)
     celery()
 
 

@@ -36,7 +36,7 @@ def stack(
 
     Args:
         settings: The home and the addresses that replace its parts.
-        workers: Also have the worker processes and beat running.
+        workers: Also have the worker processes and the dispatcher running.
         role: What to call this use in ``tubegrader status``.
         durable: False trades safety against a power cut for speed; for tests.
         progress: Is told, in a few words, what is being done.

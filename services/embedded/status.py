@@ -14,6 +14,7 @@ from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.embedded.processes import ProcessState
 from services.errors import TubeGraderError
+from services.queue import DISPATCHER
 
 if TYPE_CHECKING:
     from services.embedded.postgres import PostgresServer
@@ -29,7 +30,7 @@ class Part:
     """One part of the stack.
 
     Attributes:
-        name: ``postgres``, ``redis``, ``storage``, a queue's worker or ``beat``.
+        name: ``postgres``, ``redis``, ``storage``, a queue's worker or ``dispatcher``.
         state: ``up`` or ``down``; of processes also ``starting``, ``restarting`` or ``failed``.
         pid: Its process; None if it has none here.
         since: When that was started.
@@ -152,7 +153,7 @@ def _processes(home: Home) -> list[Part]:
 
 
 def _process(name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
-    endpoint = f"queue {name}" if name != workers.BEAT else None
+    endpoint = f"queue {name}" if name != DISPATCHER else None
     process = ProcessId.from_json(entry.get("process"))
     if process is None or not process.alive():
         state = entry.get("state", DOWN) if supervised else DOWN
@@ -162,7 +163,8 @@ def _process(name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
     if not supervised:
         message = "its supervisor was killed; the next `tubegrader up` replaces it"
         return Part(name, "orphaned", process.pid, _moment(entry["since"]), endpoint, None, message)
-    version = f"celery {importlib.metadata.version('celery')}"
+    runs = "tubegrader" if name == DISPATCHER else "celery"
+    version = f"{runs} {importlib.metadata.version(runs)}"
     since = _moment(entry["since"])
     return Part(name, entry["state"], process.pid, since, endpoint, version)
 

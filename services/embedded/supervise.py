@@ -46,7 +46,7 @@ def main() -> int:
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, ask_to_stop)
     try:
-        supervise(Settings(), workers.celery_specs, stop=stop)
+        supervise(Settings(), workers.process_specs, stop=stop)
     except TubeGraderError as error:
         print(error, error.hint or "", sep="\n", file=sys.stderr)
         return 1

@@ -14,16 +14,15 @@ from services.embedded.launch import launch
 from services.embedded.logs import log_size, tail
 from services.embedded.processes import MARK, READY_FILE, ProcessSpec, ProcessState, stop_orphans
 from services.errors import TransientError, UsageError
-from services.queue import QUEUES
+from services.queue import DISPATCHER, QUEUES
 
 if TYPE_CHECKING:
     from services.embedded.endpoints import Endpoints
     from services.settings import Settings
 
 SUPERVISOR = "supervisor"
-BEAT = "beat"
-NAMES = (*QUEUES, BEAT)
-"""The worker of each queue, and beat."""
+NAMES = (*QUEUES, DISPATCHER)
+"""The worker of each queue, and the dispatcher."""
 
 _READY_S = 120.0
 _LAUNCHES = 3
@@ -34,8 +33,8 @@ _STOP_S = 40.0
 _OWN_AFFAIR = {"home", "log_format", "log_level"}
 
 
-def celery_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSpec]:
-    """Return the worker of each queue, and beat."""
+def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSpec]:
+    """Return the worker of each queue, and the dispatcher."""
     env = {
         **environment(settings),
         "TUBEGRADER_DATABASE_URL": endpoints.database_url,
@@ -51,9 +50,8 @@ def celery_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSp
         if queue.spawns:
             argv += ["--pool-start-method", "spawn"]
         specs.append(ProcessSpec(name, argv, env))
-    # In memory: what has fired is in PostgreSQL, and a file of beat's own could only disagree.
-    beat = [*celery, "beat", "-S", "celery.beat:Scheduler", *log_level]
-    return [*specs, ProcessSpec(BEAT, beat, env)]
+    dispatcher = (sys.executable, "-m", "workers.dispatcher")
+    return [*specs, ProcessSpec(DISPATCHER, dispatcher, env)]
 
 
 def environment(settings: "Settings") -> dict[str, str]:

@@ -7,7 +7,7 @@ that name; nothing else lists the kinds. The same holds for a kind of job and ``
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from services.queue import CONTROL, CRAWL, LEARNING, MEDIA, Queue, Task
+from services.queue import CRAWL, LEARNING, MEDIA, Queue, Task
 
 if TYPE_CHECKING:
     from services.youtube.quota import Bucket, Purpose
@@ -141,7 +141,6 @@ def recurring(entity: str | None = None) -> list[str]:
 def tasks() -> list[Task]:
     """Return every task that is ever sent."""
     return [
-        *CONTROL,
         *(kind.task for kind in WORK_KINDS.values()),
         *(kind.task for kind in JOB_KINDS.values() if kind.task is not None),
     ]

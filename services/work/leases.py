@@ -228,8 +228,8 @@ def begin(context: Context, token: uuid.UUID) -> Iterator[Batch]:
     lost to another worker ends the block early: what was written stays right.
     """
     with context.transaction() as session:
-        items = work_items.begin(session, token, until=context.clock() + context.lease)
-    batch = Batch(context, token, items)
+        held, items = work_items.begin(session, token, until=context.clock() + context.lease)
+    batch = Batch(context, held, items)
     try:
         yield batch
     except LeaseLostError:

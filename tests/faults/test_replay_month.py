@@ -1,8 +1,8 @@
 """Days of channels collected by real processes that are killed: how many, the environment says.
 
-Workers, beat, PostgreSQL and Redis run as `tubegrader up` runs them; only the clock is the offline
-YouTube's. It stands still while there is work and jumps to the next moment at which something is
-due. Every now and then a worker is killed, Redis is emptied or PostgreSQL dies.
+Workers, dispatchers, PostgreSQL and Redis run as `tubegrader up` runs them; only the clock is the
+offline YouTube's. It stands still while there is work and jumps to the next moment at which
+something is due. Every now and then a worker is killed, Redis is emptied or PostgreSQL dies.
 
 `make replay` runs a month of 200 channels and 10,000 videos; without `TUBEGRADER_REPLAY_DAYS`,
 `_CHANNELS` and `_VIDEOS` in the environment it is two days of a few.

@@ -135,8 +135,8 @@ def kill_pool_processes(crawl: Crawl) -> None:
 
 
 def kill_all_workers(crawl: Crawl) -> None:
-    """``kill -9`` of the workers of all queues, and beat, one after the other."""
-    for name in ("crawl", "media", "beat"):
+    """``kill -9`` of the workers of all queues, and the dispatcher, one after the other."""
+    for name in ("crawl", "media", "dispatcher"):
         crawl.worker(name).send_signal(signal.SIGKILL)
 
 

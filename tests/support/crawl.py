@@ -62,8 +62,10 @@ class DirectQueue:
     sent: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     loses: Callable[[str], bool] = lambda _name: False
 
-    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
-        del expires_s
+    def lengths(self) -> dict[str, int]:
+        return {}
+
+    def send(self, task: Task, *args: str) -> None:
         self.sent.append((task.name, args))
         if not self.loses(task.name):
             SERVICES[task.name](self.context, uuid.UUID(args[0]))

@@ -11,7 +11,7 @@ import yaml
 
 from services.embedded.lifecycle import Endpoints
 from services.embedded.processes import ProcessSpec
-from services.embedded.workers import celery_specs
+from services.embedded.workers import process_specs
 from services.queue import QUEUES
 from services.settings import Settings
 
@@ -74,7 +74,7 @@ def load(path: Path) -> ModuleType:
 def specs() -> dict[str, ProcessSpec]:
     """Return the processes of the embedded stack, by name."""
     endpoints = Endpoints("postgresql+psycopg://x", "redis://x", "s3://x")
-    return {spec.name: spec for spec in celery_specs(Settings(log_level="INFO"), endpoints)}
+    return {spec.name: spec for spec in process_specs(Settings(log_level="INFO"), endpoints)}
 
 
 def stage(target: str) -> str:

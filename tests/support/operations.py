@@ -26,8 +26,10 @@ class RememberingQueue:
 
     sent: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
-        del expires_s
+    def lengths(self) -> dict[str, int]:
+        return {}
+
+    def send(self, task: Task, *args: str) -> None:
         self.sent.append((task.name, args))
 
     def take(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -64,7 +66,7 @@ class Operations:
             with self.context.transaction() as session:
                 later = self.clock() + timedelta(days=1)
                 done = dict.fromkeys(batch.items, later)
-                work_items.complete(session, token, done, now=self.clock())
+                work_items.complete(session, batch.token, done, now=self.clock())
 
     def watch(self, n: int) -> list[str]:
         """Watch channels, without any work yet."""

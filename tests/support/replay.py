@@ -51,8 +51,10 @@ class FrailQueue:
         default_factory=lambda: {"lost": 0, "doubled": 0, "killed": 0, "done": 0}
     )
 
-    def send(self, task: Task, *args: str, expires_s: float | None = None) -> None:
-        del expires_s
+    def lengths(self) -> dict[str, int]:
+        return {}
+
+    def send(self, task: Task, *args: str) -> None:
         fate = self.chance.random()
         if fate < self.lost:
             self.counts["lost"] += 1

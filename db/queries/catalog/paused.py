@@ -1,6 +1,6 @@
 """Paused channels: nothing of theirs is claimed, planned or waited for, by this one rule."""
 
-from sqlalchemy import ColumnElement, all_, func, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.models import Channel
@@ -19,6 +19,5 @@ PAUSED_CHANNELS = f"(SELECT channel_id FROM channels WHERE {is_paused()})"
 
 def of_no_paused_channel(channel_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """Tell of rows whether their channel, named by a column, is not paused."""
-    paused = select(Channel.channel_id).where(IS_PAUSED)
-    # An array is made once a statement; the few paused channels are looked up in it row by row.
-    return channel_id != all_(func.array(paused.scalar_subquery()))
+    # Hashed once a statement, however many are paused; no channel's id is NULL.
+    return channel_id.not_in(select(Channel.channel_id).where(IS_PAUSED))

@@ -146,6 +146,8 @@ def claim(
         .where(
             WorkItem.kind == kind,
             WorkItem.ready_at <= now,
+            ~WorkItem.is_held,
+            # What was found of a paused channel after its items were held.
             of_no_paused_channel(WorkItem.channel_id),
         )
         .order_by(WorkItem.ready_at)
@@ -184,15 +186,22 @@ def claim(
     return token if "leased" in claimed.all() else None
 
 
-def begin(session: Session, token: uuid.UUID, *, until: datetime) -> list[LeasedItem]:
-    """Begin work on a lease: count the attempt, hold it ``until`` then, return what it holds.
+def begin(
+    session: Session, token: uuid.UUID, *, until: datetime
+) -> tuple[uuid.UUID, list[LeasedItem]]:
+    """Begin work on a lease: swap its token, count the attempt, hold it ``until`` then.
 
-    Counted here and not when claimed: a message that waits long in its queue is nobody's death.
+    A message that is taken twice finds its token spent. Attempts are counted here and not when
+    claimed: a message that waits long in its queue is nobody's death.
+
+    Returns:
+        The new token, and what the lease holds; nothing where the token was spent.
     """
+    swapped = uuid.uuid4()
     rows = session.execute(
         update(WorkItem)
         .where(WorkItem.lease_token == token)
-        .values(attempts=WorkItem.attempts + 1, ready_at=until)
+        .values(attempts=WorkItem.attempts + 1, ready_at=until, lease_token=swapped)
         .returning(
             WorkItem.entity_id,
             WorkItem.channel_id,
@@ -201,10 +210,11 @@ def begin(session: Session, token: uuid.UUID, *, until: datetime) -> list[Leased
             WorkItem.kind,
         )
     )
-    return sorted(
+    items = sorted(
         (LeasedItem(e, c, s, a, k) for e, c, s, a, k in rows if s is not None),
         key=lambda item: item.entity_id,
     )
+    return swapped, items
 
 
 def extend_lease(session: Session, token: uuid.UUID, *, until: datetime) -> int:
@@ -351,6 +361,33 @@ def lock_held(session: Session, token: uuid.UUID) -> set[str]:
     """
     statement = select(WorkItem.entity_id).where(WorkItem.lease_token == token).with_for_update()
     return set(session.scalars(statement))
+
+
+def set_held(session: Session, channel_id: str, *, held: bool) -> None:
+    """Take a paused channel's items out of the way of claims, or give them back.
+
+    In the transaction that pauses or resumes it, which holds its row. What is under lease belongs
+    to its worker.
+    """
+    session.execute(
+        update(WorkItem)
+        .where(
+            WorkItem.channel_id == channel_id,
+            WorkItem.is_held.is_not(held),
+            WorkItem.state != "leased",
+        )
+        .values(is_held=held)
+    )
+
+
+def try_lock_claims(session: Session, kind: str) -> bool:
+    """Be the only one who claims work of a kind until the commit; False where another one does.
+
+    What is counted as under lease is then still true when more is claimed.
+    """
+    lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"claims/{kind}", 0))
+    taken: bool = session.execute(select(lock)).scalar_one()
+    return taken
 
 
 def count_leased(session: Session, kind: str, *, now: datetime) -> int:

@@ -11,7 +11,7 @@ from db.queries.work import work_items
 from services import schedules
 from services.context import Context
 from services.embedded import Endpoints
-from services.embedded.workers import celery_specs
+from services.embedded.workers import process_specs
 from services.queue import QUEUES, Queue, Task, TaskQueue, celery_config
 from services.schedules import kinds as schedule_kinds
 from services.schedules.kinds import ScheduleKind
@@ -83,10 +83,10 @@ def test_failed_items_of_a_kind_are_counted_and_retried(operations: Operations):
     operations.tick()
     [(_, (token,))] = operations.queue.take()
     with operations.context.transaction() as session:
-        [item] = work_items.begin(session, uuid.UUID(token), until=operations.clock())
+        held, [item] = work_items.begin(session, uuid.UUID(token), until=operations.clock())
         how: dict[str, Any] = {"kind": "permanent", "reason": "broken", "message": "", "now": None}
         how["now"] = operations.clock()
-        work_items.fail(session, uuid.UUID(token), [item.entity_id], retry_at=None, **how)
+        work_items.fail(session, held, [item.entity_id], retry_at=None, **how)
     [count] = retries.item_counts(operations.context)
     assert (count["kind"], count["state"], count["reason"]) == (PLAYING.name, "failed", "broken")
     assert retries.retry_items(operations.context, kind=PLAYING.name) == 1
@@ -124,7 +124,7 @@ def test_a_schedule_of_a_kind_that_is_not_known_stops_and_says_so(
 
 def test_a_queue_has_a_worker_and_carries_messages(endpoints: Endpoints):
     assert "toys" in {made.name for made in celery_config(endpoints.redis_url)["task_queues"]}
-    [worker] = [spec for spec in celery_specs(Settings(), endpoints) if spec.name == "toys"]
+    [worker] = [spec for spec in process_specs(Settings(), endpoints) if spec.name == "toys"]
     assert worker.argv[worker.argv.index("-c") + 1] == "3"
     with redis.Redis.from_url(endpoints.redis_url, decode_responses=True) as broker:
         TaskQueue(endpoints.redis_url).send(PLAYING.task, "a-token")

@@ -32,7 +32,7 @@ def batches(context: Context, *, limit: int, turn: int) -> list[tuple[uuid.UUID,
             token = work_items.claim(session, KIND, limit=limit, now=now, lease=LEASE)
             if token is None:
                 return begun
-            held = work_items.begin(session, token, until=now + LEASE)
+            token, held = work_items.begin(session, token, until=now + LEASE)
             begun.append((token, [item.entity_id for item in held]))
 
 

@@ -32,7 +32,15 @@ def claimed(session: Session, *, limit: int = 50, now: datetime = NOW) -> uuid.U
 
 
 def begin(session: Session, token: uuid.UUID, *, now: datetime = NOW) -> list[str]:
-    return [item.entity_id for item in work_items.begin(session, token, until=now + LEASE)]
+    return begun(session, token, now=now)[1]
+
+
+def begun(
+    session: Session, token: uuid.UUID, *, now: datetime = NOW
+) -> tuple[uuid.UUID, list[str]]:
+    """Begin a lease; its new token and what it holds."""
+    held, items = work_items.begin(session, token, until=now + LEASE)
+    return held, [item.entity_id for item in items]
 
 
 def item(session: Session, entity_id: str) -> dict[str, object]:
@@ -97,8 +105,8 @@ def test_an_expired_lease_goes_to_another_and_its_token_is_worth_nothing(
     context: Context, session: Session
 ):
     [only] = add(context, 1)
-    late = claimed(session)
-    assert begin(session, late) == [only]
+    late, held = begun(session, claimed(session))
+    assert held == [only]
     assert claim(session, now=NOW + LEASE - timedelta(seconds=1)) is None
     other = claimed(session, now=NOW + LEASE)
     assert other != late
@@ -107,7 +115,8 @@ def test_an_expired_lease_goes_to_another_and_its_token_is_worth_nothing(
     assert work_items.complete(session, late, {only: NOW + DAY}, now=NOW) == 0
     assert fail(session, late, [only], retry_at=None) == 0
     assert work_items.extend_lease(session, late, until=NOW + DAY) == 0
-    assert begin(session, other) == [only]
+    other, held = begun(session, other)
+    assert held == [only]
     assert work_items.complete(session, other, {only: NOW + DAY}, now=NOW + LEASE) == 1
     assert work_items.complete(session, other, {only: NOW + 2 * DAY}, now=NOW + LEASE) == 0
     assert item(session, only)["slot"] == NOW + DAY
@@ -125,23 +134,23 @@ def test_beginning_extends_the_lease_that_waited_in_a_queue(context: Context, se
 def test_a_failure_in_passing_comes_back_for_the_same_slot(context: Context, session: Session):
     first, second = add(context, 2)
     token = claimed(session)
-    begin(session, token)
+    token, _ = begun(session, token)
     later = NOW + timedelta(minutes=5)
     assert fail(session, token, [first], retry_at=later) == 1
     assert work_items.complete(session, token, {second: NOW + DAY}, now=NOW) == 1
     assert claim(session, now=later - timedelta(seconds=1)) is None
-    again = work_items.begin(session, claimed(session, now=later), until=later + LEASE)
+    _, again = work_items.begin(session, claimed(session, now=later), until=later + LEASE)
     assert [(i.entity_id, i.slot, i.attempts) for i in again] == [(first, NOW, 2)]
 
 
 def test_success_forgets_the_failures_before_it(context: Context, session: Session):
     [only] = add(context, 1)
     token = claimed(session)
-    begin(session, token)
+    token, _ = begun(session, token)
     fail(session, token, [only], retry_at=NOW)
     assert item(session, only)["error_reason"] == "timeout"
     token = claimed(session)
-    begin(session, token)
+    token, _ = begun(session, token)
     work_items.complete(session, token, {only: NOW + DAY}, now=NOW)
     found = item(session, only)
     assert (found["attempts"], found["done_at"], found["error_reason"]) == (0, NOW, None)
@@ -150,7 +159,7 @@ def test_success_forgets_the_failures_before_it(context: Context, session: Sessi
 def test_a_permanent_failure_is_kept_with_its_reason(context: Context, session: Session):
     [only] = add(context, 1)
     token = claimed(session)
-    begin(session, token)
+    token, _ = begun(session, token)
     fail(session, token, [only], kind="permanent", reason="channelClosed", retry_at=None)
     assert claim(session, now=NOW + 365 * DAY) is None
     found = item(session, only)
@@ -167,8 +176,8 @@ def test_a_permanent_failure_is_kept_with_its_reason(context: Context, session: 
 def test_being_sent_away_is_no_attempt(context: Context, session: Session, kind: str):
     [only] = add(context, 1)
     for _ in range(work_items.MAX_ATTEMPTS + 2):
-        token = claimed(session)
-        assert begin(session, token) == [only]
+        token, held = begun(session, claimed(session))
+        assert held == [only]
         fail(session, token, [only], kind=kind, reason="quotaExceeded", retry_at=NOW)
     assert item(session, only)["attempts"] == 0
 
@@ -200,7 +209,7 @@ def test_bringing_forward_leaves_running_work_and_the_slot_of_parked_work(
     idle, failed, later, parked, running, due = add(context, 6)
     hour = timedelta(hours=1)
     token = claimed(session, limit=6)
-    begin(session, token)
+    token, _ = begun(session, token)
     work_items.complete(session, token, {idle: None, later: NOW + DAY}, now=NOW)
     fail(session, token, [failed], retry_at=None, kind="permanent")
     fail(session, token, [parked], retry_at=NOW + DAY, kind="quota", reason="quotaExceeded")
@@ -227,7 +236,7 @@ def test_bringing_forward_touches_only_what_was_named(context: Context, session:
 def test_standing_down_takes_back_what_is_not_begun(context: Context, session: Session):
     never, done_before, running = add(context, 3)
     token = claimed(session, limit=3)
-    begin(session, token)
+    token, _ = begun(session, token)
     work_items.complete(session, token, {done_before: NOW}, now=NOW)
     fail(session, token, [never], retry_at=NOW)
     later = NOW + DAY
@@ -244,7 +253,7 @@ def test_standing_down_takes_back_what_is_not_begun(context: Context, session: S
 def test_progress_counts_every_item_once(context: Context, session: Session):
     done, failed, parked, untouched = ids = add(context, 4)
     token = claimed(session, limit=3)
-    begin(session, token)
+    token, _ = begun(session, token)
 
     def progress() -> Progress:
         return progress_of(session, channel_ids=ids, kinds=[KIND], since=NOW, now=NOW, held={})
@@ -258,7 +267,7 @@ def test_progress_counts_every_item_once(context: Context, session: Session):
     assert (found.total, found.done, found.failed, found.finished) == (4, 1, 1, False)
     assert found.waiting_until is None  # one more is ready now
     token = claimed(session)
-    begin(session, token)
+    token, _ = begun(session, token)
     assert progress().waiting_until is None  # it is under way
     work_items.complete(session, token, {untouched: NOW + DAY}, now=NOW)
     found = progress()

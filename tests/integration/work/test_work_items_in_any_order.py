@@ -59,8 +59,9 @@ class World:
     def begin(self, session: Session, worker: int, limit: int) -> None:
         token = claim(session, limit=limit, now=self.now)
         if token is not None:
-            self.tokens[worker] = token
-            self.begun[worker] = work_items.begin(session, token, until=self.now + LEASE)
+            self.tokens[worker], self.begun[worker] = work_items.begin(
+                session, token, until=self.now + LEASE
+            )
 
     def complete(self, session: Session, worker: int, some: bool) -> None:
         """As a worker does, late or not: its effect and the end of its work in one go."""

@@ -1,19 +1,13 @@
 """The Compose file runs what the embedded stack runs, safely, and its checks find mistakes."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis as redis_client
 
-from services.embedded import redis
-from services.embedded.home import Home
 from services.queue import celery_config
 from services.settings import Settings
 from tests.support.deploy import (
@@ -36,17 +30,17 @@ from tests.support.deploy import (
 
 
 def test_compose_runs_the_processes_that_the_embedded_stack_runs() -> None:
-    assert {*WORKERS, "beat"} == specs().keys()
+    assert {*WORKERS, "dispatcher"} == specs().keys()
 
 
-@pytest.mark.parametrize("name", [*WORKERS, "beat"])
+@pytest.mark.parametrize("name", [*WORKERS, "dispatcher"])
 def test_each_command_is_the_embedded_stacks(name: str) -> None:
     command = SERVICES[WORKERS.get(name, name)]["command"]
     ours = [interpolated(word, {}) for word in command]
     assert ours == ["python", *specs()[name].argv[1:]]
 
 
-@pytest.mark.parametrize("name", [*WORKERS.values(), "beat", "migrate", "cli"])
+@pytest.mark.parametrize("name", [*WORKERS.values(), "dispatcher", "migrate", "cli"])
 def test_a_process_gets_the_parts_it_needs_and_no_setting_that_does_not_exist(name: str) -> None:
     environment = SERVICES[name]["environment"]
     needed = {"DATABASE_URL", "REDIS_URL", "STORAGE_URL"}
@@ -128,7 +122,7 @@ def test_containers_are_hardened_limited_and_unreachable_from_outside(name: str)
         assert "cap_add" not in service
 
 
-@pytest.mark.parametrize("name", [*WORKERS.values(), "beat"])
+@pytest.mark.parametrize("name", [*WORKERS.values(), "dispatcher"])
 def test_nothing_works_before_the_schema_and_the_bucket_are_there(name: str) -> None:
     needed = {n: how["condition"] for n, how in SERVICES[name]["depends_on"].items()}
     assert needed == {
@@ -149,12 +143,11 @@ def test_workers_have_time_for_a_soft_shutdown() -> None:
 def test_only_what_speaks_to_youtube_has_a_way_out() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True
     with_way_out = {n for n, s in SERVICES.items() if "outside" in s.get("networks", ())}
-    assert with_way_out == {"worker-crawl", "worker-media", "cli"}
+    assert with_way_out == {"worker-crawl", "worker-media", "dispatcher", "cli"}
 
 
-def test_beat_cannot_be_scaled() -> None:
-    assert "container_name" in SERVICES["beat"]
-    assert [n for n, s in SERVICES.items() if "beat" in s.get("command", ())] == ["beat"]
+def test_dispatchers_can_be_scaled() -> None:
+    assert not any("container_name" in service for service in SERVICES.values())
 
 
 def test_images_of_others_are_pinned_to_a_version() -> None:
@@ -177,7 +170,10 @@ def test_the_check_of_make_check_passes_and_says_what_was_checked() -> None:
         ({"comand": ["x"]}, "nothing is known of comand"),
         ({"image": None}, None),
         ({"depends_on": {"nobody": {"condition": "service_healthy"}}}, "which is no service"),
-        ({"depends_on": {"beat": {"condition": "service_finished"}}}, "there is no condition"),
+        (
+            {"depends_on": {"dispatcher": {"condition": "service_finished"}}},
+            "there is no condition",
+        ),
         ({"depends_on": {"migrate": {"condition": "service_healthy"}}}, "which has no check"),
         (
             {"depends_on": {"redis": {"condition": "service_completed_successfully"}}},
@@ -195,48 +191,9 @@ def test_the_check_of_make_check_passes_and_says_what_was_checked() -> None:
 def test_the_check_finds_what_is_wrong(change: dict[str, Any], found: str | None) -> None:
     check = load(ROOT / "deploy/check_compose.py")
     assert list(check.problems(COMPOSE)) == []
-    changed = {**COMPOSE, "services": {**SERVICES, "beat": {**SERVICES["beat"], **change}}}
+    changed = {
+        **COMPOSE,
+        "services": {**SERVICES, "dispatcher": {**SERVICES["dispatcher"], **change}},
+    }
     problems = list(check.problems(changed))
     assert (found is None and problems == []) or any(str(found) in p for p in problems), problems
-
-
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    home = Home(tmp_path / "home")
-    home.create()
-    try:
-        yield redis.start(home).url
-    finally:
-        redis.stop(home)
-
-
-def test_beat_is_healthy_while_it_sends(redis_url: str) -> None:
-    def check() -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, ROOT / "deploy/beat_healthcheck.py"],
-            env={**os.environ, "TUBEGRADER_REDIS_URL": redis_url},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert "beat last sent nothing" in check().stderr
-    with redis_client.Redis.from_url(redis_url) as beat:
-        beat.lpush("crawl", "a message")
-        assert check().returncode == 0, check().stderr
-    assert check().returncode == 1, "its connection is gone"
-    healthcheck = load(ROOT / "deploy/beat_healthcheck.py")
-    assert healthcheck.seconds_since_push(redis_url) is None
-
-
-def test_beat_is_unhealthy_without_redis() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "deploy/beat_healthcheck.py"],
-        env={**os.environ, "TUBEGRADER_REDIS_URL": "redis://127.0.0.1:1/0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "Redis cannot be asked" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -73,7 +73,13 @@ def test_the_lock_pins_every_package_and_names_no_place() -> None:
 IMPORTED = {
     "crawl": (
         *("workers.app", "workers.crawl", "workers.media", "workers.learning", "workers.control"),
-        *("celery.bin.worker", "celery.bin.beat", "kombu.transport.redis", "db.migrate"),
+        *(
+            "workers.dispatcher",
+            "workers.health",
+            "celery.bin.worker",
+            "kombu.transport.redis",
+            "db.migrate",
+        ),
         *("services.youtube.gateway", "services.storage", "services.cli.main"),
         "services.embedded.celery_process",
     ),

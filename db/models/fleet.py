@@ -1,0 +1,37 @@
+"""Who works at the moment: each process by its heartbeat, and which of them dispatches."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+
+
+class WorkerProcess(Base):
+    """A worker or dispatcher that is alive, or ended without a word a while ago.
+
+    All moments are the database's own, whatever the machines think the time is.
+    """
+
+    __tablename__ = "worker_processes"
+    __table_args__ = (Index("ix_worker_processes_seen_at", "seen_at"),)
+
+    process_name: Mapped[str] = mapped_column(primary_key=True, comment="role@host:pid")
+    role: Mapped[str] = mapped_column(comment="dispatcher, or the queue that it works on")
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str] = mapped_column(comment="of TubeGrader")
+    started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Election(Base):
+    """An office that one process at a time holds, for as long as it renews it."""
+
+    __tablename__ = "elections"
+
+    office: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str] = mapped_column(comment="a process by its name")
+    elected_at: Mapped[datetime]
+    held_until: Mapped[datetime] = mapped_column(comment="then anybody may take it")
