@@ -1,7 +1,7 @@
 """``tubegrader pause``, ``resume``, ``breakers`` and ``notify``: the operator's hand."""
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,9 +10,12 @@ from services.cli.options import AsJson
 from services.queue import QUEUES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from services.context import Context
     from services.embedded.status import Status
     from services.settings import Settings
-    from services.work.admission import Blocker
+
+T = TypeVar("T")
 
 Queue = Annotated[
     str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
@@ -95,15 +98,16 @@ def blockers(as_json: AsJson = False) -> None:
     )
 
 
-def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
-    """Return what holds work back, for `status`: it starts nothing and fails of nothing."""
+def asked(
+    settings: "Settings", seen: "Status", question: "Callable[[Context], list[T]]"
+) -> "list[T]":
+    """Ask the database for `status`: that starts nothing, and fails of nothing."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.context import Context
     from services.embedded import postgres, urls
     from services.embedded.home import Home
     from services.errors import TransientError
-    from services.work import admission
 
     running = postgres.running(Home(settings.home)) if settings.database_url is None else None
     url = settings.database_url or (running.url if running is not None else None)
@@ -111,9 +115,10 @@ def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
         part.name == "postgres" and part.state == "up" for part in seen.parts
     ):
         return []
-    context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
+    database_url = urls.database_url(url)
+    context = Context.of_process(settings.model_copy(update={"database_url": database_url}))
     try:
-        return admission.blockers(context)
+        return question(context)
     except (SQLAlchemyError, TransientError):
         return []  # of an earlier version: the next command migrates it
     finally:

