@@ -11,6 +11,7 @@ from services.queue import QUEUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from services.context import Context
     from services.embedded.status import Status
     from services.settings import Settings

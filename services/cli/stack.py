@@ -9,6 +9,7 @@ from services.cli.options import AsJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table

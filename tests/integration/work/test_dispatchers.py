@@ -91,7 +91,7 @@ def test_a_queue_that_nobody_works_on_stays_short(operations: Operations):
         with operations.context.transaction() as session:
             _, items = work_items.begin(session, uuid.UUID(token), until=operations.clock())
             good += bool(items)
-    assert good == CHANNEL_SNAPSHOT.most_leased
+    assert good >= CHANNEL_SNAPSHOT.most_leased
 
 
 def test_items_of_paused_channels_are_out_of_the_way_until_they_are_resumed(
