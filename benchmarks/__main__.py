@@ -17,6 +17,7 @@ BENCHMARKS = {
     "memory": "how much memory a crawl worker takes",
     "workers": "two crawl workers against one",
     "claiming": "claiming work among more and more rows",
+    "dispatching": "a dispatcher's second among more and more rows",
     "purge": "counts past their retention purged, at the end and at the beginning",
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",

@@ -1,6 +1,6 @@
 """Claiming 1,000 due videos among many rows, against the same among few.
 
-The rows are laid out as the system itself leaves them; see ``_fill``.
+The rows are laid out as the system itself leaves them; see :func:`fill`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -30,8 +30,8 @@ def measure(*, full: bool) -> list[Measurement]:
         place.empty_context(folder) as small,
         place.another_database(small, "many") as large,
     ):
-        _fill(small, FEW)
-        _fill(large, many)
+        fill(small, FEW)
+        fill(large, many)
         slow, fast = interleaved(
             [partial(timed, partial(_claim, context)) for context in (large, small)],
             rounds=ROUNDS,
@@ -55,8 +55,8 @@ def _claim(context: Context) -> None:
     assert token is not None
 
 
-def _fill(context: Context, n: int) -> None:
-    """Make work on so many videos: DUE of them are due, the others within a month.
+def fill(context: Context, n: int, *, channels: int = 1_000, due: int = DUE) -> None:
+    """Make work on so many videos: some of them are due, the others within a month.
 
     Each reading writes a row anew, beside those that are read in the same batch. So what falls due
     in an hour lies together in the table, in runs of a channel's, while the ids, as YouTube makes
@@ -69,9 +69,9 @@ def _fill(context: Context, n: int) -> None:
         connection.execute(
             text(
                 "INSERT INTO channels (channel_id, added_at) "
-                "SELECT 'UC' || lpad(i::text, 22, '0'), :now FROM generate_series(1, 1000) i"
+                "SELECT 'UC' || lpad(i::text, 22, '0'), :now FROM generate_series(1, :channels) i"
             ),
-            {"now": NOW},
+            {"now": NOW, "channels": channels},
         )
         # Not measured, and long: looking each channel up, and growing the indexes row by row.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
@@ -85,7 +85,7 @@ def _fill(context: Context, n: int) -> None:
                 INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at)
                 SELECT 'video.snapshot',
                     left(translate(encode(decode(md5(i::text), 'hex'), 'base64'), '+/', '-_'), 11),
-                    'UC' || lpad((i / 10 % 1000 + 1)::text, 22, '0'), 'due', slot, slot
+                    'UC' || lpad((i / 10 % :channels + 1)::text, 22, '0'), 'due', slot, slot
                 FROM (
                     SELECT i, :now + interval '1 hour' * CASE
                         WHEN i <= :due THEN -((:due - i) / :an_hour)
@@ -95,7 +95,14 @@ def _fill(context: Context, n: int) -> None:
                 )
                 """
             ),
-            {"n": n, "due": DUE, "now": NOW, "hours": HOURS, "an_hour": MOST // HOURS},
+            {
+                "n": n,
+                "due": due,
+                "channels": channels,
+                "now": NOW,
+                "hours": HOURS,
+                "an_hour": MOST // HOURS,
+            },
         )
         for index in table.indexes:
             index.create(connection)

@@ -60,9 +60,11 @@ def hand_out(context: Context) -> int:
     full = {name for name, waiting_now in waiting.items() if waiting_now >= most_waiting(name)}
     messages: list[_Message] = []
     with context.transaction() as session:
-        blocked = admission.blocked_work(context, session, now=context.clock())
+        # Mostly there is nothing, and this one statement is all that it costs to know.
+        ready = work_items.kinds_ready(session, WORK_KINDS, now=context.clock())
+        blocked = admission.blocked_work(context, session, now=context.clock()) if ready else {}
     for kind in WORK_KINDS.values():
-        if kind.name not in blocked and kind.queue.name not in full:
+        if kind.name in ready - blocked.keys() and kind.queue.name not in full:
             messages += [(kind.task, (str(token),)) for token in _claim_batches(context, kind)]
     messages += _claim_jobs(context, full)
     for task, args in messages:

@@ -363,6 +363,19 @@ def lock_held(session: Session, token: uuid.UUID) -> set[str]:
     return set(session.scalars(statement))
 
 
+def kinds_ready(session: Session, kinds: Collection[str], *, now: datetime) -> set[str]:
+    """Return those kinds of work of which something may be ready; the others have nothing."""
+    statement = text(
+        """
+        SELECT kind FROM unnest(CAST(:kinds AS text[])) AS k (kind)
+        WHERE EXISTS (
+            SELECT FROM work_items w WHERE w.kind = k.kind AND w.ready_at <= :now AND NOT w.is_held
+        )
+        """
+    )
+    return set(session.scalars(statement, {"kinds": list(kinds), "now": now}))
+
+
 def set_held(session: Session, channel_id: str, *, held: bool) -> None:
     """Take a paused channel's items out of the way of claims, or give them back.
 
