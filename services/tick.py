@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import videos
-from db.queries.work import jobs, work_items
+from db.queries.work import claims, jobs, work_items
 from services import notify
 from services.context import Context
 from services.crawl import channels, runs
@@ -61,7 +61,7 @@ def hand_out(context: Context) -> int:
     messages: list[_Message] = []
     with context.transaction() as session:
         # Mostly there is nothing, and this one statement is all that it costs to know.
-        ready = work_items.kinds_ready(session, WORK_KINDS, now=context.clock())
+        ready = claims.kinds_ready(session, WORK_KINDS, now=context.clock())
         blocked = admission.blocked_work(context, session, now=context.clock()) if ready else {}
     for kind in WORK_KINDS.values():
         if kind.name in ready - blocked.keys() and kind.queue.name not in full:
@@ -145,10 +145,10 @@ def _claim_batches(context: Context, kind: WorkKind) -> list[uuid.UUID]:
     now = context.clock()
     tokens: list[uuid.UUID] = []
     with context.transaction() as session:
-        if not work_items.try_lock_claims(session, kind.name):
+        if not claims.try_lock(session, kind.name):
             return []  # another dispatcher is at it
         admitted = breakers.admission(session, kind.host, now=now)
-        under_way = work_items.count_leased(session, kind.name, now=now)
+        under_way = claims.count_leased(session, kind.name, now=now)
         room = {
             breakers.Admission.ALL: kind.most_leased - -(-under_way // kind.batch_size),
             breakers.Admission.PROBE: 1,

@@ -8,7 +8,7 @@ from db.models.channels import CHANNEL_STATES
 from db.queries.catalog import channels, thumbnails, watchlist
 from db.queries.policy import objects
 from db.queries.speech import clips
-from db.queries.work import work_items
+from db.queries.work import claims
 from services.context import Context
 from services.crawl.intake import check_tags
 from services.errors import UsageError
@@ -92,7 +92,7 @@ def set_paused(context: Context, typed: Sequence[str], *, paused: bool) -> list[
         with context.transaction() as session:
             done = channels.set_paused(session, [channel_id], paused=paused, now=context.clock())
             if done:
-                work_items.set_held(session, channel_id, held=paused)
+                claims.set_held(session, channel_id, held=paused)
             changed += done
     return changed
 
