@@ -54,6 +54,8 @@ class Task:
     queue: Queue
 
 
+NEEDED_BYTES = 250_000
+"""So much must fit into the broker: all messages that may wait at once."""
 VISIBILITY_TIMEOUT_S = 12 * 3600
 """Longer than any task: an unacknowledged message is sent again after this time."""
 
@@ -180,8 +182,10 @@ class TaskQueue:
     def _takes_more(self) -> bool:
         from redis.exceptions import OutOfMemoryError  # noqa: PLC0415
 
+        key = f"{self._prefix}room"
         try:
-            self._redis.set(f"{self._prefix}room", "x" * 1_000, ex=60)
+            self._redis.set(key, "x" * NEEDED_BYTES, ex=60)
+            self._redis.delete(key)
         except OutOfMemoryError:
             return False
         return True

@@ -1,4 +1,4 @@
-"""Before work is claimed: of which kinds something is ready, who may claim, how much is under way."""
+"""Before work is claimed: what is ready, who may claim, how much is under way, what is held."""
 
 from collections.abc import Collection
 from datetime import datetime
