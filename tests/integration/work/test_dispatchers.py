@@ -281,9 +281,10 @@ def small_redis(endpoints: Endpoints) -> Iterator["redis.Redis[Any]"]:
 
 
 def fill(client: "redis.Redis[Any]", key: str) -> None:
-    with suppress(redis.exceptions.OutOfMemoryError):
-        while True:
-            client.lpush(key, b"x" * 10_000)
+    for size in (10_000, 100, 1):  # to the last byte
+        with suppress(redis.exceptions.OutOfMemoryError):
+            while True:
+                client.lpush(key, b"x" * size)
 
 
 def test_a_broker_full_of_our_own_is_emptied_at_the_start(
