@@ -281,10 +281,11 @@ def small_redis(endpoints: Endpoints) -> Iterator["redis.Redis[Any]"]:
 
 
 def fill(client: "redis.Redis[Any]", key: str) -> None:
-    for size in (10_000, 100, 1):  # to the last byte
-        with suppress(redis.exceptions.OutOfMemoryError):
-            while True:
-                client.lpush(key, b"x" * size)
+    """Take all of the room, and more than the buffers of whoever asks give back."""
+    with suppress(redis.exceptions.OutOfMemoryError):
+        while True:
+            client.lpush(key, b"x" * 10_000)
+    client.config_set("maxmemory", client.info("memory")["used_memory"] - 500_000)
 
 
 def test_a_broker_full_of_our_own_is_emptied_at_the_start(
