@@ -6,6 +6,7 @@ briefly, given up, and tried again once the others had their turn.
 
 import time
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
@@ -42,6 +43,36 @@ def patiently(connection: Connection, change: Callable[[], None]) -> None:
             time.sleep(BETWEEN_S)
         else:
             return
+
+
+def lock_views(connection: Connection) -> None:
+    """Lock all views, before one of them or a table that it reads is changed.
+
+    In the order in which whoever reads one comes by: it first, then the views that it is made of,
+    then tables. A migration that began with a table would wait for a reader of the view, and that
+    one for it.
+    """
+    below = TopologicalSorter[str]()
+    for (name,) in connection.execute(
+        text("SELECT viewname FROM pg_views WHERE schemaname = 'public' ORDER BY viewname")
+    ):
+        below.add(name)
+    for view, part in connection.execute(
+        text(
+            """
+            SELECT DISTINCT v.relname, p.relname FROM pg_depend d
+            JOIN pg_rewrite r ON r.oid = d.objid
+            JOIN pg_class v ON v.oid = r.ev_class
+            JOIN pg_class p ON p.oid = d.refobjid AND p.relkind = 'v'
+            WHERE d.classid = 'pg_rewrite'::regclass AND p.oid <> v.oid
+                AND v.relnamespace = 'public'::regnamespace
+            """
+        )
+    ):
+        below.add(part, view)
+    for name in below.static_order():
+        # LOCK would lock the tables below as well. This changes nothing, and locks as it would.
+        connection.execute(text(f'ALTER VIEW "{name}" RESET (security_barrier)'))
 
 
 def index_concurrently(connection: Connection, name: str, definition: str) -> None:

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 
@@ -53,7 +53,7 @@ def upgrade(database_url: str, revision: str = "head") -> bool:
         try:
             command.upgrade(alembic_config(database_url), revision)
         except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable) or tried == TRIES:
+            if not isinstance(error.orig, LockNotAvailable | DeadlockDetected) or tried == TRIES:
                 raise
             time.sleep(BETWEEN_S)
         else:

@@ -4,10 +4,12 @@ Each revision is a transaction of its own, and one that cannot get its locks at 
 that no statement of those who work meanwhile waits behind it; ``db.migrate`` tries it again.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from alembic import context
 from sqlalchemy import create_engine, pool, text
+from sqlalchemy.exc import ProgrammingError
 
 import db.models  # noqa: F401  (fills Base.metadata)
 from db.base import Base
@@ -34,6 +36,9 @@ with engine.connect() as guard, engine.connect() as connection:
     )
     connection.execute(text(f"SET lock_timeout = '{LOCK_S}s'"))
     connection.commit()
+    # Of two who wait for each other whoever looks first gives up: not those who work meanwhile.
+    with suppress(ProgrammingError), connection.begin():
+        connection.execute(text("SET deadlock_timeout = '50ms'"))  # a right of superusers
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from alembic import op
 
+from db.ddl import lock_views
 from db.views import view_sql
 
 revision = "0011"
@@ -36,6 +37,7 @@ OF_A_TASK = (
 
 
 def upgrade() -> None:
+    lock_views(op.get_bind())
     _rename(NEW_NAMES, rows="segments")
     _challenger("the champion after, unless kept; NULL: no model was fit to be one")
     for name, version in VIEWS.items():
@@ -43,6 +45,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    lock_views(op.get_bind())
     old_names = {new: old for old, new in NEW_NAMES.items()}
     _rename(old_names, rows="stretches of speech")
     _challenger("the champion after, unless kept; NULL: no model was fit to contest")
