@@ -141,7 +141,7 @@ def test_partitions_are_made_ahead(own_context: Context):
                 "WHERE inhparent = 'video_snapshots'::regclass"
             )
         ).scalar_one()
-        connection.execute(text(f"DROP TABLE {newest}"))
+        connection.execute(text("SELECT drop_partition(:name)"), {"name": newest})
     assert app.tasks["control.make_partitions"].run() == [newest]
     assert app.tasks["control.make_partitions"].run() == []
 
