@@ -42,11 +42,12 @@ def advisory_lock(engine: Engine, name: str) -> Iterator[HeldLock | None]:
     connection = engine.connect()
     connection.detach()
     try:
-        for timeout in ("idle_in_transaction_session_timeout", "transaction_timeout"):
-            connection.execute(text(f"SET LOCAL {timeout} = 0"))
         taken = connection.execute(
             text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
         ).scalar_one()
+        # Afterwards: a statement with parameters keeps its snapshot until the next without.
+        for timeout in ("idle_in_transaction_session_timeout", "transaction_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {timeout} = 0")
         yield HeldLock(connection) if taken else None
     finally:
         connection.close()
