@@ -10,7 +10,7 @@ import ipaddress
 import ssl
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 import httplib2
 
@@ -22,7 +22,7 @@ def environment_proxy(address: str) -> str | None:
     parts = urlsplit(address)
     host = parts.hostname or ""
     proxies = getproxies_environment()
-    if is_here(host) or proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
+    if is_here(host) or proxy_bypass(parts.netloc.rpartition("@")[2], proxies):
         return None
     return proxies.get(parts.scheme) or proxies.get("all") or None
 
