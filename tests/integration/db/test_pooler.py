@@ -20,6 +20,7 @@ from services.embedded.account import account_for
 from services.embedded.launch import credentials
 from services.work import jobs
 from services.youtube.quota import DatabaseLedger, daily_limits
+from tests.support.cli import settings_of, tubegrader
 from tests.support.crawl import value
 from tests.support.databases import owner_engine
 from tests.support.embedded import wait_until
@@ -146,6 +147,12 @@ def test_many_share_few_sessions(behind: Context):
             )
         ).scalar_one()
     assert found <= 2
+
+
+def test_a_command_works_behind_it(behind: Context):
+    env = {**settings_of(behind), "TUBEGRADER_DATABASE_POOLED": "true"}
+    done = tubegrader("channels", "--json", env=env)
+    assert (done.code, done.out.strip(), done.err) == (0, "[]", "")
 
 
 def test_quota_is_booked_behind_it(behind: Context):

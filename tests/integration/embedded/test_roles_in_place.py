@@ -5,7 +5,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.migrate import downgrade
+from db.grants import Standing, set_up, standing
+from db.migrate import downgrade, upgrade
 from services.embedded import Endpoints, doctor, postgres
 from services.embedded.doctor import Level
 from services.embedded.home import Home
@@ -106,3 +107,28 @@ def test_a_server_that_a_dump_was_restored_into_gets_its_roles(home: Path):
     ):
         assert connection.execute("SELECT current_user").fetchone() == ("tubegrader_app",)
         connection.execute("SELECT count(*) FROM jobs")
+
+
+def test_an_owner_who_may_make_no_roles_goes_on_until_an_administrator_made_them(home: Path):
+    with fast_stack(home) as there:
+        for role in ("tubegrader_app", "tubegrader_analyst"):
+            execute(there, f"DROP OWNED BY {role}")
+            execute(there, f"DROP ROLE {role}")
+        execute(there, "CREATE ROLE plain LOGIN")
+        execute(there, "CREATE DATABASE theirs OWNER plain")
+        url = str(there.owner_url).replace("//tubegrader@/tubegrader", "//plain@/theirs")
+        upgrade(url)
+        set_up(url, {})
+        assert execute(
+            there, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tubegrader_%'"
+        ) == [(0,)]
+        execute(there, "CREATE ROLE tubegrader_app LOGIN")
+        set_up(url, {})
+        app = url.replace("//plain@", "//tubegrader_app@")
+        assert standing(app) == Standing("tubegrader_app", superuser=False, owner=False)
+        with psycopg.connect(app.replace("+psycopg", "")) as connection:
+            connection.execute("DELETE FROM jobs")
+            connection.execute(
+                "SELECT make_partition('video_snapshots', 'video_snapshots_9', '2099-01-01', "
+                "'2099-02-01')"
+            )
