@@ -15,7 +15,6 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import image_features_folder
 from services.learning.errors import translate_errors
-from services.storage import ObjectStore
 
 TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
 
@@ -118,16 +117,16 @@ def open_extractor(
 class _InStore:
     """Image features in the object store, where other machines find them by their pictures."""
 
-    store: ObjectStore
+    context: Context
 
     def get(self, recipe: str, names: Sequence[str]) -> Mapping[str, bytes]:
-        return self.store.get_derived(recipe, names)
+        return self.context.store.get_derived(recipe, names)
 
     def put(self, recipe: str, vectors: Mapping[str, bytes]) -> None:
-        self.store.put_derived(recipe, vectors)
+        self.context.store.put_derived(recipe, vectors)
 
 
 def _shared(context: Context) -> Shared | None:
     # A folder is this machine's, as the home is: it would all lie there twice.
     here = (context.settings.storage_url or "").startswith("file://")
-    return None if here else _InStore(context.store)
+    return None if here else _InStore(context)
