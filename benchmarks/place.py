@@ -35,7 +35,9 @@ def empty_context(
     """
     chosen = Settings.model_validate({"home": place / "home", **settings})
     with embedded.stack(chosen, role="benchmark", durable=False) as endpoints:
-        context = Context(endpoints.applied_to(chosen), clock)
+        # As the owner, who alone may vacuum.
+        as_owner = {"database_url": endpoints.owner_url}
+        context = Context(endpoints.applied_to(chosen).model_copy(update=as_owner), clock)
         try:
             yield context
         finally:

@@ -43,7 +43,8 @@ def measure(*, full: bool) -> list[Measurement]:
         settings = place.crawling_settings(folder, youtube)
         with embedded.stack(settings, durable=False) as endpoints:
             own = endpoints.applied_to(settings)
-            context = Context(own)
+            # As the owner, who alone may analyse.
+            context = Context(own.model_copy(update={"database_url": endpoints.owner_url}))
             try:
                 _fill(context, youtube.channel_ids)
                 bare = _seconds_a_call(context)

@@ -1,4 +1,4 @@
-"""Locks that are held for as long as something works, not for a transaction."""
+"""Locks that are held for as long as something works, whatever its own transactions do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ class HeldLock:
             LockLostError: It is not.
         """
         try:
-            # The lock belongs to this very connection, so while that answers it is held.
+            # The lock belongs to this very transaction, so while that answers it is held.
             self._connection.execute(text("SELECT 1"))
         except DBAPIError as error:
             raise LockLostError(str(error)) from error
@@ -32,17 +32,22 @@ class HeldLock:
 
 @contextmanager
 def advisory_lock(engine: Engine, name: str) -> Iterator[HeldLock | None]:
-    """Hold PostgreSQL's session-level advisory lock of a name; None where somebody else does.
+    """Hold PostgreSQL's advisory lock of a name; None where somebody else does.
 
-    The connection is its own, taken out of the pool for good: when the process dies PostgreSQL
-    closes it, and the lock is free.
+    A transaction of its own holds it and does nothing else: a lock of the session would be left
+    behind in a pooler. It has no snapshot while it stands still, so it keeps no vacuum from its
+    work. The connection is taken out of the pool for good: when the process dies PostgreSQL closes
+    it, and the lock is free.
     """
-    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    connection = engine.connect()
     connection.detach()
     try:
         taken = connection.execute(
-            text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name}
+            text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
         ).scalar_one()
+        # Afterwards: a statement with parameters keeps its snapshot until the next without.
+        for timeout in ("idle_in_transaction_session_timeout", "transaction_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {timeout} = 0")
         yield HeldLock(connection) if taken else None
     finally:
         connection.close()

@@ -49,7 +49,7 @@ CONDITIONS = frozenset(
     ("service_started", "service_healthy", "service_completed_successfully"),
 )
 _DURATION = re.compile(r"(\d+h)?(\d+m)?(\d+s)?")
-_VARIABLE = re.compile(r"\$(?:\$|\{[A-Z][A-Z0-9_]*(?::[-?][^${}]*)?\})")
+_VARIABLE = re.compile(r"\$(?:\$|\{[A-Z][A-Z0-9_]*(?::[-?+][^${}]*)?\})")
 _TARGET = re.compile(r"^FROM \S+ AS (\S+)$", re.MULTILINE)
 
 

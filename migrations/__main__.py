@@ -30,7 +30,7 @@ def main(message: str) -> None:
         home = Home(Path(folder) / "home")
         home.create()
         try:
-            url = postgres.start(home, durable=False).url
+            url = postgres.start(home, durable=False).owner_url
             upgrade(url)
             path = write_revision(url, message)
         finally:

@@ -70,7 +70,7 @@ class Context:
         from services.embedded.urls import database_url  # noqa: PLC0415
 
         url = _needed(self.settings.database_url, "TUBEGRADER_DATABASE_URL")
-        return make_engine(database_url(url))
+        return make_engine(database_url(url), pooled=self.settings.database_pooled)
 
     @cached_property
     def sessions(self) -> SessionFactory:

@@ -162,7 +162,10 @@ def deliver(settings: Settings, target: str, body: bytes) -> None:
 
 async def _post(address: str, body: bytes) -> None:
     """Post, following no redirect: it would carry the message to whom nobody chose."""
-    import aiohttp  # noqa: PLC0415  (dispatchers, which only note events, do without)
+    # Dispatchers, which only note events, do without both.
+    import aiohttp  # noqa: PLC0415
+
+    from services.youtube.proxies import http_proxy  # noqa: PLC0415
 
     if urlsplit(address).scheme not in ("http", "https"):
         raise UsageError("TUBEGRADER_NOTIFY_WEBHOOK is no http(s) address")
@@ -171,7 +174,13 @@ async def _post(address: str, body: bytes) -> None:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.post(address, data=body, headers=headers, allow_redirects=False) as answer,
+            session.post(
+                address,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                proxy=http_proxy(address),
+            ) as answer,
         ):
             status = answer.status
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -8,18 +8,17 @@ tables, and nothing else.
 import os
 import shutil
 import subprocess
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
+from db.roles import ANALYST, APP
 from services.context import Context
-from services.embedded.urls import database_url
+from services.embedded.urls import database_url, owner_url
 from services.errors import UsageError
 
-ANALYST: Final = "tubegrader_analyst"
-"""The role that migration 0014 makes: it may read what analysts are told of."""
 CONNECT_S = 10
 
 
@@ -57,10 +56,10 @@ def open_psql(context: Context, *, owner: bool = False) -> int:
 
     Args:
         context: The database.
-        owner: With the rights of TubeGrader itself instead of the analyst's.
+        owner: With the rights of the tables' owner instead of the analyst's.
 
     Raises:
-        UsageError: There is no psql on this machine, or nobody can be the analyst.
+        UsageError: There is no psql on this machine, or nobody can be the analyst or owner.
     """
     program = shutil.which("psql") or _psql_from_wheel()
     if program is None:
@@ -68,12 +67,28 @@ def open_psql(context: Context, *, owner: bool = False) -> int:
             "psql is not installed",
             hint="install the embedded extra or a PostgreSQL client, or use `tubegrader sql -c`",
         )
-    url = context.engine.url if owner else _analyst(context)
+    url = _owner(context) if owner else _analyst(context)
     # In its environment: everybody on the machine can read a program's arguments.
     environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
     return subprocess.run(
         [program, _address(url.set(password=None))], check=False, env=environment
     ).returncode
+
+
+def _owner(context: Context) -> URL:
+    """Return the address of the tables' owner.
+
+    Raises:
+        UsageError: Only the app's is known.
+    """
+    url = owner_url(context.settings)
+    if url is None and context.engine.url.username == APP:
+        raise UsageError(
+            f"the role {APP} does not own the tables",
+            reason="noOwner",
+            hint="set TUBEGRADER_OWNER_URL to the owner's address",
+        )
+    return context.engine.url if url is None else make_url(url)
 
 
 def _analyst(context: Context) -> URL:

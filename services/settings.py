@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from services.errors import UsageError
+from services.secret_files import SecretFiles
 
 
 def default_home() -> Path:
@@ -41,6 +42,11 @@ class Settings(BaseSettings):
     database_url: str | None = None
     redis_url: str | None = None
     storage_url: str | None = None
+    owner_url: SecretStr | None = None
+    """Where migrations are run, as the owner of the tables; None: ``database_url`` is the owner's.
+    """
+    database_pooled: bool = False
+    """``database_url`` is that of a PgBouncer in transaction mode."""
     analyst_url: SecretStr | None = None
     """Where `tubegrader sql` asks, as a role that may only read; None finds it out by itself."""
 
@@ -119,6 +125,19 @@ class Settings(BaseSettings):
 
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read secrets from files too, after the environment."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:

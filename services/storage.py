@@ -7,7 +7,7 @@ tell whether it got what was put. The one caller of obstore.
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from obstore import GetResult
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_SEAL = hashlib.sha256().digest_size
 SCHEMES = ("file://", "s3://", "gs://", "az://", "memory://")
 MARKER = "installation.json"
 """Says whose store this is, beside the objects (services.policy.ownership)."""
 QUARANTINE = "quarantine"
 """Where objects that nobody speaks of wait for their deletion; whoever reads one brings it back."""
+DERIVED = "derived"
+"""What can be made of objects again, by the object it is made of: beside them, not among them."""
 AT_ONCE = 1_000
 """Objects that one request deletes: S3's limit."""
 IN_FLIGHT = 64
@@ -178,6 +181,49 @@ class ObjectStore:
         """Delete objects from quarantine for good."""
         self._delete([_put_away(sha256) for sha256 in names])
 
+    def put_derived(self, kind: str, contents: Mapping[str, bytes]) -> None:
+        """Keep what was made of objects, by the object; with its own hash, to be verified by.
+
+        Args:
+            kind: Names all that the content depends on besides the object.
+            contents: By the object's SHA-256.
+        """
+
+        async def put(sha256: str) -> None:
+            content = contents[sha256]
+            sealed = hashlib.sha256(content).digest() + content
+            await obstore.put_async(self._backend, f"{DERIVED}/{kind}/{sha256}", sealed)
+
+        self._each(contents, put)
+
+    def get_derived(self, kind: str, names: Iterable[str]) -> dict[str, bytes]:
+        """Return what was made of objects, of those of which it is there and whole."""
+        found: dict[str, bytes] = {}
+
+        async def get(sha256: str) -> None:
+            answer = await obstore.get_async(self._backend, f"{DERIVED}/{kind}/{sha256}")
+            sealed = bytes(await answer.bytes_async())
+            seal, content = sealed[:_SEAL], sealed[_SEAL:]
+            if hashlib.sha256(content).digest() == seal:
+                found[sha256] = content
+
+        self._each(names, get)
+        return found
+
+    def derived(self) -> Iterator[dict[str, list[str]]]:
+        """Yield the paths of all that was made of objects, by the object, page by page."""
+        with _clear_errors("list"):
+            for page in obstore.list(self._backend, DERIVED):
+                paths: dict[str, list[str]] = {}
+                for entry in page:
+                    path = str(entry["path"])
+                    paths.setdefault(path.rpartition("/")[2], []).append(path)
+                yield paths
+
+    def delete_derived(self, paths: Sequence[str]) -> None:
+        """Delete what was made of objects, by its paths."""
+        self._delete(paths)
+
     def marker(self) -> bytes | None:
         """Return what the store says of whose it is; None if it says nothing."""
         with _clear_errors(MARKER):
@@ -207,7 +253,11 @@ class ObjectStore:
         """Yield hash and last writing of the objects, or of those below a prefix alone."""
         with _clear_errors("list"):
             for page in obstore.list(self._backend, prefix):
-                parts = [(str(e["path"]).rsplit("/", 2), e["last_modified"]) for e in page]
+                parts = [
+                    (str(e["path"]).rsplit("/", 2), e["last_modified"])
+                    for e in page
+                    if not str(e["path"]).startswith(f"{DERIVED}/")
+                ]
                 yield [
                     (path[-1], written)
                     for path, written in parts

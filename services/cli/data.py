@@ -125,10 +125,12 @@ def sql(
 
 
 def migrate() -> None:
-    """Bring the database that TUBEGRADER_DATABASE_URL names to this version's schema."""
-    # Opening a stack migrates it.
-    with open_context():
-        typer.echo("the database is at the newest schema")
+    """Bring the database to this version's schema, as TUBEGRADER_OWNER_URL if that is set."""
+    from services.embedded.lifecycle import migrate_database
+    from services.settings import Settings
+
+    migrate_database(Settings())
+    typer.echo("the database is at the newest schema")
 
 
 def describe_crawl(result: dict[str, Any]) -> str:

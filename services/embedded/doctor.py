@@ -93,6 +93,7 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
                 schema = _attempt("schema", lambda: _schema(home, settings))
                 yield schema
                 if schema.level is Level.OK:
+                    yield _role(home, settings)
                     yield _attempt("audio", lambda: _audio(home, settings))
             queue = _attempt("Redis", lambda: _redis(home, settings))
             yield queue
@@ -105,7 +106,8 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
 def _database(home: Home, settings: "Settings") -> str:
     from services.embedded.schema import connect
 
-    url = lifecycle.start_database(home, settings)
+    # As the owner: before the migration there may be no other role.
+    url = lifecycle.start_database(home, settings).schema_url
     with connect(url) as connection:
         row = connection.execute("SHOW server_version").fetchone()
     return f"PostgreSQL {row[0] if row else '?'} at {urls.redacted(url)}"
@@ -114,17 +116,37 @@ def _database(home: Home, settings: "Settings") -> str:
 def _schema(home: Home, settings: "Settings") -> str:
     from services.embedded.schema import connect, head_revision, is_current, revision
 
-    embedded = settings.database_url is None
-    url = lifecycle.start_database(home, settings)
-    if embedded:
-        lifecycle.migrate(home, url, embedded=True)
-    with connect(url) as connection:
+    database = lifecycle.start_database(home, settings)
+    if database.embedded:
+        lifecycle.migrate(home, database)
+    with connect(database.schema_url) as connection:
         if not is_current(connection):
             raise UsageError(
                 f"at {revision(connection)}, this TubeGrader needs {head_revision()}",
                 hint="any command that uses the database migrates it, such as tubegrader up",
             )
     return f"at {head_revision()}, current"
+
+
+def _role(home: Home, settings: "Settings") -> Check:
+    from sqlalchemy.exc import OperationalError
+
+    from db.grants import standing
+
+    try:
+        found = standing(lifecycle.start_database(home, settings).url)
+    except OperationalError as error:
+        remedy = "`tubegrader migrate` with TUBEGRADER_OWNER_URL sets its password"
+        return Check("role", Level.FAIL, str(error.orig).strip().splitlines()[-1], remedy)
+    if not (found.owner or found.superuser):
+        return Check("role", Level.OK, f"{found.role} reads and writes rows, and nothing else")
+    what = "a superuser" if found.superuser else "the owner of the tables"
+    return Check(
+        "role",
+        Level.WARN,
+        f"everything runs as {found.role}, {what}",
+        "tubegrader_app can do all that is needed: docs/operations/security.md, Roles",
+    )
 
 
 def _audio(home: Home, settings: "Settings") -> str:
@@ -137,7 +159,7 @@ def _audio(home: Home, settings: "Settings") -> str:
 
     if settings.audio_allowed:
         return "on, for material of your own: TUBEGRADER_AUDIO_ALLOWED is set"
-    engine = create_engine(lifecycle.start_database(home, settings))
+    engine = create_engine(lifecycle.start_database(home, settings).url)
     try:
         with Session(engine) as session:
             approvals = approvals_in_force(session, "audio", now=datetime.now(UTC))

@@ -1,7 +1,7 @@
 """Where the parts of a running stack are."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from services.settings import Settings
@@ -14,7 +14,18 @@ class Endpoints:
     database_url: str
     redis_url: str
     storage_url: str
+    owner_url: str | None = None
+    """The database as its owner; None: as ``database_url``."""
 
     def applied_to(self, settings: "Settings") -> "Settings":
         """Return the settings with these addresses instead of theirs."""
-        return settings.model_copy(update=asdict(self))
+        from pydantic import SecretStr
+
+        changes: dict[str, Any] = {
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "storage_url": self.storage_url,
+        }
+        if self.owner_url is not None:
+            changes["owner_url"] = SecretStr(self.owner_url)
+        return settings.model_copy(update=changes)

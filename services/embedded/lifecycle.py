@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -120,38 +121,59 @@ def stop_all(home: Home) -> tuple[list[str], list[holders.Holder]]:
 def running_servers(home: Home, settings: "Settings") -> Endpoints | None:
     """Return the endpoints if the home's own servers all run; others are not asked."""
     database_url, redis_url = settings.database_url, settings.redis_url
+    owner_url = urls.owner_url(settings)
     if database_url is None:
         database = postgres.running(home)
         if database is None:
             return None
         database_url = database.url
+        owner_url = database.owner_url
     if redis_url is None:
         queue = redis.running(home)
         if queue is None:
             return None
         redis_url = queue.url
     return Endpoints(
-        urls.database_url(database_url), urls.redis_url(redis_url), storage_url(home, settings)
+        urls.database_url(database_url),
+        urls.redis_url(redis_url),
+        storage_url(home, settings),
+        owner_url,
     )
 
 
 def start_servers(home: Home, settings: "Settings", *, durable: bool = True) -> Endpoints:
     """Start the servers that are missing and migrate. Holds the home's lock."""
-    database_url = start_database(home, settings, durable=durable)
+    database = start_database(home, settings, durable=durable)
     redis_url = start_queue(home, settings)
-    migrate(home, database_url, embedded=settings.database_url is None)
-    return Endpoints(database_url, redis_url, storage_url(home, settings))
+    migrate(home, database)
+    return Endpoints(database.url, redis_url, storage_url(home, settings), database.owner_url)
 
 
-def start_database(home: Home, settings: "Settings", *, durable: bool = True) -> str:
-    """Return the database's address; the home's own is started. Holds the home's lock."""
+@dataclass(frozen=True)
+class Database:
+    """Where a database is, for those who use it and for its owner."""
+
+    url: str
+    owner_url: str | None
+    """None: nobody else is known than who uses it."""
+    embedded: bool
+
+    @property
+    def schema_url(self) -> str:
+        """The address by which its schema is changed."""
+        return self.owner_url or self.url
+
+
+def start_database(home: Home, settings: "Settings", *, durable: bool = True) -> Database:
+    """Return where the database is; the home's own is started. Holds the home's lock."""
     if settings.database_url is not None:
-        return urls.database_url(settings.database_url)
+        url = urls.database_url(settings.database_url)
+        return Database(url, urls.owner_url(settings), embedded=False)
     server = postgres.running(home)
     if server is None:
         home.drop_state(_MIGRATED)
         server = postgres.start(home, durable=durable)
-    return server.url
+    return Database(server.url, server.owner_url, embedded=True)
 
 
 def start_queue(home: Home, settings: "Settings") -> str:
@@ -196,20 +218,40 @@ def check_redis(redis_url: str) -> str:
         ) from error
 
 
-def migrate(home: Home, database_url: str, *, embedded: bool) -> None:
+def migrate(home: Home, database: Database) -> None:
     """Bring the schema up to date. Holds the home's lock.
 
     Once that is done, nothing but this code changes the schema of an embedded database while it
     runs: the next command need not even connect to ask.
+
+    Raises:
+        TransientError: The database cannot be reached.
+        UsageError: Its schema comes from a newer TubeGrader, or is older and not ours to change.
     """
-    from services.embedded.schema import ensure_current, head_revision
+    from services.embedded.schema import ensure_current, ensure_roles, head_revision
 
     head = head_revision()
-    if embedded and head is not None and home.read_state(_MIGRATED).get("head") == head:
+    if database.embedded and head is not None and home.read_state(_MIGRATED).get("head") == head:
         return
-    ensure_current(database_url)
-    if embedded:
+    ensure_current(database.schema_url)
+    if database.embedded:
+        ensure_roles(database.schema_url)
         home.write_state(_MIGRATED, {"head": head})
+
+
+def migrate_database(settings: "Settings") -> None:
+    """Bring the database up to date, with its roles and their passwords; needs nothing else.
+
+    Raises:
+        As :func:`migrate`.
+    """
+    from services.embedded.schema import set_up_roles
+
+    home = Home(settings.home)
+    with used(home, "migrate"), home.lock():
+        database = start_database(home, settings)
+        migrate(home, database)
+        set_up_roles(database.schema_url, settings)
 
 
 def _say_nothing(_: str) -> None:

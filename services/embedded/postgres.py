@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from db.roles import APP, OWNER
 from services.embedded.account import Account, account_for, open_programs, open_way
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId, processes_in
@@ -63,10 +64,18 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The database's address for SQLAlchemy with psycopg."""
+        """The database's address for SQLAlchemy with psycopg, as the app."""
+        return self._url(APP)
+
+    @property
+    def owner_url(self) -> str:
+        """The same as its owner, who is the server's superuser."""
+        return self._url(OWNER)
+
+    def _url(self, role: str) -> str:
         # %-encoded, not "+" for a space: libpq reads the same address.
         host = quote(str(self.socket_folder), safe="")
-        return f"postgresql+psycopg://{DATABASE}@/{DATABASE}?host={host}"
+        return f"postgresql+psycopg://{role}@/{DATABASE}?host={host}"
 
 
 def programs() -> Path:
@@ -146,7 +155,7 @@ def _initialise(home: Home, folder: Path, account: Account | None, *, durable: b
     log = home.log(NAME)
     argv: list[str | Path] = [
         *(folder / "bin" / "initdb", "--pgdata", _data_argument(new, account)),
-        *("--username", DATABASE),
+        *("--username", OWNER),
         *("--auth=trust", "--encoding=UTF8", "--no-instructions"),
         # Sorting that depends on no library of the operating system stays right after its update.
         *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),

@@ -11,6 +11,8 @@ from services.errors import TransientError, UsageError
 if TYPE_CHECKING:
     import psycopg
 
+    from services.settings import Settings
+
 _CONNECT_S = 5
 
 
@@ -22,14 +24,100 @@ def ensure_current(database_url: str) -> None:
 
     Raises:
         TransientError: The database cannot be reached.
-        UsageError: Its schema comes from a newer TubeGrader.
+        UsageError: Its schema comes from a newer TubeGrader, or the role may not change it.
     """
     with connect(database_url) as connection:
         if is_current(connection):
             return
+        _require_owner(connection)
     from db.migrate import upgrade
 
     upgrade(database_url)
+
+
+def _require_owner(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """See that a migration would not be refused half way.
+
+    Raises:
+        UsageError: It would.
+    """
+    statement = (
+        "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class "
+        "WHERE oid = to_regclass('alembic_version')"
+    )
+    row = connection.execute(statement).fetchone()
+    if row is not None and not row[1]:
+        raise UsageError(
+            f"the schema is at {revision(connection)}, this TubeGrader needs {head_revision()}, "
+            f"and the role {row[0]} may not change it",
+            reason="schemaBehind",
+            hint="run `tubegrader migrate` with TUBEGRADER_OWNER_URL set to the owner's address",
+        )
+
+
+def ensure_roles(owner_url: str) -> None:
+    """Make the roles in a server that lacks them, such as one a dump was restored into."""
+    from db.roles import APP
+
+    with connect(owner_url) as connection:
+        found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [APP]).fetchone()
+    if found is None:
+        from db.grants import set_up
+
+        set_up(owner_url, {})
+
+
+def set_up_roles(owner_url: str, settings: "Settings") -> None:
+    """Make the roles, grant what each needs, and give them the passwords of their addresses.
+
+    Nothing happens where the address is not the owner's.
+
+    Raises:
+        UsageError: The owner may not set the password of a role that cannot log in.
+    """
+    from psycopg.errors import InsufficientPrivilege
+    from sqlalchemy.exc import ProgrammingError
+
+    from db.grants import set_up, standing
+
+    owner = standing(owner_url)
+    if not owner.owner:
+        return
+    passwords = _new_passwords(settings)
+    try:
+        set_up(owner_url, passwords)
+    except ProgrammingError as error:
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        raise UsageError(
+            f"the role {owner.role} may not set the password of {' and '.join(passwords)}",
+            reason="noPassword",
+            hint="have an administrator do it: ALTER ROLE … PASSWORD '…'",
+        ) from error
+
+
+def _new_passwords(settings: "Settings") -> dict[str, str]:
+    """Return the passwords of our roles' addresses that do not let them in yet."""
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    from db.roles import ANALYST, APP
+    from services.embedded.urls import database_url
+
+    addresses = [settings.database_url]
+    if settings.analyst_url is not None:
+        addresses.append(settings.analyst_url.get_secret_value())
+    found: dict[str, str] = {}
+    for address in filter(None, addresses):
+        url = make_url(database_url(address))
+        if url.username not in (APP, ANALYST) or not url.password:
+            continue
+        try:
+            plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            psycopg.connect(plain, connect_timeout=_CONNECT_S).close()
+        except psycopg.OperationalError:
+            found[url.username] = str(url.password)
+    return found
 
 
 def is_current(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:

@@ -88,7 +88,10 @@ def _database(home: Home, settings: "Settings") -> Part:
         return str(row[0]) if row else None
 
     url = settings.database_url
-    return _server("postgres", url, postgres.running(home) if url is None else None, version)
+    own = postgres.running(home) if url is None else None
+    # Its owner is there before any migration.
+    ask = version if own is None else lambda _: version(own.owner_url)
+    return _server("postgres", url, own, ask)
 
 
 def _queue(home: Home, settings: "Settings") -> Part:

@@ -1,14 +1,22 @@
 """The addresses of the real parts, checked and made ready to use."""
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from services.errors import UsageError
 
+if TYPE_CHECKING:
+    from services.settings import Settings
+
 _POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
-def database_url(url: str) -> str:
+def database_url(url: str, setting: str = "TUBEGRADER_DATABASE_URL") -> str:
     """Return a PostgreSQL address for SQLAlchemy with psycopg.
+
+    Args:
+        url: As somebody wrote it.
+        setting: Where.
 
     Raises:
         UsageError: It is not PostgreSQL's.
@@ -16,10 +24,21 @@ def database_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _POSTGRES_SCHEMES:
         raise UsageError(
-            f"TUBEGRADER_DATABASE_URL is not a PostgreSQL address: {redacted(url)}",
+            f"{setting} is not a PostgreSQL address: {redacted(url)}",
             hint="it looks like postgresql://user:password@host:5432/database",
         )
     return f"postgresql+psycopg://{rest}"
+
+
+def owner_url(settings: "Settings") -> str | None:
+    """Return the address of the database's owner; None if no other is set than everybody's.
+
+    Raises:
+        UsageError: It is not PostgreSQL's.
+    """
+    if settings.owner_url is None:
+        return None
+    return database_url(settings.owner_url.get_secret_value(), "TUBEGRADER_OWNER_URL")
 
 
 def redis_url(url: str) -> str:

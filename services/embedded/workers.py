@@ -30,7 +30,7 @@ _POLL_S = 0.05
 # The supervisor gives its processes their grace first.
 _STOP_S = 40.0
 # Two commands may differ in these and still share their workers.
-_OWN_AFFAIR = {"home", "log_format", "log_level"}
+_OWN_AFFAIR = {"home", "owner_url", "log_format", "log_level"}
 
 
 def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSpec]:
@@ -40,6 +40,8 @@ def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessS
         "TUBEGRADER_DATABASE_URL": endpoints.database_url,
         "TUBEGRADER_REDIS_URL": endpoints.redis_url,
         "TUBEGRADER_STORAGE_URL": endpoints.storage_url,
+        # They change rows, not the schema; empty hides the supervisor's.
+        "TUBEGRADER_OWNER_URL": "",
     }
     celery = (sys.executable, "-m", "services.embedded.celery_process", "-A", "workers.app")
     log_level = ("--loglevel", settings.log_level)
@@ -146,7 +148,8 @@ def stop(home: Home) -> None:
 
 
 def _launch(home: Home, settings: "Settings") -> ProcessId | None:
-    ours = {f"TUBEGRADER_{name.upper()}" for name in type(settings).model_fields}
+    names = {f"TUBEGRADER_{name.upper()}" for name in type(settings).model_fields}
+    ours = names | {f"{name}_FILE" for name in names}
     inherited = {n: v for n, v in os.environ.items() if n not in ours | {MARK, READY_FILE}}
     # -P: a stray file in the working folder must not be imported.
     argv = [

@@ -75,7 +75,15 @@ def sweep(
             orphans = _orphans(context, names)
             context.store.quarantine(orphans)
             progress(len(orphans))
+        _delete_derived(context)
     return found
+
+
+def _delete_derived(context: Context) -> None:
+    """Delete what was made of objects that no row speaks of; it can be made again."""
+    for paths in context.store.derived():
+        orphans = _orphans(context, list(paths))
+        context.store.delete_derived([path for name in orphans for path in paths[name]])
 
 
 def _empty_quarantine(context: Context, *, dry_run: bool) -> int:

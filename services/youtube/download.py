@@ -13,6 +13,7 @@ from services.errors import (
     TubeGraderError,
     UsageError,
 )
+from services.youtube.proxies import http_proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ async def download(
         TransientError: the other side cannot be reached, is too slow or breaks off.
     """
     try:
-        async with session.get(address, headers=headers, allow_redirects=False) as response:
+        async with session.get(
+            address, headers=headers, allow_redirects=False, proxy=http_proxy(address)
+        ) as response:
             if response.content_length is not None and response.content_length > max_bytes:
                 raise BodyTooLargeError
             content = bytearray()
@@ -113,6 +116,8 @@ def _unreachable(error: Exception) -> TransientError:
     match error:
         case TimeoutError():
             return TransientError("The server did not answer in time.", reason="timeout")
+        case aiohttp.ClientHttpProxyError():
+            return TransientError("The proxy refuses us.", reason="proxyFailed")
         case aiohttp.ClientConnectorDNSError():
             return TransientError("The server's address is unknown.", reason="noNetwork")
         case aiohttp.ClientConnectorError():

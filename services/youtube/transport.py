@@ -13,6 +13,8 @@ from weakref import WeakSet
 import httplib2
 from googleapiclient.discovery import build
 
+from services.youtube.proxies import ForwardedConnection, TunnelledConnection, http_proxy
+
 LARGEST_ANSWER = 16 * 2**20
 """Bytes. Fifty items take at most a tenth of a megabyte."""
 
@@ -50,7 +52,8 @@ class Transport:
         return opened
 
     def _open(self) -> "OneAttemptHttp":
-        # httplib2 knows proxies only with PySocks beside it, and fails half-way without.
+        # httplib2 knows proxies only with PySocks beside it, and fails half-way without: ours are
+        # connections of another kind.
         connections = OneAttemptHttp(timeout=self._timeout_s, proxy_info=None)
         # The address carries the key, so it goes to nobody but the endpoint.
         connections.follow_redirects = False
@@ -66,6 +69,14 @@ class OneAttemptHttp(httplib2.Http):  # type: ignore[misc]  # httplib2 is untype
     """
 
     before_send: Callable[[], None]
+
+    def request(self, uri: str, *args: Any, **options: Any) -> tuple[httplib2.Response, bytes]:
+        """Send a request, through the environment's proxy if it names one for the address."""
+        if http_proxy(uri) is not None:
+            secure = uri.startswith("https:")
+            options["connection_type"] = TunnelledConnection if secure else ForwardedConnection
+        answer: tuple[httplib2.Response, bytes] = super().request(uri, *args, **options)
+        return answer
 
     def __del__(self) -> None:
         # A thread that ends drops its pool without a word.

@@ -18,19 +18,19 @@ RELEASE = "0010"
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
 PATIENCE = "5s"
 VIDEOS, CHANNELS = 60_000, 600
-FILL = (
-    "INSERT INTO channels (channel_id, added_at) "
-    "SELECT 'UC' || lpad(i::text, 22, '0'), :now FROM generate_series(1, :channels) i",
-    "INSERT INTO videos (video_id, channel_id, published_at, first_seen_at, refreshed_at, state) "
-    "SELECT lpad(i::text, 11, '0'), 'UC' || lpad((i % :channels + 1)::text, 22, '0'), "
-    ":now - interval '40 days', :now, :now, 'public' FROM generate_series(1, :videos) i",
-    "INSERT INTO video_snapshots (video_id, slot, captured_at, view_count) "
-    "SELECT v.video_id, d.day, d.day, 1000 FROM videos v, "
-    "generate_series(CAST(:now AS timestamptz) - interval '9 days', :now, '3 days') d (day)",
-    "INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at) "
-    "SELECT kind, video_id, channel_id, 'due', :now, :now FROM videos, "
-    "(VALUES ('video.snapshot'), ('video.thumbnail')) k (kind)",
-)
+FILL = """
+    INSERT INTO channels (channel_id, added_at)
+    SELECT 'UC' || lpad(i::text, 22, '0'), :now FROM generate_series(1, :channels) i;
+    INSERT INTO videos (video_id, channel_id, published_at, first_seen_at, refreshed_at, state)
+    SELECT lpad(i::text, 11, '0'), 'UC' || lpad((i % :channels + 1)::text, 22, '0'),
+        :now - interval '40 days', :now, :now, 'public' FROM generate_series(1, :videos) i;
+    INSERT INTO video_snapshots (video_id, slot, captured_at, view_count)
+    SELECT v.video_id, d.day, d.day, 1000 FROM videos v,
+        generate_series(CAST(:now AS timestamptz) - interval '9 days', :now, '3 days') d (day);
+    INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at)
+    SELECT kind, video_id, channel_id, 'due', :now, :now FROM videos,
+        (VALUES ('video.snapshot'), ('video.thumbnail')) k (kind)
+"""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def release(endpoints: Endpoints) -> Iterator[str]:
                     "video_snapshots FOR VALUES FROM ('2026-07-01T00:00Z') TO ('2026-08-01T00:00Z')"
                 )
             )
-            for statement in FILL:
+            for statement in FILL.split(";"):
                 connection.execute(
                     text(statement), {"now": NOW, "videos": VIDEOS, "channels": CHANNELS}
                 )

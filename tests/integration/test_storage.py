@@ -185,3 +185,21 @@ def test_a_store_is_made_where_there_is_none(tmp_path: Path):
     assert store.get(store.put(b"x")) == b"x"
     assert store.put_many([]) == []
     assert store.get_many([]) == []
+
+
+def test_what_is_made_of_objects_lies_beside_them_and_is_verified(store: ObjectStore, folder: Path):
+    name, other = store.put(b"a picture"), sha256(b"another")
+    store.put_derived("numbers-v1", {name: b"\x00\x01", other: b"\x02"})
+    assert store.names() == [name]
+    assert store.get_derived("numbers-v1", [name, other, sha256(b"x")]) == {
+        name: b"\x00\x01",
+        other: b"\x02",
+    }
+    assert store.get_derived("numbers-v2", [name]) == {}
+    damaged = folder / f"derived/numbers-v1/{name}"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x09")
+    assert store.get_derived("numbers-v1", [name, other]) == {other: b"\x02"}
+    found = {key: paths for page in store.derived() for key, paths in page.items()}
+    assert found.keys() == {name, other}
+    store.delete_derived(found[other])
+    assert store.get_derived("numbers-v1", [other]) == {}

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from db.roles import OWNER
 from services.clock import Clock, system_clock
 from services.context import Context
 from services.embedded import Endpoints
@@ -17,17 +18,30 @@ EMPTY = "template0"
 """The template of a database without any table."""
 
 
+def owned(url: str) -> str:
+    """The address of a database of the tests' server as its owner, who may do anything."""
+    return make_url(url).set(username=OWNER).render_as_string(hide_password=False)
+
+
+@contextmanager
+def owner_engine(context: Context) -> Iterator[Engine]:
+    """An engine on a context's database for what the app may not do, such as making tables."""
+    engine = create_engine(owned(str(context.settings.database_url)), poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
 @contextmanager
 def own_database(url: str, name: str, *, template: str | None = None) -> Iterator[str]:
     """A database while the block runs, beside the one that ``url`` names; gives its address.
 
     Args:
-        url: Of a database of the same server.
+        url: Of a database of the same server, as the role that is to use the new one.
         name: The new one's.
         template: Which one it copies; None: the one of ``url``.
     """
     # Nobody may be connected to a database that is copied, so no connection is kept open.
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    admin = create_engine(owned(url), isolation_level="AUTOCOMMIT", poolclass=NullPool)
     template = template or make_url(url).database
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))

@@ -29,7 +29,7 @@ ONCE = {"objects-owner", "bucket", "migrate", "cli"}
 LASTING = sorted(SERVICES.keys() - ONCE)
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 
-_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z][A-Z0-9_]*)(?::([-?])([^${}]*))?\}")
+_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z][A-Z0-9_]*)(?::([-?+])([^${}]*))?\}")
 
 
 def interpolated(text: str, values: dict[str, str]) -> str:
@@ -37,6 +37,8 @@ def interpolated(text: str, values: dict[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         name, how, otherwise = match.groups()
+        if how == "+":
+            return (otherwise or "") if values.get(name) else ""
         if values.get(name):
             return values[name]
         if how == "?":

@@ -114,8 +114,8 @@ def kill_leftovers(home: Path) -> None:
 
 
 def execute(endpoints: embedded.Endpoints, statement: str) -> list[tuple[object, ...]]:
-    """Run one statement and return its rows, if it has any."""
-    address = endpoints.database_url.replace("+psycopg", "", 1)
+    """Run one statement as the owner and return its rows, if it has any."""
+    address = (endpoints.owner_url or endpoints.database_url).replace("+psycopg", "", 1)
     with psycopg.connect(address, autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []

@@ -53,6 +53,8 @@ class ReceivedRequest:
     query: dict[str, str]
     headers: dict[str, str]
     method: str = "GET"
+    site: str = ""
+    """What a proxy was asked for; empty where it was asked as the server itself."""
 
     @property
     def ids(self) -> list[str]:
@@ -72,13 +74,16 @@ class ScriptedServer:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                parts = urlsplit(self.path)
+                connect = self.command == "CONNECT"
+                parts = urlsplit(f"//{self.path}" if connect else self.path)
                 query = {k: ",".join(v) for k, v in parse_qs(parts.query).items()}
-                asked = ReceivedRequest(parts.path, query, dict(self.headers), self.command)
+                asked = ReceivedRequest(
+                    parts.path, query, dict(self.headers), self.command, parts.netloc
+                )
                 owner.requests.append(asked)
                 self._send(owner.respond(asked))
 
-            do_POST = do_GET  # noqa: N815
+            do_POST = do_CONNECT = do_GET  # noqa: N815
 
             def _send(self, reply: Reply) -> None:
                 if reply.status <= 0:

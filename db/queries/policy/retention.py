@@ -94,7 +94,7 @@ def drop_partition(session: Session, name: str, limit: Limit) -> int | None:
     if _holds_later(session, name, limit.whole):
         return None
     held = int(session.execute(text(f"SELECT count(*) FROM {name}")).scalar_one())
-    session.execute(text(f"DROP TABLE {name}"))
+    session.execute(text("SELECT drop_partition(:name)"), {"name": name})
     return held
 
 

@@ -7,9 +7,9 @@ every night. Names are content hashes, so nothing in here ever goes stale.
 import fcntl
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,20 @@ _NAME_BYTES = 65
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+_PAGE = 1024
+"""Vectors that are asked for elsewhere at once."""
+
+
+class Shared(Protocol):
+    """Where machines keep vectors for each other, by recipe and picture."""
+
+    def get(self, recipe: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return those that are there, whole."""
+
+    def put(self, recipe: str, vectors: Mapping[str, bytes]) -> None:
+        """Keep some."""
+
+
 class EmbeddingCache:
     """Vectors of ``width`` half floats by the SHA-256 of their picture.
 
@@ -30,26 +44,50 @@ class EmbeddingCache:
     killed process leaves at most a vector without a name, which the next one overwrites.
     """
 
-    def __init__(self, directory: Path, *, recipe: str, width: int) -> None:
+    def __init__(
+        self, directory: Path, *, recipe: str, width: int, shared: Shared | None = None
+    ) -> None:
         """Open or begin a cache.
 
         Args:
             directory: Where caches are; each recipe has its own folder in it.
             recipe: Names everything that the numbers depend on: weights and preprocessing.
             width: Numbers a picture.
+            shared: What is not here is looked for there before it is missing, and what is made here
+                goes there too.
         """
         folder = directory / recipe
         folder.mkdir(parents=True, exist_ok=True)
         self._names = folder / "names.txt"
         self._vectors = folder / f"vectors.{width}.f16"
         self._width = width
+        self._recipe = recipe
+        self._shared = shared
         self._names.touch()
         self._vectors.touch()
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Return which pictures are not there yet, each once, in order."""
         known = self._positions()
-        return [name for name in dict.fromkeys(names) if name not in known]
+        missing = [name for name in dict.fromkeys(names) if name not in known]
+        if self._shared is None or not missing:
+            return missing
+        found = self._brought(self._shared, missing)
+        return [name for name in missing if name not in found]
+
+    def _brought(self, shared: Shared, names: Sequence[str]) -> set[str]:
+        """Keep what others have made of pictures; return of which."""
+        found: set[str] = set()
+        for start in range(0, len(names), _PAGE):
+            vectors = {
+                name: np.frombuffer(vector, dtype=np.float16)
+                for name, vector in shared.get(self._recipe, names[start : start + _PAGE]).items()
+                if len(vector) == self._width * np.dtype(np.float16).itemsize
+            }
+            if vectors:
+                self._keep(list(vectors), np.stack(list(vectors.values())))
+                found |= vectors.keys()
+        return found
 
     def read(self, names: Sequence[str]) -> HalfArray:
         """Return the vectors of pictures, (N, width).
@@ -87,6 +125,14 @@ class EmbeddingCache:
                 "an embedding is not finite in half precision; the weights are damaged",
                 reason="embeddingNotFinite",
             )
+        self._keep(names, halves)
+        if self._shared is not None:
+            self._shared.put(
+                self._recipe,
+                {name: vector.tobytes() for name, vector in zip(names, halves, strict=True)},
+            )
+
+    def _keep(self, names: Sequence[str], halves: HalfArray) -> None:
         with self._names.open("r+b") as index, self._vectors.open("r+b") as store:
             fcntl.flock(index, fcntl.LOCK_EX)
             known = self._positions()

@@ -20,7 +20,7 @@ from ml.arrays import ImageArray
 from ml.errors import LearningCancelledError
 from ml.images.pictures import decode_pictures
 from ml.runtime.device import Device, choose_device, side_by_side
-from ml.thumbnails.backbones.cache import EmbeddingCache
+from ml.thumbnails.backbones.cache import EmbeddingCache, Shared
 from ml.thumbnails.backbones.efficientnet_lite import STAGE_CHANNELS, EfficientNetLite0
 from ml.thumbnails.backbones.weights import Backbone
 from ml.training.callbacks import Cancelled, Progress
@@ -54,9 +54,12 @@ def stage_columns(view: str, first: int, last: int) -> slice:
     return slice(start + sum(STAGE_CHANNELS[:first]), start + sum(STAGE_CHANNELS[: last + 1]))
 
 
-def embedding_cache(directory: Path, backbone: Backbone) -> EmbeddingCache:
+def embedding_cache(
+    directory: Path, backbone: Backbone, shared: Shared | None = None
+) -> EmbeddingCache:
     """Open the cache of a backbone's embeddings."""
-    return EmbeddingCache(directory, recipe=f"{RECIPE}-{backbone.sha256[:16]}", width=WIDTH)
+    recipe = f"{RECIPE}-{backbone.sha256[:16]}"
+    return EmbeddingCache(directory, recipe=recipe, width=WIDTH, shared=shared)
 
 
 def embed_thumbnails(

@@ -15,7 +15,7 @@ from ml.errors import LearningCancelledError
 from ml.images import pictures
 from ml.images.decoding import decode_thumbnails
 from ml.runtime.device import choose_device
-from ml.thumbnails.backbones.cache import EmbeddingCache
+from ml.thumbnails.backbones.cache import EmbeddingCache, Shared
 from ml.thumbnails.backbones.embeddings import (
     MAP_RECIPE,
     MAP_WIDTH,
@@ -53,6 +53,7 @@ class FeatureExtractor:
         weights: Path | None = None,
         timm_name: str = "efficientnet_lite0",
         maps: bool = False,
+        shared: Shared | None = None,
     ) -> None:
         """Open the caches.
 
@@ -61,21 +62,25 @@ class FeatureExtractor:
             weights: The user's own, as :func:`ml.thumbnails.backbones.weights.load_backbone` takes
                 them.
             timm_name: Which of timm's models they are of.
-            maps: Also keep what fine-tuning begins with, 54 kB a picture.
+            maps: Also keep what fine-tuning begins with, 54 kB a picture; here alone.
+            shared: Where machines keep the others for each other.
 
         Raises:
             LearningError: The weights are not installed, says what to install; or the user's
                 cannot be used.
         """
         self._backbone = load_backbone(weights, timm_name=timm_name)
-        self._embeddings = embedding_cache(directory, self._backbone)
+        self._embeddings = embedding_cache(directory, self._backbone, shared)
         self._maps = (
             EmbeddingCache(directory, recipe=f"{MAP_RECIPE}-{self.weights[:16]}", width=MAP_WIDTH)
             if maps
             else None
         )
         self._measurements = EmbeddingCache(
-            directory, recipe=f"measurements-v{MEASUREMENT_VERSION}", width=len(FEATURES)
+            directory,
+            recipe=f"measurements-v{MEASUREMENT_VERSION}",
+            width=len(FEATURES),
+            shared=shared,
         )
 
     @property

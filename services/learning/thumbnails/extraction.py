@@ -1,8 +1,10 @@
 """Image features by a pretrained network: whether they are to be had here, and themselves."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml.thumbnails.backbones.cache import Shared
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
@@ -107,4 +109,24 @@ def open_extractor(
         weights=settings.backbone_weights,
         timm_name=settings.backbone_model,
         maps=maps,
+        shared=_shared(context) if folder is None else None,
     )
+
+
+@dataclass(frozen=True)
+class _InStore:
+    """Image features in the object store, where other machines find them by their pictures."""
+
+    context: Context
+
+    def get(self, recipe: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        return self.context.store.get_derived(recipe, names)
+
+    def put(self, recipe: str, vectors: Mapping[str, bytes]) -> None:
+        self.context.store.put_derived(recipe, vectors)
+
+
+def _shared(context: Context) -> Shared | None:
+    # A folder is this machine's, as the home is: it would all lie there twice.
+    here = (context.settings.storage_url or "").startswith("file://")
+    return None if here else _InStore(context)

@@ -21,6 +21,7 @@ from yt_dlp.utils import YoutubeDLError
 
 from services.errors import PermanentError
 from services.youtube.audio.failures import RefusedError
+from services.youtube.proxies import environment_proxy, is_here
 
 log = structlog.get_logger()
 
@@ -129,9 +130,9 @@ def too_large(max_bytes: int | None) -> PermanentError:
 def downloader(address: str, options: Options) -> Iterator[Downloader]:
     """Open a yt-dlp that is fit for ``address`` and may ask no private address but its host."""
     with tempfile.TemporaryDirectory(prefix="tubegrader-ytdlp-") as folder:
-        params = _params(options, scratch=Path(folder))
+        params = _params(options, address, scratch=Path(folder))
         dl = _GuardedDL(params)
-        dl.guard = _Guard(address, resolves=not options.proxy)
+        dl.guard = _Guard(address, proxied=bool(options.proxy))
         dl.add_info_extractor(get_info_extractor("Youtube" if is_youtube(address) else "Generic")())
         try:
             yield Downloader(dl)
@@ -145,7 +146,7 @@ def is_youtube(address: str) -> bool:
     return bool(get_info_extractor("Youtube").suitable(address))
 
 
-def _params(options: Options, *, scratch: Path) -> dict[str, Any]:
+def _params(options: Options, address: str, *, scratch: Path) -> dict[str, Any]:
     cookies = None
     if options.cookies is not None:
         # yt-dlp writes its cookies back when it ends; the user's file is only read.
@@ -158,8 +159,8 @@ def _params(options: Options, *, scratch: Path) -> dict[str, Any]:
         "cachedir": False,
         "usenetrc": False,
         "cookiefile": None if cookies is None else str(cookies),
-        # "" asks for none at all, None for the environment's, which is not a setting of ours.
-        "proxy": options.proxy or "",
+        # None asks for the environment's, "" for none at all.
+        "proxy": options.proxy or ("" if is_here(urlsplit(address).hostname or "") else None),
         "js_runtimes": dict(options.js_runtimes or {}),
         "ratelimit": options.rate_limit,
         "sleep_interval": options.sleep_s or None,
@@ -198,35 +199,38 @@ class _Guard(urllib.request.BaseHandler):
 
     handler_order = 10
 
-    def __init__(self, address: str, *, resolves: bool) -> None:
+    def __init__(self, address: str, *, proxied: bool) -> None:
         parts = urlsplit(address)
         self._configured = parts.hostname, parts.port
-        self._resolves = resolves
+        self._proxied = proxied
 
     def check(self, request: urllib.request.Request) -> urllib.request.Request:
         parts = urlsplit(request.full_url)
         if parts.scheme not in _OUR_OWN or not parts.hostname:
             raise _forbidden(f"{parts.scheme}: addresses are not asked")
-        if (parts.hostname, parts.port) != self._configured and not self._is_public(parts.hostname):
+        proxied = self._proxied or environment_proxy(request.full_url) is not None
+        here = (parts.hostname, parts.port) == self._configured
+        if not here and not _is_public(parts.hostname, resolves=not proxied):
             raise _forbidden("an address of a private network is not asked")
         return request
 
     http_request = https_request = ftp_request = data_request = file_request = check
 
-    def _is_public(self, host: str) -> bool:
-        try:
-            return ipaddress.ip_address(host).is_global
-        except ValueError:
-            pass
-        if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-            return False
-        if not self._resolves:
-            return True  # the proxy's view of the network counts, and it is the user's
-        try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError:
-            return True  # connecting will say why
-        return all(ipaddress.ip_address(entry[4][0]).is_global for entry in found)
+
+def _is_public(host: str, *, resolves: bool) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        pass
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return False
+    if not resolves:
+        return True  # the proxy's view of the network counts, and it is the user's
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # connecting will say why
+    return all(ipaddress.ip_address(entry[4][0]).is_global for entry in found)
 
 
 def _forbidden(why: str) -> RefusedError:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from db.queries.catalog import channels
 from services import querying
@@ -20,6 +21,7 @@ from services.context import Context
 from services.errors import UsageError
 from services.work import jobs
 from tests.support.crawl import NOW, value
+from tests.support.databases import owned, owner_engine
 
 CHANNEL = "UC" + "a" * 22
 TITLE = "[red]Ça: 50 %[/red], “quoted” \\ 中文"
@@ -48,8 +50,8 @@ def tubegrader(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Callable[..., Typed]:
-    for name, text in environment.items():
-        monkeypatch.setenv(name, text)
+    for name, setting in environment.items():
+        monkeypatch.setenv(name, setting)
 
     def run(*arguments: str) -> Typed:
         monkeypatch.setattr(sys, "argv", ["tubegrader", *arguments])
@@ -244,8 +246,26 @@ def test_a_query_has_its_time(tubegrader, one_channel):
     assert json.loads(done.out) == [{"statement_timeout": "1min"}]
 
 
+def test_a_query_that_takes_longer_is_ended(tubegrader, context: Context):
+    limit = f"ALTER ROLE tubegrader_analyst IN DATABASE {context.engine.url.database} SET"
+    with owner_engine(context) as engine, engine.begin() as connection:
+        connection.execute(text(f"{limit} statement_timeout = '50ms'"))
+    done = tubegrader("sql", "-c", "SELECT pg_sleep(30)")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: canceling statement due to statement timeout")
+
+
+def test_psql_of_the_owner_needs_the_owners_address(context: Context):
+    with pytest.raises(UsageError) as caught:
+        querying.open_psql(context, owner=True)
+    assert caught.value.reason == "noOwner"
+    assert "TUBEGRADER_OWNER_URL" in str(caught.value.hint)
+
+
 def test_a_superuser_is_no_analyst(context: Context, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(querying, "ANALYST", "nobody_by_this_name")
+    as_owner = {"database_url": owned(str(context.settings.database_url))}
+    context.settings = context.settings.model_copy(update=as_owner)
     with pytest.raises(UsageError) as caught:
         querying.run_query(context, "SELECT 1")
     assert caught.value.reason == "noAnalyst"

@@ -15,7 +15,7 @@ from db.partitions import ensure_partitions
 from db.views import CURRENT, view_sql
 from services.context import Context
 from services.embedded import Endpoints
-from tests.support.databases import EMPTY, own_database
+from tests.support.databases import EMPTY, own_database, owned, owner_engine
 
 CHANNEL, VIDEO = "UC" + "a" * 22, "v" * 11
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def empty_database(endpoints: Endpoints):
-    with own_database(endpoints.database_url, "empty", template=EMPTY) as url:
+    with own_database(owned(endpoints.database_url), "empty", template=EMPTY) as url:
         yield url
 
 
@@ -126,7 +126,7 @@ def test_views_in_the_database_are_the_current_files(context: Context):
         )
         return dict(rows.all())
 
-    with context.engine.connect() as connection:
+    with owner_engine(context) as engine, engine.connect() as connection:
         migrated = definitions(connection)
         for name in migrated:
             connection.execute(text(f"DROP VIEW IF EXISTS {name} CASCADE"))

@@ -11,10 +11,11 @@ from db.base import Base
 from db.migrate import head_revision
 from migrations.__main__ import write_revision
 from services.context import Context
+from tests.support.databases import owned, owner_engine
 
 
 def address(context: Context) -> str:
-    return context.engine.url.render_as_string(hide_password=False)
+    return owned(str(context.settings.database_url))
 
 
 @pytest.fixture
@@ -30,9 +31,7 @@ def toy():
 
 
 def test_it_makes_and_removes_what_the_models_have_more(context: Context, toy, tmp_path):
-    path = write_revision(
-        context.engine.url.render_as_string(False), "toys to play with.", tmp_path
-    )
+    path = write_revision(address(context), "toys to play with.", tmp_path)
     number = f"{int(head_revision()) + 1:04}"
     assert path.name == f"{number}_toys_to_play_with.py"
     text = path.read_text()
@@ -43,7 +42,7 @@ def test_it_makes_and_removes_what_the_models_have_more(context: Context, toy, t
     spec = importlib.util.spec_from_file_location("made", path)
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    with context.engine.begin() as connection:
+    with owner_engine(context) as engine, engine.begin() as connection:
         with Operations.context(MigrationContext.configure(connection)):
             made.upgrade()
             assert sa.inspect(connection).has_table("toys")

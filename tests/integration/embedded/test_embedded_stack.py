@@ -92,7 +92,7 @@ def test_a_schema_that_is_behind_is_migrated_at_the_next_start(home: Path) -> No
     from services.embedded.schema import head_revision
 
     with fast_stack(home) as endpoints:
-        downgrade(endpoints.database_url, "base")
+        downgrade(endpoints.owner_url or "", "base")
     with fast_stack(home) as endpoints:
         revision = execute(endpoints, "SELECT version_num FROM alembic_version")
         assert revision == [(head_revision(),)]
@@ -152,6 +152,7 @@ def test_parts_set_elsewhere_are_used_and_left_running(home: Path, tmp_path: Pat
         elsewhere = settings_for(
             tmp_path / "other",
             database_url=there.database_url.replace("+psycopg", ""),
+            owner_url=there.owner_url,
             storage_url="s3://bucket/prefix",
         )
         with embedded.stack(elsewhere) as mixed:

@@ -16,6 +16,7 @@ from services.policy import orphans, ownership, retention
 from services.storage import object_name
 from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import value
+from tests.support.databases import owner_engine
 
 VIDEO, CHANNEL = "video_a____", "UC" + "a" * 22
 OBJECTS = 120
@@ -50,7 +51,7 @@ def full(context: Context) -> Context:
 
 def become_another_installation(context: Context) -> None:
     """The database is fresh: another id, and no row."""
-    with context.engine.begin() as connection:
+    with owner_engine(context) as engine, engine.begin() as connection:
         connection.execute(text("TRUNCATE channels CASCADE"))
         connection.execute(text("TRUNCATE thumbnails CASCADE"))
         connection.execute(text("UPDATE installation SET installation_id = gen_random_uuid()"))
@@ -92,7 +93,7 @@ def test_an_installation_of_an_earlier_release_claims_its_store_and_others_are_r
 
 def test_more_orphans_than_killed_runs_explain_need_force(full: Context):
     ownership.claim(full)
-    with full.engine.begin() as connection:
+    with owner_engine(full) as engine, engine.begin() as connection:
         connection.execute(text("TRUNCATE thumbnails CASCADE"))
     found = swept(full)
     assert found.refused is not None

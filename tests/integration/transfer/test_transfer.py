@@ -29,7 +29,7 @@ from services.transfer.tables import BY_NAME, from_cell, to_cell
 from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import counts, rows, value
 from tests.support.csv_files import write_csv
-from tests.support.databases import EMPTY, own_database
+from tests.support.databases import EMPTY, own_database, owned
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
 CHANNEL, VIDEO = "UC" + "c" * 22, "-v_00000000"
@@ -41,7 +41,7 @@ def beside(context: Context, folder: Path) -> Iterator[Context]:
     """Another empty database and store."""
     name = f"beside_{uuid.uuid4().hex}"
     with own_database(str(context.settings.database_url), name, template=EMPTY) as url:
-        migrate.upgrade(url)
+        migrate.upgrade(owned(url))
         changes = {"database_url": url, "storage_url": (folder / "store").as_uri()}
         settings = Settings(**{**context.settings.model_dump(), **changes})
         with closing(Context(settings, lambda: NOW)) as made:

@@ -155,7 +155,7 @@ def test_partitions_are_made_ahead(own_context: Context):
                 "WHERE inhparent = 'video_snapshots'::regclass"
             )
         ).scalar_one()
-        connection.execute(text(f"DROP TABLE {newest}"))
+        connection.execute(text("SELECT drop_partition(:name)"), {"name": newest})
     assert make_partitions(own_context) == [newest]
     assert make_partitions(own_context) == []
 

@@ -296,8 +296,14 @@ def test_a_proxy_s_password_is_not_told(world, source, tmp_path):
     assert "hunter2" not in repr(replace(source, proxy=address))
 
 
-def test_the_environment_s_proxy_is_not_used(world, source, tmp_path, monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+def test_the_environment_s_proxy_is_used_but_for_this_machine(world, source, tmp_path, monkeypatch):
+    elsewhere = replace(source, media_url="http://media.example/watch?v={video_id}")
+    with scripted_server(lambda _: Reply(status=407)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with pytest.raises(BlockedError) as refused:
+            elsewhere.fetch(some_video(world).video_id, into=tmp_path)
+        assert refused.value.reason == "proxyRefused"
+        assert {asked.site for asked in proxy.requests} == {"media.example"}
     assert source.fetch(some_video(world).video_id, into=tmp_path).byte_size > 0
 
 

@@ -13,6 +13,7 @@ from services.settings import Settings
 from tests.support.deploy import (
     COMPOSE,
     COMPOSE_FILE,
+    DOCKERFILE,
     ENV_EXAMPLE,
     INSTALL,
     LASTING,
@@ -49,7 +50,39 @@ def test_a_process_gets_the_parts_it_needs_and_no_setting_that_does_not_exist(na
     assert needed <= given
     assert given <= known
     # Those that no image sets are handed on, so that .env can set every one but the tests' clock.
-    assert known - given <= {"HOME", "LOG_FORMAT", "CLOCK_URL"}
+    # The owner's address is migrate's alone.
+    assert known - given <= {"HOME", "LOG_FORMAT", "CLOCK_URL", "OWNER_URL"}
+    assert ("OWNER_URL" in given) is (name == "migrate")
+
+
+def test_all_but_migrate_run_as_the_app_or_as_before_where_it_has_no_password() -> None:
+    urls = ("TUBEGRADER_DATABASE_URL", "TUBEGRADER_ANALYST_URL", "TUBEGRADER_OWNER_URL")
+    place = "postgres:5432/tubegrader"
+    old = {"TUBEGRADER_POSTGRES_PASSWORD": "p"}
+    new = old | {"TUBEGRADER_APP_PASSWORD": "a", "TUBEGRADER_ANALYST_PASSWORD": "n"}
+    owner = f"postgresql+psycopg://tubegrader:p@{place}"
+    environment = SERVICES["migrate"]["environment"]
+    assert [interpolated(environment[url], old) for url in urls] == [owner, "", owner]
+    assert [interpolated(environment[url], new) for url in urls] == [
+        f"postgresql+psycopg://tubegrader_app:a@{place}",
+        f"postgresql://tubegrader_analyst:n@{place}",
+        owner,
+    ]
+
+
+def test_migrate_waits_for_the_database_alone() -> None:
+    assert SERVICES["migrate"]["depends_on"].keys() == {"postgres"}
+
+
+def test_what_a_training_has_done_outlives_its_container() -> None:
+    learning = SERVICES["worker-learning"]
+    assert learning["volumes"] == ["learning:/var/lib/tubegrader"]
+    assert learning["environment"]["TUBEGRADER_HOME"] == "/var/lib/tubegrader"
+    # The volume begins as the image's folder is, which therefore is the user's.
+    assert re.search(
+        r"install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/tubegrader",
+        DOCKERFILE,
+    )
 
 
 def test_the_offline_youtube_runs_as_its_image_says() -> None:
@@ -69,7 +102,9 @@ def test_no_secret_has_a_default() -> None:
     secret = re.compile(r"PASSWORD|SECRET|ACCESS_KEY")
     required = re.findall(r"^([A-Z][A-Z0-9_]*)=$", ENV_EXAMPLE, re.MULTILINE)
     assert set(required) == {name for name in variables() if secret.search(name)}
-    for name in required:
+    # Those of roles that an older .env does not know.
+    later = {"TUBEGRADER_APP_PASSWORD", "TUBEGRADER_ANALYST_PASSWORD"}
+    for name in set(required) - later:
         with pytest.raises(KeyError, match=name):
             interpolated(COMPOSE_FILE.read_text(), {r: "x" for r in required if r != name})
     interpolated(COMPOSE_FILE.read_text(), dict.fromkeys(required, "x"))
@@ -89,8 +124,10 @@ def test_the_documented_line_makes_a_private_env_of_different_secrets(tmp_path: 
     assert made.stat().st_mode & 0o077 == 0
     comments = [line for line in ENV_EXAMPLE.splitlines() if line.startswith("#")]
     assert [line for line in made.read_text().splitlines() if line.startswith("#")] == comments
-    url = SERVICES["migrate"]["environment"]["TUBEGRADER_DATABASE_URL"]
-    assert secrets["TUBEGRADER_POSTGRES_PASSWORD"] in interpolated(url, secrets)
+    environment = SERVICES["migrate"]["environment"]
+    for url, role in (("OWNER", "POSTGRES"), ("DATABASE", "APP"), ("ANALYST", "ANALYST")):
+        address = interpolated(environment[f"TUBEGRADER_{url}_URL"], secrets)
+        assert f":{secrets[f'TUBEGRADER_{role}_PASSWORD']}@" in address
 
 
 @pytest.mark.parametrize("name", LASTING)

@@ -238,3 +238,38 @@ def test_what_is_not_finite_or_not_named_is_refused(tmp_path):
         cache.add(["thumb"], np.zeros((1, 2)))
     with pytest.raises(LearningError, match="compute them first"):
         cache.read([sha(1)])
+
+
+class Elsewhere:
+    """What other machines have made."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def get(self, recipe, names):
+        return {n: self.kept[recipe, n] for n in names if (recipe, n) in self.kept}
+
+    def put(self, recipe, vectors):
+        self.kept |= {(recipe, name): vector for name, vector in vectors.items()}
+
+
+def test_what_another_machine_made_is_not_missing(tmp_path):
+    shared = Elsewhere()
+
+    def cache(machine, recipe="r"):
+        return EmbeddingCache(tmp_path / machine, recipe=recipe, width=2, shared=shared)
+
+    cache("one").add([sha(1), sha(2)], np.array([[1, 1], [2, 2]]))
+    two = cache("two")
+    assert two.missing([sha(3), sha(2), sha(1)]) == [sha(3)]
+    shared.kept.clear()
+    np.testing.assert_array_equal(two.read([sha(2), sha(1)]), [[2, 2], [1, 1]])
+    assert cache("two").missing([sha(2)]) == []
+    assert cache("two", recipe="s").missing([sha(2)]) == [sha(2)]
+
+
+def test_a_vector_of_another_width_is_made_anew(tmp_path):
+    shared = Elsewhere()
+    shared.put("r", {sha(1): b"\0\0"})
+    cache = EmbeddingCache(tmp_path, recipe="r", width=2, shared=shared)
+    assert cache.missing([sha(1)]) == [sha(1)]

@@ -3,8 +3,8 @@
 Items of paused channels leave the index that claims look in, and what is under lease has one of
 its own: neither is waded through once a second.
 
-Revision ID: 0022
-Revises: 0017
+Revision ID: 0017
+Revises: 0016
 """
 
 import sqlalchemy as sa
@@ -12,8 +12,8 @@ from alembic import op
 
 from db.ddl import index_concurrently
 
-revision = "0022"
-down_revision = "0017"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

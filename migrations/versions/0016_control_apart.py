@@ -3,14 +3,14 @@
 `work_items` is vacuumed after every fiftieth row that changed instead of every fifth: of ten
 million rows, two million dead ones lay in the way.
 
-Revision ID: 0017
+Revision ID: 0016
 Revises: 0015
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
+revision = "0016"
 down_revision = "0015"
 branch_labels = None
 depends_on = None

@@ -1,0 +1,57 @@
+"""What roles may do in a database, told apart and granted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a role that is logged in may do beyond rows.
+
+    Attributes:
+        role: Its name.
+        superuser: It may do anything, also to files of the server.
+        owner: It may change the schema.
+    """
+
+    role: str
+    superuser: bool
+    owner: bool
+
+
+def standing(database_url: str) -> Standing:
+    """Return what the role of an address may do in its migrated database."""
+    statement = text(
+        """
+        SELECT current_user, r.rolsuper, pg_has_role(c.relowner, 'USAGE')
+        FROM pg_roles r, pg_class c
+        WHERE r.rolname = current_user AND c.oid = 'alembic_version'::regclass
+        """
+    )
+    with create_engine(database_url, poolclass=NullPool).connect() as connection:
+        return Standing(*connection.execute(statement).one())
+
+
+def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
+    """Make the roles where that is allowed, grant what each needs, and set their passwords.
+
+    Migrating does the first two. They are done again where a role was missing then, or where a
+    dump was restored into another server: a dump holds no roles.
+
+    Args:
+        owner_url: The migrated database, as its owner.
+        passwords: New ones by role; sent as SCRAM's verifier, so that no log ever holds one.
+    """
+    with create_engine(owner_url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('grant_roles'))"))
+        connection.execute(text("SELECT grant_roles()"))
+        driver = connection.connection.driver_connection
+        assert driver is not None, "the connection is open"
+        for role, password in passwords.items():
+            verifier = driver.pgconn.encrypt_password(
+                password.encode(), role.encode(), b"scram-sha-256"
+            ).decode()
+            connection.exec_driver_sql(f"ALTER ROLE {role} PASSWORD '{verifier}'")
