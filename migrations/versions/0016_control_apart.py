@@ -26,7 +26,7 @@ def upgrade() -> None:
             "role", sa.Text(), nullable=False, comment="dispatcher, or the queue that it works on"
         ),
         sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("pid", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False, comment="of TubeGrader"),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),

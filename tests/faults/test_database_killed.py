@@ -28,7 +28,7 @@ from services.settings import Settings
 from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.work import jobs
-from tests.support.databases import EMPTY, own_database
+from tests.support.databases import EMPTY, own_database, owned
 from tests.support.embedded import recorded
 from tests.support.training import collected, models
 
@@ -166,7 +166,7 @@ def test_an_export_and_an_import_are_whole_or_not_there(frail: FrailContext, tmp
     )
     address = str(frail.settings.database_url)
     with own_database(address, "other", template=EMPTY) as url:
-        migrate.upgrade(url)
+        migrate.upgrade(owned(url))
         other = FrailContext(
             frail.settings.model_copy(
                 update={"database_url": url, "storage_url": f"file://{tmp_path}/other"}

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from db import migrate
 from services.embedded import Endpoints
-from tests.support.databases import EMPTY, own_database
+from tests.support.databases import EMPTY, own_database, owned
 
 RELEASE = "0010"
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ FILL = """
 @pytest.fixture
 def release(endpoints: Endpoints) -> Iterator[str]:
     """The address of a database of the earlier release, with data."""
-    with own_database(endpoints.database_url, "release", template=EMPTY) as url:
+    with own_database(owned(endpoints.database_url), "release", template=EMPTY) as url:
         migrate.upgrade(url, RELEASE)
         engine = create_engine(url)
         with engine.begin() as connection:

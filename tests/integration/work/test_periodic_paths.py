@@ -12,6 +12,7 @@ from services import tick
 from services.crawl import watchlist
 from services.work import fleet
 from services.work.kinds import WORK_KINDS
+from tests.support.databases import owner_engine
 from tests.support.operations import Operations, operations
 
 __all__ = ["operations"]
@@ -56,7 +57,7 @@ def fill(operations: Operations) -> None:
     )
     paused = [f"UC{i:022d}" for i in range(1, 400)]
     watchlist.set_paused(operations.context, paused, paused=True)
-    with operations.context.engine.connect() as connection:
+    with owner_engine(operations.context) as engine, engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
 
 
