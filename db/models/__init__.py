@@ -4,6 +4,7 @@ from db.models.channels import Channel, ChannelSnapshot, ChannelTag
 from db.models.drift import DriftColumn, DriftReport
 from db.models.installation import Installation
 from db.models.learning import (
+    CurrentScore,
     Dataset,
     Evaluation,
     EvaluationMetric,
@@ -21,7 +22,7 @@ from db.models.speech import (
     LanguageScore,
     SpeechSegment,
 )
-from db.models.videos import Thumbnail, Video, VideoSnapshot, VideoThumbnail
+from db.models.videos import NewestCount, Thumbnail, Video, VideoSnapshot, VideoThumbnail
 from db.models.work import Job, MissedSlot, QuotaUsage, WorkItem
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Channel",
     "ChannelSnapshot",
     "ChannelTag",
+    "CurrentScore",
     "Dataset",
     "DriftColumn",
     "DriftReport",
@@ -46,6 +48,7 @@ __all__ = [
     "MissedSlot",
     "ModelAlias",
     "ModelVersion",
+    "NewestCount",
     "Notification",
     "Pause",
     "Promotion",
