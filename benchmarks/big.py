@@ -10,6 +10,7 @@ from services.context import Context
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RUNGS = ("constant", "subscribers", "thumbnail", "subscribers+thumbnail")
+WEEK = timedelta(days=7)
 SNAPSHOTS = 4
 """Counts of each video, a week apart."""
 
@@ -167,8 +168,8 @@ _STATEMENTS = (
     """,
     # What triggers would have written.
     """
-    INSERT INTO newest_counts (video_id, slot, captured_at, view_count, views_per_day)
-    SELECT v.video_id, s.slot, s.captured_at, s.view_count, s.view_count
+    INSERT INTO newest_counts (video_id, began_at, slot, captured_at, view_count, views_per_day)
+    SELECT v.video_id, v.published_at, s.slot, s.captured_at, s.view_count, s.view_count
         / greatest(extract(epoch FROM s.captured_at - v.published_at) / 86400, 1)::float8
     FROM videos v JOIN video_snapshots s USING (video_id)
     WHERE s.slot >= :now - interval '1 day'

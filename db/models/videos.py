@@ -105,6 +105,7 @@ class NewestCount(Base):
     video_id: Mapped[VideoId] = mapped_column(
         ForeignKey("videos.video_id", ondelete="CASCADE"), primary_key=True
     )
+    began_at: Mapped[datetime] = mapped_column(comment="when its views began to count")
     slot: Mapped[datetime | None]
     captured_at: Mapped[datetime | None]
     view_count: Mapped[int | None] = mapped_column(comment="NULL: none is known, or kept")

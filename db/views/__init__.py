@@ -8,10 +8,10 @@ CURRENT = {
     "drift_findings": 1,
     "scored_videos": 4,
     "model_comparison": 3,
-    "completeness_gaps": 2,
+    "completeness_gaps": 3,
     "completeness": 1,
     "thumbnail_changes": 2,
-    "language_claims": 1,
+    "language_claims": 2,
     "language_labels_in_force": 2,
     "language_results": 3,
 }

@@ -23,7 +23,10 @@ SELECT
     s.probability_over,
     greatest(power(10, s.log10_views_per_day) - 1, 0) AS predicted_views_per_day,
     s.log10_residual,
-    t.thumbnail_sha256,
+    (
+        SELECT t.thumbnail_sha256 FROM video_thumbnails t
+        WHERE t.video_id = s.video_id AND t.is_current
+    ) AS thumbnail_sha256,
     s.scored_at,
     m.ladder,
     m.is_champion
@@ -51,8 +54,7 @@ JOIN (
 ) m USING (model_version_id)
 LEFT JOIN videos v USING (video_id)
 LEFT JOIN channels c USING (channel_id)
-LEFT JOIN newest_counts n USING (video_id)
-LEFT JOIN video_thumbnails t ON t.video_id = s.video_id AND t.is_current;
+LEFT JOIN newest_counts n USING (video_id);
 
 COMMENT ON VIEW scored_videos IS
 'One row per video and rung of the ladder: what the model in use of that rung says of the video with its current thumbnail, beside what was last measured. In use is the champion with all that was trained together with it; until there is a champion, the newest model of each rung. A score never comes from a model that learned from the same channel.';

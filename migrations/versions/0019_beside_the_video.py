@@ -22,21 +22,26 @@ branch_labels = None
 depends_on = None
 
 BATCH = 2_000
-INDEX = "ix_video_thumbnails_swapped_at"
-VIEWS = (("scored_videos", 3, 4), ("thumbnail_changes", 1, 2), ("language_labels_in_force", 1, 2))
+INDEXES = {
+    "ix_video_thumbnails_swapped_at": "video_thumbnails (first_seen_at) WHERE version > 1",
+    "ix_work_items_held_back": (
+        "work_items (slot) WHERE slot IS NOT NULL AND (ready_at IS NULL OR ready_at > slot)"
+    ),
+}
+VIEWS = (
+    ("scored_videos", 3, 4),
+    ("thumbnail_changes", 1, 2),
+    ("completeness_gaps", 2, 3),
+    ("language_claims", 1, 2),
+    ("language_labels_in_force", 1, 2),
+)
 """Views that are replaced, the version before and after."""
 
 # Plans of triggers are kept for as long as a session: they must be right for tables that have grown
 # since. Every way through a key is.
 _BY_KEY = "SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off"
-_AGE = "extract(epoch FROM {at} - coalesce(v.actual_start_at, v.published_at)) / 86400"
-_PER_DAY = f"{{views}} / greatest({_AGE}, 1)::double precision"
-_SET_VIEWS = """
-    UPDATE current_scores s SET views_per_day = n.views_per_day
-    FROM newest_counts n
-    WHERE n.video_id = ANY(ids) AND s.video_id = n.video_id
-      AND s.views_per_day IS DISTINCT FROM n.views_per_day;
-"""
+_BEGAN = "coalesce(v.actual_start_at, v.published_at)"
+_PER_DAY = "{views} / greatest(extract(epoch FROM {at} - {began}) / 86400, 1)::double precision"
 
 FUNCTIONS = (
     (
@@ -68,8 +73,9 @@ FUNCTIONS = (
         ),
         f"""
         RETURNS void LANGUAGE plpgsql {_BY_KEY} AS $$ BEGIN
-            INSERT INTO newest_counts (video_id)
-                SELECT v.video_id FROM videos v WHERE v.video_id = ANY(ids) ORDER BY v.video_id
+            INSERT INTO newest_counts (video_id, began_at)
+                SELECT v.video_id, {_BEGAN}
+                FROM videos v WHERE v.video_id = ANY(ids) ORDER BY v.video_id
                 ON CONFLICT DO NOTHING;
             PERFORM FROM newest_counts WHERE video_id = ANY(ids) ORDER BY video_id
                 FOR NO KEY UPDATE;
@@ -83,8 +89,10 @@ FUNCTIONS = (
         RETURNS void LANGUAGE plpgsql {_BY_KEY} AS $$ BEGIN
             PERFORM hold_counts(ids);
             UPDATE newest_counts n SET slot = s.slot, captured_at = s.captured_at,
-                view_count = s.view_count,
-                views_per_day = {_PER_DAY.format(views="s.view_count", at="s.captured_at")}
+                view_count = s.view_count, began_at = {_BEGAN},
+                views_per_day = {
+            _PER_DAY.format(views="s.view_count", at="s.captured_at", began=_BEGAN)
+        }
             FROM videos v
             LEFT JOIN LATERAL (
                 SELECT * FROM video_snapshots s
@@ -92,7 +100,10 @@ FUNCTIONS = (
                 ORDER BY s.slot DESC LIMIT 1
             ) s ON true
             WHERE v.video_id = ANY(ids) AND n.video_id = v.video_id;
-            {_SET_VIEWS}
+            UPDATE current_scores s SET views_per_day = n.views_per_day
+            FROM newest_counts n
+            WHERE n.video_id = ANY(ids) AND s.video_id = n.video_id
+              AND s.views_per_day IS DISTINCT FROM n.views_per_day;
         END $$
         """,
     ),
@@ -122,24 +133,40 @@ FUNCTIONS = (
         "note_snapshots()",
         "The newest of the snapshots that were added, unless a newer one is known.",
         f"""
-        RETURNS trigger LANGUAGE plpgsql {_BY_KEY} AS $$ DECLARE ids text[]; BEGIN
-            WITH newest AS (
-                SELECT DISTINCT ON (video_id) video_id, slot, captured_at, view_count
-                FROM added WHERE view_count IS NOT NULL ORDER BY video_id, slot DESC
-            ), noted AS (
-                INSERT INTO newest_counts AS n
-                SELECT a.video_id, a.slot, a.captured_at, a.view_count,
-                    {_PER_DAY.format(views="a.view_count", at="a.captured_at")}
-                FROM newest a JOIN videos v ON v.video_id = a.video_id
-                ORDER BY a.video_id
-                ON CONFLICT (video_id) DO UPDATE SET slot = excluded.slot,
-                    captured_at = excluded.captured_at, view_count = excluded.view_count,
-                    views_per_day = excluded.views_per_day
-                WHERE n.slot IS NULL OR excluded.slot > n.slot
-                RETURNING n.video_id
+        RETURNS trigger LANGUAGE plpgsql {_BY_KEY} AS $$ DECLARE
+            ids text[];
+            rates double precision[];
+        BEGIN
+            -- Most videos have a row: to change it is cheaper than to try and add one.
+            WITH noted AS (
+                UPDATE newest_counts n SET slot = a.slot, captured_at = a.captured_at,
+                    view_count = a.view_count,
+                    views_per_day = {
+            _PER_DAY.format(views="a.view_count", at="a.captured_at", began="n.began_at")
+        }
+                FROM (
+                    SELECT DISTINCT ON (video_id) video_id, slot, captured_at, view_count
+                    FROM added WHERE view_count IS NOT NULL ORDER BY video_id, slot DESC
+                ) a
+                WHERE n.video_id = a.video_id AND (n.slot IS NULL OR a.slot > n.slot)
+                RETURNING n.video_id, n.views_per_day
             )
-            SELECT array_agg(video_id) INTO ids FROM noted;
-            {_SET_VIEWS}
+            SELECT array_agg(video_id), array_agg(views_per_day) INTO ids, rates FROM noted;
+            -- In a statement of its own: it sees what was scored while the rows were waited for.
+            UPDATE current_scores s SET views_per_day = noted.rate
+                FROM unnest(ids, rates) AS noted (id, rate) WHERE s.video_id = noted.id;
+            IF cardinality(ids) IS DISTINCT FROM (SELECT count(*) FROM added) THEN
+                ids := ARRAY(
+                    SELECT DISTINCT a.video_id FROM added a
+                    WHERE view_count IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM newest_counts n
+                        WHERE n.video_id = a.video_id AND n.slot >= a.slot
+                    )
+                );
+                IF ids <> '{{}}' THEN
+                    PERFORM set_newest_counts(ids);
+                END IF;
+            END IF;
             RETURN NULL;
         END $$
         """,
@@ -235,12 +262,10 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         _fill(op.get_bind())
         op.execute("SET lock_timeout = '30s'")
-        # One that was broken off is invalid, and there.
-        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")
-        op.execute(
-            f"CREATE INDEX CONCURRENTLY {INDEX} ON video_thumbnails (first_seen_at) "
-            "WHERE version > 1"
-        )
+        for index, on in INDEXES.items():
+            # One that was broken off is invalid, and there.
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+            op.execute(f"CREATE INDEX CONCURRENTLY {index} ON {on}")
     patiently(op.get_bind(), partial(_replace_views, 2))
 
 
@@ -278,6 +303,7 @@ def _make_tables() -> None:
     op.create_table(
         "newest_counts",
         sa.Column("video_id", sa.Text(), nullable=False),
+        sa.Column("began_at", moment, nullable=False, comment="when its views began to count"),
         sa.Column("slot", moment, nullable=True),
         sa.Column("captured_at", moment, nullable=True),
         sa.Column(
@@ -348,7 +374,8 @@ def _replace_views(which: int) -> None:
 
 def downgrade() -> None:
     _replace_views(1)
-    op.drop_index(INDEX, "video_thumbnails")
+    for index in INDEXES:
+        op.execute(f"DROP INDEX {index}")
     for name, table, _ in TRIGGERS:
         op.execute(f"DROP TRIGGER {name} ON {table}")
     for signature, _, _ in reversed(FUNCTIONS):

@@ -63,7 +63,8 @@ def forget(session: Session) -> int:
     """
     gone = session.execute(
         text(
-            "DELETE FROM current_scores WHERE model_version_id <> ALL(ARRAY(SELECT scored_models()))"
+            "DELETE FROM current_scores "
+            "WHERE model_version_id <> ALL(ARRAY(SELECT scored_models()))"
         )
     )
     return cast("CursorResult[Any]", gone).rowcount

@@ -2,7 +2,6 @@
 
 import random
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -88,7 +87,7 @@ def test_scored_videos_says_what_it_said_when_it_read_everything(catalogue: Cata
     def purge() -> None:
         retention.purge(catalogue.context, dry_run=False, kinds=["video-statistics"])
 
-    steps: list[Callable[[], object]] = [
+    steps = [
         *[count] * 6, *[score] * 6, *[swap] * 3, begin, forget, purge,
         lambda: catalogue.train() if draw.random() < 0.5 else None,
         lambda: catalogue.promote(draw.choice(catalogue.models)) if draw.random() < 0.5 else None,
