@@ -17,7 +17,7 @@ ROUNDS = 5
 PAGE_MS, SUM_MS = 50.0, 2_000.0
 
 PAGES = {
-    "scored_videos": "ORDER BY log10_residual DESC",
+    "scored_videos": "WHERE rung = 'thumbnail' ORDER BY log10_residual DESC",
     "thumbnail_changes": "ORDER BY changed_at DESC",
     "language_results": "",
     "language_labels_in_force": "",

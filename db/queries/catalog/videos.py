@@ -292,9 +292,9 @@ _TO_SCORE = """
         GROUP BY s.video_id
     ) scored ON scored.video_id = t.video_id
     WHERE t.is_current AND t.video_id > :after
-      AND CASE WHEN coalesce(scored.n, 0) < :n_models THEN EXISTS (
-        SELECT FROM video_thumbnails c
+      AND CASE WHEN coalesce(scored.n, 0) < :n_models THEN (
+        SELECT p.purged_at IS NULL FROM video_thumbnails c
         JOIN thumbnails p ON p.thumbnail_sha256 = c.thumbnail_sha256
-        WHERE c.video_id = t.video_id AND c.is_current AND p.purged_at IS NULL
+        WHERE c.video_id = t.video_id AND c.is_current
       ) END
 """
