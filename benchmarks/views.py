@@ -26,6 +26,8 @@ PAGES = {
     "champion_ladders": "",
     "promotion_history": "ORDER BY promotion_id DESC",
     "drift_findings": "ORDER BY drift_report_id DESC",
+    "completeness_gaps": "",
+    "completeness": "",
 }
 README = """
     SELECT title, views_per_day, predicted_views_per_day FROM scored_videos
