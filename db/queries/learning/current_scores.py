@@ -15,7 +15,7 @@ def models(session: Session) -> set[int]:
 def take_up(session: Session, model_version_ids: Collection[int]) -> int:
     """Keep the scores of further models from now on; return how many there are.
 
-    Reads all scores of the models: a minute for a million videos and four models.
+    Reads all scores of the models, in the transaction that promotes them.
     """
     if not model_version_ids:
         return 0
