@@ -19,6 +19,7 @@ BENCHMARKS = {
     "claiming": "claiming work among more and more rows",
     "dispatching": "a dispatcher's second among more and more rows",
     "purge": "counts past their retention purged, at the end and at the beginning",
+    "views": "what analysts ask of a million videos, four models and ten thousand swaps",
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",
     "speech_models": "training of speech models, and their speed against decoding",

@@ -5,6 +5,7 @@ from db.models.drift import DriftColumn, DriftReport
 from db.models.fleet import Election, WorkerProcess
 from db.models.installation import Installation
 from db.models.learning import (
+    CurrentScore,
     Dataset,
     Evaluation,
     EvaluationMetric,
@@ -22,7 +23,7 @@ from db.models.speech import (
     LanguageScore,
     SpeechSegment,
 )
-from db.models.videos import Thumbnail, Video, VideoSnapshot, VideoThumbnail
+from db.models.videos import NewestCount, Thumbnail, Video, VideoSnapshot, VideoThumbnail
 from db.models.work import Job, MissedSlot, QuotaUsage, WorkItem
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Channel",
     "ChannelSnapshot",
     "ChannelTag",
+    "CurrentScore",
     "Dataset",
     "DriftColumn",
     "DriftReport",
@@ -48,6 +50,7 @@ __all__ = [
     "MissedSlot",
     "ModelAlias",
     "ModelVersion",
+    "NewestCount",
     "Notification",
     "Pause",
     "Promotion",

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     CheckConstraint,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -169,6 +170,36 @@ class Score(Base):
     )
     log10_views_per_day: Mapped[float] = mapped_column(comment="predicted log10(views per day + 1)")
     scored_at: Mapped[datetime]
+
+
+class CurrentScore(Base):
+    """A score of the picture that a video shows now, beside what was last counted of it.
+
+    Of the models in use, and of the newest: what they say is to be ordered and added up by views
+    that change all the time. Triggers keep it true to ``scores``, ``video_thumbnails`` and
+    ``newest_counts``; ``current_scores.forget`` lets go of models that nobody asks for any more.
+    """
+
+    __tablename__ = "current_scores"
+    __table_args__ = (
+        Index("ix_current_scores_rung_log10_residual", "rung", "log10_residual"),
+        {"postgresql_with": {"fillfactor": 90}},
+    )
+
+    video_id: Mapped[VideoId] = mapped_column(
+        ForeignKey("videos.video_id", ondelete="CASCADE"), primary_key=True
+    )
+    model_version_id: Mapped[int] = mapped_column(
+        ForeignKey("model_versions.model_version_id", ondelete="CASCADE"), primary_key=True
+    )
+    rung: Mapped[str]
+    probability_over: Mapped[float]
+    log10_views_per_day: Mapped[float]
+    scored_at: Mapped[datetime]
+    views_per_day: Mapped[float | None]
+    log10_residual: Mapped[float | None] = mapped_column(
+        Computed("log(views_per_day + 1) - log10_views_per_day", persisted=True)
+    )
 
 
 class Evaluation(Base):

@@ -88,6 +88,32 @@ class VideoSnapshot(Base):
     )
 
 
+class NewestCount(Base):
+    """The newest views of a video that are known, beside it: the snapshot with the latest slot.
+
+    Written by the statement that appends snapshots (a trigger), blanked with the last of them. Who
+    changes it or the video's ``current_scores`` locks its row first, in the order of ids.
+    """
+
+    __tablename__ = "newest_counts"
+    __table_args__ = (
+        CheckConstraint("num_nulls(slot, captured_at, view_count) IN (0, 3)", name="whole"),
+        # Nothing in it is indexed but its key: a new count stays on its page.
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    video_id: Mapped[VideoId] = mapped_column(
+        ForeignKey("videos.video_id", ondelete="CASCADE"), primary_key=True
+    )
+    began_at: Mapped[datetime] = mapped_column(comment="when its views began to count")
+    slot: Mapped[datetime | None]
+    captured_at: Mapped[datetime | None]
+    view_count: Mapped[int | None] = mapped_column(comment="NULL: none is known, or kept")
+    views_per_day: Mapped[float | None] = mapped_column(
+        comment="lifetime average: views divided by age in days (at least one)"
+    )
+
+
 class Thumbnail(Base):
     """A picture, by its content. The bytes lie in the object store under the same hash."""
 
@@ -126,6 +152,11 @@ class VideoThumbnail(Base):
             postgresql_where=text("is_current"),
         ),
         Index("ix_video_thumbnails_thumbnail_sha256", "thumbnail_sha256"),
+        Index(
+            "ix_video_thumbnails_swapped_at",
+            "first_seen_at",
+            postgresql_where=text("version > 1"),
+        ),
     )
 
     video_id: Mapped[VideoId] = mapped_column(

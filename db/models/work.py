@@ -48,6 +48,12 @@ class WorkItem(Base):
             "ready_at",
             postgresql_where=text("state = 'leased'"),
         ),
+        # What is not ready although its slot may have come: leased, failed, put off.
+        Index(
+            "ix_work_items_held_back",
+            "slot",
+            postgresql_where=text("slot IS NOT NULL AND (ready_at IS NULL OR ready_at > slot)"),
+        ),
         Index(
             "ix_work_items_lease_token",
             "lease_token",

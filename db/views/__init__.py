@@ -6,13 +6,13 @@ CURRENT = {
     "champion_ladders": 2,
     "promotion_history": 2,
     "drift_findings": 1,
-    "scored_videos": 3,
+    "scored_videos": 4,
     "model_comparison": 3,
-    "completeness_gaps": 2,
+    "completeness_gaps": 3,
     "completeness": 1,
-    "thumbnail_changes": 1,
-    "language_claims": 1,
-    "language_labels_in_force": 1,
+    "thumbnail_changes": 2,
+    "language_claims": 2,
+    "language_labels_in_force": 2,
     "language_results": 3,
 }
 """The version of each view that the newest migration leaves in the database."""

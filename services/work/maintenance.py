@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from db.models.learning import THUMBNAILS
 from db.partitions import ensure_partitions
+from db.queries.learning import current_scores, promotions
 from db.queries.work import jobs, notifications, pauses, quota, schedules
 from services.context import Context
 from services.policy import retention
@@ -37,6 +39,9 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         ended = jobs.forget(session, before=now - KEPT)
         quota.forget(session, before=(now - KEPT).date())
         pauses.forget_ended(session, before=now - KEPT)
+    with context.transaction() as session:
+        promotions.lock_task(session, THUMBNAILS)
+        current_scores.forget(session)
     missed = forget_missed(context)
     job.progress(3, 3, "done")
     return {

@@ -142,6 +142,8 @@ def by_day(
     session: Session, *, since: datetime, now: datetime, channel_id: str | None
 ) -> list[dict[str, Any]]:
     """Return expected and collected snapshots per channel, UTC day and kind, newest day first."""
+    # A million videos are looked up while their snapshots are counted: in memory, not on disk.
+    session.execute(text("SET LOCAL work_mem = '64MB'"))
     rows = session.execute(
         text(
             """

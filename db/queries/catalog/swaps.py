@@ -80,17 +80,15 @@ def changes(session: Session, *, as_of: datetime, most: int) -> list[Change]:
         text(
             """
             SELECT * FROM (
-                SELECT c.video_id, c.old_sha256, c.new_sha256,
+                SELECT new.video_id, old.thumbnail_sha256, new.thumbnail_sha256,
                        CASE WHEN old.version > 1 THEN old.first_seen_at END AS shown_from,
-                       c.old_last_seen_at, c.changed_at,
+                       old.last_seen_at, new.first_seen_at AS changed_at,
                        CASE WHEN NOT new.is_current THEN new.last_seen_at END AS shown_until
-                FROM thumbnail_changes c
-                JOIN video_thumbnails new
-                  ON new.video_id = c.video_id AND new.version = c.version
+                FROM video_thumbnails new
                 JOIN video_thumbnails old
-                  ON old.video_id = c.video_id AND old.version = c.version - 1
-                WHERE c.changed_at <= :as_of
-                ORDER BY c.changed_at DESC, c.video_id LIMIT :most
+                  ON old.video_id = new.video_id AND old.version = new.version - 1
+                WHERE new.version > 1 AND new.first_seen_at <= :as_of
+                ORDER BY new.first_seen_at DESC, new.video_id LIMIT :most
             ) newest ORDER BY changed_at, video_id
             """
         ),
@@ -113,11 +111,7 @@ def videos(session: Session) -> list[KnownVideo]:
                 SELECT s.subscriber_count FROM channel_snapshots s
                 WHERE s.channel_id = v.channel_id ORDER BY s.slot DESC LIMIT 1
             ) c ON true
-            LEFT JOIN LATERAL (
-                SELECT s.view_count, s.captured_at FROM video_snapshots s
-                WHERE s.video_id = v.video_id AND s.view_count IS NOT NULL
-                ORDER BY s.slot DESC LIMIT 1
-            ) n ON true
+            LEFT JOIN newest_counts n ON n.video_id = v.video_id
             WHERE v.live_broadcast_content = 'none'
             ORDER BY v.video_id
             """
@@ -135,6 +129,7 @@ def pictures_between(session: Session) -> dict[str, list[tuple[datetime, datetim
             FROM video_thumbnails new
             JOIN video_thumbnails old
               ON old.video_id = new.video_id AND old.version = new.version - 1
+            WHERE new.version > 1
             """
         )
     )

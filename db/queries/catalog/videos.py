@@ -199,7 +199,7 @@ def count_to_score(
     session: Session, *, model_version_ids: Collection[int], besides: Collection[str] = ()
 ) -> int:
     """Count the videos that ``to_score`` would return in all, leaving some out."""
-    statement = text(f"SELECT count(*) {_TO_SCORE} AND v.video_id <> ALL(:besides)")
+    statement = text(f"SELECT count(*) {_TO_SCORE} AND t.video_id <> ALL(:besides)")
     counted = session.execute(
         statement,
         {
@@ -232,19 +232,21 @@ def to_score(
     statement = text(
         f"""
         WITH asked AS (
-            SELECT v.*, t.thumbnail_sha256
+            SELECT t.video_id
             {_TO_SCORE}
-            ORDER BY v.video_id
+            ORDER BY t.video_id
             LIMIT :limit
         )
-        SELECT v.video_id, v.channel_id, v.thumbnail_sha256,
+        SELECT v.video_id, v.channel_id, t.thumbnail_sha256,
                b.subscriber_count, b.subscriber_count_high,
                {_days("CAST(:now AS timestamptz)", "began.at")} AS age_days,
                v.format, v.duration_s,
                {_days("CAST(:now AS timestamptz)", "c.published_at")} AS channel_age_days,
                e.n_earlier AS n_earlier_videos, h.log_views_per_day AS earlier_log_views_per_day,
                {_days("began.at", "e.last_upload_at")} AS days_since_last_upload
-        FROM asked v
+        FROM asked
+        JOIN videos v ON v.video_id = asked.video_id
+        JOIN video_thumbnails t ON t.video_id = asked.video_id AND t.is_current
         JOIN channels c ON c.channel_id = v.channel_id
         CROSS JOIN LATERAL (SELECT coalesce(v.actual_start_at, v.published_at) AS at) began
         CROSS JOIN LATERAL (SELECT CAST(:now AS timestamptz) AS predicted_at) m
@@ -279,13 +281,20 @@ def _days(end: str, start: str) -> str:
     return f"greatest(extract(epoch FROM {end} - {start})::float8 / 86400, 0)"
 
 
+# Side by side along two keys in their order: of a video that has all of its scores nothing is read
+# but the entries of both. Only of the others it is asked which picture it is, and whether its bytes
+# are there.
 _TO_SCORE = """
-    FROM videos v
-    JOIN video_thumbnails t ON t.video_id = v.video_id AND t.is_current
-    JOIN thumbnails p ON p.thumbnail_sha256 = t.thumbnail_sha256 AND p.purged_at IS NULL
-    WHERE v.video_id > :after AND (
-        SELECT count(*) FROM scores s
-        WHERE s.video_id = v.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
-          AND s.model_version_id = ANY(:models)
-    ) < :n_models
+    FROM video_thumbnails t
+    LEFT JOIN (
+        SELECT s.video_id, count(*) AS n FROM current_scores s
+        WHERE s.video_id > :after AND s.model_version_id = ANY(:models)
+        GROUP BY s.video_id
+    ) scored ON scored.video_id = t.video_id
+    WHERE t.is_current AND t.video_id > :after
+      AND CASE WHEN coalesce(scored.n, 0) < :n_models THEN (
+        SELECT p.purged_at IS NULL FROM video_thumbnails c
+        JOIN thumbnails p ON p.thumbnail_sha256 = c.thumbnail_sha256
+        WHERE c.video_id = t.video_id AND c.is_current
+      ) END
 """

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from db.models import ModelAlias, ModelVersion, Promotion
+from db.queries.learning import current_scores
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -41,13 +42,19 @@ def aliases(session: Session) -> dict[int, list[str]]:
 def set_alias(
     session: Session, *, task: str, alias: str, model_version_id: int, now: datetime
 ) -> None:
-    """Give an alias to a model version of the task; whoever had it has it no more."""
+    """Give an alias to a model version of the task; whoever had it has it no more.
+
+    What a new champion's ladder says of the pictures shown now is there to be read by the same
+    transaction: the newest's is kept ready, an older one's is taken up.
+    """
+    kept = current_scores.models(session)
     values = {"model_version_id": model_version_id, "set_at": now}
     session.execute(
         insert(ModelAlias)
         .values(task=task, alias=alias, **values)
         .on_conflict_do_update(index_elements=["task", "alias"], set_=values)
     )
+    current_scores.take_up(session, current_scores.models(session) - kept)
 
 
 def champion_ladder(session: Session, *, task: str) -> list[ModelVersion]:

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Score
+from db.queries.arrays import among
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -32,11 +33,13 @@ def of_models(
     return [(v, t, m, p, y) for v, t, m, p, y in session.execute(statement)]
 
 
-def fully_scored(session: Session, *, model_version_ids: Collection[int]) -> set[tuple[str, str]]:
-    """Return the (video_id, thumbnail_sha256) that have a score of every one of the models."""
+def fully_scored(
+    session: Session, video_ids: Collection[str], *, model_version_ids: Collection[int]
+) -> set[tuple[str, str]]:
+    """Return the (video_id, thumbnail_sha256) of videos that every one of the models scored."""
     rows = session.execute(
         select(Score.video_id, Score.thumbnail_sha256)
-        .where(Score.model_version_id.in_(model_version_ids))
+        .where(among(Score.video_id, video_ids), Score.model_version_id.in_(model_version_ids))
         .group_by(Score.video_id, Score.thumbnail_sha256)
         .having(func.count() == len(set(model_version_ids)))
     )

@@ -47,8 +47,16 @@ def purge_pictures(
 
 def scored_pictures(session: Session, hashes: Collection[str]) -> int:
     """Count those of the pictures that scores speak of."""
+    # Scores are found by their videos: what showed a picture is known by index.
     statement = text(
-        "SELECT count(DISTINCT thumbnail_sha256) FROM scores WHERE thumbnail_sha256 = ANY(:hashes)"
+        """
+        SELECT count(*) FROM unnest(CAST(:hashes AS text[])) AS asked (thumbnail_sha256)
+        WHERE EXISTS (
+            SELECT FROM video_thumbnails t
+            JOIN scores s ON s.video_id = t.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
+            WHERE t.thumbnail_sha256 = asked.thumbnail_sha256
+        )
+        """
     )
     return int(session.execute(statement, {"hashes": list(hashes)}).scalar_one())
 

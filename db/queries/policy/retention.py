@@ -101,7 +101,7 @@ def drop_partition(session: Session, name: str, limit: Limit) -> int | None:
 def delete_video_snapshots(
     session: Session, limit: Limit, *, after: str, videos: int
 ) -> tuple[str | None, int]:
-    """Delete the due snapshots of the next videos.
+    """Delete the due snapshots of the next videos, and what is known by them of the newest counts.
 
     Args:
         session: The unit of work.
@@ -113,7 +113,22 @@ def delete_video_snapshots(
         The last video that was looked at now, None if there was none left; and how many snapshots
         of them are gone.
     """
-    return _delete_of_next(session, _VIDEO_SNAPSHOTS, limit, after=after, entities=videos)
+    last, gone = _delete_of_next(session, _VIDEO_SNAPSHOTS, limit, after=after, entities=videos)
+    if last is not None:
+        # Also those whose snapshots went with a whole month. What is left of others is read anew.
+        due = _DUE.format(channel="e.channel_id")
+        session.execute(
+            text(
+                f"""
+                SELECT set_newest_counts(array_agg(s.video_id))
+                FROM newest_counts s JOIN videos e USING (video_id)
+                WHERE s.video_id > :after AND s.video_id <= :last AND {due}
+                HAVING count(*) > 0
+                """
+            ),
+            {**limit.values, "after": after, "last": last},
+        )
+    return last, gone
 
 
 def delete_channel_snapshots(

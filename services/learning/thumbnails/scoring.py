@@ -43,6 +43,8 @@ log = structlog.get_logger()
 
 CHUNK = 512
 """Videos at a time: their decoded pictures take 22 MB."""
+LOOKED_UP = 5_000
+"""Rows of a dataset at a time: a night that has nothing to score holds no more of them."""
 _COLUMNS = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
 
 
@@ -148,15 +150,21 @@ def _of_dataset(
     context: Context, dataset: Dataset, model_ids: Sequence[int]
 ) -> list[videos.ToScore]:
     """Return the dataset's rows that lack a score, with what was known at that time."""
-    rows = dataset.table.select([field.name for field in fields(videos.ToScore)]).to_pylist()
-    with context.transaction() as session:
-        scored = scores.fully_scored(session, model_version_ids=model_ids)
-        present = videos.known_ids(session, [row["video_id"] for row in rows])
-    return [
-        videos.ToScore(**row)
-        for row in rows
-        if (row["video_id"], row["thumbnail_sha256"]) not in scored and row["video_id"] in present
-    ]
+    table = dataset.table.select([field.name for field in fields(videos.ToScore)])
+    lacking: list[videos.ToScore] = []
+    for batch in table.to_batches(max_chunksize=LOOKED_UP):
+        rows = batch.to_pylist()
+        ids = [row["video_id"] for row in rows]
+        with context.transaction() as session:
+            scored = scores.fully_scored(session, ids, model_version_ids=model_ids)
+            present = videos.known_ids(session, ids)
+        lacking += [
+            videos.ToScore(**row)
+            for row in rows
+            if (row["video_id"], row["thumbnail_sha256"]) not in scored
+            and row["video_id"] in present
+        ]
+    return lacking
 
 
 def _age_of_label(dataset: Dataset) -> float | None:
