@@ -19,7 +19,7 @@ from yt_dlp.globals import plugin_dirs
 from yt_dlp.networking._urllib import UrllibRH
 from yt_dlp.utils import YoutubeDLError
 
-from services.errors import PermanentError
+from services.errors import PermanentError, TransientError
 from services.youtube.audio.failures import RefusedError
 
 log = structlog.get_logger()
@@ -231,7 +231,7 @@ class _Guard(urllib.request.BaseHandler):
 
 def _forbidden(why: str) -> RefusedError:
     return RefusedError(
-        PermanentError(f"The video leads elsewhere: {why}.", reason="redirectRefused")
+        TransientError(f"The video leads elsewhere: {why}.", reason="redirectRefused")
     )
 
 
