@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels, videos
 from db.queries.work import evidence, work_items
 from services.context import Context
-from services.crawl.channels import ASK_AGAIN_EVERY
+from services.crawl.channels import ASK_AGAIN_EVERY, note_shown
 from services.errors import (
     PermanentError,
     TransientError,
@@ -136,6 +136,8 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
         gone = [video_id for video_id, at in heard_at.items() if now - at >= HEARD_APART]
         videos.mark_gone(session, gone, now=now)
         videos.mark_unlisted(session, unlisted, now=now)
+        if walk.listed:
+            note_shown(session, [walk.channel_id], now=now)
         channels.finish_walk(
             session,
             walk.channel_id,

@@ -196,12 +196,12 @@ class Batch:
         with self._context.transaction() as session:
             not_before = self._tell_breaker(session, self.kind)
             believed, judge = self.believed(session), self._judged(session)
-        ends: dict[tuple[_End, int], list[str]] = defaultdict(list)
+        ends: dict[tuple[_End, str, str], list[str]] = defaultdict(list)
         for entity_id, error in self._errors.items():
             is_ended = entity_id in believed
             end = _End(None) if is_ended else self._how(judge, entity_id, not_before)
-            ends[end, id(error)].append(entity_id)
-        for (end, _), entity_ids in ends.items():
+            ends[end, error.reason, str(error)].append(entity_id)
+        for (end, *_), entity_ids in ends.items():
             self._write_failure(entity_ids, self._errors[entity_ids[0]], end)
 
     def leave_behind(self) -> None:
