@@ -26,7 +26,7 @@ from services.errors import (
 from services.work import breakers
 from services.work.heartbeat import KeptLease, LeaseLostError
 from services.work.kinds import WORK_KINDS, WorkKind
-from services.work.verdicts import RETRIES, Hearing, is_verdict
+from services.work.verdicts import LATEST, ONCE_FOR, RETRIES, Hearing, is_verdict
 from services.youtube.facts import Answer
 from services.youtube.failures import ApiKeyError
 
@@ -246,7 +246,7 @@ class Batch:
             first_at=item.doubted_at or judge.at,
             attempts=item.attempts,
             is_supported=judge.is_answered and entity_id not in self._unsupported,
-            is_borne_out=judge.went_well_since(item.doubted_at or judge.at),
+            is_borne_out=judge.bears_out(item.doubted_at or judge.at, self._tried_for(judge, item)),
             is_of_request=entity_id in self._of_requests,
         )
 
@@ -256,12 +256,27 @@ class Batch:
         if is_verdict(error):
             hearing = self._hearing(judge, entity_id)
             return _End(hearing.again_at, counted=hearing.counts, in_doubt=True)
-        counted = not isinstance(error, InfrastructureError) and (
-            judge.is_answered or item.failed_at is None or judge.went_well_since(item.failed_at)
+        is_ours = isinstance(error, InfrastructureError)
+        counted = not is_ours and (
+            judge.is_answered
+            or item.failed_at is None
+            or judge.bears_out(item.failed_at, self._tried_for(judge, item))
         )
         attempts = item.attempts if counted else max(item.attempts - 1, 1)
         at = retry_at(error, attempts=attempts, now=judge.at, not_before=not_before)
+        if at is not None and isinstance(error, TransientError) and not (counted or is_ours):
+            # Without counting, the pause grows with the time that it goes badly.
+            longest = LATEST if self._is_once else RETRIES.longest
+            at = max(at, judge.at + min(judge.at - item.slot, longest))
         return _End(at, counted=counted)
+
+    @property
+    def _is_once(self) -> bool:
+        return self.kind is not None and not self.kind.recurring
+
+    def _tried_for(self, judge: "_Judge", item: work_items.LeasedItem) -> timedelta:
+        """Return for how long an item that is collected once has been tried."""
+        return judge.at - item.slot if self._is_once else timedelta(0)
 
     def _write_failure(
         self, entity_ids: Collection[str], error: TubeGraderError, end: "_End"
@@ -307,8 +322,9 @@ class _Judge:
     is_answered: bool
     well_at: datetime | None
 
-    def went_well_since(self, moment: datetime) -> bool:
-        return self.well_at is not None and self.well_at > moment
+    def bears_out(self, moment: datetime, tried_for: timedelta) -> bool:
+        """Tell whether others went well since a moment, or nobody is left who could."""
+        return (self.well_at is not None and self.well_at > moment) or tried_for >= ONCE_FOR
 
 
 @contextmanager

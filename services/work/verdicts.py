@@ -22,6 +22,9 @@ an item twice by chance. It is asked for several times meanwhile."""
 SOONEST, LATEST = timedelta(minutes=5), timedelta(hours=3)
 """What is heard of a whole batch is asked again after as long as it is in doubt, within these: soon
 after a lapse of minutes, seldom in a night without network."""
+ONCE_FOR = timedelta(days=7)
+"""What is collected once has nobody left beside it in the end who could bear it out: so long it is
+tried, every few hours, and then what comes of it counts."""
 RETRIES = Backoff(timedelta(seconds=15), timedelta(hours=1))
 
 ANSWERS_TO_BELIEVE = 8

@@ -290,7 +290,8 @@ def _wrongly_gone(engine: Engine, world: World, known: Mapping[str, _Row]) -> It
 
 def _is_rightly_doubted(world: World, item: _Row) -> bool:
     """Whether an item waits to be heard of once more, and the truth knows why."""
-    return item["state"] == "due" and item["doubted_at"] is not None and _is_explained(world, item)
+    heard = item["doubted_at"] is not None and item["error_kind"] == "permanent"
+    return item["state"] == "due" and heard and _is_explained(world, item)
 
 
 def _is_explained(world: World, item: _Row) -> bool:

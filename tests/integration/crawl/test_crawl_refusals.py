@@ -199,7 +199,7 @@ def test_an_unreachable_youtube_is_asked_again_and_ends_nothing(context: Context
         assert value(context, "SELECT count(*) FROM work_items WHERE state = 'failed'") == 0
         ask(crawl, crawl.url)
         for _ in range(2):
-            crawl.turn(minutes=15)
+            crawl.turn(hours=1)
             crawl.settle()
         job = jobs.find(crawl.context, job.job_id)
         assert job.state == "succeeded"

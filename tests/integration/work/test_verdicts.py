@@ -218,3 +218,19 @@ def test_a_wrong_setting_is_nobodys_end(operations: Operations):
     operations.work_on(token, UsageError("there is no such variant", reason="badVariant"))
     assert states(operations) == {"due": 5}
     assert (host(operations).state, host(operations).reason) == ("open", "badVariant")
+
+
+@pytest.mark.parametrize("error", [GONE, DOWN])
+def test_what_is_collected_once_is_tried_for_a_week_with_nobody_beside_it(
+    operations: Operations, error: Exception
+):
+    operations.make_work("video.audio", 2)
+    began, asked = operations.clock(), 0
+    while "failed" not in states(operations):
+        for token in operations.tokens():
+            hear(operations, token, error)
+            asked += 1
+        operations.turn(hours=1)
+        assert operations.clock() - began < timedelta(days=9)
+    assert operations.clock() - began > timedelta(days=7)
+    assert asked < 120
