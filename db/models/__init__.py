@@ -15,7 +15,15 @@ from db.models.learning import (
     Score,
 )
 from db.models.policy import Approval, Export
-from db.models.schedules import Breaker, EndedPause, Notification, Pause, Schedule, ScheduleSlot
+from db.models.schedules import (
+    Breaker,
+    EndedPause,
+    GoodAnswer,
+    Notification,
+    Pause,
+    Schedule,
+    ScheduleSlot,
+)
 from db.models.speech import (
     AudioClip,
     AudioSelection,
@@ -43,6 +51,7 @@ __all__ = [
     "Evaluation",
     "EvaluationMetric",
     "Export",
+    "GoodAnswer",
     "Installation",
     "Job",
     "LanguageLabel",

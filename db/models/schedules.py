@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
-from db.models.work import JOB_KIND_PATTERN
+from db.models.work import JOB_KIND_PATTERN, WORK_KIND_PATTERN
 
 MISFIRE_POLICIES = ("skip", "run-once")
 SLOT_OUTCOMES = ("fired", "skipped")
@@ -124,7 +124,7 @@ class Breaker(Base):
     host: Mapped[str] = mapped_column(primary_key=True)
     state: Mapped[str] = mapped_column(server_default="closed")
     failures: Mapped[int] = mapped_column(
-        server_default="0", comment="batches in a row in which nothing but transient errors came"
+        server_default="0", comment="batches in a row in which nothing was answered well"
     )
     trips: Mapped[int] = mapped_column(
         server_default="0", comment="times it opened since it was last closed: the pause doubles"
@@ -136,6 +136,18 @@ class Breaker(Base):
     reason: Mapped[str | None]
     message: Mapped[str | None]
     changed_at: Mapped[datetime]
+
+
+class GoodAnswer(Base):
+    """When work of a kind last was answered well: evidence for what is heard of other items."""
+
+    __tablename__ = "good_answers"
+    __table_args__ = (CheckConstraint(f"kind ~ '{WORK_KIND_PATTERN}'", name="kind_form"),)
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    answered_at: Mapped[datetime] = mapped_column(
+        comment="when the batch was begun that was answered; to the minute"
+    )
 
 
 class Notification(Base):

@@ -89,6 +89,9 @@ class WorkItem(Base):
     error_reason: Mapped[str | None]
     error_message: Mapped[str | None]
     error_at: Mapped[datetime | None]
+    doubted_at: Mapped[datetime | None] = mapped_column(
+        comment="when the verdict now in doubt was first heard; NULL after a success"
+    )
 
 
 class MissedSlot(Base):

@@ -142,4 +142,8 @@ def describe_crawl(result: dict[str, Any]) -> str:
         f"  {failure['count']} × {failure['work']} failed: {failure['reason']}"
         for failure in result["failures"]
     ]
+    lines += [
+        f"  {doubt['count']} × {doubt['work']} in doubt: {doubt['reason']}; asked again in hours"
+        for doubt in result.get("doubts", ())
+    ]
     return "\n".join(lines)

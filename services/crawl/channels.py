@@ -14,7 +14,8 @@ from services.work import kinds, leases
 from services.youtube.facts import ChannelFacts
 
 ASK_AGAIN_EVERY = timedelta(days=30)
-NOT_SHOWN_REASONS = ("channelNotFound", "channelClosed", "channelSuspended")
+NOT_FOUND = "channelNotFound"
+NOT_SHOWN_REASONS = (NOT_FOUND, "channelClosed", "channelSuspended")
 
 
 def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -> list[str]:
@@ -33,7 +34,7 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     added = 0
     with leases.begin(context, token) as batch:
         answer = context.youtube.for_purpose("statistics").channels(batch.items)
-        batch.fail_unanswered(answer, missing="channelNotFound")
+        batch.fail_unanswered(answer, missing=NOT_FOUND)
         now = context.clock()
         with context.transaction() as session:
             added = channels.append_snapshots(
@@ -52,14 +53,26 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
             )
             for facts in answer.items.values():
                 _refresh(session, facts, now=now)
-            channels.mark_shown(session, list(answer.items))
+            note_shown(session, list(answer.items), now=now)
             channels.label_by_metadata(session, list(answer.items))
-            channels.mark_not_shown(
-                session, answer.missing, "gone", ask_again_at=now + ASK_AGAIN_EVERY
-            )
             intervals = dict.fromkeys(answer.answered_at, context.cadence.channel_every)
             batch.complete(session, intervals, now=now, answered_at=answer.answered_at)
+            gone = [c for c, reason in batch.believed(session).items() if reason == NOT_FOUND]
+            channels.mark_not_shown(session, gone, "gone", ask_again_at=now + ASK_AGAIN_EVERY)
     return added
+
+
+def note_shown(session: Session, channel_ids: Collection[str], *, now: datetime) -> None:
+    """Note that channels are shown; whatever work on those that come back had ended goes on."""
+    returned = channels.mark_shown(session, channel_ids)
+    work_items.retry(
+        session,
+        kinds.recurring("channel"),
+        reasons=NOT_SHOWN_REASONS,
+        entity_ids=returned,
+        now=now,
+        refuted=True,
+    )
 
 
 def ask_again(context: Context) -> int:

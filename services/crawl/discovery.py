@@ -9,20 +9,21 @@ goes on with it.
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from db.queries.catalog import channels, videos
-from db.queries.work import work_items
+from db.queries.work import evidence, work_items
 from services.context import Context
-from services.crawl.channels import ASK_AGAIN_EVERY
+from services.crawl.channels import ASK_AGAIN_EVERY, note_shown
 from services.errors import (
     PermanentError,
     TransientError,
     TubeGraderError,
 )
 from services.work import kinds, leases
+from services.work.verdicts import HEARD_APART
 from services.youtube.facts import UploadsPage
 from services.youtube.failures import Streak
 from services.youtube.feed import Feed, fetch_feed
@@ -39,21 +40,23 @@ TRUST_FEED_FOR = timedelta(days=3)
 
 CHANNEL_STATE_OF_REASON = {"channelClosed": "closed", "channelSuspended": "suspended"}
 GONE_REASONS = ("videoGone", "thumbnailMissing")
+UPLOADS_EMPTY = "uploadsEmpty"
+EVER = datetime.min.replace(tzinfo=UTC)
 
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
     """Read the uploads of a leased batch of channels; return how many videos are new."""
     new, streak = 0, Streak()
     with leases.begin(context, token) as batch:
-        for channel_id in batch.items:
+        for channel_id in list(batch.items):
             try:
                 new += _discover(context, batch, channel_id)
                 streak.broken()
             except TubeGraderError as error:
                 if streak.ends_with(error):
                     raise
-                _note_state(context, channel_id, error)
                 batch.fail([channel_id], error)
+        _note_believed(context, batch)
     return new
 
 
@@ -97,11 +100,13 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
 
     Raises:
         LeaseLostError: Another worker goes on with it; what was added stays right.
+        PermanentError: ``uploadsEmpty``; videos are known and none is listed.
     """
     walk, feed_suffices = _begin(context, channel_id)
     if feed_suffices and not _feed_has_news(context, walk):
         with context.transaction() as session:
             _complete(context, session, batch, channel_id)
+        batch.release([channel_id])  # its feed is no answer of the host that uploads are asked of
         return 0
     while True:
         page = _page(context, walk)
@@ -119,12 +124,20 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
         walk.page_token = page.next_page_token
         if at_end:
             break
-    gone, unlisted = _vanished(context, walk)
+    missing, unlisted = _vanished(context, walk)
     now = context.clock()
     is_whole = walk.page_token is None
     with context.transaction() as session:
+        if walk.listed == 0 and videos.expected_in_list(
+            session, channel_id, published_after=EVER, seen_before=walk.started_at
+        ):
+            raise PermanentError("its list of uploads is empty", reason=UPLOADS_EMPTY)
+        heard_at = evidence.doubt(session, kinds.VIDEO_SNAPSHOT.name, missing, now=now)
+        gone = [video_id for video_id, at in heard_at.items() if now - at >= HEARD_APART]
         videos.mark_gone(session, gone, now=now)
         videos.mark_unlisted(session, unlisted, now=now)
+        if walk.listed:
+            note_shown(session, [walk.channel_id], now=now)
         channels.finish_walk(
             session,
             walk.channel_id,
@@ -134,6 +147,8 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
             now=now,
         )
         _complete(context, session, batch, channel_id)
+    if walk.listed == 0:
+        batch.release([channel_id])  # nothing came: that is right or wrong, and tells no more
     return walk.new
 
 
@@ -172,7 +187,7 @@ def _begin(context: Context, channel_id: str) -> tuple[_Walk, bool]:
 def _feed_has_news(context: Context, walk: _Walk) -> bool:
     """Tell whether a feed shows a video that is not known, or could not tell for too long."""
     feed = fetch_feed(walk.channel_id, base_url=context.settings.feed_url)
-    if not isinstance(feed, Feed):
+    if not isinstance(feed, Feed) or not feed.entries:
         every = context.cadence.discovery_every
         return walk.known_until is None or walk.known_until + every <= context.clock()
     listed = {entry.video_id for entry in feed.entries}
@@ -213,7 +228,9 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
     for kind in for_videos:
         work_items.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
     returned = videos.mark_listed(session, list(dated))
-    work_items.retry(session, for_videos, reasons=GONE_REASONS, entity_ids=returned, now=now)
+    work_items.retry(
+        session, for_videos, reasons=GONE_REASONS, entity_ids=returned, now=now, refuted=True
+    )
     walk.new += len(new)
     walk.listed += len(page.uploads)
     walk.shown |= dated
@@ -233,7 +250,7 @@ def _is_known(session: Session, video_ids: Collection[str], *, until: datetime |
 
 
 def _vanished(context: Context, walk: _Walk) -> tuple[Collection[str], Collection[str]]:
-    """Return the videos that are gone from the uploads: those not shown at all, and the others.
+    """Return the videos that the uploads lack: those not shown at all, and the others.
 
     A list may lack a video that is there, so YouTube is asked for those it should have shown.
     """
@@ -260,9 +277,17 @@ def _complete(context: Context, session: Session, batch: leases.Batch, channel_i
     batch.complete(session, {channel_id: every}, now=context.clock())
 
 
-def _note_state(context: Context, channel_id: str, error: TubeGraderError) -> None:
-    state = CHANNEL_STATE_OF_REASON.get(error.reason)
-    if state is not None:
-        ask_again_at = context.clock() + ASK_AGAIN_EVERY
-        with context.transaction() as session:
-            channels.mark_not_shown(session, [channel_id], state, ask_again_at=ask_again_at)
+def _note_believed(context: Context, batch: leases.Batch) -> None:
+    """Write what is believed now of channels: that they are closed, suspended or empty."""
+    now = context.clock()
+    with context.transaction() as session:
+        for channel_id, reason in batch.believed(session).items():
+            if (state := CHANNEL_STATE_OF_REASON.get(reason)) is not None:
+                ask_again_at = now + ASK_AGAIN_EVERY
+                channels.mark_not_shown(session, [channel_id], state, ask_again_at=ask_again_at)
+            elif reason == UPLOADS_EMPTY:
+                channels.finish_walk(
+                    session, channel_id, is_empty=True, is_truncated=False, is_whole=True, now=now
+                )
+                _complete(context, session, batch, channel_id)
+                batch.release([channel_id])

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -23,6 +24,7 @@ from services.errors import UsageError
 from services.queue import CRAWL
 from services.work import admission, breakers, kinds
 from services.work.jobs import submit
+from services.work.verdicts import MALFORMED_REASONS
 from services.youtube.failures import concerns_key
 
 SHORT_S = 0.05
@@ -126,19 +128,21 @@ def _follow(
         since=since,
         now=now,
         held={kind: blocker.until for kind, blocker in held.items() if blocker.until is not None},
+        asked_again_soon=MALFORMED_REASONS,
     )
     if state.waiting_until is not None and state.waiting_reason is None and held:
         state = _explained(state, min(held.values(), key=lambda blocker: blocker.until or now))
-    job.progress_done, job.progress_total = state.done + state.failed, state.total
+    job.progress_done, job.progress_total = state.answered, state.total
     if state.finished:
         failures = overview.failures_by_reason(session, channel_ids=chosen, kinds=asked_for)
-        result = {
+        result: dict[str, Any] = {
             "done": state.done,
             "failed": state.failed,
-            "failures": [
-                {"work": kind, "reason": reason, "count": n} for kind, reason, n in failures
-            ],
+            "failures": _counted(failures),
         }
+        if state.in_doubt:
+            doubts = overview.doubts_by_reason(session, channel_ids=chosen, kinds=asked_for)
+            result |= {"in_doubt": state.in_doubt, "doubts": _counted(doubts)}
         job.progress_message = None
         jobs.end(job, "succeeded", now=now, result=result)
     elif state.waiting_reason and concerns_key(state.waiting_reason):
@@ -148,6 +152,10 @@ def _follow(
         job.waiting_until, job.progress_message = state.waiting_until, state.waiting_message
     else:
         job.waiting_until, job.progress_message = None, _pause(blocked)
+
+
+def _counted(found: Sequence[tuple[str, str, int]]) -> list[dict[str, Any]]:
+    return [{"work": kind, "reason": reason, "count": n} for kind, reason, n in found]
 
 
 def _kinds(job: Job) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """Video counters over time: one snapshot a slot, fifty videos a call, whatever their channels."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,13 +19,15 @@ from services.work import leases
 from services.youtube.facts import VideoFacts, VideoStatistics
 from services.youtube.view_counts import view_definition
 
+GONE = "videoGone"
+
 
 def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of videos; return how many snapshots were added.
 
     Videos seen for the first time, and streams that are not over, are asked for in full (title,
     duration, language); the others for their counts only. One that YouTube no longer shows is
-    marked gone.
+    marked gone once that is believed.
     """
     added = 0
     with leases.begin(context, token) as batch:
@@ -33,10 +35,11 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
         now = context.clock()
         with context.transaction() as session:
             added = ingest(session, batch, found, now=now, policy=context.cadence)
-            videos.mark_gone(session, found.gone, now=now)
-            if found.facts or found.gone:
+            gone = [v for v, reason in batch.believed(session).items() if reason == GONE]
+            videos.mark_gone(session, gone, now=now)
+            if found.facts or gone:
                 # Selections ask for lengths, which are known now; who is gone makes room.
-                selections.choose(session, now=now, video_ids=[*found.facts, *found.gone])
+                selections.choose(session, now=now, video_ids=[*found.facts, *gone])
     return added
 
 
@@ -48,13 +51,11 @@ class Found:
         counts: What was asked for in short.
         answered_at: When each of the videos in ``counts`` and ``facts`` was answered for.
         facts: What was asked for in full.
-        gone: The videos that are not shown any more.
     """
 
     counts: Mapping[str, VideoStatistics]
     answered_at: Mapping[str, datetime]
     facts: Mapping[str, VideoFacts] = field(default_factory=dict)
-    gone: Collection[str] = ()
 
 
 def ingest(
@@ -107,13 +108,14 @@ def ingest(
 
 
 def _ask(context: Context, batch: leases.Batch) -> Found:
-    """Return the counts of settled videos, the facts of the others, and those that are gone."""
+    """Return the counts of settled videos and the facts of the others."""
     with context.transaction() as session:
         unsettled = videos.unsettled(session, batch.items)
     youtube = context.youtube.for_purpose("statistics")
     in_full = sorted(unsettled)
     counts: dict[str, VideoStatistics] = {}
     answered_at: dict[str, datetime] = {}
+    borne_out: set[str] = set()
     settled = [video_id for video_id in batch.items if video_id not in unsettled]
     if settled:
         answer = youtube.statistics(settled)
@@ -122,15 +124,17 @@ def _ask(context: Context, batch: leases.Batch) -> Found:
         # The quick call is not atomic: what it lacks is asked for again in full before it counts
         # as gone.
         in_full += answer.missing
+        borne_out = set(answer.missing) - answer.alone
     if not in_full:
         return Found(counts, answered_at)
     try:
         full = youtube.videos(in_full)
     except TubeGraderError as error:
-        batch.fail(in_full, error)  # what the first call paid for is kept
+        batch.fail_together(in_full, error)  # what the first call paid for is kept
         return Found(counts, answered_at)
-    batch.fail_unanswered(full, missing="videoGone")
-    return Found(counts, answered_at | full.answered_at, full.items, full.missing)
+    # What the first call lacked beside others that it had is not alone with its word.
+    batch.fail_unanswered(replace(full, alone=full.alone - borne_out), missing=GONE)
+    return Found(counts, answered_at | full.answered_at, full.items)
 
 
 def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:

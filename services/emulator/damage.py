@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import struct
 import zlib
@@ -23,6 +24,8 @@ _PAGE = (
     "<!DOCTYPE html><html><head><title>Before you continue</title></head>"
     "<body><h1>Before you continue to YouTube</h1></body></html>"
 )
+_LOGIN_PAGE = "<!DOCTYPE html><html><body><h1>Log in to use this network</h1></body></html>"
+_ENTRY = re.compile(r"<entry>.*?</entry>", re.DOTALL)
 _OTHER_SHAPES: tuple[object, ...] = ([], {"status": "ok"}, {"items": {"id": 1}}, "later", None)
 _GARBAGE: tuple[object, ...] = ("-1", "many", str(2**70), "1e9", 3.5, [], {"low": 1}, "", "１２")
 
@@ -79,6 +82,28 @@ def _too_fast(_response: Response, strike: Strike) -> Response:
     refusal = _refusal(429, "rateLimitExceeded", "Too many requests. Slow down.")
     refusal.headers["Retry-After"] = str(strike.plan.retry_after_s)
     return refusal
+
+
+def _portal(_response: Response, _strike: Strike) -> Response:
+    return HTMLResponse(_LOGIN_PAGE, 302, {"Location": "http://login.portal.invalid/"})
+
+
+def _for_all(status: int, reason: str) -> Callable[[Response, Strike], Response]:
+    """Refuse as the Data API would, whatever was asked and whoever asks."""
+    return lambda _response, _strike: _refusal(status, reason, f"Refused ({reason}).")
+
+
+def _without_entries(response: Response) -> Response:
+    """Take all that was asked for out of a good answer; a refusal stays what it is."""
+    if response.media_type is not None and "xml" in response.media_type:
+        feed = bytes(response.body).decode()
+        return Response(_ENTRY.sub("", feed), media_type=response.media_type)
+
+    def empty(body: Any) -> None:
+        body["items"] = []
+        body.pop("nextPageToken", None)
+
+    return _rewritten(response, empty)
 
 
 def _rewritten(response: Response, change: Callable[[Any], None]) -> Response:
@@ -145,6 +170,11 @@ _DAMAGES: dict[Fault, Callable[[Response, Strike], Response]] = {
         response, lambda body: _spoil_counts(body, strike)
     ),
     "wrong_ids": lambda response, _strike: _rewritten(response, _swap_ids),
+    "portal": _portal,
+    "nothing": lambda response, _strike: _without_entries(response),
+    "not_found": _for_all(404, "notFound"),
+    "forbidden": _for_all(403, "forbidden"),
+    "bad_request": _for_all(400, "badRequest"),
     "pixel": lambda _response, _strike: Response(_pixel(), media_type="image/jpeg"),
     "huge": lambda _response, _strike: Response(_huge(), media_type="image/png"),
 }

@@ -44,6 +44,11 @@ Fault = Literal[
     "no_range",  # a server that sends the whole file, whatever was asked
     "pixel",  # a picture of 1x1
     "huge",  # a small file that claims 60,000x60,000 pixels
+    "portal",  # 302 to a page on which somebody is to log in
+    "nothing",  # 200 in good form with no items, or no entries
+    "not_found",  # 404
+    "forbidden",  # 403
+    "bad_request",  # 400
 ]
 
 CALLS = (
@@ -63,7 +68,17 @@ _ANYWHERE: tuple[Fault, ...] = (
     "truncated",
     "html",
 )
-_OF_CALLS: tuple[Fault, ...] = (*_ANYWHERE, "other_json", "garbage_counts", "wrong_ids", "quota")
+_FOR_ALL: tuple[Fault, ...] = ("portal", "not_found", "forbidden", "bad_request")
+"""Wrong for everybody alike: a network that wants a login, a proxy, a bad day of the host's."""
+_OF_CALLS: tuple[Fault, ...] = (
+    *_ANYWHERE,
+    "other_json",
+    "garbage_counts",
+    "wrong_ids",
+    "quota",
+    "nothing",
+    *_FOR_ALL,
+)
 _OF_WATCH: tuple[Fault, ...] = (
     "bot_check",
     "geo_blocked",
@@ -78,16 +93,17 @@ _OF_WATCH: tuple[Fault, ...] = (
 KINDS: Mapping[str, tuple[Fault, ...]] = {
     **dict.fromkeys(CALLS, _OF_CALLS),
     "playlistItems.list": (*_OF_CALLS, "expired_token"),
-    "thumbnails": (*_ANYWHERE, "pixel", "huge"),
-    "feeds": _ANYWHERE,
-    "watch": (*_ANYWHERE, *_OF_WATCH),
-    "manifests": _ANYWHERE,
-    "media": (*_ANYWHERE, "empty", "zero_seconds", "lying_length", "no_range"),
+    "thumbnails": (*_ANYWHERE, "pixel", "huge", *_FOR_ALL),
+    "feeds": (*_ANYWHERE, "nothing", *_FOR_ALL),
+    "watch": (*_ANYWHERE, *_OF_WATCH, *_FOR_ALL),
+    "manifests": (*_ANYWHERE, *_FOR_ALL),
+    "media": (*_ANYWHERE, "empty", "zero_seconds", "lying_length", "no_range", *_FOR_ALL),
 }
 """What can go wrong, by endpoint."""
 
-BY_NAME: frozenset[Fault] = frozenset({"quota", *_OF_WATCH})
-"""Faults that no share spreads: they say something lasting about the day or the video."""
+BY_NAME: frozenset[Fault] = frozenset({"quota", "nothing", *_OF_WATCH, *_FOR_ALL})
+"""Faults that no share spreads: they say something lasting about the day, the network or the
+video."""
 
 UNBILLED: frozenset[Fault] = frozenset({"reset", "quota"})
 """Faults of a call that is not charged."""

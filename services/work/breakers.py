@@ -5,7 +5,8 @@ batch probes; if it goes well the breaker closes, else it opens again for twice 
 is a row, so all workers and dispatchers share it.
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -26,13 +27,14 @@ from services.errors import (
 )
 from services.work.backoff import Backoff
 from services.work.kinds import HOSTS, SOUND
+from services.work.verdicts import is_verdict
 from services.youtube.failures import ApiKeyError
 
 log = structlog.get_logger()
 
 FAILURES_IN_A_ROW = 8
-"""Batches with nothing but transient errors that open a breaker. Where one call in five fails by
-chance, eight in a row come once in 400,000."""
+"""Batches in which nothing went well that open a breaker. Where one call in five fails by chance,
+eight in a row come once in 400,000."""
 
 
 REFUSED = Backoff(timedelta(minutes=1), timedelta(hours=6))
@@ -122,7 +124,8 @@ def record(
         session: The unit of work.
         host: Whom the batch asked.
         n_items: How many items the batch had.
-        errors: One error for each item that failed.
+        errors: One error for each item that failed; the others went well. Where none did, even
+            verdicts on the items speak against the host: it may say the same of everything.
         now: The present moment.
 
     Returns:
@@ -130,19 +133,24 @@ def record(
     """
     if n_items == 0:
         return None
-    refusal = next((e for e in errors if isinstance(e, BlockedError | ApiKeyError)), None)
+    refuses_us = BlockedError | ApiKeyError | UsageError
+    refusal = next((error for error in errors if isinstance(error, refuses_us)), None)
     if refusal is not None:
         return _trip(session, host, refusal, now=now)
-    of_the_host = [error for error in errors if not isinstance(error, InfrastructureError)]
-    if not of_the_host and errors:
-        return None  # it was our own database that failed: the host was perhaps not asked
-    transient = [error for error in of_the_host if isinstance(error, TransientError)]
-    if len(transient) == n_items:
-        return _count_failure(session, host, transient[0], now=now)
-    if any(error.kind == "quota" for error in errors) and len(errors) == n_items:
-        return None  # our own ledger may have refused; the host was perhaps not asked
-    rows.note_success(session, host, now=now)
-    return None
+    if n_items > len(errors):
+        rows.note_success(session, host, now=now)
+        return None
+    bad = [error for error in errors if _is_bad_answer(error)]
+    if len(bad) < n_items:
+        return None  # our own database or ledger failed: the host was perhaps not asked
+    return _count_failure(session, host, bad, now=now)
+
+
+def _is_bad_answer(error: TubeGraderError) -> bool:
+    """Tell whether an error speaks against the host, should it be all that a batch got."""
+    if isinstance(error, InfrastructureError):
+        return False
+    return isinstance(error, TransientError) or is_verdict(error)
 
 
 def allow_probes(session: Session, *, now: datetime) -> None:
@@ -151,8 +159,13 @@ def allow_probes(session: Session, *, now: datetime) -> None:
 
 
 def _count_failure(
-    session: Session, host: str, error: TubeGraderError, *, now: datetime
+    session: Session, host: str, errors: Sequence[TubeGraderError], *, now: datetime
 ) -> datetime | None:
+    [(reason, n)] = Counter(error.reason for error in errors).most_common(1)
+    error = next(error for error in errors if error.reason == reason)
+    if is_verdict(error):
+        of = "everything" if n == len(errors) else f"{n} of {len(errors)} items"
+        error = TransientError(f"{of} that was asked for got the answer: {error}", reason=reason)
     breaker = rows.lock(session, host, now=now)
     breaker.failures += 1
     breaker.changed_at = now
@@ -186,7 +199,7 @@ def _trip(session: Session, host: str, error: TubeGraderError, *, now: datetime)
 def _pause(host: str, error: TubeGraderError) -> Backoff:
     if isinstance(error, ApiKeyError):
         return BAD_KEY
-    if isinstance(error, BlockedError):
+    if isinstance(error, BlockedError | UsageError):
         return REFUSED_MEDIA if host == SOUND else REFUSED
     return FAILING
 

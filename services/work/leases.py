@@ -1,15 +1,17 @@
 """A claimed batch of work items: begun, done outside any session, each item ended."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
-from db.queries.work import work_items
+from db.queries.work import evidence, work_items
 from services.cadence import next_slot
 from services.context import Context
 from services.errors import (
@@ -19,37 +21,17 @@ from services.errors import (
     QuotaError,
     TransientError,
     TubeGraderError,
+    UsageError,
 )
 from services.work import breakers
-from services.work.backoff import Backoff
 from services.work.heartbeat import KeptLease, LeaseLostError
-from services.work.kinds import WORK_KINDS
+from services.work.kinds import WORK_KINDS, WorkKind
+from services.work.verdicts import LATEST, ONCE_FOR, RETRIES, Hearing, is_verdict
 from services.youtube.facts import Answer
 from services.youtube.failures import ApiKeyError
 
 log = structlog.get_logger()
 
-RETRIES = Backoff(timedelta(seconds=15), timedelta(hours=1))
-ANSWERS_TO_BELIEVE = 8
-DOUBTFUL_REASONS = frozenset(
-    {
-        "malformedItem",
-        "malformedText",
-        "malformedCount",
-        "malformedFlag",
-        "malformedTime",
-        "malformedDuration",
-        "countTooLarge",
-        "unknownLiveState",
-        "notAnImage",
-        "brokenImage",
-        "imageTooLarge",
-        "imageTooSmall",
-    }
-)
-"""What a proxy or a bad day of YouTube's can say of a sound item: one answer must not end its
-series. It is believed once so many attempts have failed, half an hour after the first; with four,
-a month of 10,000 videos under 20 % faults gave up nine sound thumbnails."""
 REFUSED_PAUSE = timedelta(minutes=10)
 """For work whose host's breaker did not open."""
 
@@ -58,7 +40,8 @@ class Batch:
     """A batch of one kind of work under a lease, as its work sees it.
 
     Every item ends in one of three ways: it is completed, postponed or failed. What the work says
-    nothing of keeps its lease until that runs out, and is claimed again.
+    nothing of keeps its lease until that runs out, and is claimed again. A failure that is a
+    verdict on its item ends it for good once it is believed; until then the item is in doubt.
 
     Attributes:
         token: The lease. Whoever lost it changes nothing any more.
@@ -73,7 +56,13 @@ class Batch:
         self.items = {item.entity_id: item for item in items}
         self.kind = next((WORK_KINDS[item.kind] for item in items), None)
         self._context = context
+        self._begun_at = context.clock()
+        self._completed: set[str] = set()
         self._errors: dict[str, TubeGraderError] = {}
+        self._unsupported: set[str] = set()
+        self._of_requests: set[str] = set()
+        self._judge: _Judge | None = None
+        self._believed: dict[str, str] | None = None
         every_s = context.lease.total_seconds() / 4
         self._lease = KeptLease(self._extend, every_s=every_s)
 
@@ -109,6 +98,7 @@ class Batch:
         """Leave items out that the host is not asked for: how it does says nothing of them."""
         for entity_id in entity_ids:
             self.items.pop(entity_id, None)
+            self._errors.pop(entity_id, None)
 
     def complete(
         self,
@@ -129,6 +119,9 @@ class Batch:
         Returns:
             How many the lease still held.
         """
+        self._completed |= intervals.keys()
+        for entity_id in intervals:
+            self._errors.pop(entity_id, None)
         at = dict.fromkeys(intervals, now) | dict(answered_at or {})
         steps = {entity: every for entity, every in intervals.items() if every is not None}
         next_slots: dict[str, datetime | None] = dict.fromkeys(intervals)
@@ -160,64 +153,178 @@ class Batch:
         Until then all of them together tell how the host does.
         """
         for entity_id in entity_ids:
-            if entity_id in self.items:
+            if entity_id in self.items and entity_id not in self._completed:
                 self._errors.setdefault(entity_id, error)
+
+    def fail_together(self, entity_ids: Collection[str], error: TubeGraderError) -> None:
+        """Note that a call about several items failed: it says nothing of any one of them."""
+        self._of_requests |= set(entity_ids) - self._errors.keys()
+        self.fail(entity_ids, error)
 
     def fail_unanswered(self, answer: Answer[Any], *, missing: str | None) -> None:
         """Note what an answer left out: missing (by this reason), refused, not asked."""
         for refusal in answer.refused:
             self.fail([refusal.item_id], PermanentError(refusal.message, reason=refusal.reason))
         if missing is not None:
+            self._unsupported |= answer.alone
             self.fail(answer.missing, PermanentError("YouTube no longer shows it", reason=missing))
         if answer.failure is not None:
-            self.fail(answer.unasked, answer.failure)
+            self.fail_together(answer.unasked, answer.failure)
+
+    def believed(self, session: Session) -> Mapping[str, str]:
+        """Return the items whose verdict is believed, with its reason; the others are in doubt.
+
+        Asked when all failures are noted and what went well is completed: what is written of an
+        item beyond its own row (that a video is gone) follows from this and from nothing else.
+        """
+        if self._believed is None:
+            self._believed = {
+                entity_id: error.reason
+                for entity_id, error in self._errors.items()
+                if is_verdict(error) and self._hearing(self._judged(session), entity_id).is_believed
+            }
+        return self._believed
+
+    def distrust(self) -> None:
+        """Believe nothing: what was to follow from it was perhaps not written."""
+        self._believed = {}
 
     def end(self) -> None:
         """Write what failed, after the host's breaker has learned of it."""
-        asked_again = self._tell_breaker()
-        by_error: dict[int, tuple[TubeGraderError, list[str]]] = {}
+        if self.kind is None:
+            return
+        with self._context.transaction() as session:
+            not_before = self._tell_breaker(session, self.kind)
+            believed, judge = self.believed(session), self._judged(session)
+        ends: dict[tuple[_End, str, str], list[str]] = defaultdict(list)
         for entity_id, error in self._errors.items():
-            by_error.setdefault(id(error), (error, []))[1].append(entity_id)
-        for error, entity_ids in by_error.values():
-            self._write_failure(entity_ids, error, not_before=asked_again)
+            is_ended = entity_id in believed
+            end = _End(None) if is_ended else self._how(judge, entity_id, not_before)
+            ends[end, error.reason, str(error)].append(entity_id)
+        for (end, *_), entity_ids in ends.items():
+            self._write_failure(entity_ids, self._errors[entity_ids[0]], end)
+
+    def leave_behind(self) -> None:
+        """Another worker has what is not completed: how the host does does not follow from it."""
+        self.release(self.items.keys() - self._completed)
 
     def _extend(self) -> bool:
         with self._context.transaction() as session:
             until = self._context.clock() + self._context.lease
             return work_items.extend_lease(session, self.token, until=until) > 0
 
-    def _tell_breaker(self) -> datetime | None:
+    @property
+    def _is_answered(self) -> bool:
+        """Whether anything went well; what nothing is said of counts as that."""
+        return len(self.items) > len(self._errors)
+
+    def _tell_breaker(self, session: Session, kind: WorkKind) -> datetime | None:
         """Note how the host did; return when it is asked again, where it is not for a while."""
-        if self.kind is None:
-            return None
-        with self._context.transaction() as session:
-            return breakers.record(
-                session,
-                self.kind.host,
-                n_items=len(self.items),
-                errors=self._errors.values(),
-                now=self._context.clock(),
-            )
+        if self._is_answered:
+            evidence.note_good_answer(session, kind.name, at=self._begun_at)
+        return breakers.record(
+            session,
+            kind.host,
+            n_items=len(self.items),
+            errors=self._errors.values(),
+            now=self._context.clock(),
+        )
+
+    def _judged(self, session: Session) -> "_Judge":
+        """Return what verdicts are judged by, the same until the batch has ended."""
+        if self._judge is None:
+            assert self.kind is not None, "an empty batch has no verdicts"
+            well_at = evidence.last_good_answer(session, self.kind.name)
+            self._judge = _Judge(self._context.clock(), self._is_answered, well_at)
+        return self._judge
+
+    def _hearing(self, judge: "_Judge", entity_id: str) -> Hearing:
+        item = self.items[entity_id]
+        return Hearing(
+            reason=self._errors[entity_id].reason,
+            at=judge.at,
+            first_at=item.doubted_at or judge.at,
+            attempts=item.attempts,
+            is_supported=judge.is_answered and entity_id not in self._unsupported,
+            is_borne_out=judge.bears_out(item.doubted_at or judge.at, self._tried_for(judge, item)),
+            is_of_request=entity_id in self._of_requests,
+        )
+
+    def _how(self, judge: "_Judge", entity_id: str, not_before: datetime | None) -> "_End":
+        """Return how an item ends that failed and is not ended by a verdict that is believed."""
+        item, error = self.items[entity_id], self._errors[entity_id]
+        if is_verdict(error):
+            hearing = self._hearing(judge, entity_id)
+            return _End(hearing.again_at, counted=hearing.counts, in_doubt=True)
+        is_ours = isinstance(error, InfrastructureError)
+        counted = not is_ours and (
+            judge.is_answered
+            or item.failed_at is None
+            or judge.bears_out(item.failed_at, self._tried_for(judge, item))
+        )
+        attempts = item.attempts if counted else max(item.attempts - 1, 1)
+        at = retry_at(error, attempts=attempts, now=judge.at, not_before=not_before)
+        if at is not None and isinstance(error, TransientError) and not (counted or is_ours):
+            # Without counting, the pause grows with the time that it goes badly.
+            longest = LATEST if self._is_once else RETRIES.longest
+            at = max(at, judge.at + min(judge.at - item.slot, longest))
+        return _End(at, counted=counted)
+
+    @property
+    def _is_once(self) -> bool:
+        return self.kind is not None and not self.kind.recurring
+
+    def _tried_for(self, judge: "_Judge", item: work_items.LeasedItem) -> timedelta:
+        """Return for how long an item that is collected once has been tried."""
+        return judge.at - item.slot if self._is_once else timedelta(0)
 
     def _write_failure(
-        self, entity_ids: Collection[str], error: TubeGraderError, *, not_before: datetime | None
+        self, entity_ids: Collection[str], error: TubeGraderError, end: "_End"
     ) -> None:
-        now = self._context.clock()
-        log.warning("work.failed", items=len(entity_ids), reason=error.reason, problem=str(error))
+        log.warning(
+            "work.failed",
+            items=len(entity_ids),
+            reason=error.reason,
+            problem=str(error),
+            in_doubt=end.in_doubt,
+        )
+        refuses_us = isinstance(error, ApiKeyError | UsageError)
         with self._context.transaction() as session:
-            for attempts in {self.items[entity_id].attempts for entity_id in entity_ids}:
-                work_items.fail(
-                    session,
-                    self.token,
-                    [e for e in entity_ids if self.items[e].attempts == attempts],
-                    # A refused key parks the work like any other refusal of us as a whole.
-                    kind=BlockedError.kind if isinstance(error, ApiKeyError) else error.kind,
-                    reason=error.reason,
-                    message=f"{error} {error.hint}" if error.hint else str(error),
-                    retry_at=retry_at(error, attempts=attempts, now=now, not_before=not_before),
-                    now=now,
-                    counted=not isinstance(error, InfrastructureError),
-                )
+            work_items.fail(
+                session,
+                self.token,
+                entity_ids,
+                # A refused key parks the work like any other refusal of us as a whole.
+                kind=BlockedError.kind if refuses_us else error.kind,
+                reason=error.reason,
+                message=f"{error} {error.hint}" if error.hint else str(error),
+                retry_at=end.retry_at,
+                now=self._context.clock(),
+                counted=end.counted,
+                in_doubt=end.in_doubt,
+            )
+
+
+@dataclass(frozen=True)
+class _End:
+    """How an item that failed goes on: when (None: never), and whether the attempt counts."""
+
+    retry_at: datetime | None
+    counted: bool = True
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What speaks for the host: this batch, and when another of the kind last went well."""
+
+    at: datetime
+    is_answered: bool
+    well_at: datetime | None
+
+    def bears_out(self, moment: datetime, tried_for: timedelta) -> bool:
+        """Tell whether others went well since a moment, or nobody is left who could."""
+        return (self.well_at is not None and self.well_at > moment) or tried_for >= ONCE_FOR
 
 
 @contextmanager
@@ -234,8 +341,10 @@ def begin(context: Context, token: uuid.UUID) -> Iterator[Batch]:
         yield batch
     except LeaseLostError:
         log.warning("work.lease_lost", token=str(token))
+        batch.leave_behind()
     except TubeGraderError as error:
-        batch.fail(list(batch.items), error)
+        batch.distrust()
+        batch.fail_together(list(batch.items), error)
     batch.end()
 
 
@@ -245,18 +354,17 @@ def retry_at(
     """Return when to try again after an error; None for never.
 
     Args:
-        error: What went wrong.
-        attempts: How often the item was begun.
+        error: What went wrong: anything but a verdict that is in doubt.
+        attempts: How often the item was begun, as far as that counts.
         now: The present moment.
         not_before: When the breaker of a host that refuses lets a probe through.
     """
     if isinstance(error, QuotaError):
         return error.reset_at
-    if isinstance(error, ApiKeyError | BlockedError):
+    if isinstance(error, ApiKeyError | BlockedError | UsageError):
         return not_before or now + REFUSED_PAUSE
     if isinstance(error, InfrastructureError):
         return now + RETRIES.after(attempts)
-    doubtful = error.reason in DOUBTFUL_REASONS and attempts < ANSWERS_TO_BELIEVE
-    if doubtful or (isinstance(error, TransientError) and attempts < work_items.MAX_ATTEMPTS):
+    if isinstance(error, TransientError) and attempts < work_items.MAX_ATTEMPTS:
         return now + RETRIES.after(attempts)
     return None

@@ -105,7 +105,8 @@ def refused_status(status: int, what: str) -> TubeGraderError:
         case 401 | 403:
             return BlockedError(f"HTTP {status} instead of a {what}.", reason=f"http{status}")
         case _ if 300 <= status < 400:  # noqa: PLR2004
-            return PermanentError(
+            # These hosts never redirect: a network wants somebody to log in first.
+            return TransientError(
                 f"A redirect (HTTP {status}) instead of a {what}.", reason="redirectRefused"
             )
         case _:

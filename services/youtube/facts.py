@@ -117,12 +117,14 @@ class Answer(Generic[FactsT]):
         refused: Items that cannot be taken, with the reason.
         unasked: Ids not asked for because ``failure`` came first. Only a list longer than one
             call can have any: what the earlier calls paid for is kept.
+        alone: Those of the missing whose call brought nothing at all: it may be the call.
         failure: Why the rest was not asked, or None.
         answered_at: When the call that an item came with was answered, in UTC, by id.
     """
 
     items: dict[str, FactsT] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    alone: frozenset[str] = frozenset()
     refused: tuple[Refusal, ...] = ()
     unasked: tuple[str, ...] = ()
     failure: TubeGraderError | None = None

@@ -190,11 +190,8 @@ def _from_refusal(refused: _Refused, *, bucket: str, now: datetime) -> TubeGrade
             reason="methodUnavailable",
             hint=ENDPOINT_HINT,
         )
-    if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR or refused.status in _TRANSIENT_STATUSES:
-        return TransientError(
-            f"YouTube fails at the moment (HTTP {refused.status}).",
-            reason=refused.reason or f"http{refused.status}",
-        )
+    if (passing := _in_passing(refused)) is not None:
+        return passing
     if not refused.is_from_api:
         return BlockedError(
             f"Something that is not the Data API answered with HTTP {refused.status}.",
@@ -204,6 +201,21 @@ def _from_refusal(refused: _Refused, *, bucket: str, now: datetime) -> TubeGrade
     return PermanentError(
         f"YouTube refuses: {refused.message or refused.reason}", reason=refused.reason or "refused"
     )
+
+
+def _in_passing(refused: _Refused) -> TransientError | None:
+    if HTTPStatus.MULTIPLE_CHOICES <= refused.status < HTTPStatus.BAD_REQUEST:
+        return TransientError(
+            f"A redirect (HTTP {refused.status}) came: does the network want somebody to log in?",
+            reason="redirectRefused",
+            hint=ENDPOINT_HINT,
+        )
+    if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR or refused.status in _TRANSIENT_STATUSES:
+        return TransientError(
+            f"YouTube fails at the moment (HTTP {refused.status}).",
+            reason=refused.reason or f"http{refused.status}",
+        )
+    return None
 
 
 def _is_about_the_key(refused: _Refused) -> bool:

@@ -270,6 +270,7 @@ def _by_ids(
     }
     found: dict[str, FactsT] = {}
     answered_at: dict[str, datetime] = {}
+    alone: set[str] = set()
     failure: TubeGraderError | None = None
     asked = 0
     while asked < len(valid):
@@ -282,12 +283,15 @@ def _by_ids(
             failure = error
             break
         asked += len(batch)
+        alone.update([] if taken else batch)
         answered_at |= dict.fromkeys(taken, clock())
         found |= taken
         refused |= not_taken
+    missing = tuple(i for i in valid[:asked] if i not in found and i not in refused)
     return Answer(
         items={item_id: found[item_id] for item_id in valid if item_id in found},
-        missing=tuple(i for i in valid[:asked] if i not in found and i not in refused),
+        missing=missing,
+        alone=frozenset(alone.intersection(missing)),
         refused=tuple(refused.values()),
         unasked=tuple(valid[asked:]),
         failure=failure,

@@ -208,6 +208,8 @@ class _Fetcher:
             return FailedThumbnail(video_id, error)
 
     def _checked(self, video_id: str, answer: Download) -> FetchedThumbnail:
+        if answer.content.lstrip()[:1] == b"<":
+            raise TransientError("A page instead of a picture.", reason="malformedAnswer")
         facts = inspect_thumbnail(answer.content, self.variant)
         return FetchedThumbnail(
             video_id=video_id,

@@ -102,6 +102,7 @@ def audit(
     result.take("videos without work", iter(unseen), len(known))
     result.take("videos missed", _missed_videos(world, known, items), len(world.catalog.videos))
     result.take("failed items", _unexplained_failures(world, items), len(items))
+    result.take("gone", _wrongly_gone(engine, world, known), len(known))
     result.take("thumbnails", _wrong_thumbnails(engine, world, items), len(known))
     result.take("quota", _wrong_quota(engine, charged, spare), len(charged))
     return result
@@ -209,12 +210,15 @@ def _wrong_slots(
         item, wanted = items[kind, name], following(series[-1])
         if item["state"] == "due" and item["slot"] not in wanted:
             yield f"{name}: {item['slot']} is next, wanted {_any(wanted)}"
-        if max(wanted) + world.patience < world.end and item["state"] != "failed":
+        due = item["state"] != "failed" and not _is_rightly_doubted(world, item)
+        if max(wanted) + world.patience < world.end and due:
             last = series[-1]["slot"]
             yield f"{name}: nothing since {last}, wanted {_any(wanted)} ({item['state']})"
     have = {row[entity] for row in rows}
     for (item_kind, name), item in items.items():
         if item_kind != kind or name in have or item["state"] == "failed":
+            continue
+        if _is_rightly_doubted(world, item):
             continue
         if item["slot"] + world.patience < world.end:
             yield f"{name}: no snapshot at all, wanted {item['slot']} ({item['state']})"
@@ -269,6 +273,27 @@ def _unexplained_failures(world: World, items: Mapping[tuple[str, str], _Row]) -
             yield f"{kind} {name}: {item['error_reason']} at {item['error_at']}"
 
 
+def _wrongly_gone(engine: Engine, world: World, known: Mapping[str, _Row]) -> Iterator[str]:
+    """What is said to be gone was not shown when that was noted."""
+    for name, row in known.items():
+        at, video = row["gone_at"], world.catalog.videos[name]
+        if at is not None and all(
+            world.catalog.visible(video, t) for t in (at - world.inexact, at)
+        ):
+            yield f"{name}: gone at {at}, and shown then"
+    for row in _rows(engine, "SELECT channel_id, state FROM channels"):
+        channel = world.catalog.channels[row["channel_id"]]
+        ended = world.catalog.standing(channel, world.end) != "open"
+        if row["state"] in ("closed", "suspended", "gone") and not ended:
+            yield f"{row['channel_id']}: {row['state']}, and open"
+
+
+def _is_rightly_doubted(world: World, item: _Row) -> bool:
+    """Whether an item waits to be heard of once more, and the truth knows why."""
+    heard = item["doubted_at"] is not None and item["error_kind"] == "permanent"
+    return item["state"] == "due" and heard and _is_explained(world, item)
+
+
 def _is_explained(world: World, item: _Row) -> bool:
     """Whether the truth knows why an item failed."""
     catalog, at, reason = world.catalog, item["error_at"], item["error_reason"]
@@ -307,6 +332,7 @@ def _wrong_thumbnails(
                 yield f"{name}: the picture {version} was missed"
     for (kind, name), item in items.items():
         due = item["state"] != "failed" and item["slot"] + world.patience < world.end
+        due = due and not _is_rightly_doubted(world, item)
         if kind == "video.thumbnail" and name not in stored and due:
             yield f"{name}: no thumbnail, {item['state']} {item['error_reason']}"
 

@@ -86,6 +86,11 @@ class Replay:
             ready = value(context, "SELECT min(ready_at) FROM work_items") or end
             clock.now = min(max(ready, clock.now + SHORTEST_STEP), end)
 
+    def strike(self, plan: FaultPlan) -> None:
+        """Have the offline YouTube answer by this plan from now on."""
+        data = json.dumps(plan.model_dump()).encode()
+        assert fetch(f"{self.crawl.url}/emulator/faults", data=data).status == 200
+
     def audit(self, *, patience: timedelta) -> Audit:
         """Compare what was collected with the truth."""
         world = World(self.catalog, self.crawl.clock.now, patience)
@@ -114,8 +119,6 @@ def replaying(
     clock = TurnableClock(catalog.epoch)
     chance = random.Random(seed)
     with offline_crawl(context, catalog, clock=clock, watch=True) as crawl:
-        urge = json.dumps(faults.model_dump()).encode()
-        assert fetch(f"{crawl.url}/emulator/faults", data=urge).status == 200
         queue = FrailQueue(crawl.context, chance)
 
         def wait(_seconds: float) -> None:
@@ -135,4 +138,6 @@ def replaying(
         ) as gateway:
             crawl.context.close()
             crawl.context.__dict__.update(queue=queue, youtube=gateway)
-            yield Replay(crawl, catalog, queue)
+            replay = Replay(crawl, catalog, queue)
+            replay.strike(faults)
+            yield replay

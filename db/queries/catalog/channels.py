@@ -68,12 +68,15 @@ def refresh(session: Session, facts: Mapping[str, Any], *, now: datetime) -> Non
     )
 
 
-def mark_shown(session: Session, channel_ids: Collection[str]) -> None:
-    """Note that YouTube shows these channels: those that were closed or gone have come back."""
-    session.execute(
-        update(Channel)
-        .where(among(Channel.channel_id, channel_ids), Channel.state.in_(NOT_SHOWN_STATES))
-        .values(state="active", ask_again_at=None)
+def mark_shown(session: Session, channel_ids: Collection[str]) -> list[str]:
+    """Note that YouTube shows these channels; return those that had been closed or gone."""
+    return list(
+        session.scalars(
+            update(Channel)
+            .where(among(Channel.channel_id, channel_ids), Channel.state.in_(NOT_SHOWN_STATES))
+            .values(state="active", ask_again_at=None)
+            .returning(Channel.channel_id)
+        )
     )
 
 

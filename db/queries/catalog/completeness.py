@@ -123,6 +123,7 @@ _INSERT = """
 """
 _REASON = f"""
     CASE
+        WHEN w.state <> 'failed' AND w.doubted_at IS NOT NULL THEN 'inDoubt'
         WHEN w.error_reason IS NOT NULL THEN w.error_reason
         WHEN {is_paused("c")} OR c.resumed_at > w.slot THEN 'paused'
         WHEN EXISTS (

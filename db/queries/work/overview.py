@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import WorkItem
@@ -66,10 +66,27 @@ def failures_by_reason(
     kinds: Collection[str] | None = None,
 ) -> list[tuple[str, str, int]]:
     """Return (kind of work, reason, count) of the failed items, most frequent first."""
+    return _by_reason(session, WorkItem.state == "failed", channel_ids, kinds)
+
+
+def doubts_by_reason(
+    session: Session, *, channel_ids: Sequence[str], kinds: Collection[str]
+) -> list[tuple[str, str, int]]:
+    """Return the same of the items whose verdict is in doubt."""
+    in_doubt = (WorkItem.state == "due") & (WorkItem.error_kind == "permanent")
+    return _by_reason(session, in_doubt, channel_ids, kinds)
+
+
+def _by_reason(
+    session: Session,
+    which: ColumnElement[bool],
+    channel_ids: Sequence[str] | None,
+    kinds: Collection[str] | None,
+) -> list[tuple[str, str, int]]:
     n = func.count()
     statement = (
         select(WorkItem.kind, WorkItem.error_reason, n)
-        .where(WorkItem.state == "failed")
+        .where(which)
         .group_by(WorkItem.kind, WorkItem.error_reason)
         .order_by(n.desc(), WorkItem.kind)
     )

@@ -17,6 +17,8 @@ class Progress:
     total: int
     done: int
     failed: int
+    in_doubt: int
+    """Heard to be gone, missing or refused, and heard again only in hours."""
     waiting_until: datetime | None
     """When everything left is parked (by quota or a failure): the moment the first is ready."""
     waiting_kind: str | None
@@ -26,7 +28,12 @@ class Progress:
     @property
     def finished(self) -> bool:
         """Nothing is left to do."""
-        return self.done + self.failed >= self.total
+        return self.answered >= self.total
+
+    @property
+    def answered(self) -> int:
+        """All that the crawl need not wait for."""
+        return self.done + self.failed + self.in_doubt
 
 
 def progress(
@@ -37,18 +44,21 @@ def progress(
     since: datetime,
     now: datetime,
     held: Mapping[str, datetime],
+    asked_again_soon: Collection[str] = (),
 ) -> Progress:
     """Count the work of some kinds on channels that a crawl started at ``since`` asked for.
 
     Every item of the channels counts once: done when it succeeded after ``since``, failed when it
     ended badly, otherwise still to do. One that is next due after ``now`` is done as well: it was
     under way when the crawl started and ended in that very moment. What is collected once, such as
-    audio, is done if it was before.
+    audio, is done if it was before. An item on which a verdict was heard since that is still in
+    doubt counts as answered: the second hearing is hours away.
 
     What belongs to a paused channel does not count: nobody works on it.
 
     ``held`` maps kinds of work that nothing is claimed of to when that is over: their items are
-    not ready before.
+    not ready before. ``asked_again_soon`` are reasons of verdicts that are waited for after all,
+    unless for hours.
     """
     row = session.execute(
         text(
@@ -58,7 +68,13 @@ def progress(
                 FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
                     AS h (kind, held_until)
             ), mine AS (
-                SELECT state, error_kind, error_reason, error_message,
+                SELECT state, error_kind, error_reason, error_message, coalesce(
+                    state = 'due' AND error_kind = 'permanent' AND error_at >= :since
+                        AND ready_at > :now AND (
+                            error_reason <> ALL (:soon) OR ready_at > :now + interval '1 hour'
+                        ),
+                    false
+                ) AS in_doubt,
                     CASE WHEN ready_at IS NOT NULL THEN greatest(ready_at, held_until) END
                         AS ready_at,
                     coalesce(
@@ -70,23 +86,26 @@ def progress(
                 LEFT JOIN held USING (kind)
                 WHERE kind = ANY(:work) AND channel_id = ANY(:channels)
                   AND channel_id NOT IN {PAUSED_CHANNELS}
+            ), sorted AS (
+                SELECT *, NOT is_done AND NOT in_doubt AS is_open FROM mine
             )
             SELECT
                 count(*) AS total,
                 count(*) FILTER (WHERE is_done) AS done,
                 count(*) FILTER (WHERE NOT is_done AND state IN ('failed', 'idle')) AS failed,
-                min(ready_at) FILTER (WHERE NOT is_done) AS first_ready,
-                bool_or(NOT is_done AND state = 'leased') AS any_leased,
+                count(*) FILTER (WHERE NOT is_done AND in_doubt) AS in_doubt,
+                min(ready_at) FILTER (WHERE is_open) AS first_ready,
+                bool_or(is_open AND state = 'leased') AS any_leased,
                 (array_agg(error_kind ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                    FILTER (WHERE is_open AND state = 'due' AND error_reason IS NOT NULL)
                 )[1] AS kind,
                 (array_agg(error_reason ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                    FILTER (WHERE is_open AND state = 'due' AND error_reason IS NOT NULL)
                 )[1] AS reason,
                 (array_agg(error_message ORDER BY ready_at)
-                    FILTER (WHERE NOT is_done AND state = 'due' AND error_reason IS NOT NULL)
+                    FILTER (WHERE is_open AND state = 'due' AND error_reason IS NOT NULL)
                 )[1] AS message
-            FROM mine
+            FROM sorted
             """
         ),
         {
@@ -96,6 +115,7 @@ def progress(
             "work": list(kinds),
             "kinds": list(held),
             "untils": list(held.values()),
+            "soon": list(asked_again_soon),
         },
     ).one()
     parked = row.first_ready is not None and row.first_ready > now and not row.any_leased
@@ -103,6 +123,7 @@ def progress(
         total=row.total,
         done=row.done,
         failed=row.failed,
+        in_doubt=row.in_doubt,
         waiting_until=row.first_ready if parked else None,
         waiting_kind=row.kind if parked else None,
         waiting_reason=row.reason if parked else None,

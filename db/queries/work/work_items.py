@@ -24,13 +24,19 @@ MAX_ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class LeasedItem:
-    """One item of a claimed batch."""
+    """One item of a claimed batch.
+
+    ``failed_at`` and ``doubted_at``: when it last went badly, and when the verdict now in doubt
+    was first heard; None since it last went well.
+    """
 
     entity_id: str
     channel_id: str
     slot: datetime
     attempts: int
     kind: str
+    failed_at: datetime | None = None
+    doubted_at: datetime | None = None
 
 
 def add_items(
@@ -198,7 +204,7 @@ def begin(
         The new token, and what the lease holds; nothing where the token was spent.
     """
     swapped = uuid.uuid4()
-    rows = session.execute(
+    begun = session.execute(
         update(WorkItem)
         .where(WorkItem.lease_token == token)
         .values(attempts=WorkItem.attempts + 1, ready_at=until, lease_token=swapped)
@@ -208,10 +214,12 @@ def begin(
             WorkItem.slot,
             WorkItem.attempts,
             WorkItem.kind,
+            WorkItem.error_at,
+            WorkItem.doubted_at,
         )
     )
     items = sorted(
-        (LeasedItem(e, c, s, a, k) for e, c, s, a, k in rows if s is not None),
+        (LeasedItem(e, c, s, a, k, f, d) for e, c, s, a, k, f, d in begun if s is not None),
         key=lambda item: item.entity_id,
     )
     return swapped, items
@@ -264,7 +272,8 @@ def complete(
             state = CASE WHEN ended.next_slot IS NULL THEN 'idle' ELSE 'due' END,
             slot = ended.next_slot, ready_at = ended.next_slot, interval_s = ended.interval_s,
             lease_token = NULL, attempts = 0, done_at = :now,
-            error_kind = NULL, error_reason = NULL, error_message = NULL, error_at = NULL
+            error_kind = NULL, error_reason = NULL, error_message = NULL, error_at = NULL,
+            doubted_at = NULL
         FROM unnest(
             CAST(:entities AS text[]),
             CAST(:next_slots AS timestamptz[]),
@@ -296,10 +305,12 @@ def fail(
     retry_at: datetime | None,
     now: datetime,
     counted: bool = True,
+    in_doubt: bool = False,
 ) -> int:
     """End items of a lease badly: due again at ``retry_at`` for the same slot, or failed for good.
 
-    ``counted`` says whether this was one of their attempts.
+    ``counted`` says whether this was one of their attempts, ``in_doubt`` that a verdict was heard
+    that is not believed yet.
 
     Returns:
         How many items the lease still held.
@@ -321,6 +332,7 @@ def fail(
             error_reason=reason,
             error_message=message[:2000],
             error_at=now,
+            doubted_at=func.coalesce(WorkItem.doubted_at, now if in_doubt else None),
         )
         .returning(WorkItem.entity_id)
     )
@@ -334,8 +346,11 @@ def retry(
     reasons: Collection[str],
     now: datetime,
     entity_ids: Collection[str],
+    refuted: bool = False,
 ) -> int:
     """Make items due again, for the slot they failed at, that failed for one of the reasons.
+
+    ``refuted``: they were seen since, so that what was heard of them counts no longer.
 
     Returns:
         How many there were.
@@ -348,7 +363,12 @@ def retry(
             among(WorkItem.entity_id, entity_ids),
             WorkItem.error_reason.in_(reasons),
         )
-        .values(state="due", ready_at=now, attempts=0)
+        .values(
+            state="due",
+            ready_at=now,
+            attempts=0,
+            doubted_at=None if refuted else WorkItem.doubted_at,
+        )
         .returning(WorkItem.entity_id)
     )
     return len(session.execute(statement).all())

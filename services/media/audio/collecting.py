@@ -42,11 +42,8 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
                     new += _collect(context, batch, video_id, allowed[item.channel_id])
                 except NotYetError as error:
                     batch.postpone([video_id], error, until=_announced(error, now=context.clock()))
-                except BlockedError:
+                except (BlockedError, UsageError):  # a setting is wrong, not the video
                     raise
-                except UsageError as error:
-                    # A setting is wrong, not the video.
-                    raise BlockedError(str(error), reason=error.reason, hint=error.hint) from error
                 except TubeGraderError as error:
                     batch.fail([video_id], error)
     return new

@@ -197,7 +197,7 @@ def _from_network(chain: list[BaseException], text: str, *, transferring: bool) 
     if refused is not None:
         status = int(refused.status)
         if refused.redirect_loop:
-            return PermanentError("Redirects without end.", reason="redirectRefused")
+            return TransientError("Redirects without end.", reason="redirectRefused")
         if status in _GONE and not transferring:
             return PermanentError("The video is gone.", reason="removed")
         if status in _OUTDATED and transferring:

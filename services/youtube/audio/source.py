@@ -101,10 +101,11 @@ class AudioSource:
         Raises:
             PermanentError: ``geoBlocked``, ``ageGated``, ``membersOnly``, ``private``,
                 ``removed``, ``unavailable``, ``loginRequired``, ``drmProtected``, ``noAudio``,
-                ``tooLarge``, ``redirectRefused``, ``malformedId``.
+                ``tooLarge``, ``malformedId``.
             NotYetError: ``upcoming``, ``live``.
             TransientError: ``truncated``, ``emptyFile``, ``notAudio``, ``timeout``,
-                ``networkDown``, ``connectionLost``, ``malformedAnswer``, ``http5…``.
+                ``networkDown``, ``connectionLost``, ``malformedAnswer``, ``redirectRefused``,
+                ``http5…``.
             BlockedError: ``rateLimited``, ``botCheck``, ``http403``, ``noJavaScriptRuntime``:
                 no other video would fare better now.
             UsageError: A setting cannot be used.

@@ -19,7 +19,7 @@ from yt_dlp.globals import plugin_dirs
 from yt_dlp.networking._urllib import UrllibRH
 from yt_dlp.utils import YoutubeDLError
 
-from services.errors import PermanentError
+from services.errors import PermanentError, TransientError
 from services.youtube.audio.failures import RefusedError
 from services.youtube.proxies import environment_proxy, is_here
 
@@ -235,7 +235,7 @@ def _is_public(host: str, *, resolves: bool) -> bool:
 
 def _forbidden(why: str) -> RefusedError:
     return RefusedError(
-        PermanentError(f"The video leads elsewhere: {why}.", reason="redirectRefused")
+        TransientError(f"The video leads elsewhere: {why}.", reason="redirectRefused")
     )
 
 

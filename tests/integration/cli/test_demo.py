@@ -107,7 +107,7 @@ def test_real_thumbnails_are_stored_byte_for_byte_scored_and_the_baseline_is_kno
     catalog = shared_data / "youtube"
     home = tmp_path / "home"
     ran = demo(home, "--catalog", str(catalog))
-    assert "125 × video.thumbnail failed: thumbnailMissing" in ran.out
+    assert "125 × video.thumbnail in doubt: thumbnailMissing" in ran.out
     with (catalog / "videos.csv").open(encoding="utf-8", newline="") as file:
         files = {row["video_id"]: row["thumbnail_file"] for row in csv.DictReader(file)}
     expected = {

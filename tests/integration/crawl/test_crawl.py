@@ -203,6 +203,20 @@ def test_a_video_that_vanishes_is_gone_and_may_come_back(context: Context, catal
     with offline_crawl(context, changed(catalog, deleted)) as crawl:
         crawl.run()
         crawl.turn(hours=2)
+        heard_once = crawl.run()
+        assert heard_once.state == "succeeded"
+        assert heard_once.result == {
+            "done": 244,
+            "failed": 0,
+            "failures": [],
+            "in_doubt": 2,
+            "doubts": [
+                {"work": "video.snapshot", "reason": "videoGone", "count": 1},
+                {"work": "video.thumbnail", "reason": "thumbnailMissing", "count": 1},
+            ],
+        }
+        assert value(context, "SELECT count(*) FROM videos WHERE state = 'gone'") == 0
+        crawl.turn(hours=6)
         job = crawl.run()
         assert job.result is not None
         assert job.result["failures"] == [
@@ -250,6 +264,10 @@ def test_a_swapped_thumbnail_opens_a_new_version(context: Context, catalog: Cata
 def test_a_missing_thumbnail_is_counted_by_its_reason(context: Context, catalog: Catalog):
     bare = [replace(video, thumbnails=()) for video in list(catalog.videos.values())[:3]]
     with offline_crawl(context, changed(catalog, *bare)) as crawl:
+        heard_once = crawl.run()
+        assert heard_once.result is not None
+        assert (heard_once.result["failed"], heard_once.result["in_doubt"]) == (0, 3)
+        crawl.turn(hours=6)
         job = crawl.run()
     assert job.state == "succeeded"
     assert job.result == {
@@ -282,6 +300,12 @@ def test_a_closed_channel_keeps_what_was_collected(
     n = len(catalog.uploads(channel_id, NOW))
     with offline_crawl(context, changed(catalog, channel=shut), clock=clock, watch=False) as crawl:
         crawl.turn(hours=1)
+        heard_once = crawl.run()
+        assert heard_once.state == "succeeded"
+        assert heard_once.result is not None
+        assert (heard_once.result["failed"], heard_once.result["in_doubt"]) == (0, 2 * n + 2)
+        assert set(states(context).values()) == {"active"}
+        crawl.turn(hours=6)
         job = crawl.run()
         assert job.state == "succeeded"
         assert job.result is not None
@@ -295,7 +319,7 @@ def test_a_closed_channel_keeps_what_was_collected(
         after = counts(context)
         assert after["videos"] == before["videos"]
         assert after["objects"] == before["objects"]
-        assert after["video_snapshots"] == before["video_snapshots"] * 2 - n
+        assert after["video_snapshots"] == before["video_snapshots"] * 3 - 2 * n
     with offline_crawl(context, catalog, clock=clock, watch=False) as crawl:
         crawl.turn(hours=1)
         assert crawl.run().result == {"done": 246, "failed": 0, "failures": []}
@@ -315,6 +339,9 @@ def test_a_channel_that_is_gone_is_not_taken_for_an_empty_one(context: Context, 
     )
     with offline_crawl(context, without, clock=clock, watch=False) as crawl:
         crawl.turn(hours=1)
+        crawl.run()
+        assert states(context)[channel_id] == "active"
+        crawl.turn(hours=6)
         crawl.run()
     assert states(context)[channel_id] == "gone"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.context import Context
-from services.emulator.faults import FaultPlan
+from services.emulator.faults import CALLS, FaultPlan
 from services.emulator.living import Life, living_catalog
 from tests.support.replay import replaying
 
@@ -34,3 +34,29 @@ def test_ten_days_are_collected_as_they_were(context: Context, faults: FaultPlan
     assert found.late[0] < timedelta(hours=1)
     assert found.checked["video values"] > 600
     assert all(replay.queue.counts.values()) or not faults.share
+
+
+WRONG_HOURS = ((20, 23), (26, 30), (50, 62))
+"""Since the epoch; the second begins six hours after the first, when it is asked again."""
+
+
+@pytest.mark.parametrize(
+    ("of_api", "of_pictures"), [("nothing", "portal"), ("not_found", "not_found")]
+)
+def test_hours_that_are_wrong_for_everybody_leave_no_trace_but_their_gap(
+    context: Context, of_api: str, of_pictures: str
+):
+    wrong = FaultPlan.model_validate(
+        {"rates": {**{call: {of_api: 1} for call in CALLS}, "thumbnails": {of_pictures: 1}}}
+    )
+    catalog = living_catalog(seed=2, epoch=EPOCH, days=4, channels=5, videos=50, life=EVENTFUL)
+    with replaying(context, catalog, faults=FaultPlan(), killed=0) as replay:
+        for begin, end in WRONG_HOURS:
+            replay.until(EPOCH + timedelta(hours=begin))
+            replay.strike(wrong)
+            replay.until(EPOCH + timedelta(hours=end))
+            replay.strike(FaultPlan())
+        replay.until(EPOCH + timedelta(days=4))
+        found = replay.audit(patience=timedelta(hours=18))
+    assert found.findings == {}
+    assert found.checked["gone"] > 50

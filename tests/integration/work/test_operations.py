@@ -124,10 +124,10 @@ def test_pauses_of_a_breaker_double_up_to_a_bound(operations: Operations):
 def test_only_failures_in_a_row_open_a_breaker(operations: Operations):
     bad = {"n_items": 2, "errors": [DOWN, DOWN]}
     mixed = {"n_items": 2, "errors": [DOWN]}
-    answered = {"n_items": 1, "errors": [PermanentError("gone", reason="thumbnailMissing")]}
+    told = {"n_items": 2, "errors": [PermanentError("gone", reason="thumbnailMissing")]}
     now = operations.clock()
     with operations.context.transaction() as session:
-        for between in (mixed, answered):
+        for between in (mixed, told):
             for outcome in [bad] * (breakers.FAILURES_IN_A_ROW - 1) + [between]:
                 assert breakers.record(session, "thumbnails", **outcome, now=now) is None
         for outcome in [bad] * (breakers.FAILURES_IN_A_ROW - 1):
@@ -200,12 +200,19 @@ def test_nothing_of_a_used_up_bucket_is_claimed_until_the_reset(operations: Oper
     assert "crawl.discover_channels" in operations.tick()
 
 
+def end_for_good(operations: Operations, token: uuid.UUID, reason: str) -> None:
+    with operations.context.transaction() as session:
+        held = work_items.lock_held(session, token)
+        how = {"kind": "permanent", "reason": reason, "message": "gone", "retry_at": None}
+        work_items.fail(session, token, held, **how, now=operations.clock())
+
+
 def test_every_item_is_counted_once_and_failed_ones_are_retried_by_reason(
     operations: Operations,
 ):
     operations.make_work("channel.snapshot", 120)
     gone, parked, leased = operations.tokens()
-    operations.work_on(gone, PermanentError("gone", reason="channelNotFound"))
+    end_for_good(operations, gone, "channelNotFound")
     operations.work_on(parked, DOWN)
     with leases.begin(operations.context, leased) as begun:
         assert begun.items

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.errors import BlockedError, PermanentError, UsageError
+from services.errors import BlockedError, TransientError, UsageError
 from services.settings import Settings
 from services.youtube.audio import AudioSource
 from tests.support.audio import source_of, spoken_webm
@@ -18,7 +18,7 @@ def test_no_redirect_to_a_private_address_is_followed(tmp_path, target):
     def respond(asked):
         return Reply(status=302, body=b"", headers={"Location": target})
 
-    with scripted_server(respond) as server, pytest.raises(PermanentError) as refused:
+    with scripted_server(respond) as server, pytest.raises(TransientError) as refused:
         source_of(server.url).fetch(VIDEO, into=tmp_path)
     assert refused.value.reason == "redirectRefused"
     assert len(server.requests) == 1
@@ -41,7 +41,7 @@ def test_no_manifest_leads_to_another_server_of_this_machine(tmp_path):
             headers = {"Content-Type": "application/dash+xml"}
             return Reply(body=body.encode(), headers=headers)
 
-        with scripted_server(manifest) as server, pytest.raises(PermanentError) as refused:
+        with scripted_server(manifest) as server, pytest.raises(TransientError) as refused:
             source_of(server.url).fetch(VIDEO, into=tmp_path)
     assert refused.value.reason == "redirectRefused"
     assert secret.requests == []

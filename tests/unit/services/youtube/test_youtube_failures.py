@@ -121,7 +121,7 @@ def test_a_rate_limit_by_the_day_is_a_quota():
 @pytest.mark.parametrize(
     ("status", "kind", "reason"),
     [
-        (302, BlockedError, "notTheDataApi"),
+        (302, TransientError, "redirectRefused"),
         (400, BlockedError, "notTheDataApi"),
         (403, BlockedError, "notTheDataApi"),
         (404, BlockedError, "methodUnavailable"),

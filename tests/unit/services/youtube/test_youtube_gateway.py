@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.errors import BlockedError, PermanentError, QuotaError, TransientError
+from services.errors import PermanentError, QuotaError, TransientError
 from services.youtube.failures import ApiKeyError
 from services.youtube.gateway import YouTubeGateway
 from services.youtube.identifiers import is_video_id
@@ -283,7 +283,7 @@ def test_a_server_that_never_answers_is_given_up():
 def test_a_redirect_is_not_followed_since_the_address_carries_the_key():
     with scripted_server(every_item) as elsewhere:
         reply = Reply(302, b"", {"Location": elsewhere.url})
-        with scripted_server(lambda asked: reply) as server, pytest.raises(BlockedError):
+        with scripted_server(lambda asked: reply) as server, pytest.raises(TransientError):
             gateway_to(server.url).videos(video_ids(1))
     assert not elsewhere.requests
 
