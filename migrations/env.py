@@ -16,7 +16,7 @@ assert url is not None, "run migrations through db.migrate, which sets the datab
 
 
 def include_object(item: Any, name: str | None, type_: str, reflected: bool, _other: Any) -> bool:
-    """Leave out what is made at run time: the monthly partitions of video_snapshots."""
+    """Leave out what is made at run time: the partitions of video_snapshots."""
     del item
     return not (type_ == "table" and reflected and str(name).startswith("video_snapshots_"))
 

@@ -18,7 +18,7 @@ def dispatch_due() -> int:
 
 @task("control.make_partitions")
 def make_partitions() -> list[str]:
-    """Make the coming months' partitions of the snapshots."""
+    """Make the coming days' partitions of the snapshots."""
     with context.engine.begin() as connection:
         return ensure_partitions(connection, start=context.clock())
 

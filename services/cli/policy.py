@@ -121,7 +121,14 @@ def purge(
 
 def _print_purged(report: "PurgeReport", *, done: bool) -> None:
     print_table(
-        ["data", "kept (days)", "removed" if done else "would go", "whole months", "stays", "note"],
+        [
+            "data",
+            "kept (days)",
+            "removed" if done else "would go",
+            "whole partitions",
+            "stays",
+            "note",
+        ],
         [
             [
                 found.kind,
@@ -133,7 +140,7 @@ def _print_purged(report: "PurgeReport", *, done: bool) -> None:
             ]
             for found in report.kinds
         ],
-        right=["kept (days)", "removed", "would go", "whole months"],
+        right=["kept (days)", "removed", "would go", "whole partitions"],
     )
     typer.echo(f"{report.stale_videos:,} videos are read again in full")
     if not done:

@@ -143,7 +143,7 @@ def refresh(context: Context, *, dry_run: bool) -> int:
     Titles and the like may be kept as long as they are read anew every 30 days: a stale video is
     asked for in full, instead of its counts only, when it is next due.
     """
-    before = context.clock() - limits.TERMS
+    before = context.clock() - limits.DUE
     if dry_run:
         with context.transaction() as session:
             return rows.stale_videos(session, before=before)
@@ -217,7 +217,7 @@ def _facts(run: _Run, found: KindReport) -> None:
     """Blank what the terms want refreshed and nobody can: facts of what is not shown any more."""
     with run.context.transaction() as session:
         limit = limits.of_facts(session, now=run.context.clock())
-        found.kept_days = limits.TERMS.days
+        found.kept_days = limits.DUE.days
         if limit is None:
             found.note = "an approval of the scope statistics is in force"
             return

@@ -72,7 +72,7 @@ def test_a_schedule_from_its_addition_to_its_removal(run):
     assert as_json(again)["new"] is False
     run("schedule", "add", "often", "--kind", "upkeep", "--every", "6h", "--grace", "1m")
     names = [s["name"] for s in as_json(run("schedule", "list", "--json"))]
-    assert names == ["berlin", "nightly-retraining", "nightly-speech", "often", "weekly-upkeep"]
+    assert names == ["berlin", "daily-upkeep", "nightly-retraining", "nightly-speech", "often"]
     assert "every 6h" in run("schedule", "list")
     [following] = as_json(run("schedule", "next", "berlin", "-n", "400", "--json"))
     local = [moment["local"][11:] for moment in following["moments"]]
