@@ -12,7 +12,7 @@ from db.models.learning import (
     Promotion,
     Score,
 )
-from db.models.policy import Approval, Export
+from db.models.policy import Approval, Export, Size
 from db.models.schedules import Breaker, EndedPause, Notification, Pause, Schedule, ScheduleSlot
 from db.models.speech import (
     AudioClip,
@@ -53,6 +53,7 @@ __all__ = [
     "Schedule",
     "ScheduleSlot",
     "Score",
+    "Size",
     "SpeechSegment",
     "Thumbnail",
     "Video",

@@ -9,7 +9,7 @@ from services.cli.common import emit, emit_rows, open_context, print_table
 from services.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from services.policy.retention import PurgeReport
+    from services.policy.purged import PurgeReport
 
 approvals = typer.Typer(
     help="Permissions to go beyond YouTube's terms, each with its reference.",
@@ -102,7 +102,7 @@ def purge(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what may not be kept any longer."""
+    """Remove what may not be kept any longer, and what was learned long ago."""
     from services.policy import ownership, retention
 
     with open_context() as context:
