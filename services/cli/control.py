@@ -1,7 +1,7 @@
 """``tubegrader pause``, ``resume``, ``breakers`` and ``notify``: the operator's hand."""
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,9 +10,15 @@ from services.cli.options import AsJson
 from services.queue import QUEUES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.context import Context
     from services.embedded.status import Status
+    from services.policy.sizes import Sizes
     from services.settings import Settings
     from services.work.admission import Blocker
+
+Found = TypeVar("Found")
 
 Queue = Annotated[
     str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
@@ -97,25 +103,42 @@ def blockers(as_json: AsJson = False) -> None:
 
 def held_back(settings: "Settings", seen: "Status") -> "list[Blocker]":
     """Return what holds work back, for `status`: it starts nothing and fails of nothing."""
+    from services.work import admission
+
+    return _asked(settings, seen, admission.blockers) or []
+
+
+def sizes(settings: "Settings", seen: "Status") -> "Sizes | None":
+    """Return how large everything is, for `status`; None where nobody can tell now."""
+    from services.policy.sizes import measure
+
+    return _asked(settings, seen, measure)
+
+
+def _asked(settings: "Settings", seen: "Status", ask: "Callable[[Context], Found]") -> Found | None:
+    """Ask a database that runs; None where none does, or it cannot say."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.context import Context
-    from services.embedded import postgres, urls
+    from services.embedded import lifecycle, postgres, urls
     from services.embedded.home import Home
-    from services.errors import TransientError
-    from services.work import admission
+    from services.errors import TubeGraderError
 
-    running = postgres.running(Home(settings.home)) if settings.database_url is None else None
+    home = Home(settings.home)
+    running = postgres.running(home) if settings.database_url is None else None
     url = settings.database_url or (running.url if running is not None else None)
-    if url is None or not any(
-        part.name == "postgres" and part.state == "up" for part in seen.parts
-    ):
-        return []
-    context = Context(settings.model_copy(update={"database_url": urls.database_url(url)}))
+    up = {part.name for part in seen.parts if part.state == "up"}
+    if url is None or "postgres" not in up:
+        return None
+    own = {
+        "database_url": urls.database_url(url),
+        "storage_url": lifecycle.storage_url(home, settings),
+    }
+    context = Context(settings.model_copy(update=own))
     try:
-        return admission.blockers(context)
-    except (SQLAlchemyError, TransientError):
-        return []  # of an earlier version: the next command migrates it
+        return ask(context)
+    except (SQLAlchemyError, TubeGraderError):
+        return None  # of an earlier version: the next command migrates it
     finally:
         context.close()
 

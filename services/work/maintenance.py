@@ -4,9 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 from db.partitions import ensure_partitions
+from db.queries.learning import drift, promotions
+from db.queries.policy import sizes as size_rows
 from db.queries.work import jobs, notifications, pauses, quota, schedules
 from services.context import Context
-from services.policy import retention
+from services.policy import retention, sizes
 from services.work.jobs import JobHandle
 from services.work.kinds import WORK_KINDS
 
@@ -18,8 +20,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a job of upkeep: partitions made ahead, what is past its retention removed, old notes too.
 
     Returns:
-        The partitions made, what was purged, and how many slots, notifications, jobs and notes of
-        missed slots were deleted.
+        The partitions made, what was purged, and how many slots, notifications, jobs, notes of
+        missed slots and reports on drift were deleted.
     """
     now = context.clock()
     job.progress(0, 3, "making partitions")
@@ -37,7 +39,11 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         ended = jobs.forget(session, before=now - KEPT)
         quota.forget(session, before=(now - KEPT).date())
         pauses.forget_ended(session, before=now - KEPT)
+        reports = drift.forget(session, before=now - KEPT)
+        promotions.forget(session, before=now - KEPT)
+        size_rows.forget(session, before=now - KEPT)
     missed = forget_missed(context)
+    sizes.record(context)
     job.progress(3, 3, "done")
     return {
         "partitions": made,
@@ -46,6 +52,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         "notifications_deleted": notified,
         "jobs_deleted": ended,
         "missed_slots_deleted": missed,
+        "drift_reports_deleted": reports,
     }
 
 

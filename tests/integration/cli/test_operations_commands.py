@@ -117,6 +117,9 @@ def test_what_is_held_back_is_shown_and_let_go(run, context: Context):
         ("learning", "paused"),
         ("data-api", "breaker"),
     }
+    sizes = status["sizes"]
+    assert {"scores", "video_snapshots", "pictures"} <= {k["kind"] for k in sizes["kinds"]}
+    assert sizes["total"]["bytes"] == sum(k["bytes"] for k in sizes["kinds"]) > 0
     assert "held back: data-api: too fast" in run("status", code=3)
     shown = {b["host"]: b["state"] for b in as_json(run("breakers", "--json"))}
     assert shown["data-api"] == "open"
