@@ -17,7 +17,7 @@ BENCHMARKS = {
     "memory": "how much memory a crawl worker takes",
     "workers": "two crawl workers against one",
     "claiming": "claiming work among more and more rows",
-    "purge": "counts past their retention purged, at the end and at the beginning",
+    "purge": "counts and scores purged, at the end and at the beginning, and days dropped",
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",
     "speech_models": "training of speech models, and their speed against decoding",

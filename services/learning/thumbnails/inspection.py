@@ -109,11 +109,12 @@ def verify(context: Context, name: str) -> dict[str, Any]:
     """
     row = _find(context, name)
     with workspace(context, "dataset") as folder:
-        if row.pictures_purged_at is None:
+        whole = row.pictures_purged_at is None
+        if whole:
             dataset, files = fetch(context, row.dataset_id, folder), len(row.files)
         else:
             dataset, files = fetch_rows(context, row, folder), len(list(folder.iterdir()))
-        findings = check(dataset)
+        findings = check(dataset, pictures=whole)
     return {
         "dataset_id": row.dataset_id,
         "files": files,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -318,6 +319,22 @@ def test_transactions_stay_short_however_many_scores_go(nightly: Context, monkey
     # Twice what a batch is to hold, and the growth of one step.
     assert len(deleted) >= 8
     assert max(deleted) <= 4 * 20
+
+
+def test_memory_does_not_grow_with_the_scores_that_go(nightly: Context, monkeypatch):
+    monkeypatch.setattr(learned, "BATCH", 200)
+    peaks = []
+    for more in (VIDEOS * 9, VIDEOS * 90):
+        with nightly.engine.begin() as connection:
+            connection.execute(text("TRUNCATE channels, thumbnails, datasets CASCADE"))
+        add_videos(nightly, more)
+        for days in range(5):
+            add_night(nightly, days)
+        tracemalloc.start()
+        assert purged(nightly, "scores")["scores"] == 2 * 2 * more
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_reports_on_drift_outlive_the_dataset_and_go_after_a_year(nightly: Context):
