@@ -18,7 +18,7 @@ BENCHMARKS = {
     "workers": "two crawl workers against one",
     "claiming": "claiming work among more and more rows",
     "dispatching": "a dispatcher's second among more and more rows",
-    "purge": "counts past their retention purged, at the end and at the beginning",
+    "purge": "counts and scores purged, at the end and at the beginning, and days dropped",
     "views": "what analysts ask of a million videos, four models and ten thousand swaps",
     "ingest": "snapshots from parsed answers into the database",
     "speech_cutting": "speech decoded and cut into segments, and the memory of a long file",

@@ -18,7 +18,7 @@ TRIES = 15
 BETWEEN_S = 1.0
 
 
-def patiently(connection: Connection, change: Callable[[], None]) -> None:
+def patiently(connection: Connection, change: Callable[[], object], *, tries: int = TRIES) -> None:
     """Change the schema in an open transaction, in as many tries as it takes.
 
     Each try is a savepoint: one that gives up lets go of the locks it had.
@@ -26,19 +26,20 @@ def patiently(connection: Connection, change: Callable[[], None]) -> None:
     Args:
         connection: An open transaction, in which nothing is held that others wait for.
         change: Executes the statements; may be called several times.
+        tries: How often at most.
 
     Raises:
         OperationalError: The locks could not be had in all of the tries.
     """
     before = connection.execute(text("SHOW lock_timeout")).scalar_one()
-    for tried in range(1, TRIES + 1):
+    for tried in range(1, tries + 1):
         try:
             with connection.begin_nested():
                 connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_S}s'"))
                 change()
                 connection.execute(text(f"SET LOCAL lock_timeout = '{before}'"))
         except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable) or tried == TRIES:
+            if not isinstance(error.orig, LockNotAvailable) or tried == tries:
                 raise
             time.sleep(BETWEEN_S)
         else:

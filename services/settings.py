@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     """How long audio and its segments are kept after they were fetched."""
     retention_exports_days: int = Field(default=30, ge=1, le=36_500)
     """How old the oldest statistic in an export may become before the folder is removed."""
+    retention_nights: int = Field(default=14, ge=1, le=3_650)
+    """How many of the newest nights of learning stay whole, whatever became of their models."""
 
     notify_webhook: SecretStr | None = None
     """Where events are posted as JSON; such an address often holds a secret."""

@@ -35,6 +35,8 @@ DERIVED = "derived"
 """What can be made of objects again, by the object it is made of: beside them, not among them."""
 AT_ONCE = 1_000
 """Objects that one request deletes: S3's limit."""
+LARGE = 8 * 2**20
+"""What is larger is copied in pieces: shards and models would fill the memory of a worker."""
 IN_FLIGHT = 64
 """Requests at once: stores far away answer in 100 to 200 ms, whatever is asked."""
 
@@ -136,6 +138,17 @@ class ObjectStore:
                     file.write(chunk)
             _verified(sha256, digest.hexdigest(), b"")
 
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the bytes of objects by name, without reading them; of those that are there."""
+        found: dict[str, int] = {}
+
+        async def look(sha256: str) -> None:
+            meta = await obstore.head_async(self._backend, object_name(sha256))
+            found[sha256] = meta["size"]
+
+        self._each(names, look)
+        return found
+
     def names(self) -> list[str]:
         """List the hashes of all objects (a slow walk; for checks and clean-up)."""
         return sorted(name for page in self._pages() for name, _ in page)
@@ -163,8 +176,18 @@ class ObjectStore:
 
         async def put_away(sha256: str) -> None:
             path = object_name(sha256)
-            content = await (await obstore.get_async(self._backend, path)).bytes_async()
-            await obstore.put_async(self._backend, _put_away(sha256), content)
+            answer = await obstore.get_async(self._backend, path)
+            if answer.meta["size"] > LARGE:
+                await obstore.put_async(
+                    self._backend,
+                    _put_away(sha256),
+                    answer.stream(min_chunk_size=LARGE),
+                    max_concurrency=2,
+                )
+            else:
+                await obstore.put_async(
+                    self._backend, _put_away(sha256), await answer.bytes_async()
+                )
             await obstore.delete_async(self._backend, path)
 
         self._each(names, put_away)

@@ -14,7 +14,7 @@ from db.models.learning import (
     Promotion,
     Score,
 )
-from db.models.policy import Approval, Export
+from db.models.policy import Approval, Export, Size
 from db.models.schedules import (
     Breaker,
     EndedPause,
@@ -67,6 +67,7 @@ __all__ = [
     "Schedule",
     "ScheduleSlot",
     "Score",
+    "Size",
     "SpeechSegment",
     "Thumbnail",
     "Video",

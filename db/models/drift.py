@@ -33,8 +33,9 @@ class DriftReport(Base):
         ForeignKey("model_versions.model_version_id", ondelete="CASCADE"),
         comment="the champion of then",
     )
-    dataset_id: Mapped[Sha256] = mapped_column(
-        ForeignKey("datasets.dataset_id"), comment="the newest of then: the window is of its videos"
+    dataset_id: Mapped[Sha256 | None] = mapped_column(
+        ForeignKey("datasets.dataset_id", ondelete="SET NULL"),
+        comment="the newest of then, of whose videos the window is; NULL: it was removed since",
     )
     status: Mapped[str] = mapped_column(comment="noDrift, drift or notEnough")
     sentence: Mapped[str] = mapped_column(comment="the answer in one plain sentence")

@@ -62,6 +62,12 @@ class Dataset(Base):
     excluded: Mapped[dict[str, Any]] = mapped_column(comment="videos left out, counted by reason")
     files: Mapped[dict[str, Any]] = mapped_column(comment="file name to SHA-256 in the store")
     task: Mapped[str] = mapped_column(server_default=THUMBNAILS, comment="thumbnails or speech")
+    used_at: Mapped[datetime | None] = mapped_column(
+        comment="when the same content was last frozen again, to be learned from"
+    )
+    pictures_purged_at: Mapped[datetime | None] = mapped_column(
+        comment="when its copies of pictures were removed; its rows stay for its models"
+    )
 
 
 class ModelVersion(Base):

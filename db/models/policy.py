@@ -52,10 +52,24 @@ class Export(Base):
 
     export_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     directory: Mapped[str]
-    host: Mapped[str] = mapped_column(comment="the machine it was written on")
+    host: Mapped[str] = mapped_column(comment="the machine or container it was written on")
+    place_id: Mapped[uuid.UUID | None] = mapped_column(
+        comment="the folder it was written to, as the mark in it says; NULL: there was none yet"
+    )
     manifest_sha256: Mapped[Sha256]
     created_at: Mapped[datetime]
     oldest_at: Mapped[datetime] = mapped_column(
         comment="when the oldest statistic in it was read; what terms count from"
     )
     purged_at: Mapped[datetime | None]
+
+
+class Size(Base):
+    """How large a table, or the objects of a kind, were: what a forecast goes by."""
+
+    __tablename__ = "sizes"
+
+    measured_at: Mapped[datetime] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True, comment="a table, or a kind of objects")
+    n_rows: Mapped[int] = mapped_column(comment="an estimate; of objects how many there are")
+    bytes: Mapped[int] = mapped_column(comment="of a table with its indexes")

@@ -61,7 +61,7 @@ class Video(Base):
 
 
 class VideoSnapshot(Base):
-    """What a video's counters said at one moment. Append-only, partitioned by month."""
+    """What a video's counters said at one moment. Append-only, partitioned by day."""
 
     __tablename__ = "video_snapshots"
     __table_args__ = (

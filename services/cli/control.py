@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.embedded.status import Status
     from services.settings import Settings
 
-T = TypeVar("T")
+Found = TypeVar("Found")
 
 Queue = Annotated[
     str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
@@ -100,28 +100,31 @@ def blockers(as_json: AsJson = False) -> None:
 
 
 def asked(
-    settings: "Settings", seen: "Status", question: "Callable[[Context], list[T]]"
-) -> "list[T]":
-    """Ask the database for `status`: that starts nothing, and fails of nothing."""
+    settings: "Settings", seen: "Status", question: "Callable[[Context], Found]"
+) -> "Found | None":
+    """Ask the database for `status`, which starts nothing; None where it cannot say."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.context import Context
-    from services.embedded import postgres, urls
+    from services.embedded import lifecycle, postgres, urls
     from services.embedded.home import Home
-    from services.errors import TransientError
+    from services.errors import TubeGraderError
 
-    running = postgres.running(Home(settings.home)) if settings.database_url is None else None
+    home = Home(settings.home)
+    running = postgres.running(home) if settings.database_url is None else None
     url = settings.database_url or (running.url if running is not None else None)
-    if url is None or not any(
-        part.name == "postgres" and part.state == "up" for part in seen.parts
-    ):
-        return []
-    database_url = urls.database_url(url)
-    context = Context.of_process(settings.model_copy(update={"database_url": database_url}))
+    up = {part.name for part in seen.parts if part.state == "up"}
+    if url is None or "postgres" not in up:
+        return None
+    own = {
+        "database_url": urls.database_url(url),
+        "storage_url": lifecycle.storage_url(home, settings),
+    }
+    context = Context.of_process(settings.model_copy(update=own))
     try:
         return question(context)
-    except (SQLAlchemyError, TransientError):
-        return []  # of an earlier version: the next command migrates it
+    except (SQLAlchemyError, TubeGraderError):
+        return None  # of an earlier version: the next command migrates it
     finally:
         context.close()
 

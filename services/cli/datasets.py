@@ -110,6 +110,8 @@ def verify(name: Name = "newest", as_json: AsJson = False) -> None:
 
 def _print_findings(found: dict[str, Any]) -> None:
     typer.echo(f"{found['dataset_id'][:12]}: {found['files']} files whole")
+    if found["pictures_purged_at"] is not None:
+        typer.echo(f"  its pictures were removed on {found['pictures_purged_at']:%Y-%m-%d}")
     for finding in found["findings"]:
         typer.echo(f"  {finding['severity']} {finding['reason']}: {finding['message']}")
     if not found["findings"]:

@@ -37,7 +37,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would hap
 @app.command("list")
 def list_models(
     task: Annotated[Task | None, typer.Option(help="Only models of this task.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All versions there ever were.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All versions there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the models in use and the newest ones, with the last decision of each task."""

@@ -9,7 +9,7 @@ from services.cli.common import emit, emit_rows, open_context, print_table
 from services.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from services.policy.retention import PurgeReport
+    from services.policy.purged import PurgeReport
 
 approvals = typer.Typer(
     help="Permissions to go beyond YouTube's terms, each with its reference.",
@@ -102,7 +102,7 @@ def purge(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what may not be kept any longer."""
+    """Remove what may not be kept any longer, and what was learned long ago."""
     from services.policy import ownership, retention
 
     with open_context() as context:
@@ -121,7 +121,14 @@ def purge(
 
 def _print_purged(report: "PurgeReport", *, done: bool) -> None:
     print_table(
-        ["data", "kept (days)", "removed" if done else "would go", "whole months", "stays", "note"],
+        [
+            "data",
+            "kept (days)",
+            "removed" if done else "would go",
+            "whole partitions",
+            "stays",
+            "note",
+        ],
         [
             [
                 found.kind,
@@ -133,7 +140,7 @@ def _print_purged(report: "PurgeReport", *, done: bool) -> None:
             ]
             for found in report.kinds
         ],
-        right=["kept (days)", "removed", "would go", "whole months"],
+        right=["kept (days)", "removed", "would go", "whole partitions"],
     )
     typer.echo(f"{report.stale_videos:,} videos are read again in full")
     if not done:

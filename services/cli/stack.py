@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from services.embedded.endpoints import Endpoints
     from services.embedded.home import Home
     from services.embedded.status import Status
+    from services.policy.sizes import Sizes
     from services.settings import Settings
     from services.work.fleet import ProcessView
 
 _NOT_UP = 3
 _POLL_S = 0.2
+_SHOWN_BYTES = 1_000_000
+"""Smaller tables are in the total only, and in the JSON."""
 _LOG_COLOURS = {
     "postgres": "blue",
     "redis": "red",
@@ -94,16 +97,18 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show each part of the stack, and what is held back; exit code 3 unless all are up."""
+    """Show each part, what is held back, and how large it is; exit code 3 unless all are up."""
     from services.cli.control import asked
     from services.embedded import status as parts
+    from services.policy import sizes
     from services.settings import Settings
     from services.work import admission, fleet
 
     settings = Settings()
     seen = parts.status(settings)
-    held = asked(settings, seen, admission.blockers)
-    processes = asked(settings, seen, fleet.listed)
+    held = asked(settings, seen, admission.blockers) or []
+    processes = asked(settings, seen, fleet.listed) or []
+    measured = asked(settings, seen, sizes.measure)
     if as_json:
         print_json(
             {
@@ -116,6 +121,7 @@ def status(as_json: AsJson = False) -> None:
                 ],
                 "fleet": [process.as_json() for process in processes],
                 "held_back": [blocker.as_json() for blocker in held],
+                "sizes": None if measured is None else measured.as_json(),
             }
         )
     else:
@@ -126,6 +132,8 @@ def status(as_json: AsJson = False) -> None:
             until = f" (until {blocker.until:%Y-%m-%d %H:%M} UTC)" if blocker.until else ""
             line = _plain(f"held back: {blocker.what}: {blocker.message}{until}")
             _console().print(line, style="yellow", soft_wrap=True)
+        if measured is not None:
+            _console().print(_size_table(measured))
     if not seen.all_up:
         raise typer.Exit(_NOT_UP)
 
@@ -249,6 +257,27 @@ def _status_table(seen: "Status") -> "Table":
             f"{part.since:%m-%d %H:%MZ}" if part.since else "",
             part.version or "",
             _plain(part.endpoint or ""),
+        )
+    return table
+
+
+def _size_table(measured: "Sizes") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from services.policy.sizes import described
+
+    table = Table("what is kept", box=box.SIMPLE_HEAD)
+    for title in ("rows", "size", "a day", "a year"):
+        table.add_column(title, justify="right")
+    shown = [each for each in measured.kinds if each.bytes >= _SHOWN_BYTES]
+    for each in [*shown, measured.total]:
+        growth = (each.bytes_per_day, each.bytes_per_year)
+        table.add_row(
+            each.kind,
+            f"{each.rows:,}",
+            described(each.bytes),
+            *("" if value is None else described(value) for value in growth),
         )
     return table
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.partitions import ensure_partitions
+from db.partitions import ensure_partitions_of
 from db.queries.catalog import videos
 from db.queries.speech import selections
 from services import cadence
@@ -81,7 +81,7 @@ def ingest(
     slots = {v: batch.items[v].slot for v in (*found.counts, *found.facts)}
     if not slots:
         return 0
-    ensure_partitions(session.connection(), start=min(slots.values()), end=max(slots.values()))
+    ensure_partitions_of(session.connection(), slots.values())
     videos.refresh(session, list(_columns(found.facts.values())), now=now)
     videos.mark_shown(session, list(found.counts))  # one that was gone may have come back
     traits, at = videos.traits(session, slots), found.answered_at

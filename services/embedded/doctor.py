@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.embedded import lifecycle, postgres, redis, status, urls, workers
 from services.embedded.home import Home
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LITTLE_SPACE = 5 * 2**30
 _NO_SPACE = 2**29
+_SOON_DAYS = 90
 # Google's own channel for developers; any id would do, an answer without it too.
 _SOME_CHANNEL = "UC_x5XG1OV2P6uZZ5FSM9Ttw"
 
@@ -40,6 +41,8 @@ class Check:
     level: Level
     found: str
     remedy: str | None = None
+    figures: dict[str, Any] | None = None
+    """What was measured, as plain values."""
 
 
 def checks(settings: "Settings", *, online: bool = False) -> Iterator[Check]:
@@ -97,7 +100,10 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
                     yield _attempt("audio", lambda: _audio(home, settings))
             queue = _attempt("Redis", lambda: _redis(home, settings))
             yield queue
-        yield _attempt("object store", lambda: _store(home, settings))
+        store = _attempt("object store", lambda: _store(home, settings))
+        yield store
+        if store.level is Level.OK and database.level is Level.OK and schema.level is Level.OK:
+            yield _size(home, settings)
         yield _key(settings)
         if online and settings.youtube_api_key is not None and database.level is Level.OK:
             yield _attempt("YouTube", lambda: _youtube(home, settings))
@@ -185,6 +191,40 @@ def _store(home: Home, settings: "Settings") -> str:
     url = lifecycle.storage_url(home, settings)
     ObjectStore.from_url(url).check()
     return f"wrote, read and deleted in {urls.redacted(url)}"
+
+
+def _size(home: Home, settings: "Settings") -> Check:
+    from services.context import Context
+    from services.policy import sizes
+
+    endpoints = lifecycle.running_servers(home, settings)
+    assert endpoints is not None, "started above"
+    context = Context(endpoints.applied_to(settings))
+    try:
+        measured = sizes.measure(context)
+    except TubeGraderError as error:
+        return Check("size", Level.WARN, str(error), error.hint)
+    finally:
+        context.close()
+    total = measured.total
+    largest = ", ".join(
+        f"{each.kind} {sizes.described(each.bytes)}" for each in measured.kinds[:3] if each.bytes
+    )
+    found = f"{sizes.described(total.bytes)} ({largest}); "
+    if total.bytes_per_day is None or total.bytes_per_year is None:
+        found += "how fast it grows is known after two days of upkeep"
+        return Check("size", Level.OK, found, figures=measured.as_json())
+    found += (
+        f"grows by {sizes.described(total.bytes_per_day)} a day, "
+        f"{sizes.described(total.bytes_per_year)} a year"
+    )
+    free = shutil.disk_usage(home.path).free
+    is_here = settings.database_url is None and settings.storage_url is None
+    if is_here and total.bytes_per_day * _SOON_DAYS > free:
+        days = free / total.bytes_per_day
+        remedy = f"the disk is full in {days:.0f} days at that pace: docs/operations/retention.md"
+        return Check("size", Level.WARN, found, remedy, measured.as_json())
+    return Check("size", Level.OK, found, figures=measured.as_json())
 
 
 def _key(settings: "Settings") -> Check:

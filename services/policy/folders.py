@@ -1,7 +1,14 @@
-"""Folders that exports wrote: removed with what they hold, where they are still those exports."""
+"""Folders that exports wrote: removed with what they hold, where they are still those exports.
+
+An export is known by its manifest's hash, wherever it is seen: a container that lives for a night
+removes what another one wrote. What is not there was either removed by hand or lies where nobody
+can look from here. A file beside the exports tells which: it names the place.
+"""
 
 import json
 import socket
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -12,14 +19,41 @@ from services.transfer.tables import MANIFEST
 
 log = structlog.get_logger()
 
+PLACE = ".tubegrader-exports"
+"""Beside exports: the id of the folder that they lie in."""
+OUT_OF_REACH = "on another machine, or not mounted here"
+
+
+def mark_place(folder: Path) -> uuid.UUID:
+    """Return the id of the place that an export is written to, the first time a new one.
+
+    Raises:
+        OSError: The folder's parent cannot be written, or its mark not be read.
+    """
+    with suppress(FileExistsError), (folder.parent / PLACE).open("x", encoding="utf-8") as file:
+        file.write(f"{uuid.uuid4()}\n")
+    found = _place_of(folder)
+    if found is None:
+        raise OSError(f"{folder.parent / PLACE} is damaged; remove it and export again")
+    return found
+
+
+def _place_of(folder: Path) -> uuid.UUID | None:
+    try:
+        return uuid.UUID((folder.parent / PLACE).read_text("utf-8").strip())
+    except (OSError, ValueError):
+        return None
+
 
 def why_kept(export: Export) -> str | None:
     """Return why a folder cannot be removed here; None if it can, or is gone already."""
-    if export.host != socket.gethostname():
-        return "on another machine"
     manifest = Path(export.directory) / MANIFEST
     if not manifest.parent.exists():
-        return None
+        if export.place_id is None:  # of an earlier release
+            is_here = export.host == socket.gethostname()
+        else:
+            is_here = export.place_id == _place_of(manifest.parent)
+        return None if is_here else OUT_OF_REACH
     try:
         found = file_sha256(manifest)
     except OSError:

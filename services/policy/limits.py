@@ -11,6 +11,10 @@ from services.settings import Settings
 
 TERMS = timedelta(days=30)
 """YouTube API Services, Developer Policies III.E.4: refreshed or deleted after so long."""
+MARGIN = timedelta(days=3)
+"""So much earlier, because a purge comes once a day, and two in a row may be missed."""
+DUE = TERMS - MARGIN
+"""What is older goes, or is read anew, without an approval."""
 SCOPES = {
     "video-statistics": "statistics",
     "channel-statistics": "statistics",
@@ -35,8 +39,8 @@ class Retention:
 
     @property
     def note(self) -> str | None:
-        """Why less is kept than the settings ask for; None where that is not so."""
-        if self.kept >= self.wanted:
+        """Why less is kept than the settings ask for; None where nothing but the margin is."""
+        if self.kept >= self.wanted or self.wanted <= TERMS:
             return None
         some = f", except of {len(self.limit.approved_channels)} approved channels"
         return (
@@ -49,16 +53,16 @@ def in_force(session: Session, settings: Settings, kind: str, *, now: datetime) 
     """Return the limit of a kind of data at this moment."""
     wanted = _wanted(settings, kind)
     if wanted <= TERMS:
-        limit = Limit(now - wanted, now - wanted)
-        return Retention(kind, limit, wanted, wanted, ())
+        kept = min(wanted, DUE)
+        return Retention(kind, Limit(now - kept, now - kept), kept, wanted, ())
     found = approvals.approvals_in_force(session, SCOPES[kind], now=now)
     references = tuple(dict.fromkeys(row.reference for row in found))
     if any(row.channel_id is None for row in found):
         limit = Limit(now - wanted, now - wanted)
         return Retention(kind, limit, wanted, wanted, references)
     channels = tuple(sorted({row.channel_id for row in found if row.channel_id is not None}))
-    limit = Limit(now - TERMS, now - wanted, channels)
-    return Retention(kind, limit, TERMS, wanted, references)
+    limit = Limit(now - DUE, now - wanted, channels)
+    return Retention(kind, limit, DUE, wanted, references)
 
 
 def of_facts(session: Session, *, now: datetime) -> Limit | None:
@@ -67,7 +71,7 @@ def of_facts(session: Session, *, now: datetime) -> Limit | None:
     if any(row.channel_id is None for row in found):
         return None
     channels = tuple(sorted({row.channel_id for row in found if row.channel_id is not None}))
-    return Limit(now - TERMS, now - TERMS, channels)
+    return Limit(now - DUE, now - DUE, channels)
 
 
 def _wanted(settings: Settings, kind: str) -> timedelta:

@@ -1,16 +1,15 @@
 """Purge: let go of what may not be kept, in batches that a killed run leaves ready to go on.
 
-What datasets and scores need is not taken from under them silently. Frozen datasets and models
-keep their own copies and are never purged; the report counts those that hold statistics past the
-limit. Pictures of the datasets in use (the newest, and those of the newest models) are held back
-and counted. A score stays when the bytes of its picture go: it needs only their hash.
+What datasets and scores need is not taken from under them silently. Frozen datasets keep their own
+copies; the report counts those that hold statistics past the limit. Pictures of the datasets in use
+(the newest, and those of the newest models) are held back and counted. A score stays when the bytes
+of its picture go: it needs only their hash. What was learned goes by nights
+(:mod:`services.policy.learned`).
 """
 
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -22,7 +21,8 @@ from db.queries.policy.retention import Limit
 from db.queries.speech import clips
 from services.context import Context
 from services.errors import InfrastructureError, PermanentError, UsageError
-from services.policy import folders, limits, orphans, ownership, permission
+from services.policy import folders, learned, limits, orphans, ownership, permission
+from services.policy.purged import KindReport, PurgeReport, Refused, Run
 from services.transactions import LOCKED
 
 log = structlog.get_logger()
@@ -33,47 +33,9 @@ MOST_ENTITIES = 20_000
 PICTURES = 200
 CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
-PURGED = (*limits.KINDS, "facts", "orphans")
-WITH_OBJECTS = ("thumbnails", "audio", "orphans")
+PURGED = (*limits.KINDS, *learned.KINDS, "facts", "orphans")
+WITH_OBJECTS = ("thumbnails", "audio", "models", "datasets", "orphans")
 """What goes from the object store, too."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why nothing of a kind was removed: somebody has to look first."""
-
-    reason: str
-    message: str
-    hint: str | None
-
-
-@dataclass
-class KindReport:
-    """What of one kind is due (a dry run) or gone."""
-
-    kind: str
-    rows: int = 0
-    partitions: list[str] = field(default_factory=list)
-    held: dict[str, int] = field(default_factory=dict)
-    """What is due and stays, by reason; for datasets and scores, what speaks of it still."""
-    kept_days: int | None = None
-    approvals: tuple[str, ...] = ()
-    note: str | None = None
-    refused: Refused | None = None
-
-
-@dataclass
-class PurgeReport:
-    """What a purge would do or did."""
-
-    dry_run: bool
-    kinds: list[KindReport]
-    stale_videos: int = 0
-    """Videos whose facts are older than the terms allow and that are read again in full."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values for ``--json``."""
-        return asdict(self)
 
 
 def purge(
@@ -105,7 +67,7 @@ def purge(
         if kind not in PURGED:
             raise UsageError(f"nothing is kept as “{kind}”", hint=f"use {', '.join(PURGED)}")
     report = PurgeReport(dry_run, [])
-    work: dict[str, Callable[[_Run, Limit, KindReport], None]] = {
+    work: dict[str, Callable[[Run, Limit, KindReport], None]] = {
         "video-statistics": _video_statistics,
         "channel-statistics": _channel_statistics,
         "thumbnails": _thumbnails,
@@ -115,7 +77,7 @@ def purge(
     for kind in wanted:
         found = KindReport(kind)
         report.kinds.append(found)
-        run = _Run(context, dry_run=dry_run, force=force, progress=progress)
+        run = Run(context, dry_run=dry_run, force=force, progress=progress)
         try:
             if kind == "orphans":
                 _orphans(run, found)
@@ -128,6 +90,9 @@ def purge(
             continue
         if kind == "facts":
             _facts(run, found)
+            continue
+        if kind in learned.KINDS:
+            learned.purge(run, found)
             continue
         with context.transaction() as session:
             held = limits.in_force(session, context.settings, kind, now=context.clock())
@@ -143,7 +108,7 @@ def refresh(context: Context, *, dry_run: bool) -> int:
     Titles and the like may be kept as long as they are read anew every 30 days: a stale video is
     asked for in full, instead of its counts only, when it is next due.
     """
-    before = context.clock() - limits.TERMS
+    before = context.clock() - limits.DUE
     if dry_run:
         with context.transaction() as session:
             return rows.stale_videos(session, before=before)
@@ -156,19 +121,7 @@ def refresh(context: Context, *, dry_run: bool) -> int:
             return total
 
 
-@dataclass(frozen=True)
-class _Run:
-    context: Context
-    dry_run: bool
-    force: bool
-    progress: Callable[[str, int], None]
-
-    def count(self, found: KindReport, more: int) -> None:
-        found.rows += more
-        self.progress(found.kind, found.rows)
-
-
-def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
+def _video_statistics(run: Run, limit: Limit, found: KindReport) -> None:
     with run.context.transaction() as session:
         whole = rows.whole_partitions(session, limit)
         old = objects.count_datasets_before(session, limit.general)
@@ -199,7 +152,7 @@ def _video_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
     )
 
 
-def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
+def _channel_statistics(run: Run, limit: Limit, found: KindReport) -> None:
     if run.dry_run:
         with run.context.transaction() as session:
             found.rows = rows.count_channel_snapshots(session, limit)
@@ -213,11 +166,11 @@ def _channel_statistics(run: _Run, limit: Limit, found: KindReport) -> None:
     )
 
 
-def _facts(run: _Run, found: KindReport) -> None:
+def _facts(run: Run, found: KindReport) -> None:
     """Blank what the terms want refreshed and nobody can: facts of what is not shown any more."""
     with run.context.transaction() as session:
         limit = limits.of_facts(session, now=run.context.clock())
-        found.kept_days = limits.TERMS.days
+        found.kept_days = limits.DUE.days
         if limit is None:
             found.note = "an approval of the scope statistics is in force"
             return
@@ -250,7 +203,7 @@ def forget_missed(context: Context, work: str, *, kept_as: str) -> int:
     return gone
 
 
-def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[..., int]) -> None:
+def _in_batches(run: Run, limit: Limit, found: KindReport, delete: Callable[..., int]) -> None:
     while True:
         with run.context.transaction() as session:
             gone = delete(session, limit, batch=BATCH)
@@ -260,7 +213,7 @@ def _in_batches(run: _Run, limit: Limit, found: KindReport, delete: Callable[...
 
 
 def _in_turn(
-    run: _Run, found: KindReport, delete: Callable[[Session, str, int], tuple[str | None, int]]
+    run: Run, found: KindReport, delete: Callable[[Session, str, int], tuple[str | None, int]]
 ) -> None:
     """Delete what is due of all entities in the order of their ids, some ``BATCH`` rows at once."""
     after, entities = "", 1
@@ -278,7 +231,7 @@ def _in_turn(
             entities = max(entities // 2, 1)
 
 
-def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
+def _thumbnails(run: Run, limit: Limit, found: KindReport) -> None:
     needed = _pictures_in_use(run.context)
     after = ""
     while True:
@@ -288,20 +241,20 @@ def _thumbnails(run: _Run, limit: Limit, found: KindReport) -> None:
                 return
             after = due[-1]
             free = [name for name in due if name not in needed]
-            _hold(found, "needed by a dataset in use", len(due) - len(free))
+            found.hold("needed by a dataset in use", len(due) - len(free))
             if run.dry_run:
-                _hold(found, "scores of it stay", objects.scored_pictures(session, free))
+                found.hold("scores of it stay", objects.scored_pictures(session, free))
             else:
                 # Deleted before the commit: whoever sees such a picture anew waits for that, and
                 # stores the bytes once more.
                 thumbnails.hold(session)
                 free = objects.purge_pictures(session, limit, free, now=run.context.clock())
-                _hold(found, "scores of it stay", objects.scored_pictures(session, free))
+                found.hold("scores of it stay", objects.scored_pictures(session, free))
                 run.context.store.delete_many(free)
         run.count(found, len(free))
 
 
-def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
+def _audio(run: Run, limit: Limit, found: KindReport) -> None:
     """Remove clips past the limit, and at once those whose approval ended or was revoked."""
     after = 0
     while True:
@@ -314,8 +267,8 @@ def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
             after = due[-1]
             listed = clips.clips_in_datasets(session, due)
             free = [clip_id for clip_id in due if clip_id not in listed]
-            _hold(found, "needed by a dataset in use", len(listed))
-            _hold(found, "scores of it stay", clips.count_scored(session, free))
+            found.hold("needed by a dataset in use", len(listed))
+            found.hold("scores of it stay", clips.count_scored(session, free))
             gone = len(free)
             if not run.dry_run:
                 gone, objects = clips.purge_clips(session, limit, standing, free, now=now)
@@ -323,11 +276,6 @@ def _audio(run: _Run, limit: Limit, found: KindReport) -> None:
                 # the bytes once more.
                 run.context.store.delete_many(objects)
         run.count(found, gone)
-
-
-def _hold(found: KindReport, reason: str, more: int) -> None:
-    if more:
-        found.held[reason] = found.held.get(reason, 0) + more
 
 
 def _pictures_in_use(context: Context) -> set[str]:
@@ -345,7 +293,7 @@ def _pictures_in_use(context: Context) -> set[str]:
     return needed
 
 
-def _orphans(run: _Run, found: KindReport) -> None:
+def _orphans(run: Run, found: KindReport) -> None:
     swept = orphans.sweep(
         run.context,
         dry_run=run.dry_run,
@@ -357,13 +305,13 @@ def _orphans(run: _Run, found: KindReport) -> None:
         found.note = f"{swept.deleted:,} {'would be' if run.dry_run else 'were'} deleted for good"
 
 
-def _exports(run: _Run, limit: Limit, found: KindReport) -> None:
+def _exports(run: Run, limit: Limit, found: KindReport) -> None:
     with run.context.transaction() as session:
         due = exports.due_exports(session, before=limit.general)
     for export in due:
         reason = folders.why_kept(export)
         if reason is not None:
-            _hold(found, reason, 1)
+            found.hold(reason, 1)
             continue
         if not run.dry_run:
             folder = Path(export.directory)

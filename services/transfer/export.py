@@ -22,6 +22,7 @@ from db.queries.policy import exports
 from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.policy import folders
 from services.transfer.tables import (
     BY_NAME,
     FORMAT_NAME,
@@ -164,6 +165,7 @@ def _write(
         "utf-8",
     )
     sha256 = _described(manifest)["sha256"]
+    place = folders.mark_place(directory)
     with context.transaction() as session:
         exports.record_export(
             session,
@@ -171,6 +173,7 @@ def _write(
                 "export_id": uuid.uuid4(),
                 "directory": os.fspath(directory),
                 "host": socket.gethostname(),
+                "place_id": place,
                 "manifest_sha256": sha256,
                 "created_at": now,
                 "oldest_at": min((at for at in read_at if at is not None), default=now),

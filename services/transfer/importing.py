@@ -8,7 +8,6 @@ importing twice changes nothing.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db.base import Base
-from db.partitions import ensure_partitions
+from db.partitions import ensure_partitions_of
 from db.queries import transfer
 from db.queries.work import work_items
 from services.context import Context
@@ -126,10 +125,10 @@ def import_folder(
 
 
 def _make_partitions(context: Context, spool: Spool) -> None:
-    """Make the months that are needed, each in a moment of its own: it locks the whole table."""
-    for month in sorted(spool.months):
+    """Make those that are needed, each in a moment of its own: it locks the whole table."""
+    for day in sorted(spool.days):
         with context.transaction() as session:
-            ensure_partitions(session.connection(), start=month, end=month + timedelta(days=1))
+            ensure_partitions_of(session.connection(), [day])
 
 
 def _write(

@@ -53,7 +53,7 @@ class Spool:
         self._files: dict[str, IO[str]] = {}
         self.columns: dict[str, list[str]] = {}
         self.sources: dict[str, str] = {}
-        self.months: set[datetime] = set()
+        self.days: set[datetime] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +72,7 @@ class Spool:
             self.sources[table] = file
         if table == "video_snapshots":
             slot: datetime = values["slot"]
-            self.months.add(slot.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+            self.days.add(slot.replace(hour=0, minute=0, second=0, microsecond=0))
         row = [v.isoformat() if isinstance(v, datetime) else v for v in values.values()]
         self._files[table].write(json.dumps([*row, line]) + "\n")
 

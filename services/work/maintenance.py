@@ -5,10 +5,11 @@ from typing import Any
 
 from db.models.learning import THUMBNAILS
 from db.partitions import ensure_partitions
-from db.queries.learning import current_scores, promotions
+from db.queries.learning import current_scores, drift, promotions
+from db.queries.policy import sizes as size_rows
 from db.queries.work import jobs, notifications, pauses, quota, schedules
 from services.context import Context
-from services.policy import retention
+from services.policy import retention, sizes
 from services.work.jobs import JobHandle
 from services.work.kinds import WORK_KINDS
 
@@ -20,8 +21,8 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a job of upkeep: partitions made ahead, what is past its retention removed, old notes too.
 
     Returns:
-        The partitions made, what was purged, and how many slots, notifications, jobs and notes of
-        missed slots were deleted.
+        The partitions made, what was purged, and how many slots, notifications, jobs, notes of
+        missed slots and reports on drift were deleted.
     """
     now = context.clock()
     job.progress(0, 3, "making partitions")
@@ -39,10 +40,14 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         ended = jobs.forget(session, before=now - KEPT)
         quota.forget(session, before=(now - KEPT).date())
         pauses.forget_ended(session, before=now - KEPT)
+        reports = drift.forget(session, before=now - KEPT)
+        promotions.forget(session, before=now - KEPT)
+        size_rows.forget(session, before=now - KEPT)
     with context.transaction() as session:
         promotions.lock_task(session, THUMBNAILS)
         current_scores.forget(session)
     missed = forget_missed(context)
+    sizes.record(context)
     job.progress(3, 3, "done")
     return {
         "partitions": made,
@@ -51,6 +56,7 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         "notifications_deleted": notified,
         "jobs_deleted": ended,
         "missed_slots_deleted": missed,
+        "drift_reports_deleted": reports,
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services import storage
 from services.errors import PermanentError, TransientError, UsageError
 from services.storage import ObjectStore, object_name
 
@@ -203,3 +204,17 @@ def test_what_is_made_of_objects_lies_beside_them_and_is_verified(store: ObjectS
     assert found.keys() == {name, other}
     store.delete_derived(found[other])
     assert store.get_derived("numbers-v1", [other]) == {}
+
+
+def test_what_is_large_is_put_away_in_pieces_and_comes_back_whole(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(storage, "LARGE", 1_000)
+    contents = [b"small", bytes(range(256)) * 100_000]
+    names = store.put_many(contents)
+    assert store.sizes([*names, "0" * 64]) == dict(zip(names, map(len, contents), strict=True))
+    store.quarantine(names)
+    assert store.names() == []
+    assert store.sizes(names) == {}
+    assert store.get_many(names) == contents
+    assert store.names() == sorted(names)

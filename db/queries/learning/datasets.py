@@ -1,9 +1,10 @@
 """Frozen datasets."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,19 @@ def add(session: Session, values: Mapping[str, Any]) -> None:
 def get(session: Session, dataset_id: str) -> Dataset | None:
     """Return a dataset, or None."""
     return session.get(Dataset, dataset_id)
+
+
+def renew(session: Session, dataset_id: str, *, now: datetime) -> Dataset | None:
+    """Note that a dataset was frozen again, so that it stays; return it, or None.
+
+    Its pictures count as there again: who freezes it puts them back.
+    """
+    return session.scalars(
+        update(Dataset)
+        .where(Dataset.dataset_id == dataset_id)
+        .values(used_at=now, pictures_purged_at=None)
+        .returning(Dataset)
+    ).one_or_none()
 
 
 def newest(session: Session) -> Dataset | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,16 @@ def newest(session: Session) -> DriftReport | None:
 def of_job(session: Session, job_id: uuid.UUID) -> DriftReport | None:
     """Return the report that a job made, or None."""
     return session.scalars(select(DriftReport).where(DriftReport.job_id == job_id)).one_or_none()
+
+
+def forget(session: Session, *, before: datetime) -> int:
+    """Delete the reports from before a moment, with what they compared; return how many."""
+    statement = (
+        delete(DriftReport)
+        .where(DriftReport.created_at < before)
+        .returning(DriftReport.drift_report_id)
+    )
+    return len(session.execute(statement).all())
 
 
 def columns(session: Session, drift_report_id: int) -> list[DriftColumn]:

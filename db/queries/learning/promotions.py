@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
@@ -93,6 +93,33 @@ def ladder_of(session: Session, version: ModelVersion) -> list[ModelVersion]:
             )
         )
     )
+
+
+def was_champion(session: Session, model_version_id: int) -> bool:
+    """Tell whether a model version was ever made the champion."""
+    statement = select(
+        exists().where(
+            Promotion.decision != "kept", Promotion.challenger_version_id == model_version_id
+        )
+    )
+    return bool(session.scalar(statement))
+
+
+def forget(session: Session, *, before: datetime) -> int:
+    """Delete decisions from before a moment that no model challenged the champion; return how many.
+
+    Those that name a challenger go with it, those that changed the champion stay.
+    """
+    statement = (
+        delete(Promotion)
+        .where(
+            Promotion.decision == "kept",
+            Promotion.challenger_version_id.is_(None),
+            Promotion.decided_at < before,
+        )
+        .returning(Promotion.promotion_id)
+    )
+    return len(session.execute(statement).all())
 
 
 def record(

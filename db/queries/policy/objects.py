@@ -101,7 +101,8 @@ def referenced_objects(session: Session, names: Collection[str]) -> set[str]:
                 SELECT thumbnail_sha256 FROM thumbnails
                 WHERE thumbnail_sha256 = ANY(:names) AND purged_at IS NULL
                 UNION
-                SELECT value FROM datasets, jsonb_each_text(files) WHERE value = ANY(:names)
+                SELECT value FROM datasets, jsonb_each_text(files)
+                WHERE value = ANY(:names) AND (pictures_purged_at IS NULL OR key NOT LIKE '%.tar')
                 UNION
                 SELECT value FROM model_versions, jsonb_each_text(files) WHERE value = ANY(:names)
                 UNION

@@ -1,14 +1,13 @@
-"""Counts and facts that are past their time: counted, deleted in batches, dropped by the month."""
+"""Counts and facts that are past their time: counted, deleted in batches, dropped by the day."""
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 
-_PARTITION = re.compile(r"video_snapshots_(\d{4})_(\d{2})")
+from db import partitions
 
 
 @dataclass(frozen=True)
@@ -52,27 +51,16 @@ def count_channel_snapshots(session: Session, limit: Limit) -> int:
 
 
 def whole_partitions(session: Session, limit: Limit) -> list[str]:
-    """Return the monthly partitions that hold nothing but due rows, the oldest first.
+    """Return the partitions that hold nothing but due rows, the oldest first.
 
-    A count is read at its slot or later, so the month says only when it was due: the rows are
+    A count is read at its slot or later, so the bounds say only when it was due: the rows are
     looked at.
     """
-    names = session.scalars(
-        text(
-            "SELECT inhrelid::regclass::text FROM pg_inherits "
-            "WHERE inhparent = 'video_snapshots'::regclass ORDER BY 1"
-        )
-    ).all()
-    found = []
-    for name in names:
-        month = _PARTITION.fullmatch(name)
-        if month is None:
-            continue
-        years, index = divmod(int(month[2]), 12)
-        ends = datetime(int(month[1]) + years, index + 1, 1, tzinfo=UTC)
-        if ends <= limit.whole and not _holds_later(session, name, limit.whole):
-            found.append(name)
-    return found
+    return [
+        found.name
+        for found in partitions.partitions(session.connection())
+        if found.high <= limit.whole and not _holds_later(session, found.name, limit.whole)
+    ]
 
 
 def _holds_later(session: Session, partition: str, moment: datetime) -> bool:
@@ -81,20 +69,24 @@ def _holds_later(session: Session, partition: str, moment: datetime) -> bool:
 
 
 def drop_partition(session: Session, name: str, limit: Limit) -> int | None:
-    """Drop a monthly partition; return how many rows it held, None if it now holds later ones.
+    """Drop a partition; return how many rows it held, None if it is gone or holds later ones now.
 
     Raises:
         OperationalError: Somebody reads or writes snapshots for longer than we wait; who waits
             for this lock holds up everybody who comes after.
     """
-    if _PARTITION.fullmatch(name) is None:
-        raise ValueError(f"{name!r} is no partition of video_snapshots")
+    connection = session.connection()
     session.execute(text("SET LOCAL lock_timeout = '3s'"))
-    session.execute(text("LOCK TABLE ONLY video_snapshots IN ACCESS EXCLUSIVE MODE"))
+    # Two who purge take their turns: the second finds it gone.
+    session.execute(text(f"LOCK TABLE ONLY {partitions.TABLE} IN SHARE UPDATE EXCLUSIVE MODE"))
+    if name not in {found.name for found in partitions.partitions(connection)}:
+        return None
+    # Nobody writes into it any more, but everybody reads: only the dropping itself is exclusive.
+    session.execute(text(f"LOCK TABLE {name} IN SHARE MODE"))
     if _holds_later(session, name, limit.whole):
         return None
     held = int(session.execute(text(f"SELECT count(*) FROM {name}")).scalar_one())
-    session.execute(text("SELECT drop_partition(:name)"), {"name": name})
+    partitions.drop_partition(connection, name)
     return held
 
 

@@ -59,20 +59,22 @@ def check(
     *,
     folds: IntArray | None = None,
     features: Mapping[str, FloatArray] | None = None,
+    pictures: bool = True,
 ) -> list[Finding]:
     """Check for leaks; the worst come first, an empty list is a clean bill.
 
     Args:
-        dataset: What to check, its shards within reach.
+        dataset: What to check.
         folds: The fold of each row, shape (N,), where they are not those of ``split_group``.
         features: More features by name, each (N,) with NaN where missing, such as measurements
             of the thumbnails.
+        pictures: Whether its shards are within reach, and looked at.
     """
     findings = [
         *_late(dataset),
         *_shared(dataset, folds),
         *_sizes(dataset),
-        *_bars(dataset),
+        *(_bars(dataset) if pictures else ()),
         *_hidden(dataset, features or {}),
         *_fallbacks(dataset),
     ]

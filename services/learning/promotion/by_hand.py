@@ -77,11 +77,13 @@ def succession(context: Context, task: str) -> list[ModelVersion]:
 
 
 def _check(context: Context, version: ModelVersion) -> None:
-    """See that a version can be used: all of its ladder can be loaded, and it scored something."""
+    """See that a version can be used: its ladder can be loaded, it scored or was champion once."""
     with context.transaction() as session:
         ladder = promotions.ladder_of(session, version)
         has_scores = model_versions.has_scores(session, version.model_version_id)
-    if not has_scores:
+        # Scores of champions of long ago are removed; what is in use is scored anew.
+        was_champion = promotions.was_champion(session, version.model_version_id)
+    if not has_scores and not was_champion:
         raise PermanentError(
             f"{name_of(version)} has scored nothing yet, so there would be nothing to read",
             reason="notScored",

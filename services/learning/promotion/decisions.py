@@ -9,7 +9,7 @@ from db.models import ModelVersion, Promotion
 from db.queries.learning import model_versions, promotions
 from db.queries.learning.promotions import CHALLENGER, CHAMPION
 from services.context import Context
-from services.errors import TransientError
+from services.errors import PermanentError, TransientError
 
 ROLLED_BACK = "rolledBack"
 
@@ -123,6 +123,7 @@ def carry_out(
         job_id: Who did.
 
     Raises:
+        PermanentError: The challenger was removed meanwhile.
         TransientError: Somebody changed the champion meanwhile; decide anew.
     """
     now = context.clock()
@@ -140,6 +141,12 @@ def carry_out(
                 hint="it is evaluated anew",
             )
         if challenger is not None:
+            if not model_versions.by_ids(session, [challenger.model_version_id]):
+                raise PermanentError(
+                    f"{name_of(challenger)} was removed meanwhile: it was of a night long past",
+                    reason="modelRemoved",
+                    hint="`tubegrader models list --all` shows which there are",
+                )
             promotions.set_alias(
                 session,
                 task=task,

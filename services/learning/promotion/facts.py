@@ -18,7 +18,7 @@ DOCUMENT = {THUMBNAILS: "model.json", SPEECH: "full.model.json"}
 
 
 def listed(context: Context, *, task: str | None = None, every: bool = False) -> dict[str, Any]:
-    """Return the models in use and the newest ones of each task, or all there ever were.
+    """Return the models in use and the newest ones of each task, or all there are.
 
     Args:
         context: Where.

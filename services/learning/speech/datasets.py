@@ -130,7 +130,7 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
     dataset_id = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     with context.transaction() as session:
-        if datasets.get(session, dataset_id) is not None:
+        if datasets.renew(session, dataset_id, now=now) is not None:
             return SpeechDataset(dataset_id, table, left_out, is_new=False)
     with workspace(context, "dataset") as folder:
         pq.write_table(table, folder / MANIFEST, compression="zstd")

@@ -88,7 +88,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
         )
         _tell(require_clean(read_dataset(folder)))
         with context.transaction() as session:
-            existing = datasets.get(session, written.description.id)
+            existing = datasets.renew(session, written.description.id, now=now)
         if existing is not None:
             _put_right(context.store, existing, written.description, folder)
             return _frozen(existing, is_new=False)
@@ -113,6 +113,13 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
         PermanentError: It is not known, or its files are missing or damaged.
     """
     row = _row_of(context, dataset_id)
+    if row.pictures_purged_at is not None:
+        raise PermanentError(
+            f"the pictures of dataset {dataset_id[:12]} were removed on "
+            f"{row.pictures_purged_at:%Y-%m-%d}: its models are kept, but not in use",
+            reason="datasetPicturesPurged",
+            hint="`tubegrader train --force` freezes a new one",
+        )
     try:
         get_folder(context.store, row.files, folder)
     except PermanentError as error:

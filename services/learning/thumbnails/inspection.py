@@ -100,7 +100,8 @@ def verify(context: Context, name: str) -> dict[str, Any]:
     """Read every file of a dataset again, hash by hash, and look for leaks.
 
     Returns:
-        The dataset's id, ``files`` read, and ``findings``; ``clean`` is False if any is a leak.
+        The dataset's id, ``files`` read, ``pictures_purged_at`` where its pictures are not there
+        any more, and ``findings``; ``clean`` is False if any is a leak.
 
     Raises:
         UsageError: No dataset, or several, have that name.
@@ -108,10 +109,16 @@ def verify(context: Context, name: str) -> dict[str, Any]:
     """
     row = _find(context, name)
     with workspace(context, "dataset") as folder:
-        findings = check(fetch(context, row.dataset_id, folder))
+        whole = row.pictures_purged_at is None
+        if whole:
+            dataset, files = fetch(context, row.dataset_id, folder), len(row.files)
+        else:
+            dataset, files = fetch_rows(context, row, folder), len(list(folder.iterdir()))
+        findings = check(dataset, pictures=whole)
     return {
         "dataset_id": row.dataset_id,
-        "files": len(row.files),
+        "files": files,
+        "pictures_purged_at": row.pictures_purged_at,
         "clean": all(found.severity != "leak" for found in findings),
         "findings": [asdict(found) for found in findings],
     }

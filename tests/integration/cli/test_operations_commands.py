@@ -72,7 +72,7 @@ def test_a_schedule_from_its_addition_to_its_removal(run):
     assert as_json(again)["new"] is False
     run("schedule", "add", "often", "--kind", "upkeep", "--every", "6h", "--grace", "1m")
     names = [s["name"] for s in as_json(run("schedule", "list", "--json"))]
-    assert names == ["berlin", "nightly-retraining", "nightly-speech", "often", "weekly-upkeep"]
+    assert names == ["berlin", "daily-upkeep", "nightly-retraining", "nightly-speech", "often"]
     assert "every 6h" in run("schedule", "list")
     [following] = as_json(run("schedule", "next", "berlin", "-n", "400", "--json"))
     local = [moment["local"][11:] for moment in following["moments"]]
@@ -117,6 +117,9 @@ def test_what_is_held_back_is_shown_and_let_go(run, context: Context):
         ("learning", "paused"),
         ("data-api", "breaker"),
     }
+    sizes = status["sizes"]
+    assert {"scores", "video_snapshots", "pictures"} <= {k["kind"] for k in sizes["kinds"]}
+    assert sizes["total"]["bytes"] == sum(k["bytes"] for k in sizes["kinds"]) > 0
     assert "held back: data-api: too fast" in run("status", code=3)
     shown = {b["host"]: b["state"] for b in as_json(run("breakers", "--json"))}
     assert shown["data-api"] == "open"

@@ -108,6 +108,45 @@ def test_tasks_keep_their_data_models_and_champions_under_their_new_names(empty_
     engine.dispose()
 
 
+UPKEEP = "SELECT name, cron, next_slot FROM schedules WHERE kind = 'upkeep' ORDER BY name"
+
+
+@pytest.mark.parametrize(
+    ("touched", "found"),
+    [
+        ("SELECT 1", [("daily-upkeep", "15 4 * * *", None)]),
+        (
+            "UPDATE schedules SET cron = '0 1 * * MON' WHERE name = 'weekly-upkeep'",
+            [("weekly-upkeep", "0 1 * * MON", NOW)],
+        ),
+        (
+            "UPDATE schedules SET removed_at = now() WHERE name = 'weekly-upkeep'",
+            [("weekly-upkeep", "15 4 * * SUN", NOW)],
+        ),
+        (
+            (
+                "INSERT INTO schedules (name, kind, cron, created_at) "
+                "VALUES ('daily-upkeep', 'upkeep', '0 2 * * *', now())"
+            ),
+            [("daily-upkeep", "0 2 * * *", None), ("weekly-upkeep", "15 4 * * SUN", NOW)],
+        ),
+    ],
+)
+def test_upkeep_comes_daily_where_nobody_changed_its_schedule(empty_database, touched, found):
+    migrate.upgrade(empty_database, "0015")
+    engine = create_engine(empty_database)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE schedules SET next_slot = :next WHERE name = 'weekly-upkeep'"),
+            {"next": NOW},
+        )
+        connection.execute(text(touched))
+    migrate.upgrade(empty_database)
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(text(UPKEEP))] == found
+    engine.dispose()
+
+
 def test_models_and_migrations_agree(context: Context):
     def only_ours(item, name, type_, reflected, other):
         return not (type_ == "table" and reflected and name.startswith("video_snapshots_"))
@@ -147,12 +186,16 @@ def test_every_view_and_each_of_its_unclear_columns_has_a_comment(context: Conte
 
 def test_partitions_are_made_ahead_once_and_take_rows(context: Context):
     with context.engine.begin() as connection:
-        made = ensure_partitions(connection, start=datetime(2031, 11, 20, tzinfo=UTC))
+        made = ensure_partitions(connection, start=datetime(2031, 12, 28, 9, tzinfo=UTC))
         assert made == [
-            f"video_snapshots_{m}" for m in ("2031_11", "2031_12", "2032_01", "2032_02")
+            f"video_snapshots_{day}"
+            for day in (
+                *(f"2031_12_{day}" for day in range(28, 32)),
+                *(f"2032_01_0{day}" for day in range(1, 5)),
+            )
         ]
-        assert ensure_partitions(connection, start=datetime(2031, 12, 1, tzinfo=UTC)) == [
-            "video_snapshots_2032_03"
+        assert ensure_partitions(connection, start=datetime(2031, 12, 29, tzinfo=UTC)) == [
+            "video_snapshots_2032_01_05"
         ]
 
 
@@ -225,11 +268,13 @@ def test_a_video_shows_one_thumbnail_at_a_time(context: Context):
             connection.execute(insert, {"v": VIDEO, "n": 2, "sha": sha, "now": NOW})
 
 
-def test_partition_bounds_are_utc_months_whatever_the_session_says(context: Context):
+def test_partition_bounds_are_utc_days_whatever_the_session_says(context: Context):
     with context.engine.connect() as connection:
         connection.execute(text("SET timezone = 'America/Los_Angeles'"))
         ensure_partitions(
-            connection, start=datetime(2033, 1, 1, tzinfo=UTC), end=datetime(2033, 1, 2, tzinfo=UTC)
+            connection,
+            start=datetime(2033, 1, 31, tzinfo=UTC),
+            end=datetime(2033, 1, 31, tzinfo=UTC),
         )
         add_video(connection)
         last = datetime(2033, 2, 1, tzinfo=UTC) - timedelta(seconds=1)
@@ -240,4 +285,4 @@ def test_partition_bounds_are_utc_months_whatever_the_session_says(context: Cont
         found = connection.execute(
             text("SELECT tableoid::regclass::text FROM video_snapshots")
         ).scalar_one()
-        assert found == "video_snapshots_2033_01"
+        assert found == "video_snapshots_2033_01_31"

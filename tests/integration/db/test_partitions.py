@@ -2,13 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import pairwise
 from threading import Barrier
 
 import pytest
 from sqlalchemy import Connection, text
 
 from db import ddl
-from db.partitions import ensure_partitions
+from db.partitions import DAY, ensure_partitions, ensure_partitions_of, partitions
 from services.context import Context
 from tests.support.crawl import value
 
@@ -23,9 +24,10 @@ def test_many_workers_make_the_same_partitions_at_once(context: Context):
 
     with ThreadPoolExecutor(4) as pool:
         made = [name for names in pool.map(make, range(4)) for name in names]
-    assert sorted(made) == [f"video_snapshots_2031_{month:02}" for month in range(1, 5)]
-    query = "SELECT count(*) FROM pg_inherits WHERE inhrelid::regclass::text LIKE '%s_2031___'"
-    assert value(context, query) == 4
+    days = ["2031_01_31", *(f"2031_02_0{day}" for day in range(1, 8))]
+    assert sorted(made) == [f"video_snapshots_{day}" for day in days]
+    query = "SELECT count(*) FROM pg_inherits WHERE inhrelid::regclass::text LIKE '%s_2031______'"
+    assert value(context, query) == 8
 
 
 def test_neither_readers_nor_a_writer_hold_a_new_partition_up(context: Context):
@@ -37,7 +39,7 @@ def test_neither_readers_nor_a_writer_hold_a_new_partition_up(context: Context):
             connection.execute(text("SET LOCAL lock_timeout = '1ms'"))
             made = ensure_partitions(connection, start=datetime(2032, 1, 1, tzinfo=UTC))
             assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "1ms"
-    assert len(made) == 4
+    assert len(made) == 8
 
 
 def test_who_waits_behind_a_change_of_the_schema_waits_briefly(
@@ -65,3 +67,41 @@ def test_who_waits_behind_a_change_of_the_schema_waits_briefly(
         holder.rollback()
         changing.result(timeout=30)
     assert read
+
+
+def test_beside_months_of_an_earlier_release_days_begin_where_they_end(context: Context):
+    with context.engine.begin() as connection:
+        connection.execute(text("SET LOCAL timezone = 'America/Los_Angeles'"))
+        connection.execute(
+            text(
+                "CREATE TABLE video_snapshots_2035_02 PARTITION OF video_snapshots "
+                "FOR VALUES FROM ('2035-02-01 00:00+00') TO ('2035-03-01 00:00+00')"
+            )
+        )
+        made = ensure_partitions(
+            connection,
+            start=datetime(2035, 1, 30, 12, tzinfo=UTC),
+            end=datetime(2035, 3, 2, 12, tzinfo=UTC),
+        )
+    days = ("2035_01_30", "2035_01_31", "2035_03_01", "2035_03_02")
+    assert made == [f"video_snapshots_{day}" for day in days]
+
+
+def test_where_there_are_many_new_ones_are_weeks_that_fill_what_is_free(context: Context):
+    wednesday = datetime(2036, 10, 1, tzinfo=UTC)
+    with context.engine.begin() as connection:
+        ensure_partitions(connection, start=wednesday, end=wednesday)
+        ensure_partitions(connection, start=wednesday, end=wednesday + 90 * DAY)
+        found = [each for each in partitions(connection) if each.low.year == 2036]
+        assert ensure_partitions_of(connection, [wednesday + 45 * DAY]) == []
+    # One day, the two around it of its week, then whole weeks without a gap.
+    assert [(each.high - each.low).days for each in found] == [2, 1, 4] + [7] * 13
+    assert all(a.high == b.low for a, b in pairwise(found))
+    assert found[0].low == datetime(2036, 9, 29, tzinfo=UTC)
+
+
+def test_slots_far_apart_have_their_own_days_and_nothing_between(context: Context):
+    far = [datetime(2012, 5, 10, 23, 59, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)]
+    with context.engine.begin() as connection:
+        made = ensure_partitions_of(connection, far)
+    assert made == ["video_snapshots_2012_05_10", "video_snapshots_2040_01_01"]

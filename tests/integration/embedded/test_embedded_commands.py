@@ -158,7 +158,9 @@ def test_doctor_checks_each_part_and_leaves_nothing_running(home: Path) -> None:
     levels = {check["name"]: check["level"] for check in answer["checks"]}
     for name in ("home", "PostgreSQL wheel", "Redis wheel", "database", "schema", "Redis"):
         assert levels[name] == "ok", answer
-    assert levels["object store"] == "ok"
+    assert levels["object store"] == levels["size"] == "ok"
+    size = next(check for check in answer["checks"] if check["name"] == "size")
+    assert size["figures"]["total"]["bytes"] > 0
     assert levels["YouTube key"] == "warn"
     audio = next(check for check in answer["checks"] if check["name"] == "audio")
     assert "off: none is downloaded without an approval" in audio["found"]

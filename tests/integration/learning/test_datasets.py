@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
@@ -282,3 +283,28 @@ def test_a_damaged_file_is_found_by_verify(world, tmp_path):
     world.context.store.delete_many([frozen.files["manifest.parquet"]])
     with pytest.raises(PermanentError):
         inspection.verify(world.context, "newest")
+
+
+def test_a_dataset_without_its_pictures_is_verified_and_can_be_frozen_anew(world, tmp_path):
+    for n in range(1, 4):
+        world.video(vid(n), 5)
+        world.views(vid(n), {11: 600 * n, 13: 800 * n})
+    world.subscribers(4, 1_230)
+    _, frozen = world.rows(tmp_path)
+    context = world.context
+    whole = inspection.verify(context, frozen.dataset_id)
+    with context.engine.begin() as connection:
+        statement = "UPDATE datasets SET pictures_purged_at = :now"
+        connection.execute(text(statement), {"now": context.clock()})
+    shards = [sha256 for name, sha256 in frozen.files.items() if name.endswith(".tar")]
+    context.store.delete_many(shards)
+    thin = inspection.verify(context, frozen.dataset_id)
+    assert (thin["clean"], thin["findings"]) == (whole["clean"], whole["findings"])
+    assert thin["files"] == whole["files"] - len(shards) == 2
+    assert thin["pictures_purged_at"] == context.clock()
+    with pytest.raises(PermanentError) as refused:
+        datasets.fetch(context, frozen.dataset_id, tmp_path / "thin")
+    assert refused.value.reason == "datasetPicturesPurged"
+    again = datasets.freeze(context, selection.Request(label="day7", pictures=False, force=True))
+    assert (again.dataset_id, again.is_new) == (frozen.dataset_id, False)
+    assert inspection.verify(context, frozen.dataset_id) == whole

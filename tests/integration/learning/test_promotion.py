@@ -7,7 +7,8 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ from typer.testing import CliRunner
 
 from db.locks import advisory_lock
 from db.queries.learning import model_versions, promotions
+from db.queries.policy import learned as learned_rows
 from db.queries.policy import objects
 from services.cli.main import app
 from services.embedded import Endpoints
 from services.errors import PermanentError, TransientError, UsageError
-from services.learning import pipeline
+from services.learning import pipeline, results, tasks
 from services.learning.grading.grader import load_grader
 from services.learning.promotion import by_hand, decisions
 from services.learning.promotion.decisions import Decision
 from services.learning.tasks import TASKS, ThumbnailsTask
 from services.learning.thumbnails import promotion as views
+from services.policy import learned, retention
 from services.storage import object_name
 from services.work import jobs, retries
 from tests.support import promotion as support
@@ -403,6 +406,45 @@ def test_by_hand_a_model_is_promoted_and_taken_back(after: World, run: Callable[
     assert after.champion().endswith("@1")
     with pytest.raises(UsageError, match="no champion of speech"):
         run("models", "rollback", "--task", "speech")
+
+
+def test_after_a_purge_what_stays_is_read_compared_verified_and_gone_back_to(
+    after: World, run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(learned_rows, "RECENT_CHAMPIONS", 0)
+    after.sql(
+        "DELETE FROM model_aliases WHERE alias = 'challenger'"
+    )  # another one challenged since
+    query = "SELECT challenger_version FROM promotion_history WHERE decision <> 'kept'"
+    crowned = {version for (version,) in after.sql(query)}
+    shown = after.sql("SELECT * FROM scored_videos ORDER BY video_id, rung")
+    compared = results.newest_comparison(after.context, "thumbnails")
+    settings = after.context.settings.model_copy(update={"retention_nights": 1})
+    with closing(replace(after.context, settings=settings)) as context:
+        report = retention.purge(context, dry_run=False, kinds=learned.KINDS)
+    scores, models, thinned = report.kinds
+    assert scores.rows > 0
+    assert models.rows > 0
+    assert thinned.note == "of 2 the pictures only"
+    # What lost is gone; every champion is there, with what was trained together with it.
+    left = {version for (version,) in after.sql("SELECT version FROM model_versions")}
+    assert left == crowned
+    assert after.sql("SELECT * FROM scored_videos ORDER BY video_id, rung") == shown
+    assert results.newest_comparison(after.context, "thumbnails") == compared
+    for (dataset_id,) in after.sql("SELECT dataset_id FROM datasets"):
+        assert json.loads(run("datasets", "verify", dataset_id, "--json"))["clean"] is True
+    first = min(crowned)
+    assert f"@{first}" in run("models", "list", "--all")
+    card = run("models", "show", f"subscribers@{first}", "--card")
+    assert "95 % intervals" in card
+    assert "cannot be read" not in card
+    for _ in crowned - {first}:
+        run("models", "rollback")
+    assert after.champion().endswith(f"@{first}")
+    assert after.shown() == set()
+    job_id = jobs.submit(after.context, "score", {})
+    assert jobs.run(after.context, job_id, after.taken(job_id), tasks.score) == "succeeded"
+    assert {version for _, version in after.shown()} == {first}
 
 
 def test_a_rollback_is_not_undone_before_something_is_trained(week: Week, after: World):

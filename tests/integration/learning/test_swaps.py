@@ -83,8 +83,7 @@ def collect(context: Context, catalog: Catalog, *, effect: float, scored: bool) 
             )
         versions += shown
     with context.engine.begin() as connection:
-        for days in (0, 31, 62):
-            ensure_partitions(connection, start=EPOCH + timedelta(days=days))
+        ensure_partitions(connection, start=EPOCH, end=EPOCH + timedelta(days=160))
 
         def add(model: type, rows: list[dict[str, object]]) -> None:
             connection.execute(insert(model), rows)

@@ -86,8 +86,8 @@ CHANGED = datetime(2026, 5, 20, tzinfo=UTC)
 def history(context: Context, *, redefined: bool = False, snapshots_until: int = 15) -> None:
     """One swapped video of 100 views a day before and 300 after; two others of 100, then 150."""
     with context.engine.begin() as connection:
-        ensure_partitions(connection, start=CHANGED - timedelta(days=40), end=CHANGED)
-        ensure_partitions(connection, start=CHANGED)
+        days = timedelta(days=100)
+        ensure_partitions(connection, start=CHANGED - days, end=CHANGED + days)
         connection.execute(
             text("INSERT INTO channels (channel_id, added_at) VALUES (:c, :t)"),
             {"c": CHANNEL, "t": CHANGED},

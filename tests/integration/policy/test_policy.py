@@ -1,18 +1,20 @@
 """Approvals, and a purge that takes exactly what is due."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
+from db import ddl
 from db.partitions import ensure_partitions
 from db.queries.catalog import thumbnails, videos
 from db.queries.learning import asof
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import UsageError
-from services.policy import approvals, ownership, retention
+from services.policy import approvals, limits, ownership, retention
 from services.settings import Settings
 from services.work import maintenance
 from services.youtube.perceptual import perceptual_hash
@@ -76,14 +78,15 @@ def by_kind(report: retention.PurgeReport) -> dict[str, retention.KindReport]:
 def test_a_dry_run_says_what_the_purge_then_does(aged: Context):
     said = by_kind(retention.purge(aged, dry_run=True))
     assert left(aged) == 200
-    assert said["video-statistics"].rows == said["channel-statistics"].rows == 140
+    assert said["video-statistics"].rows == said["channel-statistics"].rows == 146
     done = by_kind(retention.purge(aged, dry_run=False))
     assert {k: r.rows for k, r in done.items()} == {k: r.rows for k, r in said.items()}
     assert done["video-statistics"].partitions == said["video-statistics"].partitions
-    # Of April and May everything is due, of June a part.
-    assert [p[-7:] for p in done["video-statistics"].partitions] == ["2026_04", "2026_05"]
-    assert left(aged) == left(aged, "channel_snapshots") == 60
-    assert value(aged, "SELECT min(captured_at) FROM video_snapshots") >= NOW - timedelta(days=30)
+    # All of the weeks are due but the one that the limit, 18 June, is in, and those after it.
+    dropped = done["video-statistics"].partitions
+    assert (dropped[0][-10:], dropped[-1][-10:]) == ("2026_04_06", "2026_06_08")
+    assert left(aged) == left(aged, "channel_snapshots") == 54
+    assert value(aged, "SELECT min(captured_at) FROM video_snapshots") >= NOW - timedelta(days=27)
     again = by_kind(retention.purge(aged, dry_run=False))
     assert all(found.rows == 0 for found in again.values())
 
@@ -97,32 +100,86 @@ def test_a_purge_that_is_broken_off_is_taken_up(aged: Context, monkeypatch: pyte
 
     with pytest.raises(InterruptedError):
         retention.purge(aged, dry_run=False, kinds=["video-statistics"], progress=stop)
-    assert 60 < left(aged) < 80
+    assert 54 < left(aged) < 80
     retention.purge(aged, dry_run=False, kinds=["video-statistics"])
-    assert left(aged) == 60
+    assert left(aged) == 54
 
 
-def test_a_month_that_is_being_read_is_emptied_and_dropped_later(aged: Context):
+def test_a_partition_that_is_being_read_is_emptied_and_dropped_later(
+    aged: Context, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ddl, "LOCK_S", 0.1)
+    monkeypatch.setattr(ddl, "BETWEEN_S", 0.0)
     with aged.engine.connect() as reader:
         reader.execute(text("SELECT count(*) FROM video_snapshots"))
         found = retention.purge(aged, dry_run=False, kinds=["video-statistics"]).kinds[0]
-        assert (found.rows, found.partitions) == (140, [])
-        assert left(aged) == 60
+        assert (found.rows, found.partitions) == (146, [])
+        assert left(aged) == 54
     found = retention.purge(aged, dry_run=False, kinds=["video-statistics"]).kinds[0]
-    assert [p[-7:] for p in found.partitions] == ["2026_04", "2026_05"]
+    assert found.partitions[0].endswith("2026_04_06")
+
+
+def test_a_month_of_an_earlier_release_is_dropped_once_all_of_it_is_due(aged: Context):
+    with aged.engine.begin() as connection:
+        for month, after in (("2026-02-01", "2026-03-01"), ("2026-03-01", "2026-04-01")):
+            connection.execute(
+                text(
+                    f"CREATE TABLE video_snapshots_{month[:7].replace('-', '_')} "
+                    "PARTITION OF video_snapshots "
+                    f"FOR VALUES FROM ('{month} 00:00+00') TO ('{after} 00:00+00')"
+                )
+            )
+        add = text(
+            "INSERT INTO video_snapshots (video_id, slot, captured_at, view_count) "
+            "VALUES (:v, :slot, :read, 1)"
+        )
+        slots = (datetime(2026, 2, 10, tzinfo=UTC), datetime(2026, 3, 31, 23, tzinfo=UTC))
+        connection.execute(add, {"v": VIDEOS[0], "slot": slots[0], "read": slots[0]})
+        # Read late: a partition whose slots are past may hold a count that is not.
+        late = NOW - timedelta(days=1)
+        connection.execute(add, {"v": VIDEOS[0], "slot": slots[1], "read": late})
+    said = retention.purge(aged, dry_run=True, kinds=["video-statistics"]).kinds[0]
+    done = retention.purge(aged, dry_run=False, kinds=["video-statistics"]).kinds[0]
+    assert (done.rows, done.partitions) == (said.rows, said.partitions)
+    assert done.rows == 147
+    assert done.partitions[0] == "video_snapshots_2026_02"
+    assert "video_snapshots_2026_03" not in done.partitions
+    assert left(aged) == 55
+
+
+def test_two_who_purge_at_once_drop_each_partition_once(aged: Context):
+    with ThreadPoolExecutor(2) as pool:
+        futures = [
+            pool.submit(retention.purge, aged, dry_run=False, kinds=["video-statistics"])
+            for _ in range(2)
+        ]
+        found = [future.result(timeout=120).kinds[0] for future in futures]
+    dropped = [name for each in found for name in each.partitions]
+    assert len(dropped) == len(set(dropped)) == 10
+    assert sum(each.rows for each in found) == 146
+    assert left(aged) == 54
+
+
+def test_counts_are_gone_in_thirty_days_though_two_daily_purges_are_missed(aged: Context):
+    assert limits.DUE + timedelta(days=1 + 2) <= limits.TERMS
+    for days, left_of_each in ((30, 27), (27, 27), (26, 26), (1, 1)):
+        held = with_settings(aged, retention_video_statistics_days=days)
+        found = retention.purge(held, dry_run=False, kinds=["video-statistics"]).kinds[0]
+        assert (found.kept_days, found.note) == (left_of_each, None)
+        assert left(aged) == 2 * left_of_each
 
 
 def test_longer_retention_needs_an_approval(aged: Context):
     longer = with_settings(aged, retention_video_statistics_days=90)
     found = by_kind(retention.purge(longer, dry_run=True))["video-statistics"]
-    assert (found.rows, found.kept_days) == (140, 30)
+    assert (found.rows, found.kept_days) == (146, 27)
     assert "need an approval" in str(found.note)
     assert approvals.add(aged, "letter 7", scope="statistics") is True
     assert approvals.add(aged, "letter 7", scope="statistics") is False
     found = by_kind(retention.purge(longer, dry_run=True))["video-statistics"]
     assert (found.rows, found.kept_days, found.approvals) == (20, 90, ("letter 7",))
     assert approvals.revoke(aged, "letter 7") == 1
-    assert by_kind(retention.purge(longer, dry_run=True))["video-statistics"].rows == 140
+    assert by_kind(retention.purge(longer, dry_run=True))["video-statistics"].rows == 146
     assert [a.state for a in approvals.ledger(aged)] == ["revoked"]
 
 
@@ -134,14 +191,14 @@ def test_an_approval_of_one_channel_keeps_that_channel_only(aged: Context):
     retention.purge(longer, dry_run=False)
     assert dict(rows(aged, "SELECT video_id, count(*) FROM video_snapshots GROUP BY 1")) == {
         VIDEOS[0]: 90,
-        VIDEOS[1]: 30,
+        VIDEOS[1]: 27,
     }
-    assert left(aged, "channel_snapshots") == 120
+    assert left(aged, "channel_snapshots") == 117
 
 
 @pytest.mark.parametrize(
     ("granted", "expires", "state", "due"),
-    [(-10, -1, "expired", 140), (1, 9, "coming", 140), (-1, 1, "in force", 20)],
+    [(-10, -1, "expired", 146), (1, 9, "coming", 146), (-1, 1, "in force", 20)],
 )
 def test_an_approval_holds_between_its_days(
     aged: Context, granted: int, expires: int, state: str, due: int
@@ -266,9 +323,9 @@ def titles(aged: Context) -> tuple[list[str], list[str]]:
 
 
 def test_facts_of_what_is_gone_go_when_nobody_can_read_them_anew(aged: Context):
-    forget_shown(aged, since=NOW - timedelta(days=29))
+    forget_shown(aged, since=NOW - timedelta(days=26))
     assert by_kind(retention.purge(aged, dry_run=False))["facts"].rows == 0
-    forget_shown(aged, since=NOW - timedelta(days=31))
+    forget_shown(aged, since=NOW - timedelta(days=28))
     assert by_kind(retention.purge(aged, dry_run=True))["facts"].rows == 2
     assert by_kind(retention.purge(aged, dry_run=False))["facts"].rows == 2
     assert titles(aged) == (VIDEOS[1:], CHANNELS[1:])
@@ -291,7 +348,7 @@ def test_what_was_missed_is_forgotten_with_the_counts_of_then(aged: Context):
         "interval_s, reason, noted_at) VALUES ('video.snapshot', :v, :t, :c, :t, 60, 'x', :t)"
     )
     with aged.engine.begin() as connection:
-        for days in (5, 29, 31, 300):
+        for days in (5, 26, 28, 300):
             values = {"v": VIDEOS[0], "c": CHANNELS[0], "t": NOW - timedelta(days=days)}
             connection.execute(missed, values)
     assert maintenance.forget_missed(aged) == 2

@@ -83,7 +83,7 @@ def test_hostile_rows_are_refused_one_by_one(context: Context, folder: Path, tmp
     assert rows(context, "SELECT video_id, title FROM videos") == [(VIDEO, "A title")]
     # Long ago has its partition, zero recorded subscribers are hidden ones.
     assert value(context, "SELECT tableoid::regclass::text FROM video_snapshots") == (
-        "video_snapshots_2012_05"
+        "video_snapshots_2012_05_09"
     )
     assert value(context, "SELECT subscriber_count FROM channel_snapshots") is None
     assert counts(context)["objects"] == counts(context)["video_thumbnails"] == 1

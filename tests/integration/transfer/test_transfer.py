@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from db.queries.catalog import thumbnails
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import TransientError, UsageError
-from services.policy import retention
+from services.policy import folders, retention
 from services.settings import Settings
 from services.transfer.export import export
 from services.transfer.importing import import_folder
@@ -281,3 +282,46 @@ def test_a_purge_removes_an_export_and_nothing_else(context: Context, tmp_path: 
     assert done.rows == 1
     assert set(files(folder)) == {"mine.txt"}
     assert (tmp_path / "new" / "manifest.json").exists()
+
+
+def test_an_export_of_a_container_is_purged_by_another_one(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(context)
+    monkeypatch.setattr("socket.gethostname", lambda: "3f9d2c51a0b7")
+    export(context, tmp_path / "shared" / "one")
+    export(context, tmp_path / "shared" / "two")
+    shutil.rmtree(tmp_path / "shared" / "two")  # by hand
+    monkeypatch.setattr("socket.gethostname", lambda: "77e0c1d2f3aa")
+    done = retention.purge(context, dry_run=False, kinds=["exports"]).kinds[0]
+    assert (done.rows, done.held) == (2, {})
+    assert not (tmp_path / "shared" / "one").exists()
+    assert value(context, "SELECT count(*) FROM exports WHERE purged_at IS NULL") == 0
+
+
+def test_an_export_out_of_reach_is_left_and_purged_where_it_is(context: Context, tmp_path: Path):
+    fill(context)
+    export(context, tmp_path / "disk" / "one")
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")  # unmounted
+    for mounted in (False, True):
+        if mounted:  # another disk, with exports of its own
+            export(context, tmp_path / "disk" / "new", since=NOW - timedelta(days=5))
+        left = retention.purge(context, dry_run=False, kinds=["exports"]).kinds[0]
+        assert (left.rows, left.held) == (0, {folders.OUT_OF_REACH: 1})
+    shutil.rmtree(tmp_path / "disk")
+    (tmp_path / "elsewhere").rename(tmp_path / "disk")
+    assert retention.purge(context, dry_run=False, kinds=["exports"]).kinds[0].rows == 1
+    assert not (tmp_path / "disk" / "one").exists()
+
+
+def test_exports_of_an_earlier_release_are_known_by_their_manifest(
+    context: Context, tmp_path: Path
+):
+    fill(context)
+    export(context, tmp_path / "one")
+    export(context, tmp_path / "two")
+    shutil.rmtree(tmp_path / "two")
+    with context.engine.begin() as connection:
+        connection.execute(text("UPDATE exports SET place_id = NULL, host = 'another'"))
+    done = retention.purge(context, dry_run=False, kinds=["exports"]).kinds[0]
+    assert (done.rows, done.held) == (1, {folders.OUT_OF_REACH: 1})

@@ -54,11 +54,11 @@ def test_retraining_and_upkeep_are_there_from_the_start_and_stay_removed(context
     assert listed == {
         "nightly-retraining": ("retrain", "30 3 * * *", "UTC"),
         "nightly-speech": ("retrain", "30 4 * * *", "UTC"),
-        "weekly-upkeep": ("upkeep", "15 4 * * SUN", "UTC"),
+        "daily-upkeep": ("upkeep", "15 4 * * *", "UTC"),
     }
     assert schedules.remove(context, ["nightly-retraining"]) == ["nightly-retraining"]
     fire_due(context)
-    assert [s.name for s in schedules.listed(context)] == ["nightly-speech", "weekly-upkeep"]
+    assert [s.name for s in schedules.listed(context)] == ["daily-upkeep", "nightly-speech"]
     with pytest.raises(UsageError, match="no schedule nightly-retraining"):
         schedules.remove(context, ["nightly-retraining"])
 
@@ -285,7 +285,7 @@ def test_upkeep_makes_partitions_and_forgets_old_slots(operations: Operations):
     jobs.run(operations.context, job_id, uuid.UUID(token), maintenance.work)
     result = jobs.view(operations.context, job_id).result
     assert result is not None
-    assert "video_snapshots_2027_08" in result["partitions"]
+    assert len(result["partitions"]) == 8
     assert result["slots_deleted"] == 1
 
 
