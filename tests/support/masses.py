@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from db.models.learning import THUMBNAILS
+from db.models.learning import SPEECH, THUMBNAILS
 from db.partitions import ensure_partitions
 from db.queries.catalog import videos
 from db.queries.learning import datasets as dataset_rows
@@ -26,9 +26,12 @@ from services.crawl import runs
 from services.learning.artifacts import put_folder, workspace
 from services.learning.drift import measuring
 from services.learning.report import contents
+from services.learning.speech import comparison as speech_comparison
+from services.learning.speech import datasets as speech_datasets
 from services.learning.thumbnails import comparison, datasets, scored, selection
 from services.settings import Settings
 from services.transfer.export import export
+from services.transfer.importing import import_folder
 from services.work import jobs
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -96,6 +99,28 @@ _FILL = (
          LATERAL (SELECT CAST(:now AS timestamptz) + interval '1 day' AS at) later
     """,
 )
+_SPEAK = (
+    """
+    INSERT INTO audio_clips (video_id, version, is_current, audio_sha256, byte_size, container,
+                             codec, sample_rate, channels, duration_s, kept_s, cutting_version,
+                             allowed_by, fetched_at, last_seen_at)
+    SELECT video_id, 1, true, encode(sha256(video_id::bytea), 'hex'), 1, 'webm', 'opus', 48000, 2,
+           60, 20, '1', 'setting', :now, :now
+    FROM videos
+    """,
+    """
+    INSERT INTO speech_segments (clip_id, cutting_version, start_s, length_s, flac_sha256,
+                                 byte_size, speech_share, level_dbfs, clipped_share)
+    SELECT clip_id, '1', nth * 10, 9.5, encode(sha256((video_id || nth)::bytea), 'hex'), 1, 0.9,
+           -20, 0
+    FROM audio_clips, generate_series(1, 2) nth
+    """,
+    """
+    INSERT INTO language_labels (video_id, language, labelled_by, labelled_at)
+    SELECT video_id, CASE WHEN hashtext(channel_id) % 2 = 0 THEN 'en' ELSE 'zh' END, 'test', :now
+    FROM videos
+    """,
+)
 
 
 def context_in(url: str, folder: Path) -> Context:
@@ -114,7 +139,7 @@ def fill(context: Context, n: int) -> None:
     values = {"n": n, "each": PER_CHANNEL, "now": NOW}
     with context.transaction() as session:
         ensure_partitions(session.connection(), start=NOW - OLDEST, end=NOW)
-        for statement in _FILL:
+        for statement in (*_FILL, *_SPEAK):
             wanted = {name: value for name, value in values.items() if f":{name}" in statement}
             session.execute(text(statement), wanted)
     _analyse(context)
@@ -233,6 +258,38 @@ def _score(context: Context, models: list[int]) -> None:
     _analyse(context)
 
 
+def _spoken(context: Context) -> None:
+    """Freeze and compare speech; its datasets are of all segments, so memory grows by the rows."""
+    frozen = speech_datasets.freeze(context)
+    with context.transaction() as session:
+        model = model_versions.add(
+            session,
+            task=SPEECH,
+            rung="tdnn",
+            dataset_id=frozen.dataset_id,
+            job_id=None,
+            trained_at=NOW,
+            code_version="0.1.0",
+            seed=0,
+            config={},
+            files={},
+        )
+        session.execute(
+            text(
+                """
+                INSERT INTO language_scores (clip_id, segment_id, model_version_id, p_en, p_zh,
+                                             p_unknown, language, scored_at)
+                SELECT clip_id, segment_id, :model, 0.5, 0.25, 0.25, 'en', :now
+                FROM speech_segments
+                """
+            ),
+            {"model": model.model_version_id, "now": NOW},
+        )
+    rows = speech_datasets.fetch(context, frozen.dataset_id).rows
+    scored_rows, _ = speech_comparison.scores_of(context, [model], rows)
+    assert len(scored_rows["tdnn"].labels) == rows.num_rows
+
+
 def _analyse(context: Context) -> None:
     with context.engine.connect() as connection:
         apart = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -289,8 +346,12 @@ def _drifted(context: Context) -> None:
 
 
 def _exported(context: Context) -> None:
-    written = export(context, context.settings.home / f"export {uuid.uuid4()}", what=["videos"])
+    folder = context.settings.home / f"export {uuid.uuid4()}"
+    written = export(context, folder, what=["videos", "snapshots"])
     assert written.rows["videos"] > MOST
+    taken = import_folder(context, folder)
+    assert taken.rows["videos.parquet"] == written.rows["videos"]
+    assert taken.new["videos"] == 0
 
 
 def _brought(context: Context) -> None:
@@ -314,8 +375,9 @@ JOBS: Mapping[str, Callable[[Context], None]] = {
     "compare": _compared,
     "report": _reported,
     "drift": _drifted,
-    "export": _exported,
+    "export and import": _exported,
     "bring forward": _brought,
+    "freeze and score speech": _spoken,
 }
 """What is done in a process of its own, by name."""
 WORK = "from tests.support import masses; masses.do(*sys.argv[1:])"

@@ -53,7 +53,7 @@ def compare(context: Context, job: JobHandle) -> dict[str, Any]:
 def _detail(
     context: Context, models: Sequence[ModelVersion], rows: pa.Table, job: JobHandle
 ) -> dict[str, Any]:
-    scored, unknown = _scored(context, models, rows)
+    scored, unknown = scores_of(context, models, rows)
     found: dict[str, dict[str, Any]] = {}
     for model in models:
         job.check()
@@ -74,7 +74,7 @@ def _detail(
     }
 
 
-def _scored(
+def scores_of(
     context: Context, models: Sequence[ModelVersion], rows: pa.Table
 ) -> tuple[dict[str, Scored], dict[str, float]]:
     """Return the scores of the dataset's rows by rung, and the share that it did not decide."""

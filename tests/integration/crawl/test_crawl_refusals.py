@@ -321,9 +321,8 @@ def test_a_crawl_of_many_channels_brings_them_forward_in_parts(
         assert brought(crawl, job_id)[0] == min(4, len(ids))
         crawl.settle()
         assert jobs.view(crawl.context, job_id).state == "succeeded"
-    assert set(rows(context, "SELECT count(*) FROM channel_snapshots GROUP BY channel_id")) == {
-        (2,)
-    }
+    taken = rows(context, "SELECT count(*) FROM channel_snapshots GROUP BY channel_id")
+    assert set(taken) == {(2,)}
 
 
 def test_a_crawl_can_be_cancelled_before_all_is_brought_forward(

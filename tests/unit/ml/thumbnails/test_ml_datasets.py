@@ -54,7 +54,7 @@ def test_pictures_are_read_in_any_order_by_many_at_once_and_not_held(tmp_path, m
     monkeypatch.setattr(dataset_module, "SHARD_BYTES", 20_000)
     dataset = DRAWN.write(tmp_path, threshold=50.0)
     assert len([name for name in dataset.description.files if name.endswith(".tar")]) > 1
-    wanted = [*reversed(sorted(DRAWN.images)), *sorted(DRAWN.images)]
+    wanted = [*sorted(DRAWN.images, reverse=True), *sorted(DRAWN.images)]
     with dataset.pictures() as pictures, ThreadPoolExecutor(4) as pool:
         assert list(pool.map(pictures.read, wanted)) == [DRAWN.images[name] for name in wanted]
         with pytest.raises(KeyError):

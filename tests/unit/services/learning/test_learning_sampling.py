@@ -1,4 +1,4 @@
-"""A sample of at most so many videos: whole channels, the same ones whatever comes in which order."""
+"""A sample of at most so many videos: whole channels, in whatever order their videos come."""
 
 import hashlib
 import random
