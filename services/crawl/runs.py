@@ -17,7 +17,7 @@ from db.models import Job
 from db.queries.catalog import channels, completeness
 from db.queries.speech import selections
 from db.queries.work import jobs, overview, work_items
-from db.queries.work.progress import Progress, progress
+from db.queries.work.progress import Progress, next_channels, progress
 from services.context import Context
 from services.errors import UsageError
 from services.queue import CRAWL
@@ -129,7 +129,7 @@ def _bring(session: Session, job: Job, *, now: datetime) -> bool:
     """Bring the work of the next channels forward; tell whether those were the last."""
     first = job.steps[BROUGHT]
     left = job.params["channel_ids"][first : first + CHANNELS]
-    some = left[: work_items.next_channels(session, left, items=ITEMS)]
+    some = left[: next_channels(session, left, items=ITEMS)]
     for kind in kinds.recurring("channel"):
         work_items.add_items(session, kind, [(c, c) for c in some], slot=now)
     brought = kinds.recurring()

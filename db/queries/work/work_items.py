@@ -5,7 +5,7 @@ token, so a worker whose lease ran out and was given to another changes nothing.
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -20,9 +20,6 @@ from db.queries.catalog.paused import of_no_paused_channel
 
 MAX_ATTEMPTS = 8
 """After so many beginnings without an end an item counts as failed: its workers die of it."""
-
-_IN_DATABASE = {"synchronize_session": False}
-"""No session holds work items as objects, so none has to be told which of them changed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def make_due(
     channel_ids: Collection[str] | None,
     now: datetime,
 ) -> int:
-    """Bring work forward to ``now``: idle, failed, later and parked items, in one statement.
+    """Bring work forward to ``now``: idle, failed, later and parked items.
 
     What is parked keeps its slot: it was begun, and must not be done twice. Running work stays
     as it is. What failed loses its slot: ``completeness.note_given_up`` notes it before.
@@ -103,27 +100,6 @@ def make_due(
     return _changed(session, statement)
 
 
-def next_channels(session: Session, channel_ids: Sequence[str], *, items: int) -> int:
-    """Return how many of the first channels have so many work items together; at least one.
-
-    For who works through many channels a part at a time, each in a transaction of its own.
-    """
-    statement = text(
-        """
-        SELECT count(*) FROM (
-            SELECT place, coalesce(sum(n) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING), 0) AS sum
-            FROM unnest(CAST(:channels AS text[])) WITH ORDINALITY AS asked (channel_id, place)
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS n FROM work_items w WHERE w.channel_id = asked.channel_id
-            ) counted
-        ) summed
-        WHERE place = 1 OR sum <= :items
-        """
-    )
-    values = {"channels": list(channel_ids), "items": items}
-    return int(session.execute(statement, values).scalar_one())
-
-
 def unschedule(
     session: Session, *, channel_ids: Collection[str], later: datetime, now: datetime
 ) -> int:
@@ -143,9 +119,8 @@ def unschedule(
             slot=_if(never, None, later),
             ready_at=_if(never, None, later),
         )
-        .returning(WorkItem.entity_id)
     )
-    return len(session.execute(statement).all())
+    return _changed(session, statement)
 
 
 def claim(
@@ -403,5 +378,7 @@ def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> Colu
 
 
 def _changed(session: Session, statement: Update) -> int:
-    """Return how many rows a statement changes; they themselves stay in the database."""
-    return int(cast("Any", session.execute(statement, execution_options=_IN_DATABASE)).rowcount)
+    """Return how many rows a statement changes; which they are, millions maybe, is not asked."""
+    # Nobody holds items as objects that would have to be told.
+    options = {"synchronize_session": False}
+    return int(cast("Any", session.execute(statement, execution_options=options)).rowcount)
