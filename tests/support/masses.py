@@ -49,6 +49,8 @@ RUNGS = tuple(
     )
 )
 FOLDS = 4
+OF_ALL = "freeze and score speech"
+"""The job whose result has as many rows as there are."""
 _FILL = (
     """
     INSERT INTO channels (channel_id, title, added_at, published_at)
@@ -377,7 +379,7 @@ JOBS: Mapping[str, Callable[[Context], None]] = {
     "drift": _drifted,
     "export and import": _exported,
     "bring forward": _brought,
-    "freeze and score speech": _spoken,
+    OF_ALL: _spoken,
 }
 """What is done in a process of its own, by name."""
 WORK = "from tests.support import masses; masses.do(*sys.argv[1:])"

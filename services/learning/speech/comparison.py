@@ -115,12 +115,19 @@ def _as_scored(rows: pa.Table, english: FloatArray, chinese: FloatArray) -> Scor
         labels=labels,
         # Given that it is one of the two; nothing spoken at all counts as half and half.
         p_zh=np.divide(chinese, spoken, out=np.full(len(spoken), _HALF), where=spoken > 0),
-        speakers=rows["speaker"].to_pylist(),
-        sources=rows["source"].to_pylist(),
-        codecs=rows["codec"].to_pylist(),
+        speakers=_names(rows["speaker"]),
+        sources=_names(rows["source"]),
+        codecs=_names(rows["codec"]),
         seconds=rows["seconds"].to_numpy(),
         snr=np.array([np.nan if v is None else v for v in rows["snr_db"].to_pylist()]),
     )
+
+
+def _names(column: pa.ChunkedArray) -> list[str]:
+    """Return a column of which many rows have the same name: that name once, not for each."""
+    encoded = column.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    return [names[place] for place in encoded.indices.to_pylist()]
 
 
 def _differences(scored: Mapping[str, Scored], *, seed: int) -> dict[str, Any]:

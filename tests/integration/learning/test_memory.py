@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 FEW, MANY = 10_000, 100_000
 MOST_TIMES = 1.1
+ROWS = {masses.OF_ALL: 3_000}
+"""Bytes a video that a job's own result is: there is no sample of speech, of two segments each."""
 
 
 @pytest.fixture(scope="module")
@@ -37,4 +39,5 @@ def catalogues(
 @pytest.mark.parametrize("job", [name for name in masses.JOBS if name != "nothing"])
 def test_ten_times_as_many_videos_take_no_more_memory(job, catalogues):
     few, many = (peak_megabytes(masses.WORK, job, url, folder) for url, folder in catalogues)
-    assert many <= MOST_TIMES * few, f"{job}: {many:.0f} MB of many, {few:.0f} MB of few"
+    result = ROWS.get(job, 0) * (MANY - FEW) / 2**20
+    assert many <= MOST_TIMES * few + result, f"{job}: {many:.0f} MB, of few {few:.0f} MB"

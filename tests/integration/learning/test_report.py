@@ -20,6 +20,7 @@ from services.errors import PermanentError, UsageError
 from services.learning.promotion import facts, naming
 from services.learning.report import write_report
 from services.learning.report.contents import Report, gather
+from services.learning.thumbnails import scored
 from services.storage import object_name
 from tests.support.databases import context_on, own_database
 from tests.support.report import learn, store_world
@@ -123,6 +124,16 @@ def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) 
     assert contents.rows.is_over.mean() == pytest.approx(newest.detail["base_rate"])
     shown = sorted(v for values in contents.rows.predicted.values() for v in values.tolist())
     assert shown == pytest.approx(stored)
+
+
+def test_scores_are_the_same_in_pages_of_any_size(
+    judged: Context, contents: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scored, "PAGE", 7)
+    again = gather(judged).rows.predicted
+    assert again.keys() == contents.rows.predicted.keys()
+    for rung, values in contents.rows.predicted.items():
+        assert np.array_equal(again[rung], values)
 
 
 def test_r2_can_be_computed_again_from_the_rows(contents: Report) -> None:
