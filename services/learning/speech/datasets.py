@@ -211,10 +211,8 @@ def _chosen(
         elif n > 1:
             excluded["duplicate"] += n - 1
     table = pa.Table.from_batches(batches, schema=SCHEMA)
-    if not conflicting:
-        return table
     kept = [place not in conflicting for place in range(len(times))]
-    return table.filter(pa.array(kept, pa.bool_()))
+    return table if all(kept) else table.filter(pa.array(kept, pa.bool_()))
 
 
 def _content_id(table: pa.Table, request: Request) -> str:
