@@ -15,6 +15,7 @@ BENCHMARKS = {
     "refresh": "units that a refresh of 1,000 videos costs",
     "start_up": "how fast `tubegrader --help` answers",
     "memory": "how much memory a crawl worker takes",
+    "batches": "memory of batch jobs where ten times as many videos are stored",
     "workers": "two crawl workers against one",
     "claiming": "claiming work among more and more rows",
     "dispatching": "a dispatcher's second among more and more rows",

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     backbone_model: Literal["efficientnet_lite0", "tf_efficientnet_lite0"] = "efficientnet_lite0"
     """Which of timm's models the file is of: padding and colours depend on it."""
 
+    training_videos: int = Field(default=200_000, ge=1_000)
+    """The most videos that a dataset of thumbnails is of; of more there is a sample of channels."""
+
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""
 

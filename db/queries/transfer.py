@@ -7,6 +7,8 @@ from typing import Any, cast
 from sqlalchemy import Column, Table, func, select, text
 from sqlalchemy.orm import Session
 
+from db.queries import streaming
+
 
 def freeze(session: Session) -> None:
     """Have the session see one moment only, from its first query on, and write nothing."""
@@ -22,7 +24,7 @@ def stream(
     since: datetime | None,
     batch: int,
 ) -> Iterator[Sequence[Sequence[Any]]]:
-    """Yield the rows of a table by its key, ``batch`` at a time, through a cursor of the server."""
+    """Yield the rows of a table by its key, ``batch`` at a time."""
     table = columns[0].table
     # By bytes, so that the order is the same in every database.
     order = [
@@ -32,9 +34,7 @@ def stream(
     statement = select(*columns).order_by(*order)
     if since_column is not None and since is not None:
         statement = statement.where(table.c[since_column] >= since)
-    rows = session.execute(statement, execution_options={"yield_per": batch})
-    for found in rows.partitions():
-        yield cast("Sequence[Sequence[Any]]", found)
+    return streaming.pages(session, statement, size=batch)
 
 
 def oldest(session: Session, column: Column[Any], *, since: datetime | None) -> datetime | None:

@@ -37,6 +37,8 @@ PREPROCESSING = {
     "resize": "jpeg dct scaling, then bilinear",
 }
 """What a model's weights rely on; stored with them."""
+_QUEUED = 4_096
+"""Thumbnails handed to the pool at a time: what waits there takes a kilobyte each."""
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -89,9 +91,11 @@ def decode_thumbnails(
     def fill(name: str) -> None:
         images[rows[name]] = decode_thumbnail(read(name), name=name, size=size)
 
+    distinct = list(rows)
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        for _ in pool.map(fill, rows):
-            pass
+        for start in range(0, len(distinct), _QUEUED):
+            for _ in pool.map(fill, distinct[start : start + _QUEUED]):
+                pass
     return images
 
 

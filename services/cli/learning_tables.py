@@ -28,7 +28,14 @@ def describe_training(result: dict[str, Any]) -> str:
     if not did_without and "+features" in result.get("absent", {}):
         did_without = _UNMEASURED
     line = f"{did} {versions} on dataset {result['dataset_id'][:12]}{left_out}"
-    return f"{line}\n{did_without}" if did_without else line
+    sampled = result["excluded"].get("sampledOut", 0)
+    of_more = (
+        f"the dataset is a sample of whole channels: {sampled:,} more videos could have been"
+        " learned from (TUBEGRADER_TRAINING_VIDEOS)"
+        if sampled
+        else ""
+    )
+    return "\n".join(part for part in (line, of_more, did_without) if part)
 
 
 def describe_night(result: dict[str, Any]) -> str:

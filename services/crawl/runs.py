@@ -1,10 +1,11 @@
 """Crawl jobs: bring the work of some channels forward, and follow it to its end.
 
-A crawl job does nothing itself. It makes work items due and is finished when each of them has
-been done once since the job was submitted; the count comes from the items, so nothing that
-happens to a worker can make it wrong.
+A crawl job does nothing itself. It makes work items due, some channels at a time so that nobody
+waits long for the rows, and is finished when each of them has been done once since the job was
+submitted; the count comes from the items, so nothing that happens to a worker can make it wrong.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from db.models import Job
 from db.queries.catalog import channels, completeness
 from db.queries.speech import selections
 from db.queries.work import jobs, overview, work_items
-from db.queries.work.progress import Progress, progress
+from db.queries.work.progress import Progress, next_channels, progress
 from services.context import Context
 from services.errors import UsageError
 from services.queue import CRAWL
@@ -30,6 +31,14 @@ from services.youtube.failures import concerns_key
 SHORT_S = 0.05
 SHORT_WAIT = timedelta(minutes=2)
 """A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
+ITEMS = 20_000
+"""Work items brought forward at a time, unless one channel has more."""
+CHANNELS = 200
+"""Channels looked at for that, at a time."""
+PARTS = 5
+"""At most so many times a call, so that a crawl of everything does not stop the dispatcher."""
+BROUGHT = "brought"
+"""How many of a job's channels are brought forward, in the order in which it names them."""
 
 
 def start(
@@ -63,43 +72,80 @@ def start(
 def advance(context: Context) -> None:
     """Start waiting crawl jobs and bring the running ones up to date; end those that are done.
 
-    One that takes long to count is counted the more seldom: that is a twentieth of the time.
+    Each part of a job's channels is brought forward in a transaction of its own, several parts a
+    call. What is left, or was when this was stopped, is for the next call. A job that takes long to
+    count is counted the more seldom: that is a twentieth of the time.
     """
+    left = _advance(context)
+    for _ in range(1, PARTS):
+        if not left:
+            break
+        left = _go_on(context)
+
+
+def _advance(context: Context) -> bool:
+    """Advance each crawl job by a step; tell whether one has channels left to bring forward."""
     now = context.clock()
+    left = False
     with context.transaction() as session:
         active = jobs.lock_active(session, "crawl")
         blocked = admission.blocked_work(context, session, now=now) if active else {}
         for job in active:
-            if job.state == "queued":
-                _begin(session, job, blocked, now=now)
-            elif job.cancel_requested:
+            if job.state == "queued" and not _begin(session, job, blocked, now=now):
+                continue
+            if job.cancel_requested:
                 _cancel(session, job, active, later=now + context.cadence.discovery_every, now=now)
+            elif not _is_brought(job):
+                left |= not _bring(session, job, now=now)
             elif job.ready_at is None or job.ready_at <= now:
-                started = time.monotonic()
-                _follow(session, job, blocked, now=now)
-                took_s = time.monotonic() - started
-                if job.ready_at is not None and took_s > SHORT_S:
-                    job.ready_at = now + timedelta(seconds=20 * took_s)
+                _follow_in_time(session, job, blocked, now=now)
+    return left
+
+
+def _go_on(context: Context) -> bool:
+    """Bring forward the next part of each crawl job that has one; tell whether any has more."""
+    now = context.clock()
+    with context.transaction() as session:
+        begun = [job for job in jobs.lock_active(session, "crawl") if job.state == "running"]
+        unfinished = [job for job in begun if not job.cancel_requested and not _is_brought(job)]
+        left = [job for job in unfinished if not _bring(session, job, now=now)]
+        return bool(left)
 
 
 def _begin(
     session: Session, job: Job, blocked: Mapping[str, admission.Blocker], *, now: datetime
-) -> None:
+) -> bool:
+    """Begin a job unless the operator paused what it asks for; tell whether it began."""
     if (paused := _pause(blocked)) is not None:
         job.progress_message = paused
-        return
-    chosen = job.params["channel_ids"]
+        return False
     breakers.allow_probes(session, now=now)
+    jobs.begin(job, now=now)
+    job.steps = {BROUGHT: 0}
+    return True
+
+
+def _is_brought(job: Job) -> bool:
+    # A job that an earlier release began has no such step: it brought all forward at once.
+    return bool(job.steps.get(BROUGHT, math.inf) >= len(job.params["channel_ids"]))
+
+
+def _bring(session: Session, job: Job, *, now: datetime) -> bool:
+    """Bring the work of the next channels forward; tell whether those were the last."""
+    first = job.steps[BROUGHT]
+    left = job.params["channel_ids"][first : first + CHANNELS]
+    some = left[: next_channels(session, left, items=ITEMS)]
     for kind in kinds.recurring("channel"):
-        work_items.add_items(session, kind, [(c, c) for c in chosen], slot=now)
+        work_items.add_items(session, kind, [(c, c) for c in some], slot=now)
     brought = kinds.recurring()
     series = [kind for kind in brought if kinds.WORK_KINDS[kind].series is not None]
-    completeness.note_given_up(session, kinds=series, channel_ids=chosen, now=now)
-    work_items.make_due(session, kinds=brought, channel_ids=chosen, now=now)
+    completeness.note_given_up(session, kinds=series, channel_ids=some, now=now)
+    work_items.make_due(session, kinds=brought, channel_ids=some, now=now)
     if job.params.get("audio"):
-        selections.choose(session, now=now, channel_ids=chosen)
-        selections.bring_forward(session, channel_ids=chosen, now=now)
-    jobs.begin(job, now=now)
+        selections.choose(session, now=now, channel_ids=some)
+        selections.bring_forward(session, channel_ids=some, now=now)
+    job.steps = {BROUGHT: first + len(some)}
+    return _is_brought(job)
 
 
 def _cancel(
@@ -112,6 +158,16 @@ def _cancel(
             chosen.difference_update(other.params["channel_ids"])
     work_items.unschedule(session, channel_ids=chosen, later=later, now=now)
     jobs.end(job, "cancelled", now=now)
+
+
+def _follow_in_time(
+    session: Session, job: Job, blocked: Mapping[str, admission.Blocker], *, now: datetime
+) -> None:
+    started = time.monotonic()
+    _follow(session, job, blocked, now=now)
+    took_s = time.monotonic() - started
+    if job.ready_at is not None and took_s > SHORT_S:
+        job.ready_at = now + timedelta(seconds=20 * took_s)
 
 
 def _follow(

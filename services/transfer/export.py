@@ -290,7 +290,7 @@ def _pictures(table: IO[bytes], file_format: str) -> Iterator[tuple[str, str, bo
             yield row["thumbnail_sha256"], row["format"], bool(row["purged_at"])
         return
     columns = ["thumbnail_sha256", "format", "purged_at"]
-    for batch in pq.ParquetFile(table).iter_batches(columns=columns):
+    for batch in pq.ParquetFile(table).iter_batches(ROWS, columns=columns):
         for row in batch.to_pylist():
             yield row["thumbnail_sha256"], row["format"], row["purged_at"] is not None
 

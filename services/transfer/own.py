@@ -28,6 +28,9 @@ from services.transfer.tables import (
     picture_path,
 )
 
+PAGE = 5_000
+"""Rows that are read at a time."""
+
 
 def is_export(directory: Path) -> bool:
     """Tell whether a folder says that it is an export of ours."""
@@ -106,7 +109,7 @@ def _rows(path: Path, part: Part, rejected: RejectedRows) -> Iterator[tuple[int,
         if lacking:
             raise UsageError(f"{path} lacks the column {min(lacking)}")
         line = 0
-        for batch in file.iter_batches(columns=part.column_names):
+        for batch in file.iter_batches(PAGE, columns=part.column_names):
             for row in batch.to_pylist():
                 line += 1
                 yield line, {c.name: _typed(row[c.name], c) for c in part.columns}

@@ -57,7 +57,6 @@ class RecordedFolder:
         self._rejected = rejected
         self._now = now
         self._channels: set[str] = set()
-        self._owners: dict[str, str] = {}
 
     def read(self, progress: Callable[[str, int], None]) -> dict[str, int]:
         """Spool what can be taken; return the rows of each file.
@@ -103,7 +102,7 @@ class RecordedFolder:
 
     def _take_listed(self, row: Row, line: int) -> None:
         """Take a row of ``videos.csv``: one a video, with its picture if it has one."""
-        if row["video_id"] in self._owners:
+        if self._spool.known(row["video_id"]) is not None:
             raise RejectedRowError("duplicateId", f"{row['video_id']} is in an earlier line")
         picture = None
         at = checks.moment(row["collected_at"], now=self._now)
@@ -160,7 +159,7 @@ class RecordedFolder:
         subscribers = _subscribers(row["subscriber_count"])
         title, channel_title = checks.words(row["title"]), checks.words(row["channel_title"])
         duration_s = checks.duration(row.get("duration", ""))
-        if self._owners.setdefault(video_id, channel_id) != channel_id:
+        if self._spool.first(video_id, channel_id) != channel_id:
             raise RejectedRowError(
                 "otherChannel", f"{video_id} is another channel's in an earlier line"
             )

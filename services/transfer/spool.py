@@ -1,6 +1,7 @@
 """Rows of an import on their way: checked ones on disk, rejected ones with their reasons."""
 
 import json
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,9 @@ class Spool:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tubegrader-import-")
         self._files: dict[str, IO[str]] = {}
+        # Without a name: on disk, and gone when it is closed.
+        self._first = sqlite3.connect("")
+        self._first.execute("CREATE TABLE first (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
         self.columns: dict[str, list[str]] = {}
         self.sources: dict[str, str] = {}
         self.days: set[datetime] = set()
@@ -59,6 +63,7 @@ class Spool:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._first.close()
         for file in self._files.values():
             file.close()
         self._folder.cleanup()
@@ -75,6 +80,18 @@ class Spool:
             self.days.add(slot.replace(hour=0, minute=0, second=0, microsecond=0))
         row = [v.isoformat() if isinstance(v, datetime) else v for v in values.values()]
         self._files[table].write(json.dumps([*row, line]) + "\n")
+
+    def first(self, key: str, value: str) -> str:
+        """Return the value that a key was first given; on disk, for there are many."""
+        self._first.execute("INSERT OR IGNORE INTO first VALUES (?, ?)", (key, value))
+        found = self.known(key)
+        assert found is not None
+        return found
+
+    def known(self, key: str) -> str | None:
+        """Return the value that a key was first given, or None."""
+        row = self._first.execute("SELECT value FROM first WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
 
     def rows(self, table: str) -> Iterator[Sequence[Any]]:
         """Yield a table's rows in the order they came, each with its line last."""

@@ -1,12 +1,16 @@
 """Swapped thumbnails and the counts around them, for the natural experiment they are."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from db.queries import streaming
+
+PAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -97,27 +101,26 @@ def changes(session: Session, *, as_of: datetime, most: int) -> list[Change]:
     return [Change(*row) for row in rows]
 
 
-def videos(session: Session) -> list[KnownVideo]:
-    """Return every video that is no running or coming stream, by id."""
-    rows = session.execute(
-        text(
-            """
-            SELECT v.video_id, v.channel_id, coalesce(v.actual_start_at, v.published_at), v.format,
-                   c.subscriber_count,
-                   n.view_count / nullif(greatest(extract(epoch FROM n.captured_at
-                       - coalesce(v.actual_start_at, v.published_at)), 0), 0)::float8 * 86400
-            FROM videos v
-            LEFT JOIN LATERAL (
-                SELECT s.subscriber_count FROM channel_snapshots s
-                WHERE s.channel_id = v.channel_id ORDER BY s.slot DESC LIMIT 1
-            ) c ON true
-            LEFT JOIN newest_counts n ON n.video_id = v.video_id
-            WHERE v.live_broadcast_content = 'none'
-            ORDER BY v.video_id
-            """
-        )
+def videos(session: Session) -> Iterator[list[KnownVideo]]:
+    """Yield pages of every video that is no running or coming stream, by id."""
+    statement = text(
+        """
+        SELECT v.video_id, v.channel_id, coalesce(v.actual_start_at, v.published_at), v.format,
+               c.subscriber_count,
+               n.view_count / nullif(greatest(extract(epoch FROM n.captured_at
+                   - coalesce(v.actual_start_at, v.published_at)), 0), 0)::float8 * 86400
+        FROM videos v
+        LEFT JOIN LATERAL (
+            SELECT s.subscriber_count FROM channel_snapshots s
+            WHERE s.channel_id = v.channel_id ORDER BY s.slot DESC LIMIT 1
+        ) c ON true
+        LEFT JOIN newest_counts n ON n.video_id = v.video_id
+        WHERE v.live_broadcast_content = 'none'
+        ORDER BY v.video_id
+        """
     )
-    return [KnownVideo(*row) for row in rows]
+    for page in streaming.pages(session, statement, size=PAGE):
+        yield [KnownVideo(*row) for row in page]
 
 
 def pictures_between(session: Session) -> dict[str, list[tuple[datetime, datetime]]]:

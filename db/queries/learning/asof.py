@@ -13,6 +13,8 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries import streaming
+
 Span = Literal["fixedAge", "growth", "lifetime"]
 """Which snapshots a label is made of."""
 
@@ -51,9 +53,8 @@ def rows(
         "history": HISTORY,
     }
     wanted = {name: value for name, value in bounds.items() if f":{name}" in statement.text}
-    streamed = session.execute(statement, wanted, execution_options={"yield_per": PAGE})
-    for page in streamed.mappings().partitions():
-        yield [dict(row) for row in page]
+    for page in streaming.pages(session, statement, wanted, size=PAGE):
+        yield [row._asdict() for row in page]
 
 
 _NEWEST = """

@@ -3,12 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Score
-from db.queries.arrays import among
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -19,28 +18,77 @@ def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     return len(session.execute(statement).all())
 
 
-def of_models(
-    session: Session, *, model_version_ids: Collection[int]
-) -> list[tuple[str, str, int, float, float]]:
-    """Return (video_id, thumbnail_sha256, model_version_id, probability, log10) of models."""
-    statement = select(
-        Score.video_id,
-        Score.thumbnail_sha256,
-        Score.model_version_id,
-        Score.probability_over,
-        Score.log10_views_per_day,
-    ).where(Score.model_version_id.in_(model_version_ids))
-    return [(v, t, m, p, y) for v, t, m, p, y in session.execute(statement)]
+def of_rows(
+    session: Session,
+    video_ids: Sequence[str],
+    thumbnails: Sequence[str | None],
+    *,
+    model_version_ids: Collection[int],
+) -> list[tuple[int, int, float, float]]:
+    """Return (place, model_version_id, probability, log10) of what models said of some rows.
 
+    Args:
+        session: The unit of work.
+        video_ids: Of a page of rows; each is looked up by itself, however many scores there are.
+        thumbnails: The pictures of the same rows.
+        model_version_ids: Whose scores.
 
-def fully_scored(
-    session: Session, video_ids: Collection[str], *, model_version_ids: Collection[int]
-) -> set[tuple[str, str]]:
-    """Return the (video_id, thumbnail_sha256) of videos that every one of the models scored."""
-    rows = session.execute(
-        select(Score.video_id, Score.thumbnail_sha256)
-        .where(among(Score.video_id, video_ids), Score.model_version_id.in_(model_version_ids))
-        .group_by(Score.video_id, Score.thumbnail_sha256)
-        .having(func.count() == len(set(model_version_ids)))
+    Returns:
+        One for each score there is; the place is that in ``video_ids``, from 0.
+    """
+    # OFFSET 0 keeps the look-up from becoming a scan of the table, page after page.
+    statement = text(
+        """
+        SELECT asked.place - 1, s.model_version_id, s.probability_over, s.log10_views_per_day
+        FROM unnest(CAST(:videos AS text[]), CAST(:thumbnails AS text[]))
+            WITH ORDINALITY AS asked (video_id, thumbnail_sha256, place)
+        CROSS JOIN LATERAL (
+            SELECT model_version_id, probability_over, log10_views_per_day FROM scores
+            WHERE video_id = asked.video_id AND thumbnail_sha256 = asked.thumbnail_sha256
+              AND model_version_id = ANY(:models)
+            OFFSET 0
+        ) s
+        """
     )
-    return {(video, picture) for video, picture in rows}
+    values = {
+        "videos": list(video_ids),
+        "thumbnails": list(thumbnails),
+        "models": list(model_version_ids),
+    }
+    return [(place, m, p, y) for place, m, p, y in session.execute(statement, values)]
+
+
+def lacking(
+    session: Session,
+    video_ids: Sequence[str],
+    thumbnails: Sequence[str | None],
+    *,
+    model_version_ids: Collection[int],
+) -> list[int]:
+    """Return the places of rows whose video is known and lacks a score of any of the models.
+
+    Args, places:
+        As :func:`of_rows`.
+    """
+    statement = text(
+        """
+        SELECT asked.place - 1
+        FROM unnest(CAST(:videos AS text[]), CAST(:thumbnails AS text[]))
+            WITH ORDINALITY AS asked (video_id, thumbnail_sha256, place)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS n FROM scores
+            WHERE video_id = asked.video_id AND thumbnail_sha256 = asked.thumbnail_sha256
+              AND model_version_id = ANY(:models)
+        ) s
+        WHERE s.n < :n_models
+          AND EXISTS (SELECT FROM videos v WHERE v.video_id = asked.video_id)
+        ORDER BY 1
+        """
+    )
+    values = {
+        "videos": list(video_ids),
+        "thumbnails": list(thumbnails),
+        "models": list(model_version_ids),
+        "n_models": len(set(model_version_ids)),
+    }
+    return list(session.scalars(statement, values))

@@ -1,6 +1,6 @@
 """Which language videos are said to speak, and what models predict of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import LanguageScore
-from db.queries import bulk
+from db.queries import bulk, streaming
+
+PAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,8 @@ def conflicts(session: Session, *, limit: int) -> list[dict[str, Any]]:
 
 def labelled_segments(
     session: Session, *, languages: Collection[str] | None = None, as_of: datetime | None = None
-) -> list[LabelledSegment]:
-    """Return the segments to learn from: of current clips, as cut last, with their bytes held.
+) -> Iterator[LabelledSegment]:
+    """Yield the segments to learn from: of current clips, as cut last, with their bytes held.
 
     Args:
         session: The unit of work.
@@ -137,29 +139,28 @@ def labelled_segments(
         The segments by speaker, video and start. The same audio under two videos comes twice, with
         the same ``audio_sha256``.
     """
-    rows = session.execute(
-        text(
-            """
-            SELECT s.segment_id, a.clip_id, a.video_id, v.channel_id, a.audio_sha256,
-                s.flac_sha256, s.start_s, s.length_s, s.speech_share, s.level_dbfs, s.snr_db,
-                s.clipped_share, a.codec, l.language, l.source, l.is_conflicting
-            FROM audio_clips a
-            JOIN videos v USING (video_id)
-            JOIN speech_segments s
-                ON s.clip_id = a.clip_id AND s.cutting_version = a.cutting_version
-            CROSS JOIN LATERAL (
-                SELECT language, source, is_conflicting
-                FROM language_labels_in_force WHERE video_id = a.video_id
-            ) l
-            WHERE a.is_current AND a.purged_at IS NULL
-              AND (CAST(:languages AS text[]) IS NULL OR l.language = ANY(:languages))
-              AND (CAST(:as_of AS timestamptz) IS NULL OR a.fetched_at <= :as_of)
-            ORDER BY v.channel_id, a.video_id, s.start_s
-            """
-        ),
-        {"languages": None if languages is None else list(languages), "as_of": as_of},
+    statement = text(
+        """
+        SELECT s.segment_id, a.clip_id, a.video_id, v.channel_id, a.audio_sha256,
+            s.flac_sha256, s.start_s, s.length_s, s.speech_share, s.level_dbfs, s.snr_db,
+            s.clipped_share, a.codec, l.language, l.source, l.is_conflicting
+        FROM audio_clips a
+        JOIN videos v USING (video_id)
+        JOIN speech_segments s
+            ON s.clip_id = a.clip_id AND s.cutting_version = a.cutting_version
+        CROSS JOIN LATERAL (
+            SELECT language, source, is_conflicting
+            FROM language_labels_in_force WHERE video_id = a.video_id
+        ) l
+        WHERE a.is_current AND a.purged_at IS NULL
+          AND (CAST(:languages AS text[]) IS NULL OR l.language = ANY(:languages))
+          AND (CAST(:as_of AS timestamptz) IS NULL OR a.fetched_at <= :as_of)
+        ORDER BY v.channel_id, a.video_id, s.start_s
+        """
     )
-    return [LabelledSegment(*row) for row in rows]
+    values = {"languages": None if languages is None else list(languages), "as_of": as_of}
+    for page in streaming.pages(session, statement, values, size=PAGE):
+        yield from (LabelledSegment(*row) for row in page)
 
 
 def append_segment_scores(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -21,18 +21,6 @@ class UnscoredSegment:
     audio_sha256: str
 
 
-@dataclass(frozen=True)
-class ScoredSegment:
-    """What a model predicted of a segment."""
-
-    model_version_id: int
-    segment_id: int
-    clip_id: int
-    p_en: float
-    p_zh: float
-    language: str
-
-
 def has_clips(session: Session) -> bool:
     """Tell whether any audio was ever collected."""
     return bool(session.execute(text("SELECT EXISTS (SELECT FROM audio_clips)")).scalar_one())
@@ -141,17 +129,16 @@ def segments_to_score(
 
 def scored_segments(
     session: Session, segment_ids: Sequence[int], *, model_version_ids: Collection[int]
-) -> list[ScoredSegment]:
-    """Return what models predicted of segments."""
+) -> list[tuple[int, int, float, float, str]]:
+    """Return (model_version_id, segment_id, p_en, p_zh, language) that models said of a page."""
     rows = session.execute(
         text(
-            "SELECT model_version_id, segment_id, clip_id, p_en, p_zh, language "
-            "FROM language_scores "
+            "SELECT model_version_id, segment_id, p_en, p_zh, language FROM language_scores "
             "WHERE segment_id = ANY(:segments) AND model_version_id = ANY(:models)"
         ),
         {"segments": list(segment_ids), "models": list(model_version_ids)},
     )
-    return [ScoredSegment(*row) for row in rows]
+    return [(model, segment, en, zh, name) for model, segment, en, zh, name in rows]
 
 
 def clip_languages(

@@ -129,3 +129,24 @@ def progress(
         waiting_reason=row.reason if parked else None,
         waiting_message=row.message if parked else None,
     )
+
+
+def next_channels(session: Session, channel_ids: Sequence[str], *, items: int) -> int:
+    """Return how many of the first channels have so many work items together; at least one.
+
+    For who works through many channels a part at a time, each in a transaction of its own.
+    """
+    statement = text(
+        """
+        SELECT count(*) FROM (
+            SELECT place, coalesce(sum(n) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING), 0) AS sum
+            FROM unnest(CAST(:channels AS text[])) WITH ORDINALITY AS asked (channel_id, place)
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS n FROM work_items w WHERE w.channel_id = asked.channel_id
+            ) counted
+        ) summed
+        WHERE place = 1 OR sum <= :items
+        """
+    )
+    values = {"channels": list(channel_ids), "items": items}
+    return int(session.execute(statement, values).scalar_one())

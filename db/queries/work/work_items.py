@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, case, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Update, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from db.models import WorkItem
@@ -100,11 +100,10 @@ def make_due(
             ),
         )
         .values(state="due", slot=_if(parked, WorkItem.slot, now), ready_at=now, attempts=0)
-        .returning(WorkItem.entity_id)
     )
     if channel_ids is not None:
         statement = statement.where(among(WorkItem.channel_id, channel_ids))
-    return len(session.execute(statement).all())
+    return _changed(session, statement)
 
 
 def unschedule(
@@ -126,9 +125,8 @@ def unschedule(
             slot=_if(never, None, later),
             ready_at=_if(never, None, later),
         )
-        .returning(WorkItem.entity_id)
     )
-    return len(session.execute(statement).all())
+    return _changed(session, statement)
 
 
 def claim(
@@ -398,3 +396,10 @@ def _largest_batch(limit: int) -> ColumnElement[int]:
 
 def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> ColumnElement[object]:
     return case((condition, then), else_=otherwise)
+
+
+def _changed(session: Session, statement: Update) -> int:
+    """Return how many rows a statement changes; which they are, millions maybe, is not asked."""
+    # Nobody holds items as objects that would have to be told.
+    options = {"synchronize_session": False}
+    return int(cast("Any", session.execute(statement, execution_options=options)).rowcount)

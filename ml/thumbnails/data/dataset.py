@@ -9,12 +9,14 @@ import hashlib
 import io
 import json
 import tarfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -136,14 +138,57 @@ class Dataset:
         Args:
             wanted: Only those of these hashes; None: all.
         """
-        for shard in sorted(name for name in self.description.files if name.endswith(".tar")):
-            with tarfile.open(self.directory / shard) as tar:
-                for member in tar:
+        for shard in self._shards():
+            with tarfile.open(shard) as tar:
+                for member in _members(tar):
                     if wanted is not None and member.name.removesuffix(".jpg") not in wanted:
                         continue
                     content = tar.extractfile(member)
                     assert content is not None, "shards hold plain files only"
                     yield member.name.removesuffix(".jpg"), content.read()
+
+    @contextmanager
+    def pictures(self) -> "Iterator[Pictures]":
+        """Open the shards while the block runs, to read thumbnails one by one in any order."""
+        with ExitStack() as opened:
+            places: dict[str, tuple[BinaryIO, int, int]] = {}
+            for shard in self._shards():
+                file = opened.enter_context(shard.open("rb"))
+                with tarfile.open(shard) as tar:
+                    for member in _members(tar):
+                        name = member.name.removesuffix(".jpg")
+                        places[name] = file, member.offset_data, member.size
+            yield Pictures(places)
+
+    def _shards(self) -> list[Path]:
+        names = sorted(name for name in self.description.files if name.endswith(".tar"))
+        return [self.directory / name for name in names]
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield an archive's members, which it keeps otherwise: a kilobyte each."""
+    for member in tar:
+        tar.members.clear()  # type: ignore[attr-defined]
+        yield member
+
+
+class Pictures:
+    """Reads thumbnails of open shards by their SHA-256; memory holds only where each one lies."""
+
+    def __init__(self, places: Mapping[str, tuple[BinaryIO, int, int]]) -> None:
+        self._places = places
+        self._lock = threading.Lock()
+
+    def read(self, sha256: str) -> bytes:
+        """Return a thumbnail's bytes; from any thread.
+
+        Raises:
+            KeyError: The dataset has none of that hash.
+        """
+        file, start, size = self._places[sha256]
+        with self._lock:
+            file.seek(start)
+            return file.read(size)
 
 
 def write_dataset(

@@ -166,7 +166,7 @@ def evaluate(
     probabilities: dict[str, FloatArray] = {}
     predicted: dict[str, FloatArray] = {}
     folds: IntArray = np.zeros(0, dtype=np.int64)
-    for rung in dict.fromkeys(out_of_fold["rung"].to_pylist()):
+    for rung in out_of_fold["rung"].unique().to_pylist():
         folds, probability_over, log_views = _aligned(dataset, out_of_fold, rung)
         probabilities[rung], predicted[rung] = probability_over, log_views
         functions |= _metrics_of(rung, labels, truth, probability_over, log_views, folds, channels)
@@ -233,7 +233,7 @@ def _aligned(
     """Return a rung's folds, probabilities and log views in the order of the dataset's rows."""
     part = out_of_fold.filter(pc.equal(out_of_fold["rung"], rung)).sort_by("video_id")
     # The dataset's table is sorted by video id too.
-    if part["video_id"].to_pylist() != dataset.strings("video_id"):
+    if not part["video_id"].equals(dataset.table["video_id"]):
         raise LearningError(
             f"the predictions of rung {rung} are not for the videos of dataset"
             f" {dataset.description.id}",

@@ -95,10 +95,9 @@ def dataset_images(dataset: Dataset, *, workers: int = 2) -> ImageArray:
     Raises:
         LearningError: A thumbnail that cannot be decoded, by its SHA-256.
     """
-    encoded = dict(dataset.thumbnails())
-    return decode_thumbnails(
-        dataset.strings("thumbnail_sha256"), encoded.__getitem__, workers=workers
-    )
+    with dataset.pictures() as pictures:
+        names = dataset.strings("thumbnail_sha256")
+        return decode_thumbnails(names, pictures.read, workers=workers)
 
 
 def train_ladder(
@@ -182,7 +181,7 @@ def train_ladder(
     # Every rung scores a row with the model that never saw its channel: this is out of fold.
     predictions = predict_all(list(rungs.values()), features)
     tables = [
-        _out_of_fold(name, predicted, dataset.strings("video_id"), folds_by_row)
+        out_of_fold_of(name, predicted, dataset.table["video_id"], folds_by_row)
         for name, predicted in zip(rungs, predictions, strict=True)
     ]
     return TrainedLadder(rungs, pa.concat_tables(tables), absent)
@@ -204,12 +203,20 @@ def _check(dataset: Dataset, features: Features, targets: Targets) -> None:
         )
 
 
-def _out_of_fold(
-    name: str, predictions: Predictions, video_ids: list[str], folds_by_row: IntArray
+def out_of_fold_of(
+    rung: str, predictions: Predictions, video_ids: pa.ChunkedArray, folds_by_row: IntArray
 ) -> pa.Table:
+    """Return what a rung predicts out of fold, in ``OUT_OF_FOLD_SCHEMA``.
+
+    Args:
+        rung: Its name.
+        predictions: Of N rows.
+        video_ids: Of the same rows.
+        folds_by_row: Shape (N,).
+    """
     columns = [
-        pa.array([name] * len(video_ids)),
-        pa.array(video_ids),
+        pa.repeat(pa.scalar(rung), len(video_ids)),
+        video_ids,
         pa.array(folds_by_row),
         pa.array(predictions.probability_over),
         pa.array(predictions.log10_views_per_day),

@@ -5,7 +5,7 @@ An alarm is a row and a notification, never a failure: what to make of it is for
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from db.models.learning import THUMBNAILS
 from db.queries.learning import datasets as dataset_rows
 from db.queries.learning import drift as reports
 from db.queries.learning import promotions
-from db.queries.learning import scores as score_rows
 from ml.arrays import IntArray
 from ml.errors import LearningError
 from ml.evaluation.drift import RESAMPLES, detect
 from ml.thumbnails.data.dataset import Dataset
-from ml.thumbnails.data.rows import Features, Predictions
+from ml.thumbnails.data.rows import Predictions
 from ml.thumbnails.evaluation.champion_challenger import fair_groups
 from ml.thumbnails.models.thumbnail import ThumbnailRung, predict_all
 from services.context import Context
@@ -31,7 +30,7 @@ from services.learning.artifacts import workspace
 from services.learning.drift.columns import Sample, columns_of, describe
 from services.learning.drift.reading import newest
 from services.learning.drift.windows import Windows, choose
-from services.learning.thumbnails import datasets, scoring
+from services.learning.thumbnails import datasets, scored, scoring
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -172,25 +171,14 @@ def _scored_sample(context: Context, learned: _Learned, rows: IntArray) -> Sampl
 
     Videos that were deleted since have no score any more and are left out.
     """
-    dataset, models = learned.rows, learned.models
-    with context.transaction() as session:
-        scores = score_rows.of_models(
-            session, model_version_ids=[m.model_version_id for m in models]
-        )
-    known = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
-    keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
-    known_of = {
-        int(row): [known.get((model.model_version_id, *keys[row])) for model in models]
-        for row in rows
-    }
-    whole = [row for row, each in known_of.items() if None not in each]
+    dataset, ids = learned.rows, [model.model_version_id for model in learned.models]
+    found = scored.read(context, dataset.table.take(rows), ids)
+    whole = np.flatnonzero(found.whole)
     by_model = [
-        Predictions(
-            *np.array([known_of[row][number] for row in whole], dtype=float).reshape(-1, 2).T
-        )
-        for number in range(len(models))
+        Predictions(said.probability_over[whole], said.log10_views_per_day[whole])
+        for said in map(found.of, range(len(ids)))
     ]
-    return _sample(learned, dataset, np.array(whole, dtype=np.int64), by_model)
+    return _sample(learned, dataset, rows[whole], by_model)
 
 
 def _predicted_sample(context: Context, learned: _Learned, rows: IntArray, folder: Path) -> Sample:
@@ -209,11 +197,12 @@ def _predicted_sample(context: Context, learned: _Learned, rows: IntArray, folde
         folds=card.folds,
     )
     fair = rows[is_fair[rows]]
-    table = dataset.table.take(fair)
-    features = Features.of_table(table, split_groups=[groups[row] for row in fair])
-    shown = table["thumbnail_sha256"].to_pylist()
-    features = scoring.with_pictures(context, rungs, features, shown)
-    return _sample(learned, dataset, fair, predict_all(rungs, features))
+    found = [Predictions.empty(len(fair)) for _ in rungs]
+    for page, features in scoring.pages(context, rungs, dataset.table.take(fair)):
+        own = replace(features, split_groups=[groups[row] for row in fair[page]])
+        for whole, predicted in zip(found, predict_all(rungs, own), strict=True):
+            whole.put(page, predicted)
+    return _sample(learned, dataset, fair, found)
 
 
 def _sample(

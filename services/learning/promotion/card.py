@@ -124,6 +124,15 @@ def _data(facts: Mapping[str, Any]) -> list[str]:
             ),
             "",
         ]
+    if sampled := data["excluded"].get("sampledOut"):
+        share = data["rows"] / (data["rows"] + sampled)
+        lines += [
+            (
+                f"A sample of whole channels, drawn by a hash of their id: {share:.0%} of what "
+                "could have been learned from."
+            ),
+            "",
+        ]
     excluded = ", ".join(f"{n} {reason}" for reason, n in sorted(data["excluded"].items()))
     return [*lines, f"Left out: {excluded or 'nothing'}.", ""]
 

@@ -11,7 +11,6 @@ import numpy as np
 from db.models import Evaluation, ModelVersion
 from db.models.learning import THUMBNAILS
 from db.queries.learning import datasets, evaluations, model_versions
-from db.queries.learning import scores as score_rows
 from ml.arrays import BoolArray, FloatArray
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.metrics import CalibrationBin
@@ -24,6 +23,7 @@ from services.errors import PermanentError
 from services.learning.artifacts import get_folder, workspace
 from services.learning.report import formatting
 from services.learning.report.extremes import Extremes, furthest_off
+from services.learning.thumbnails import scored
 from services.learning.thumbnails.datasets import fetch_rows
 
 METRICS = ("auc", "r2", "spearman", "brier")
@@ -145,16 +145,10 @@ def gather(context: Context) -> Report:
         models = {m.rung: m for m in model_versions.by_ids(session, list(ids.values())).values()}
         dataset_row = datasets.get(session, evaluation.dataset_id)
         assert dataset_row is not None, "a foreign key holds it"
-        scores = {
-            (model, video, picture): log_views
-            for video, picture, model, _, log_views in score_rows.of_models(
-                session, model_version_ids=list(ids.values())
-            )
-        }
     with workspace(context, "report") as folder:
         dataset = fetch_rows(context, dataset_row, folder / "dataset")
         line = _line(context, models[BASELINE], folder / "model") if BASELINE in models else None
-    kept, predicted = _scored(dataset, ids, scores)
+    kept, predicted = _scored(context, dataset, ids)
     if line is None or not kept.any():
         raise PermanentError(
             "the models or videos of the newest comparison are gone from the database",
@@ -173,7 +167,7 @@ def gather(context: Context) -> Report:
     evaluated = _evaluated(evaluation, models)
     best = rows.predicted[evaluated["headline"][0]]
     return Report(
-        extremes=furthest_off(context, videos.to_pylist(), rows.log_views, best),
+        extremes=furthest_off(context, videos, rows.log_views, best),
         rows=rows,
         line=line,
         written_at=context.clock(),
@@ -252,16 +246,12 @@ def _line(context: Context, model: ModelVersion, folder: Path) -> Line:
 
 
 def _scored(
-    dataset: Dataset, ids: Mapping[str, int], scores: Mapping[tuple[int, str, str], float]
+    context: Context, dataset: Dataset, ids: Mapping[str, int]
 ) -> tuple[BoolArray, dict[str, FloatArray]]:
     """Return which rows every model still has a score of, and the scores, NaN where gone.
 
     Scores go with their video when it is purged; the comparison, made before, still counts it.
     """
-    keys = list(zip(dataset.strings("video_id"), dataset.strings("thumbnail_sha256"), strict=True))
-    predicted = {
-        rung: np.array([scores.get((model, *key), np.nan) for key in keys])
-        for rung, model in ids.items()
-    }
-    kept = np.isfinite(np.stack(list(predicted.values()))).all(axis=0)
-    return kept, predicted
+    found = scored.read(context, dataset.table, list(ids.values())).log10_views_per_day
+    kept = np.asarray(np.isfinite(found).all(axis=0))
+    return kept, dict(zip(ids, found, strict=True))

@@ -2,11 +2,11 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from db.queries.catalog import channels as channel_rows
@@ -55,7 +55,7 @@ class Extremes:
 
 def furthest_off(
     context: Context,
-    videos: Sequence[Mapping[str, Any]],
+    videos: pa.Table,
     measured: FloatArray,
     predicted: FloatArray,
 ) -> Extremes:
@@ -63,30 +63,31 @@ def furthest_off(
 
     Args:
         context: Where the channels' titles and the pictures are.
-        videos: N rows with ``video_id``, ``channel_id``, ``title`` and ``thumbnail_sha256``.
+        videos: N rows, with ``video_id``, ``channel_id``, ``title`` and ``thumbnail_sha256``.
         measured: log10(views per day + 1), shape (N,).
         predicted: The same, predicted.
     """
     off = measured - predicted
-    channels = [video["channel_id"] for video in videos]
+    channels = videos["channel_id"]
     chosen = {
         "over": _first_per_channel(off, channels),
         "under": _first_per_channel(-off, channels),
     }
     rows = sorted({row for side in chosen.values() for row in side})
+    shown = videos.take(pa.array(rows, pa.int64())).to_pylist()
     with context.transaction() as session:
-        titles = channel_rows.titles(session, {channels[row] for row in rows})
+        titles = channel_rows.titles(session, {video["channel_id"] for video in shown})
     tiles = {
         row: Tile(
-            video_id=videos[row]["video_id"],
-            title=videos[row]["title"],
-            channel=titles.get(channels[row]),
-            picture=_picture(context, videos[row]["thumbnail_sha256"]),
+            video_id=video["video_id"],
+            title=video["title"],
+            channel=titles.get(video["channel_id"]),
+            picture=_picture(context, video["thumbnail_sha256"]),
             views_per_day=float(10 ** measured[row] - 1),
             predicted=max(0.0, float(10 ** predicted[row] - 1)),
             log10_off=float(off[row]),
         )
-        for row in rows
+        for row, video in zip(rows, shown, strict=True)
     }
     return Extremes(
         overestimated=[tiles[row] for row in chosen["over"]],
@@ -94,13 +95,13 @@ def furthest_off(
     )
 
 
-def _first_per_channel(off: FloatArray, channels: Sequence[str]) -> list[int]:
+def _first_per_channel(off: FloatArray, channels: pa.ChunkedArray) -> list[int]:
     """Return the rows with the most negative ``off``, the worst of each channel."""
     chosen: dict[str, int] = {}
-    for row in np.argsort(off, kind="stable").tolist():
+    for row in map(int, np.argsort(off, kind="stable")):
         if off[row] >= 0 or len(chosen) == SHOWN:
             break
-        chosen.setdefault(channels[row], row)
+        chosen.setdefault(channels[row].as_py(), row)
     return list(chosen.values())
 
 

@@ -43,6 +43,7 @@ LEFT_OUT = {
     "liveOrUpcoming": "live or not yet started",
     "noViewCount": "without a view count",
     "noThumbnail": "without a stored thumbnail",
+    "sampledOut": "of channels that are not of the sample learned from",
     "tooYoung": "younger than a day",
 }
 

@@ -120,18 +120,18 @@ def _rows(context: Context, dataset_id: str, model_version_id: int) -> list[dict
         return []  # the figures were recorded; only pictures need the rows
     with context.transaction() as session:
         scores = {
-            score.segment_id: score
-            for score in segments.scored_segments(
+            segment: (en, zh)
+            for _, segment, en, zh, _ in segments.scored_segments(
                 session, [row["segment_id"] for row in rows], model_version_ids=[model_version_id]
             )
         }
     found = []
     for row in rows:
-        score = scores.get(row["segment_id"])
-        if score is None or score.p_en + score.p_zh <= 0:
+        en, zh = scores.get(row["segment_id"], (0.0, 0.0))
+        if en + zh <= 0:
             continue
-        predicted = "zh" if score.p_zh > score.p_en else "en"
-        probability = max(score.p_en, score.p_zh) / (score.p_en + score.p_zh)
+        predicted = "zh" if zh > en else "en"
+        probability = max(en, zh) / (en + zh)
         found.append(row | {"predicted": predicted, "probability": probability})
     return found
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from db.models import ModelVersion
 from db.models.learning import SPEECH
 from db.queries.speech import segments as speech_learning
-from db.queries.speech.segments import ScoredSegment
+from ml.arrays import FloatArray
 from ml.speech.data.manifest import LANGUAGES
 from ml.speech.evaluation.differences import accuracy_differences, error_rate_interval
 from ml.speech.evaluation.evaluate import Scored, evaluate_scored
@@ -24,6 +24,8 @@ from services.learning.speech.best import best_of
 from services.work.jobs import JobHandle
 
 RESAMPLES = 1000
+PAGE = 5_000
+"""Segments whose scores are read at a time."""
 _HALF = 0.5
 
 
@@ -51,14 +53,14 @@ def compare(context: Context, job: JobHandle) -> dict[str, Any]:
 def _detail(
     context: Context, models: Sequence[ModelVersion], rows: pa.Table, job: JobHandle
 ) -> dict[str, Any]:
-    scored, decided = _scored(context, models, rows)
+    scored, unknown = scores_of(context, models, rows)
     found: dict[str, dict[str, Any]] = {}
     for model in models:
         job.check()
         own, drawn = scored[model.rung], {"resamples": RESAMPLES, "seed": model.seed}
         found[model.rung] = evaluate_scored(own, **drawn).as_json() | {
             "equal_error_rate": error_rate_interval(own, **drawn).as_json(),
-            "unknown": np.mean([name == UNKNOWN for name in decided[model.rung]]).item(),
+            "unknown": unknown[model.rung],
         }
     _add_votes(context, models, rows, found)
     return {
@@ -72,48 +74,60 @@ def _detail(
     }
 
 
-def _scored(
+def scores_of(
     context: Context, models: Sequence[ModelVersion], rows: pa.Table
-) -> tuple[dict[str, Scored], dict[str, list[str]]]:
-    """Return the scores of the dataset's rows by rung, and the language that was decided on."""
-    ids = [model.model_version_id for model in models]
-    segments = rows["segment_id"].to_pylist()
-    with context.transaction() as session:
-        known = {
-            (score.model_version_id, score.segment_id): score
-            for score in speech_learning.scored_segments(session, segments, model_version_ids=ids)
-        }
-    missing = [s for s in segments for model in ids if (model, s) not in known]
+) -> tuple[dict[str, Scored], dict[str, float]]:
+    """Return the scores of the dataset's rows by rung, and the share that it did not decide."""
+    ids = {model.model_version_id: place for place, model in enumerate(models)}
+    segments = rows["segment_id"].to_numpy()
+    in_order = np.argsort(segments)
+    said: FloatArray = np.full((len(models), 2, len(segments)), np.nan)
+    unknown = np.zeros(len(models))
+    for start in range(0, len(segments), PAGE):
+        some = segments[start : start + PAGE].tolist()
+        with context.transaction() as session:
+            page = speech_learning.scored_segments(session, some, model_version_ids=ids)
+        for model, segment, en, zh, language in page:
+            row = in_order[np.searchsorted(segments, segment, sorter=in_order)]
+            said[ids[model], :, row] = en, zh
+            unknown[ids[model]] += language == UNKNOWN
+    missing = int(np.isnan(said).any(axis=(0, 1)).sum())
     if missing:
         raise PermanentError(
-            f"{len(set(missing))} segments of the dataset have no score of the newest models",
+            f"{missing} segments of the dataset have no score of the newest models",
             reason="notScored",
             hint="`tubegrader score speech`; if their sound was removed meanwhile, "
             "`tubegrader train speech` first",
         )
-    scored, decided = {}, {}
-    for model in models:
-        own = [known[model.model_version_id, segment] for segment in segments]
-        scored[model.rung] = _as_scored(rows, own)
-        decided[model.rung] = [score.language for score in own]
-    return scored, decided
+    scored = {
+        model.rung: _as_scored(rows, english, chinese)
+        for model, (english, chinese) in zip(models, said, strict=True)
+    }
+    shares = (unknown / len(segments)).tolist()
+    return scored, dict(zip(scored, shares, strict=True))
 
 
-def _as_scored(rows: pa.Table, scores: Sequence[ScoredSegment]) -> Scored:
+def _as_scored(rows: pa.Table, english: FloatArray, chinese: FloatArray) -> Scored:
     labels = np.array([LANGUAGES.index(name) for name in rows["language"].to_pylist()])
-    english, chinese = np.array([(s.p_en, s.p_zh) for s in scores], dtype=np.float64).T
     spoken = english + chinese
     return Scored(
         clip_ids=[str(segment) for segment in rows["segment_id"].to_pylist()],
         labels=labels,
         # Given that it is one of the two; nothing spoken at all counts as half and half.
         p_zh=np.divide(chinese, spoken, out=np.full(len(spoken), _HALF), where=spoken > 0),
-        speakers=rows["speaker"].to_pylist(),
-        sources=rows["source"].to_pylist(),
-        codecs=rows["codec"].to_pylist(),
+        speakers=_names(rows["speaker"]),
+        sources=_names(rows["source"]),
+        codecs=_names(rows["codec"]),
         seconds=rows["seconds"].to_numpy(),
         snr=np.array([np.nan if v is None else v for v in rows["snr_db"].to_pylist()]),
     )
+
+
+def _names(column: pa.ChunkedArray) -> list[str]:
+    """Return a column of which many rows have the same name: that name once, not for each."""
+    encoded = column.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    return [names[place] for place in encoded.indices.to_pylist()]
 
 
 def _differences(scored: Mapping[str, Scored], *, seed: int) -> dict[str, Any]:
@@ -138,13 +152,15 @@ def _add_votes(
         rung: {label: dict.fromkeys((*LANGUAGES, UNKNOWN), 0) for label in LANGUAGES}
         for rung in ids.values()
     }
-    with context.transaction() as session:
-        for model, clip, language in speech_learning.clip_languages(
-            session, list(label_of), model_version_ids=list(ids)
-        ):
+    clips = list(label_of)
+    for start in range(0, len(clips), PAGE):
+        some = clips[start : start + PAGE]
+        with context.transaction() as session:
+            votes = speech_learning.clip_languages(session, some, model_version_ids=list(ids))
+        for model, clip, language in votes:
             counts[ids[model]][label_of[clip]][language] += 1
-    for rung, votes in counts.items():
-        found[rung]["clips"] = votes
+    for rung, counted in counts.items():
+        found[rung]["clips"] = counted
 
 
 def _sentence(found: Mapping[str, dict[str, Any]]) -> str:

@@ -6,12 +6,15 @@ retention or its approval lasts, and a dataset must not prolong that.
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from db.models.learning import SPEECH
@@ -29,6 +32,7 @@ MANIFEST, DESCRIPTION = "segments.parquet", "dataset.json"
 CONFLICTS = ("drop", "keep")
 FEWEST_SPEAKERS = 2
 """Of each language: one is learned from while the other is evaluated."""
+PAGE = 5_000
 _HASHED_AS = "language"
 """The task's name in what a dataset's id is the hash of: as when the first ones were frozen, so
 that the same segments stay the same dataset."""
@@ -119,16 +123,12 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
         # A channel is labelled when it is read, which may be before its videos were. Not where
         # videos are read: batches are of many channels, in any order, and would lock each other's.
         channels.label_by_metadata(session, speech_learning.channels_with_clips(session))
-        segments = languages.labelled_segments(session)
         groups = speech_learning.source_groups(session)
         excluded = Counter(speech_learning.unlearnable(session))
-    kept = _chosen(segments, request, excluded)
-    rows = [_row(segment, groups) for segment in kept]
+        table = _chosen(languages.labelled_segments(session), groups, request, excluded)
     left_out = dict(sorted(excluded.items()))
-    _check(rows, left_out)
-    described = {"task": _HASHED_AS, "request": asdict(request), "rows": rows}
-    dataset_id = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    _check(table, left_out)
+    dataset_id = _content_id(table, request)
     with context.transaction() as session:
         if datasets.renew(session, dataset_id, now=now) is not None:
             return SpeechDataset(dataset_id, table, left_out, is_new=False)
@@ -174,26 +174,58 @@ def fetch(context: Context, dataset_id: str) -> SpeechDataset:
 
 
 def _chosen(
-    segments: Sequence[LabelledSegment], request: Request, excluded: Counter[str]
-) -> list[LabelledSegment]:
-    """Return what can be learned from; count the others by reason."""
-    by_sound: dict[str, list[LabelledSegment]] = defaultdict(list)
-    for segment in segments:
-        reason = _why_not(segment, request)
-        if reason is None:
-            by_sound[segment.flac_sha256].append(segment)
-        else:
-            excluded[reason] += 1
-    kept = []
-    for same in by_sound.values():
-        if len({segment.language for segment in same}) > 1:
-            # The same sound under two videos that are said to speak different languages.
-            excluded["conflictingLabel"] += len(same)
-            continue
-        kept.append(same[0])
-        if len(same) > 1:
-            excluded["duplicate"] += len(same) - 1
-    return kept
+    segments: Iterable[LabelledSegment],
+    groups: dict[str, str],
+    request: Request,
+    excluded: Counter[str],
+) -> pa.Table:
+    """Return what can be learned from, in ``SCHEMA``; count the others by reason."""
+    first: dict[bytes, int] = {}
+    spoken: list[str] = []
+    times = array("q")
+    conflicting: set[int] = set()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for segment in segments:
+            reason = _why_not(segment, request)
+            if reason is not None:
+                excluded[reason] += 1
+                continue
+            place = first.setdefault(bytes.fromhex(segment.flac_sha256), len(times))
+            if place == len(times):
+                times.append(1)
+                spoken.append(segment.language)
+                yield _row(segment, groups)
+                continue
+            times[place] += 1
+            if segment.language != spoken[place]:
+                # The same sound under two videos that are said to speak different languages.
+                conflicting.add(place)
+
+    batches, coming = [], rows()
+    while page := list(islice(coming, PAGE)):
+        batches.append(pa.RecordBatch.from_pylist(page, schema=SCHEMA))
+    for place, n in enumerate(times):
+        if place in conflicting:
+            excluded["conflictingLabel"] += n
+        elif n > 1:
+            excluded["duplicate"] += n - 1
+    table = pa.Table.from_batches(batches, schema=SCHEMA)
+    kept = [place not in conflicting for place in range(len(times))]
+    return table if all(kept) else table.filter(pa.array(kept, pa.bool_()))
+
+
+def _content_id(table: pa.Table, request: Request) -> str:
+    """Return the hash of a JSON object of task, request and rows, which is never held whole."""
+    digest = hashlib.sha256()
+    digest.update(f'{{"request": {json.dumps(asdict(request), sort_keys=True)}, "rows": ['.encode())
+    comma = ""
+    for batch in table.to_batches(PAGE):
+        texts = (json.dumps(row, sort_keys=True) for row in batch.to_pylist())
+        digest.update((comma + ", ".join(texts)).encode())
+        comma = ", "
+    digest.update(f'], "task": {json.dumps(_HASHED_AS)}}}'.encode())
+    return digest.hexdigest()
 
 
 def _why_not(segment: LabelledSegment, request: Request) -> str | None:
@@ -227,10 +259,10 @@ def _row(segment: LabelledSegment, groups: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _check(rows: Sequence[dict[str, Any]], excluded: dict[str, int]) -> None:
+def _check(table: pa.Table, excluded: dict[str, int]) -> None:
     """See that a model can be learned from the rows and evaluated."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
-    if not rows:
+    if not table.num_rows:
         raise PermanentError(
             f"no segment of speech can be learned from ({reasons or 'none was found'})",
             reason="noLabelledSpeech",
@@ -238,13 +270,13 @@ def _check(rows: Sequence[dict[str, Any]], excluded: dict[str, int]) -> None:
             "`tubegrader label --conflicts` lists those whose claims contradict",
         )
     speakers = {
-        language: len({row["speaker"] for row in rows if row["language"] == language})
+        language: len(table.filter(pc.equal(table["language"], language))["speaker"].unique())
         for language in LANGUAGES
     }
     missing = [language for language, count in speakers.items() if not count]
     if missing:
         raise PermanentError(
-            f"all {len(rows)} segments are in one language; none is in {missing[0]}",
+            f"all {table.num_rows} segments are in one language; none is in {missing[0]}",
             reason="oneLanguage",
             hint="`tubegrader audio add` channels that speak it, or correct labels with "
             "`tubegrader label VIDEO… LANGUAGE`",
@@ -260,17 +292,17 @@ def _check(rows: Sequence[dict[str, Any]], excluded: dict[str, int]) -> None:
 
 
 def _description(dataset_id: str, request: Request, table: pa.Table) -> dict[str, Any]:
-    rows = table.select(["language", "speaker", "source", "recording", "seconds"]).to_pylist()
+    counted = table["language"].value_counts().to_pylist()
     return {
         "dataset_id": dataset_id,
         "task": SPEECH,
         "request": asdict(request),
-        "segments": len(rows),
-        "seconds": round(sum(row["seconds"] for row in rows), 3),
-        "speakers": len({row["speaker"] for row in rows}),
-        "sources": len({row["source"] for row in rows}),
-        "recordings": len({row["recording"] for row in rows}),
-        "segments_by_language": dict(sorted(Counter(row["language"] for row in rows).items())),
+        "segments": table.num_rows,
+        "seconds": round(sum(table["seconds"].to_pylist()), 3),
+        **{f"{name}s": len(table[name].unique()) for name in ("speaker", "source", "recording")},
+        "segments_by_language": {
+            each["values"]: each["counts"] for each in sorted(counted, key=lambda c: c["values"])
+        },
     }
 
 

@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import structlog
 
 from db.models import ModelVersion
 from db.models.learning import THUMBNAILS
-from db.queries.learning import scores as score_rows
 from ml.errors import LearningError
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.evaluation.evaluate import evaluate
 from ml.thumbnails.features.image_features import ImageFeatures
-from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
+from ml.thumbnails.models.ladder import out_of_fold_of
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.comparison import Comparison, Metric, compare_newest
-from services.learning.thumbnails import datasets
+from services.learning.thumbnails import datasets, scored
 from services.learning.thumbnails.extraction import ExtractionPlan, open_extractor
 from services.work.jobs import JobHandle
 
@@ -87,28 +87,23 @@ def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersio
     Raises:
         PermanentError: Videos of the dataset have no score (``notScored``).
     """
-    with context.transaction() as session:
-        scores = score_rows.of_models(
-            session, model_version_ids=[model.model_version_id for model in models]
-        )
-    by_key = {(model, video, picture): (p, y) for video, picture, model, p, y in scores}
-    video_ids, pictures = dataset.strings("video_id"), dataset.strings("thumbnail_sha256")
+    found = scored.read(context, dataset.table, [model.model_version_id for model in models])
     folds = folds_of(
         dataset.strings("split_group"), seed=models[0].seed, folds=models[0].config["folds"]
     )
-    rows = []
-    for model in models:
-        for video, picture, fold in zip(video_ids, pictures, folds.tolist(), strict=True):
-            score = by_key.get((model.model_version_id, video, picture))
-            if score is None:
-                raise PermanentError(
-                    f"video {video} has no score of {model.rung} version {model.version}",
-                    reason="notScored",
-                    hint="`tubegrader score` first",
-                )
-            rows.append((model.rung, video, fold, *score))
-    columns = zip(*rows, strict=True)
-    return pa.table([pa.array(list(c)) for c in columns], schema=OUT_OF_FOLD_SCHEMA)
+    parts = []
+    for place, model in enumerate(models):
+        said = found.of(place)
+        lacking = np.flatnonzero(np.isnan(said.probability_over))
+        if len(lacking):
+            video = dataset.table["video_id"][int(lacking[0])].as_py()
+            raise PermanentError(
+                f"video {video} has no score of {model.rung} version {model.version}",
+                reason="notScored",
+                hint="`tubegrader score` first",
+            )
+        parts.append(out_of_fold_of(model.rung, said, dataset.table["video_id"], folds))
+    return pa.concat_tables(parts)
 
 
 def _metrics(detail: dict[str, Any]) -> list[Metric]:

@@ -26,7 +26,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder, put_folder, workspace
 from services.learning.errors import translate_errors
-from services.learning.thumbnails.selection import Request, Selected, select
+from services.learning.thumbnails.selection import SAMPLED_OUT, Request, Selected, select
 from services.storage import ObjectStore
 
 log = structlog.get_logger()
@@ -35,6 +35,7 @@ FRESH = timedelta(hours=20)
 """A dataset of the same videos and pictures that is not older is used again: their counts have
 hardly moved. Shorter than a day, so that nightly retraining always freezes anew."""
 READ_AHEAD = 512
+PAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def freeze(context: Context, request: Request | None = None) -> FrozenDataset:
                 "label": selected.kind.name,
                 "label_asked": request.label,
                 "pictures": request.pictures,
+                **_sampled(context, selected),
             },
         )
         _tell(require_clean(read_dataset(folder)))
@@ -184,10 +186,18 @@ def _put_right(
             store.put_file(folder / name)
 
 
+def _sampled(context: Context, selected: Selected) -> dict[str, int]:
+    """Return for the reader how many videos there were to be at most, if more could be used."""
+    if SAMPLED_OUT not in selected.excluded:
+        return {}
+    return {"most_videos": context.settings.training_videos}
+
+
 def _videos_sha256(selected: Selected) -> str:
-    columns = (selected.rows[name].to_pylist() for name in ("video_id", "thumbnail_sha256"))
     digest = hashlib.sha256(f"{SCHEMA_VERSION} {selected.kind.name}\n".encode())
-    digest.update("".join(f"{v} {t}\n" for v, t in zip(*columns, strict=True)).encode())
+    for batch in selected.rows.select(["video_id", "thumbnail_sha256"]).to_batches(PAGE):
+        columns = (column.to_pylist() for column in batch.columns)
+        digest.update("".join(f"{v} {t}\n" for v, t in zip(*columns, strict=True)).encode())
     return digest.hexdigest()
 
 

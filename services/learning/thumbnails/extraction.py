@@ -56,9 +56,9 @@ class ExtractionPlan:
         """
         if self.extractor is None:
             return None
-        encoded = dict(dataset.thumbnails())
         names = dataset.strings("thumbnail_sha256")
-        return self.extractor.extract(names, encoded.__getitem__, progress=progress)
+        with dataset.pictures() as pictures:
+            return self.extractor.extract(names, pictures.read, progress=progress)
 
 
 def choose(context: Context, requested: bool | None, *, fine_tune: bool = False) -> ExtractionPlan:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from db.models import Evaluation, ModelVersion
 from db.models.learning import THUMBNAILS
 from ml.arrays import IntArray
 from ml.evaluation.champion_challenger import newest_window
 from ml.thumbnails.data.dataset import Dataset
-from ml.thumbnails.data.rows import Features, Predictions
+from ml.thumbnails.data.rows import Predictions
 from ml.thumbnails.evaluation.champion_challenger import (
     choose_rung,
     evaluate_challenger,
@@ -67,15 +68,12 @@ class ThumbnailsChallenge(Challenge[_Side]):
         """Choose the rung that is better than those below it, by their scores."""
         dataset = self._dataset(ladder[0])
         scores = comparison.out_of_fold(self.context, dataset, ladder)
-        names = np.array(scores["rung"].to_pylist())
-        probability_over, log_views = (
-            scores["probability_over"].to_numpy(),
-            scores["log10_views_per_day"].to_numpy(),
-        )
-        by_rung = {
-            rung: Predictions(probability_over[names == rung], log_views[names == rung])
-            for rung in in_order(model.rung for model in ladder)
-        }
+        by_rung = {}
+        for rung in in_order(model.rung for model in ladder):
+            own = scores.filter(pc.equal(scores["rung"], rung))
+            by_rung[rung] = Predictions(
+                own["probability_over"].to_numpy(), own["log10_views_per_day"].to_numpy()
+            )
         choice = choose_rung(dataset, by_rung, seed=ladder[0].seed)
         candidates = [candidate.as_json() for candidate in choice.candidates]
         return Chosen(choice.rung, choice.sentence(), candidates)
@@ -152,18 +150,11 @@ def _evaluated(context: Context, champion: _Side, challenger: _Side, chosen: Cho
         return Outcome(passes=False, ground="tooFew", reason=reason)
     rows = fair[newest]
     window = Dataset(dataset.description, dataset.table.take(rows), dataset.directory)
-    features = scoring.with_pictures(
-        context,
-        [champion.rung, challenger.rung],
-        Features.of_table(window.table),
-        window.strings("thumbnail_sha256"),
+    sides = (
+        (champion.rung, [groups[row] for row in rows]),
+        (challenger.rung, window.strings("split_group")),
     )
-    result = evaluate_challenger(
-        window,
-        _predicted(champion.rung, features, [groups[row] for row in rows]),
-        _predicted(challenger.rung, features, window.strings("split_group")),
-        seed=challenger.seed,
-    )
+    result = evaluate_challenger(window, *_predicted(context, window, sides), seed=challenger.seed)
     sentences = [result.sentence(rows="videos", clusters="channels"), chosen.sentence]
     learned, measured = (set(side.rows.strings("label_kind")) for side in (champion, challenger))
     if learned != measured:
@@ -175,9 +166,17 @@ def _evaluated(context: Context, champion: _Side, challenger: _Side, chosen: Cho
     return Outcome(result.passes, result.ground, " ".join(sentences), result.as_json() | described)
 
 
-def _predicted(rung: Rung, features: Features, groups: Sequence[str]) -> Predictions:
-    [predicted] = predict_all([rung], replace(features, split_groups=groups))
-    return predicted
+def _predicted(
+    context: Context, window: Dataset, sides: Sequence[tuple[Rung, Sequence[str]]]
+) -> list[Predictions]:
+    """Let each rung predict the rows, of the groups that are given with it."""
+    found = [Predictions.empty(len(window)) for _ in sides]
+    for rows, features in scoring.pages(context, [rung for rung, _ in sides], window.table):
+        for (rung, groups), whole in zip(sides, found, strict=True):
+            own = replace(features, split_groups=[groups[row] for row in rows])
+            [predicted] = predict_all([rung], own)
+            whole.put(rows, predicted)
+    return found
 
 
 def _described(dataset: Dataset, rows: IntArray, *, left_out: int) -> dict[str, Any]:

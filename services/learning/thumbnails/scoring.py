@@ -18,7 +18,7 @@ from db.models import ModelVersion
 from db.models.learning import THUMBNAILS
 from db.queries.catalog import videos
 from db.queries.learning import model_versions, scores
-from ml.arrays import ImageArray
+from ml.arrays import ImageArray, IntArray
 from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnails
 from ml.runtime.prefetch import prefetch
@@ -35,7 +35,7 @@ from services.errors import PermanentError
 from services.learning.artifacts import get_folder, workspace
 from services.learning.errors import translate_errors
 from services.learning.results import models_in_use, need_models
-from services.learning.thumbnails import datasets
+from services.learning.thumbnails import datasets, scored
 from services.learning.thumbnails.extraction import open_extractor
 from services.work.jobs import JobHandle
 
@@ -43,8 +43,8 @@ log = structlog.get_logger()
 
 CHUNK = 512
 """Videos at a time: their decoded pictures take 22 MB."""
-LOOKED_UP = 5_000
-"""Rows of a dataset at a time: a night that has nothing to score holds no more of them."""
+PICTURED = 2_048
+"""The same of rows that are predicted again for a contest or for drift: 90 MB."""
 _COLUMNS = pa.schema([ROW_SCHEMA.field(field.name) for field in fields(videos.ToScore)])
 
 
@@ -107,12 +107,12 @@ def _score_with(
     need_models(models, THUMBNAILS, "to score with")
     ids = [model.model_version_id for model in models]
     versions = {model.rung: model.version for model in models}
-    scored = unreadable = 0
+    done = unreadable = 0
     with workspace(context, "scoring") as folder:
         dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
-        requested = _of_dataset(context, dataset, ids)
-        besides = [v.video_id for v in requested]
-        total = len(requested)
+        own = dataset.table.take(scored.lacking(context, dataset.table, ids)).select(_COLUMNS.names)
+        besides = own["video_id"].to_pylist()
+        total = len(besides)
         if rest:
             with context.transaction() as session:
                 total += videos.count_to_score(session, model_version_ids=ids, besides=besides)
@@ -122,15 +122,15 @@ def _score_with(
         rungs = load_rungs(context, models, folder)
         groups = dataset.split_group_by_channel()
         extractor = extractor_for(context, rungs)
-        chunks = _chunks(context, requested, ids, _age_of_label(dataset), rest=rest)
+        chunks = _chunks(context, own, ids, _age_of_label(dataset), rest=rest)
         for chunk in prefetch(_read(context, rows, extractor) for rows in chunks):
             if not chunk.videos:
                 continue
             _score_chunk(context, models, rungs, chunk, groups)
-            scored += len(chunk.videos)
+            done += len(chunk.videos)
             unreadable += chunk.unreadable
-            job.progress(scored, max(total, scored), "scoring videos")
-    return {"scored": scored, "unreadable": unreadable, "models": versions}
+            job.progress(done, max(total, done), "scoring videos")
+    return {"scored": done, "unreadable": unreadable, "models": versions}
 
 
 def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
@@ -146,27 +146,6 @@ def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -
         ]
 
 
-def _of_dataset(
-    context: Context, dataset: Dataset, model_ids: Sequence[int]
-) -> list[videos.ToScore]:
-    """Return the dataset's rows that lack a score, with what was known at that time."""
-    table = dataset.table.select([field.name for field in fields(videos.ToScore)])
-    lacking: list[videos.ToScore] = []
-    for batch in table.to_batches(max_chunksize=LOOKED_UP):
-        rows = batch.to_pylist()
-        ids = [row["video_id"] for row in rows]
-        with context.transaction() as session:
-            scored = scores.fully_scored(session, ids, model_version_ids=model_ids)
-            present = videos.known_ids(session, ids)
-        lacking += [
-            videos.ToScore(**row)
-            for row in rows
-            if (row["video_id"], row["thumbnail_sha256"]) not in scored
-            and row["video_id"] in present
-        ]
-    return lacking
-
-
 def _age_of_label(dataset: Dataset) -> float | None:
     """Return the age at which the models' views were counted, None where it is that of the day."""
     kinds = set(dataset.strings("label_kind"))
@@ -175,7 +154,7 @@ def _age_of_label(dataset: Dataset) -> float | None:
 
 def _chunks(
     context: Context,
-    requested: Sequence[videos.ToScore],
+    own: pa.Table,
     model_ids: Sequence[int],
     fixed_age: float | None,
     *,
@@ -183,11 +162,12 @@ def _chunks(
 ) -> Iterator[Sequence[videos.ToScore]]:
     """Yield the dataset's rows, then whatever else lacks a score, in chunks."""
     now = context.clock()
-    for start in range(0, len(requested), CHUNK):
-        yield requested[start : start + CHUNK]
+    for start in range(0, own.num_rows, CHUNK):
+        yield [videos.ToScore(**row) for row in own.slice(start, CHUNK).to_pylist()]
     if not rest:
         return
-    already = {(v.video_id, v.thumbnail_sha256) for v in requested}
+    keys = (own[name].to_pylist() for name in ("video_id", "thumbnail_sha256"))
+    already = set(zip(*keys, strict=True))
     after = ""
     while True:
         with context.transaction() as session:
@@ -216,19 +196,36 @@ def extractor_for(context: Context, rungs: Sequence[Rung]) -> FeatureExtractor |
         return open_extractor(context, maps=need_maps(rungs))
 
 
-def with_pictures(
-    context: Context, rungs: Sequence[Rung], features: Features, shown: Sequence[str]
-) -> Features:
-    """Return features with the stored thumbnails and their image features, as far as needed.
+def pages(
+    context: Context, rungs: Sequence[Rung], table: pa.Table
+) -> Iterator[tuple[IntArray, Features]]:
+    """Yield a dataset's rows, with pictures and image features as far as rungs need them.
+
+    Returns:
+        The places of at most ``PICTURED`` rows, and the rows.
 
     Raises:
         PermanentError: A thumbnail is missing from the store, or the network's weights are.
     """
+    extractor = extractor_for(context, rungs)
+    for start in range(0, table.num_rows, PICTURED):
+        page = table.slice(start, PICTURED)
+        shown = page["thumbnail_sha256"].to_pylist()
+        features = _with_pictures(context, rungs, Features.of_table(page), shown, extractor)
+        yield np.arange(start, start + page.num_rows), features
+
+
+def _with_pictures(
+    context: Context,
+    rungs: Sequence[Rung],
+    features: Features,
+    shown: Sequence[str],
+    extractor: FeatureExtractor | None,
+) -> Features:
     if not any(rung.spec.sees_thumbnails for rung in rungs):
         return features
     names = sorted(set(shown))
     content = dict(zip(names, context.store.get_many(names), strict=True))
-    extractor = extractor_for(context, rungs)
     return replace(
         features,
         thumbnails=decode_thumbnails(shown, content.__getitem__),

@@ -15,8 +15,12 @@ from ml.thumbnails.data.schema import ROW_SCHEMA
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.thumbnails.labels import AUTOMATIC, LABELS, LabelKind, label
+from services.learning.thumbnails.sampling import Sample
 
 AUTO: Final = "auto"
+SAMPLED_OUT: Final = "sampledOut"
+"""The reason of videos whose channels are not of the sample: there are more than are learned from
+(``TUBEGRADER_TRAINING_VIDEOS``)."""
 ENOUGH_VIDEOS = 1_000
 ENOUGH_SHARE = 0.5
 """``auto`` takes the first kind of label that so many videos have, or this share of all that can
@@ -53,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Selected:
-    """The rows that have a label of one kind, and how many videos have not, by reason."""
+    """The rows that have a label of one kind, and how many videos are not among them, by reason."""
 
     rows: pa.Table
     excluded: dict[str, int]
@@ -70,8 +74,9 @@ def select(context: Context, request: Request, now: datetime) -> Selected:
     for name in names:
         selected = select_labelled(context, LABELS[name], request, now)
         unlabelled = sum(selected.excluded.get(r, 0) for r in _OF_THE_LABEL)
-        enough = min(ENOUGH_VIDEOS, ENOUGH_SHARE * (selected.rows.num_rows + unlabelled))
-        if selected.rows.num_rows and (name == names[-1] or selected.rows.num_rows >= enough):
+        usable = selected.rows.num_rows + selected.excluded.get(SAMPLED_OUT, 0)
+        enough = min(ENOUGH_VIDEOS, ENOUGH_SHARE * (usable + unlabelled))
+        if selected.rows.num_rows and (name == names[-1] or usable >= enough):
             return selected
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(selected.excluded.items()))
     raise PermanentError(
@@ -88,9 +93,9 @@ _OF_THE_LABEL: Final = ("noCountAtAge", "noCountBefore", "seenTooLate", "metricB
 
 
 def select_labelled(context: Context, kind: LabelKind, request: Request, now: datetime) -> Selected:
-    """Return the videos that have a label of one kind, as of ``now``."""
+    """Return the videos that have a label of one kind, as of ``now``; of too many a sample."""
     excluded: Counter[str] = Counter()
-    batches: list[pa.RecordBatch] = []
+    sample = Sample(context.settings.training_videos, ROW_SCHEMA)
     with context.transaction() as session:
         for page in asof.rows(session, as_of=now, span=kind.span, days=kind.days):
             rows = []
@@ -100,8 +105,10 @@ def select_labelled(context: Context, kind: LabelKind, request: Request, now: da
                     excluded[row] += 1
                 else:
                     rows.append(row)
-            batches.append(pa.RecordBatch.from_pylist(rows, schema=ROW_SCHEMA))
-    table = pa.Table.from_batches(batches, schema=ROW_SCHEMA)
+            sample.add(rows)
+    table = sample.rows()
+    if left := sample.seen - table.num_rows:
+        excluded[SAMPLED_OUT] = left
     return Selected(*_one_size(table, excluded), kind)
 
 
@@ -160,12 +167,16 @@ def _days(start: datetime | None, end: datetime) -> float | None:
 
 def _one_size(rows: pa.Table, excluded: Counter[str]) -> tuple[pa.Table, dict[str, int]]:
     """Leave out pictures of another size than most: the size goes with a video's age and format."""
-    sizes = Counter(
-        zip(rows["thumbnail_width"].to_pylist(), rows["thumbnail_height"].to_pylist(), strict=True)
-    )
-    sizes.pop((None, None), None)
+    columns = ["thumbnail_width", "thumbnail_height"]
+    counted = rows.select(columns).group_by(columns, use_threads=False)
+    sizes = [
+        (size["count_all"], *(size[name] for name in columns))
+        for size in counted.aggregate([([], "count_all")]).to_pylist()
+        if size[columns[0]] is not None
+    ]
     if len(sizes) > 1:
-        (width, height), _ = sizes.most_common(1)[0]
+        # Of several that are as many the one that came first.
+        _, width, height = max(sizes, key=lambda size: size[0])
         same = pc.and_(
             pc.equal(rows["thumbnail_width"], width), pc.equal(rows["thumbnail_height"], height)
         )

@@ -8,7 +8,7 @@ same moments, between their own counts (:func:`services.learning.thumbnails.labe
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +32,7 @@ from ml.thumbnails.evaluation.swaps import (
 )
 from ml.thumbnails.models.registry import picture_rungs
 from services.context import Context
+from services.learning.thumbnails.known import KnownVideos, log_size
 from services.learning.thumbnails.labels import interpolated
 from services.youtube.view_counts import crosses_break
 
@@ -103,7 +104,8 @@ def study_swaps(context: Context, *, seed: int = 0) -> SwapsFound:
         changes = queries.changes(session, as_of=context.clock(), most=MOST_SWAPS)
         if not changes:
             return SwapsFound(0, {}, study([]))
-        among = _Videos(queries.videos(session), queries.pictures_between(session))
+        known_videos = KnownVideos.of(queries.videos(session))
+        among = _Videos(known_videos, queries.pictures_between(session))
         # Whose scores tell the direction of a swap: the first that has both.
         scores = queries.score_changes(session, changes, rungs=picture_rungs())
         left_out: Counter[str] = Counter()
@@ -113,7 +115,7 @@ def study_swaps(context: Context, *, seed: int = 0) -> SwapsFound:
             counted = queries.counts(session, [_around(change) for change in some])
             placed: list[tuple[Change, _Moments, _Counts]] = []
             for change, own in zip(some, counted, strict=True):
-                known = among.by_id.get(change.video_id)
+                known = among.videos.find(change.video_id)
                 counts = None if known is None else _Counts(known, own)
                 moments = "noVideo" if counts is None else _moments(change, counts)
                 if isinstance(moments, str) or counts is None:
@@ -270,25 +272,22 @@ class _Videos:
 
     def __init__(
         self,
-        videos: Sequence[KnownVideo],
+        videos: KnownVideos,
         swapped: Mapping[str, Sequence[tuple[datetime, datetime]]],
     ) -> None:
-        self.by_id = {video.video_id: video for video in videos}
-        self._videos = videos
+        self.videos = videos
         self._swapped = swapped
-        self._began = np.array([video.began_at.timestamp() for video in videos])
-        self._size = np.array([_log(video.subscribers) for video in videos])
-        self._channel = np.array([video.channel_id for video in videos])
-        self._levels: dict[str, dict[str, float]] = defaultdict(dict)
-        for video in videos:
-            if video.views_per_day is not None:
-                level = math.log10(max(video.views_per_day, 0.0) + 1)
-                self._levels[video.channel_id][video.video_id] = level
+        self._began = videos.began_us / 1e6
 
     def usual(self, video: KnownVideo) -> float:
         """Return what the channel's other videos get over their lives, in the middle."""
-        levels = self._levels[video.channel_id]
-        others = [level for name, level in levels.items() if name != video.video_id]
+        own = video.video_id.encode()
+        others = [
+            math.log10(max(views, 0.0) + 1)
+            for row in self.videos.of_channel(video.channel_id)
+            if self.videos.ids[row] != own
+            and not math.isnan(views := float(self.videos.views_per_day[row]))
+        ]
         return median(others) if others else math.nan
 
     def like(self, moments: _Moments, video: KnownVideo) -> list[KnownVideo]:
@@ -299,8 +298,9 @@ class _Videos:
         off = np.abs(np.log10(ages / own_age))
         # Videos that did not exist when the window began have no age to speak of.
         there = (off <= NEAR_AGE) & (self._began < moments.start.timestamp())
-        same = self._channel == video.channel_id
-        size_off = np.abs(self._size - _log(video.subscribers))
+        same = np.zeros(len(self.videos), dtype=np.bool_)
+        same[self.videos.of_channel(video.channel_id)] = True
+        size_off = np.abs(self.videos.size - log_size(video.subscribers))
         chosen: list[KnownVideo] = []
         for mask, distance, most in (
             (there & same, off, OWN),
@@ -312,23 +312,17 @@ class _Videos:
         ):
             rows = np.flatnonzero(mask)
             nearest = rows[np.argsort(distance[rows], kind="stable")]
-            kept = (
-                self._videos[row] for row in nearest if not self._is_swapped(row, moments, video)
-            )
+            candidates = (self.videos.video(int(row)) for row in nearest)
+            kept = (each for each in candidates if not self._is_swapped(each, moments, video))
             chosen += [each for each, _ in zip(kept, range(most), strict=False)]
         return chosen
 
-    def _is_swapped(self, row: int, moments: _Moments, video: KnownVideo) -> bool:
+    def _is_swapped(self, other: KnownVideo, moments: _Moments, video: KnownVideo) -> bool:
         """Tell whether a video is the swapped one, or may have been swapped in the windows."""
-        other = self._videos[row].video_id
-        return other == video.video_id or any(
+        return other.video_id == video.video_id or any(
             until >= moments.first and since <= moments.end
-            for since, until in self._swapped.get(other, ())
+            for since, until in self._swapped.get(other.video_id, ())
         )
-
-
-def _log(subscribers: int | None) -> float:
-    return math.nan if subscribers is None else math.log10(subscribers + 1)
 
 
 def percent_of(log10: float) -> str:

@@ -289,3 +289,55 @@ def test_work_that_ends_while_a_crawl_begins_does_not_hold_it_up(
         crawl.settle()
         assert gateway.job_id is not None
         assert jobs.view(crawl.context, gateway.job_id).state == "succeeded"
+
+
+def brought(crawl, job_id):
+    """How many of the job's channels are brought forward, and which channels have work due."""
+    due = rows(
+        crawl.context,
+        "SELECT DISTINCT channel_id FROM work_items"
+        f" WHERE state = 'due' AND ready_at <= '{crawl.clock().isoformat()}'",
+    )
+    return jobs.view(crawl.context, job_id).steps["brought"], {channel for (channel,) in due}
+
+
+def test_a_crawl_of_many_channels_brings_them_forward_in_parts(
+    context: Context, catalog: Catalog, monkeypatch
+):
+    monkeypatch.setattr(runs, "ITEMS", 1)
+    monkeypatch.setattr(runs, "PARTS", 2)
+    ids = sorted(catalog.channels)
+    assert len(ids) > 3
+    with offline_crawl(context, catalog) as crawl:
+        crawl.run()
+        crawl.turn(hours=1)
+        job_id = runs.start(crawl.context, ids)
+        runs.advance(crawl.context)
+        assert brought(crawl, job_id) == (2, set(ids[:2]))
+        # Whoever comes next goes on where it was left, and the job ends no sooner.
+        assert jobs.view(crawl.context, job_id).state == "running"
+        runs.advance(crawl.context)
+        assert brought(crawl, job_id)[0] == min(4, len(ids))
+        crawl.settle()
+        assert jobs.view(crawl.context, job_id).state == "succeeded"
+    taken = rows(context, "SELECT count(*) FROM channel_snapshots GROUP BY channel_id")
+    assert set(taken) == {(2,)}
+
+
+def test_a_crawl_can_be_cancelled_before_all_is_brought_forward(
+    context: Context, catalog: Catalog, monkeypatch
+):
+    monkeypatch.setattr(runs, "ITEMS", 1)
+    monkeypatch.setattr(runs, "PARTS", 1)
+    ids = sorted(catalog.channels)
+    with offline_crawl(context, catalog) as crawl:
+        crawl.run()
+        crawl.turn(hours=1)
+        crawl.queue.loses = lambda _: True
+        job_id = runs.start(crawl.context, ids)
+        runs.advance(crawl.context)
+        assert brought(crawl, job_id) == (1, {ids[0]})
+        jobs.cancel(crawl.context, job_id)
+        runs.advance(crawl.context)
+        assert jobs.view(crawl.context, job_id).state == "cancelled"
+        assert brought(crawl, job_id) == (1, set())

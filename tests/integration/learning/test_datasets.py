@@ -1,5 +1,6 @@
 """Datasets as of the moment of prediction, from databases of which the truth is known."""
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from db.partitions import ensure_partitions
 from db.queries.catalog import channels, thumbnails, videos
+from db.queries.learning import asof
 from db.queries.learning import datasets as dataset_rows
 from services.emulator.living import Life, living_catalog
 from services.errors import PermanentError, UsageError
@@ -308,3 +310,34 @@ def test_a_dataset_without_its_pictures_is_verified_and_can_be_frozen_anew(world
     again = datasets.freeze(context, selection.Request(label="day7", pictures=False, force=True))
     assert (again.dataset_id, again.is_new) == (frozen.dataset_id, False)
     assert inspection.verify(context, frozen.dataset_id) == whole
+
+
+def test_rows_are_read_a_page_at_a_time(world, monkeypatch):
+    """All at once they were held as often as three kinds of labels were tried."""
+    monkeypatch.setattr(asof, "PAGE", 2)
+    for n in range(1, 6):
+        world.video(vid(n), 5)
+    with world.context.transaction() as session:
+        pages = list(asof.rows(session, as_of=EPOCH + 60 * DAY, span="lifetime", days=0.0))
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert [row["video_id"] for page in pages for row in page] == [vid(n) for n in range(1, 6)]
+
+
+def test_of_too_many_videos_there_is_a_sample_of_whole_channels(world, tmp_path):
+    for n in range(1, 7):
+        world.video(vid(n), 5, channel=CHANNEL if n < 5 else OTHER)
+        world.views(vid(n), {11: 600 + n, 13: 800})
+    settings = world.context.settings
+    world.context.settings = settings.model_copy(update={"training_videos": 6})
+    whole, frozen = world.rows(tmp_path)
+    assert (len(whole), frozen.excluded) == (6, {})
+    [kept, *_] = sorted((CHANNEL, OTHER), key=lambda c: hashlib.sha256(c.encode()).digest())
+    world.context.settings = settings.model_copy(update={"training_videos": 2})
+    rows, sampled = world.rows(tmp_path)
+    assert {row["channel_id"] for row in rows.values()} == {kept}
+    assert rows == {video: row for video, row in whole.items() if row["channel_id"] == kept}
+    assert sampled.excluded == {"sampledOut": 6 - len(rows)}
+    described = inspection.show(world.context, sampled.dataset_id)
+    assert described["excluded"] == {"sampledOut": 6 - len(rows)}
+    text = (tmp_path / sampled.dataset_id / "dataset.json").read_text()
+    assert json.loads(text)["params"]["most_videos"] == 2

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from db.models import Score
 from db.queries.catalog import videos
 from db.queries.learning import evaluations
-from db.queries.learning import scores as score_rows
 from services.context import Context
 from services.embedded import Endpoints
 from services.emulator.synthetic import synthetic_catalog
@@ -20,6 +20,7 @@ from services.errors import PermanentError, UsageError
 from services.learning.promotion import facts, naming
 from services.learning.report import write_report
 from services.learning.report.contents import Report, gather
+from services.learning.thumbnails import scored
 from services.storage import object_name
 from tests.support.databases import context_on, own_database
 from tests.support.report import learn, store_world
@@ -112,14 +113,27 @@ def test_the_rows_are_those_that_were_judged(judged: Context, contents: Report) 
     with judged.transaction() as session:
         newest = evaluations.newest(session, task="thumbnails")
         assert newest is not None
-        scores = score_rows.of_models(
-            session, model_version_ids=list(newest.detail["model_version_ids"].values())
+        stored = sorted(
+            session.scalars(
+                select(Score.log10_views_per_day).where(
+                    Score.model_version_id.in_(newest.detail["model_version_ids"].values())
+                )
+            )
         )
     assert len(contents.rows) == contents.n_videos == newest.n_videos == 72
     assert contents.rows.is_over.mean() == pytest.approx(newest.detail["base_rate"])
-    stored = sorted(log_views for *_, log_views in scores)
     shown = sorted(v for values in contents.rows.predicted.values() for v in values.tolist())
     assert shown == pytest.approx(stored)
+
+
+def test_scores_are_the_same_in_pages_of_any_size(
+    judged: Context, contents: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scored, "PAGE", 7)
+    again = gather(judged).rows.predicted
+    assert again.keys() == contents.rows.predicted.keys()
+    for rung, values in contents.rows.predicted.items():
+        assert np.array_equal(again[rung], values)
 
 
 def test_r2_can_be_computed_again_from_the_rows(contents: Report) -> None:

@@ -224,9 +224,9 @@ def test_what_is_learned_from_has_speaker_source_and_label(speech: Speech):
     label(speech, "en")
     speech.sql("UPDATE channels SET language = 'zh', language_source = 'hand'")
     with speech.context.transaction() as session:
-        found = languages.labelled_segments(session)
-        english = languages.labelled_segments(session, languages=["en"])
-        early = languages.labelled_segments(session, as_of=speech.clock().replace(year=2020))
+        found = list(languages.labelled_segments(session))
+        english = list(languages.labelled_segments(session, languages=["en"]))
+        early = list(languages.labelled_segments(session, as_of=speech.clock().replace(year=2020)))
     assert [(s.video_id, s.speaker, s.language, s.label_source) for s in found] == [
         (VIDEO, CHANNELS[0], "en", "hand"),
         (VIDEO, CHANNELS[0], "en", "hand"),

@@ -1,11 +1,13 @@
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from ml.errors import LearningError
+from ml.thumbnails.data import dataset as dataset_module
 from ml.thumbnails.data.dataset import read_dataset, write_dataset
 from tests.support.learning import AS_OF, draw
 
@@ -46,6 +48,17 @@ def test_the_id_follows_rows_and_threshold_and_not_the_date(tmp_path):
     assert identity("later", as_of=AS_OF + timedelta(days=1), params={"why": "night"}) == first
     assert identity("threshold", threshold=10.0) != first
     assert identity("fewer", rows=DRAWN.rows.slice(1)) != first
+
+
+def test_pictures_are_read_in_any_order_by_many_at_once_and_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset_module, "SHARD_BYTES", 20_000)
+    dataset = DRAWN.write(tmp_path, threshold=50.0)
+    assert len([name for name in dataset.description.files if name.endswith(".tar")]) > 1
+    wanted = [*sorted(DRAWN.images, reverse=True), *sorted(DRAWN.images)]
+    with dataset.pictures() as pictures, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(pictures.read, wanted)) == [DRAWN.images[name] for name in wanted]
+        with pytest.raises(KeyError):
+            pictures.read("0" * 64)
 
 
 def test_an_image_shared_by_two_videos_is_stored_once(tmp_path):
