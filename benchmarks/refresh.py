@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from benchmarks import place
 from benchmarks.measure import Measurement
-from db.queries.work import work_items
+from db.queries.work import crawled, work_items
 from services.clock import system_clock
 from services.context import Context
 from services.crawl import discovery, intake, statistics
@@ -40,7 +40,7 @@ def _refresh(n_channels: int) -> Measurement:
         before = _units(youtube.url)
         with context.transaction() as session:
             now = system_clock() + timedelta(minutes=1)
-            n = work_items.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=now)
+            n = crawled.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=now)
         assert n == VIDEOS
         added = _do_all(context, "video.snapshot", ahead=timedelta(minutes=2))
         assert added == VIDEOS

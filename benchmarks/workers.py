@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from benchmarks import place
 from benchmarks.measure import Measurement, timed
-from db.queries.work import work_items
+from db.queries.work import crawled
 from services import embedded
 from services.context import Context
 from services.crawl import intake
@@ -152,7 +152,7 @@ def _refresh_all(context: Context) -> None:
     """Make all videos due, hand them out, and wait until each is done."""
     requested_at = context.clock()
     with context.transaction() as session:
-        due = work_items.make_due(session, kinds=[KIND], channel_ids=None, now=requested_at)
+        due = crawled.make_due(session, kinds=[KIND], channel_ids=None, now=requested_at)
     assert due == VIDEOS
     deadline = time.monotonic() + PATIENCE_S
     while _left(context, requested_at):

@@ -19,7 +19,8 @@ from obstore.store import ObjectStore as Backend
 from obstore.store import from_url
 
 from ml.runtime.files import file_sha256, replaced
-from services.errors import PermanentError, TransientError, UsageError
+from services.errors import PermanentError, UsageError
+from services.storage_errors import clear_errors
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -93,7 +94,7 @@ class ObjectStore:
         """Store a file of any size without reading it into memory; return its SHA-256."""
         sha256 = file_sha256(path)
         if not self._has(sha256, path.stat().st_size):
-            with _clear_errors(sha256):
+            with clear_errors(sha256):
                 obstore.put(self._backend, object_name(sha256), path)
         return sha256
 
@@ -115,7 +116,7 @@ class ObjectStore:
 
             async def get_one(sha256: str) -> bytes:
                 async with slots:
-                    with _clear_errors(sha256):
+                    with clear_errors(sha256):
                         content = await self._read(sha256)
                 return _verified(sha256, hashlib.sha256(content).hexdigest(), content)
 
@@ -132,7 +133,7 @@ class ObjectStore:
         """
         digest = hashlib.sha256()
         with replaced(path) as partial:
-            with partial.open("wb") as file, _clear_errors(sha256):
+            with partial.open("wb") as file, clear_errors(sha256):
                 for chunk in self._open(sha256).stream():
                     digest.update(chunk)
                     file.write(chunk)
@@ -235,7 +236,7 @@ class ObjectStore:
 
     def derived(self) -> Iterator[dict[str, list[str]]]:
         """Yield the paths of all that was made of objects, by the object, page by page."""
-        with _clear_errors("list"):
+        with clear_errors("list"):
             for page in obstore.list(self._backend, DERIVED):
                 paths: dict[str, list[str]] = {}
                 for entry in page:
@@ -249,7 +250,7 @@ class ObjectStore:
 
     def marker(self) -> bytes | None:
         """Return what the store says of whose it is; None if it says nothing."""
-        with _clear_errors(MARKER):
+        with clear_errors(MARKER):
             try:
                 return bytes(obstore.get(self._backend, MARKER).bytes())
             except FileNotFoundError:
@@ -257,13 +258,13 @@ class ObjectStore:
 
     def set_marker(self, content: bytes) -> None:
         """Write down whose store this is."""
-        with _clear_errors(MARKER):
+        with clear_errors(MARKER):
             obstore.put(self._backend, MARKER, content)
 
     def check(self) -> None:
         """Write, read and delete a small object; raise if any of it fails."""
         name = "check/tubegrader"
-        with _clear_errors(name):
+        with clear_errors(name):
             obstore.put(self._backend, name, b"tubegrader")
             answer = bytes(obstore.get(self._backend, name).bytes())
             obstore.delete(self._backend, name)
@@ -274,7 +275,7 @@ class ObjectStore:
 
     def _pages(self, prefix: str | None = None) -> Iterator[list[tuple[str, datetime]]]:
         """Yield hash and last writing of the objects, or of those below a prefix alone."""
-        with _clear_errors("list"):
+        with clear_errors("list"):
             for page in obstore.list(self._backend, prefix):
                 parts = [
                     (str(e["path"]).rsplit("/", 2), e["last_modified"])
@@ -291,7 +292,7 @@ class ObjectStore:
     def _delete(self, paths: Sequence[str]) -> None:
         for start in range(0, len(paths), AT_ONCE):
             some = paths[start : start + AT_ONCE]
-            with _clear_errors(some[0]):
+            with clear_errors(some[0]):
                 try:
                     obstore.delete(self._backend, some)
                 except FileNotFoundError:
@@ -308,7 +309,7 @@ class ObjectStore:
 
             async def do_one(sha256: str) -> None:
                 async with slots:
-                    with suppress(FileNotFoundError), _clear_errors(sha256, missing=False):
+                    with suppress(FileNotFoundError), clear_errors(sha256, missing=False):
                         await do(sha256)
 
             await asyncio.gather(*(do_one(sha256) for sha256 in names))
@@ -337,7 +338,7 @@ class ObjectStore:
     async def _put(self, sha256: str, content: bytes) -> bool:
         """Store an object unless it is there; tell whether it was not."""
         name = object_name(sha256)
-        with _clear_errors(sha256):
+        with clear_errors(sha256):
             try:
                 meta = await obstore.head_async(self._backend, name)
             except FileNotFoundError:
@@ -350,7 +351,7 @@ class ObjectStore:
             return True
 
     def _has(self, sha256: str, size: int) -> bool:
-        with _clear_errors(sha256):
+        with clear_errors(sha256):
             try:
                 return obstore.head(self._backend, object_name(sha256))["size"] == size
             except FileNotFoundError:
@@ -377,29 +378,3 @@ def _verified(sha256: str, found: str, content: bytes) -> bytes:
             hint="remove it from the store and collect it again",
         )
     return content
-
-
-class _clear_errors:  # noqa: N801  (reads as a statement: with _clear_errors(name))
-    """Turn the store's errors into ours."""
-
-    def __init__(self, name: str, *, missing: bool = True) -> None:
-        """Name the object; ``missing`` says whether that it is not there is an error, too."""
-        self._name = name
-        self._missing = missing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, FileNotFoundError):
-            if not self._missing:
-                return
-            raise PermanentError(
-                f"object {self._name} is not in the store", reason="objectMissing"
-            ) from error
-        if isinstance(error, BaseError | OSError):
-            raise TransientError(
-                f"the object store failed on {self._name}: {error}",
-                reason="storeFailed",
-                hint="check TUBEGRADER_STORAGE_URL, its credentials and the free space",
-            ) from error

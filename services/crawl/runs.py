@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from db.models import Job
 from db.queries.catalog import channels, completeness
 from db.queries.speech import selections
-from db.queries.work import jobs, overview, work_items
+from db.queries.work import crawled, jobs, overview, work_items
 from db.queries.work.progress import Progress, next_channels, progress
 from services.context import Context
 from services.errors import UsageError
@@ -140,7 +140,7 @@ def _bring(session: Session, job: Job, *, now: datetime) -> bool:
     brought = kinds.recurring()
     series = [kind for kind in brought if kinds.WORK_KINDS[kind].series is not None]
     completeness.note_given_up(session, kinds=series, channel_ids=some, now=now)
-    work_items.make_due(session, kinds=brought, channel_ids=some, now=now)
+    crawled.make_due(session, kinds=brought, channel_ids=some, now=now)
     if job.params.get("audio"):
         selections.choose(session, now=now, channel_ids=some)
         selections.bring_forward(session, channel_ids=some, now=now)
@@ -156,7 +156,7 @@ def _cancel(
     for other in active:
         if not other.cancel_requested:
             chosen.difference_update(other.params["channel_ids"])
-    work_items.unschedule(session, channel_ids=chosen, later=later, now=now)
+    crawled.unschedule(session, channel_ids=chosen, later=later, now=now)
     jobs.end(job, "cancelled", now=now)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from db.queries.work import work_items
+from db.queries.work import crawled
 from services.context import Context
 from services.crawl import intake
 from services.emulator.catalog import Catalog
@@ -29,7 +29,7 @@ def test_a_thousand_videos_are_refreshed_for_twenty_units(context: Context):
         before, asked = crawl.charged(), crawl.served()["videos.list"]
         with context.transaction() as session:
             later = NOW + timedelta(minutes=30)
-            work_items.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=later)
+            crawled.make_due(session, kinds=["video.snapshot"], channel_ids=None, now=later)
         crawl.turn(minutes=30)
         crawl.settle()
         day = "2026-07-15"

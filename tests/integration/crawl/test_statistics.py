@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import text
 
-from db.queries.work import work_items
+from db.queries.work import crawled
 from services.context import Context
 from services.emulator.catalog import Catalog
 from services.emulator.quota import Quotas
@@ -186,7 +186,7 @@ def test_what_was_never_read_is_put_off_when_only_counts_can_be_paid(
         crawl.context.settings = crawl.context.settings.model_copy(update=used_up)
         with context.transaction() as session:
             kinds = ["video.snapshot"]
-            work_items.make_due(session, kinds=kinds, channel_ids=None, now=crawl.clock())
+            crawled.make_due(session, kinds=kinds, channel_ids=None, now=crawl.clock())
         before = len(crawl.queue.sent)
         crawl.settle()
         waiting = rows(

@@ -12,6 +12,7 @@ from db import ddl
 from db.partitions import DAY, ensure_partitions, ensure_partitions_of, partitions
 from services.context import Context
 from tests.support.crawl import value
+from tests.support.databases import owner_engine
 
 
 def test_many_workers_make_the_same_partitions_at_once(context: Context):
@@ -70,7 +71,7 @@ def test_who_waits_behind_a_change_of_the_schema_waits_briefly(
 
 
 def test_beside_months_of_an_earlier_release_days_begin_where_they_end(context: Context):
-    with context.engine.begin() as connection:
+    with owner_engine(context) as engine, engine.begin() as connection:
         connection.execute(text("SET LOCAL timezone = 'America/Los_Angeles'"))
         connection.execute(
             text(

@@ -10,11 +10,12 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from benchmarks import big
+from db.partitions import ensure_partitions_of
 from db.queries.catalog import swaps, videos
 from db.queries.policy import objects
 from services.context import Context
 from services.embedded import Endpoints
-from tests.support.databases import context_on, own_database
+from tests.support.databases import context_on, own_database, owned
 
 GROWING = (
     "videos", "video_snapshots", "newest_counts", "scores", "current_scores", "thumbnails",
@@ -45,7 +46,7 @@ PAGES = {
 @pytest.fixture(scope="module")
 def filled(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     with (
-        own_database(endpoints.database_url, "plans") as url,
+        own_database(owned(endpoints.database_url), "plans") as url,
         closing(context_on(url, endpoints, tmp_path_factory.mktemp("plans"))) as context,
     ):
         big.fill(context, big.Size(VIDEOS, swaps=500))
@@ -143,6 +144,7 @@ def test_a_count_that_is_appended_reaches_what_stands_beside_it_by_keys(filled: 
     with filled.transaction() as session:
         at = big.NOW + timedelta(days=1)
         row = {"slot": at, "captured_at": at, "view_count": 5}
+        ensure_partitions_of(session.connection(), [at])
         assert videos.append_snapshots(session, [{"video_id": v, **row} for v in ids]) == 500
         session.execute(text("SELECT pg_stat_force_next_flush()"))
     with filled.engine.connect() as connection:

@@ -169,7 +169,9 @@ def test_the_app_makes_partitions_and_drops_them(context: Context):
     with context.engine.begin() as connection:
         assert connection.execute(text("SELECT current_user")).scalar_one() == APP
         [name] = ensure_partitions(
-            connection, start=datetime(2098, 3, 1, tzinfo=UTC), end=datetime(2098, 3, 2, tzinfo=UTC)
+            connection,
+            start=datetime(2098, 3, 1, tzinfo=UTC),
+            end=datetime(2098, 3, 1, 12, tzinfo=UTC),
         )
         assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 0
         connection.execute(text("SELECT drop_partition(:name)"), {"name": name})

@@ -23,6 +23,7 @@ from services.policy import learned, ownership, retention
 from services.settings import Settings
 from services.work import jobs
 from tests.support.crawl import rows, value
+from tests.support.databases import owner_engine
 from tests.support.nights import NOW, add_night, add_videos, decide
 
 VIDEOS, CLIPS = 40, 4
@@ -190,7 +191,7 @@ def test_a_night_that_another_table_names_stays_and_the_others_go(nightly: Conte
     old = [add_night(nightly, days) for days in (60, 59)]
     for days in (0, 1, 2):
         add_night(nightly, days)
-    with nightly.engine.begin() as connection:
+    with owner_engine(nightly) as engine, engine.begin() as connection:
         connection.execute(
             text(
                 "CREATE TABLE notes AS SELECT model_version_id FROM model_versions "
@@ -325,7 +326,7 @@ def test_memory_does_not_grow_with_the_scores_that_go(nightly: Context, monkeypa
     monkeypatch.setattr(learned, "BATCH", 200)
     peaks = []
     for more in (VIDEOS * 9, VIDEOS * 90):
-        with nightly.engine.begin() as connection:
+        with owner_engine(nightly) as engine, engine.begin() as connection:
             connection.execute(text("TRUNCATE channels, thumbnails, datasets CASCADE"))
         add_videos(nightly, more)
         for days in range(5):

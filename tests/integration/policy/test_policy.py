@@ -19,6 +19,7 @@ from services.settings import Settings
 from services.work import maintenance
 from services.youtube.perceptual import perceptual_hash
 from tests.support.crawl import rows, value
+from tests.support.databases import owner_engine
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
 CHANNELS = ["UC" + letter * 22 for letter in "ab"]
@@ -120,7 +121,7 @@ def test_a_partition_that_is_being_read_is_emptied_and_dropped_later(
 
 
 def test_a_month_of_an_earlier_release_is_dropped_once_all_of_it_is_due(aged: Context):
-    with aged.engine.begin() as connection:
+    with owner_engine(aged) as engine, engine.begin() as connection:
         for month, after in (("2026-02-01", "2026-03-01"), ("2026-03-01", "2026-04-01")):
             connection.execute(
                 text(

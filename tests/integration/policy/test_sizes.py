@@ -9,6 +9,7 @@ from db.queries.policy import sizes as size_rows
 from services.context import Context
 from services.policy import sizes
 from services.policy.sizes import Sizes
+from tests.support.databases import owner_engine
 from tests.support.nights import NOW, add_night, add_videos
 
 
@@ -17,8 +18,8 @@ def of(measured: Sizes) -> dict[str, sizes.KindSize]:
 
 
 def analyse(context: Context) -> None:
-    with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE"))
+    with owner_engine(context) as engine, engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
 
 
 @pytest.fixture

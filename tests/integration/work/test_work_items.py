@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries.catalog import channels
-from db.queries.work import overview, work_items
+from db.queries.work import crawled, overview, work_items
 from db.queries.work.progress import Progress
 from db.queries.work.progress import progress as progress_of
 from services.context import Context
@@ -216,7 +216,7 @@ def test_bringing_forward_leaves_running_work_and_the_slot_of_parked_work(
     fail(session, token, [due], retry_at=NOW)
     chosen = [idle, failed, later, parked, running, due]
     now = NOW + hour
-    assert work_items.make_due(session, kinds=[KIND], channel_ids=chosen, now=now) == 4
+    assert crawled.make_due(session, kinds=[KIND], channel_ids=chosen, now=now) == 4
     slots = {c: item(session, c)["slot"] for c in chosen}
     assert slots == {idle: now, failed: now, later: now, parked: NOW, running: NOW, due: NOW}
     assert item(session, running)["state"] == "leased"
@@ -226,10 +226,10 @@ def test_bringing_forward_leaves_running_work_and_the_slot_of_parked_work(
 
 def test_bringing_forward_touches_only_what_was_named(context: Context, session: Session):
     mine, other = add(context, 2, slot=NOW + DAY)
-    assert work_items.make_due(session, kinds=["video.snapshot"], channel_ids=[mine], now=NOW) == 0
-    assert work_items.make_due(session, kinds=WORK_KINDS, channel_ids=[mine], now=NOW) == 1
+    assert crawled.make_due(session, kinds=["video.snapshot"], channel_ids=[mine], now=NOW) == 0
+    assert crawled.make_due(session, kinds=WORK_KINDS, channel_ids=[mine], now=NOW) == 1
     assert begin(session, claimed(session)) == [mine]
-    assert work_items.make_due(session, kinds=WORK_KINDS, channel_ids=None, now=NOW) == 1
+    assert crawled.make_due(session, kinds=WORK_KINDS, channel_ids=None, now=NOW) == 1
     assert begin(session, claimed(session)) == [other]
 
 
@@ -241,7 +241,7 @@ def test_standing_down_takes_back_what_is_not_begun(context: Context, session: S
     fail(session, token, [never], retry_at=NOW)
     later = NOW + DAY
     chosen = [never, done_before, running]
-    assert work_items.unschedule(session, channel_ids=chosen, later=later, now=NOW) == 2
+    assert crawled.unschedule(session, channel_ids=chosen, later=later, now=NOW) == 2
     assert (item(session, never)["state"], item(session, never)["slot"]) == ("idle", None)
     assert (item(session, done_before)["state"], item(session, done_before)["slot"]) == (
         "due",
@@ -285,9 +285,7 @@ def test_any_number_of_channels_can_be_named(context: Context):
     """PostgreSQL takes 65,535 values in a statement; a crawl of all channels may name more."""
     ids = add(context, 66_000)
     with context.transaction() as session:
-        assert (
-            work_items.make_due(session, kinds=[KIND], channel_ids=ids[:100], now=NOW - DAY) == 100
-        )
-        assert work_items.make_due(session, kinds=[KIND], channel_ids=ids, now=NOW) == 0
+        assert crawled.make_due(session, kinds=[KIND], channel_ids=ids[:100], now=NOW - DAY) == 100
+        assert crawled.make_due(session, kinds=[KIND], channel_ids=ids, now=NOW) == 0
         found = progress_of(session, channel_ids=ids, kinds=[KIND], since=NOW, now=NOW, held={})
         assert found.total == 66_000

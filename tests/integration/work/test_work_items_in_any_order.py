@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries.catalog import channels
-from db.queries.work import work_items
+from db.queries.work import crawled, work_items
 from db.queries.work.progress import progress as progress_of
 from services.context import Context
 from tests.support.crawl import NOW, rows
@@ -85,7 +85,7 @@ class World:
 
     def crawl(self, session: Session) -> None:
         self.now += timedelta(seconds=1)
-        work_items.make_due(session, kinds=[KIND], channel_ids=self.ids, now=self.now)
+        crawled.make_due(session, kinds=[KIND], channel_ids=self.ids, now=self.now)
 
     def finish(self) -> None:
         """An honest worker comes: everything is brought forward and done."""

@@ -81,13 +81,6 @@ def test_tasks_of_work_take_a_token_and_tasks_of_jobs_an_id_too():
             assert list(signature.parameters) == ["job_id", "token"]
 
 
-def test_beat_sends_tasks_that_exist_and_need_nothing():
-    assert app.conf.beat_schedule
-    for entry in app.conf.beat_schedule.values():
-        assert entry["task"] in REGISTERED
-        assert not inspect.signature(app.tasks[entry["task"]].run).parameters
-
-
 def test_learning_tasks_lead_to_services_that_exist():
     for package in ("services.learning.thumbnails", "services.learning.speech"):
         for name, step in STEPS.items():
