@@ -139,6 +139,13 @@ class Groups:
             self.bury(process)
 
 
+def turning_point(now: datetime) -> datetime:
+    """When the wrong answers begin or end next."""
+    begun = EPOCH + (now - EPOCH) // WRONG_EVERY * WRONG_EVERY
+    begin = begun + WRONG_EVERY - WRONG_FOR
+    return begin if now < begin else begun + WRONG_EVERY
+
+
 class Month:
     """The driver: turns the clock, and breaks things."""
 
@@ -156,7 +163,7 @@ class Month:
             if now.date() != day:
                 day = now.date()
                 print(f"{day} {self.count('video_snapshots')} snapshots, {dict(self.disasters)}")
-            self.answer_wrongly(during=(now - EPOCH) % WRONG_EVERY > WRONG_EVERY - WRONG_FOR)
+            self.answer_wrongly(during=(now - EPOCH) % WRONG_EVERY >= WRONG_EVERY - WRONG_FOR)
             if now >= next_disaster:
                 self.disaster()
                 gap = self.chance.expovariate(DISASTERS_A_DAY)
@@ -180,7 +187,7 @@ class Month:
     def turn(self, now: datetime, end: datetime) -> None:
         query = "SELECT min(ready_at) FROM work_items WHERE ready_at > :now"
         ready = self.ask(query, now=now) or end
-        to = min(max(ready, now + SHORTEST_STEP), end)
+        to = min(max(ready, now + SHORTEST_STEP), end, turning_point(now))
         if self.unfinished(now):
             to = min(now + LEASE + SHORTEST_STEP, end)  # what is stuck has to expire
             # Only then may an answer be older than the clock says when it is looked at.
