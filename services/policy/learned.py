@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from db.models.learning import THUMBNAILS
+from db.queries.learning import current_scores, promotions
 from db.queries.policy import learned as rows
 from services.policy.purged import KindReport, Run
 
@@ -40,6 +42,10 @@ def _scores(run: Run, found: KindReport) -> None:
 
 def _all_scores(run: Run, found: KindReport, *, gone_only: bool) -> None:
     nights = run.context.settings.retention_nights
+    with run.context.transaction() as session:
+        # What stands beside the videos of models out of use would outlive the scores themselves.
+        promotions.lock_task(session, THUMBNAILS)
+        current_scores.forget(session)
     for of in rows.SCORES:
         with run.context.transaction() as session:
             models = rows.models_to_silence(session, nights=nights, gone_only=gone_only)

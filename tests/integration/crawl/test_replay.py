@@ -26,7 +26,7 @@ EVENTFUL = Life(
 )
 def test_ten_days_are_collected_as_they_were(context: Context, faults: FaultPlan):
     catalog = living_catalog(seed=2, epoch=EPOCH, days=DAYS, channels=8, videos=90, life=EVENTFUL)
-    with replaying(context, catalog, faults=faults, killed=0.1) as replay:
+    with replaying(context, catalog, faults=faults, killed=0.3) as replay:
         replay.until(EPOCH + timedelta(days=DAYS))
         found = replay.audit(patience=PATIENCE)
     assert found.findings == {}
