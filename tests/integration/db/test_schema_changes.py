@@ -1,0 +1,65 @@
+"""Changes of the schema give up what they cannot have at once, and only that."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from db import ddl, migrate
+from services.embedded import Endpoints
+from tests.support.databases import EMPTY, own_database, owned
+
+
+@pytest.fixture
+def empty(endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The owner's address of a database without tables, in which nothing is tried again."""
+    monkeypatch.setattr(ddl, "LOCK_S", 0.3)
+    monkeypatch.setattr(migrate, "TRIES", 1)
+    with own_database(owned(endpoints.database_url), "changes", template=EMPTY) as url:
+        yield url
+
+
+def test_an_index_goes_without_a_try_lost_to_those_who_read_its_table(empty: str):
+    migrate.upgrade(empty, "0016")
+    stop = threading.Event()
+
+    def read(delay_s: float) -> int:
+        """Hold the table in short transactions, of which one always began before another ended."""
+        engine = create_engine(empty)
+        rounds = 0
+        stop.wait(delay_s)
+        while not stop.is_set():
+            with engine.begin() as connection:
+                connection.execute(text("SELECT count(*) FROM work_items"))
+                stop.wait(0.8)
+            rounds += 1
+        engine.dispose()
+        return rounds
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read, delay_s) for delay_s in (0, 0.4)]
+        try:
+            assert migrate.upgrade(empty, "0017")
+        finally:
+            stop.set()
+        assert all(reader.result() for reader in readers)
+
+
+def test_what_comes_after_an_index_waits_no_longer_than_what_comes_before(empty: str):
+    migrate.upgrade(empty, "0018")
+    engine = create_engine(empty)
+    with engine.begin() as reader:
+        reader.execute(text("SELECT count(*) FROM datasets"))
+        started = time.monotonic()
+        with pytest.raises(OperationalError) as caught:
+            migrate.upgrade(empty)  # 0021 changes that table
+        assert isinstance(caught.value.orig, LockNotAvailable)
+        assert time.monotonic() - started < 20
+    assert migrate.current_revision(engine) == "0020"
+    engine.dispose()
+    assert migrate.upgrade(empty)
