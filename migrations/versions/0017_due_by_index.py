@@ -29,7 +29,7 @@ def upgrade() -> None:
             connection.execute(
                 sa.text(
                     "UPDATE work_items SET is_held = true "
-                    "WHERE channel_id = :channel_id AND NOT is_held"
+                    "WHERE channel_id = :channel_id AND NOT is_held AND state <> 'leased'"
                 ),
                 {"channel_id": channel_id},
             )

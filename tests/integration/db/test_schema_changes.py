@@ -63,3 +63,28 @@ def test_what_comes_after_an_index_waits_no_longer_than_what_comes_before(empty:
     assert migrate.current_revision(engine) == "0020"
     engine.dispose()
     assert migrate.upgrade(empty)
+
+
+def test_what_is_under_lease_is_not_held_with_the_rest_of_a_paused_channel(empty: str):
+    migrate.upgrade(empty, "0016")
+    engine = create_engine(empty)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO channels (channel_id, added_at, paused_at) "
+                "VALUES ('UC' || repeat('x', 22), now(), now())"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at, "
+                "lease_token) SELECT kind, channel_id, channel_id, w.state, now(), now(), token "
+                "FROM channels, (VALUES ('channel.discover', 'due', CAST(NULL AS uuid)), "
+                "('channel.snapshot', 'leased', gen_random_uuid())) AS w (kind, state, token)"
+            )
+        )
+    migrate.upgrade(empty)
+    held = text("SELECT state, is_held FROM work_items ORDER BY state")
+    with engine.connect() as connection:
+        assert connection.execute(held).all() == [("due", True), ("leased", False)]
+    engine.dispose()

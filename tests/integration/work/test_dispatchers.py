@@ -116,6 +116,20 @@ def test_items_of_paused_channels_are_out_of_the_way_until_they_are_resumed(
     assert value(operations.context, "SELECT count(*) FROM work_items WHERE state='leased'") == 120
 
 
+def test_what_was_held_under_lease_is_given_back_when_its_channel_is_resumed(
+    operations: Operations,
+):
+    many_due(operations, 1)
+    [(channel_id,)] = operations.sql("SELECT channel_id FROM channels")
+    operations.tick()
+    watchlist.set_paused(operations.context, [channel_id], paused=True)
+    # As migration 0017 did with what a worker had, or had lost, when its channel was paused.
+    operations.sql("UPDATE work_items SET is_held = true WHERE state = 'leased'")
+    watchlist.set_paused(operations.context, [channel_id], paused=False)
+    operations.turn(hours=1)
+    assert len(operations.tokens()) == 2
+
+
 @pytest.fixture
 def members(context: Context) -> Iterator[Callable[[], fleet.Member]]:
     made: list[fleet.Member] = []
