@@ -1,5 +1,7 @@
 """Changes of the schema give up what they cannot have at once, and only that."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -87,4 +89,35 @@ def test_what_is_under_lease_is_not_held_with_the_rest_of_a_paused_channel(empty
     held = text("SELECT state, is_held FROM work_items ORDER BY state")
     with engine.connect() as connection:
         assert connection.execute(held).all() == [("due", True), ("leased", False)]
+    engine.dispose()
+
+
+@pytest.mark.timeout(60)
+def test_two_who_migrate_at_once_do_not_wait_for_each_other_for_ever(empty: str):
+    migrate.upgrade(empty, "0016")
+    engine = create_engine(empty)
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND query LIKE :query AND pid <> pg_backend_pid()"
+    )
+    with ThreadPoolExecutor(1) as pool, engine.connect() as looker:
+        looker.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.begin() as writer:
+            writer.execute(text("LOCK TABLE work_items IN ROW EXCLUSIVE MODE"))
+            first = pool.submit(migrate.upgrade, empty)
+            while not looker.execute(waiting, {"query": "CREATE INDEX%"}).scalar_one():
+                time.sleep(0.05)
+            code = f"from db import migrate; migrate.upgrade({empty!r})"
+            second = subprocess.Popen([sys.executable, "-c", code])
+            # Two who tell so: the one that has the lock, and the one that wants it.
+            while looker.execute(waiting, {"query": "%advisory_lock%"}).scalar_one() < 2:
+                time.sleep(0.05)
+        # An index that is made waits for every statement that began before, of the second, too.
+        try:
+            assert first.result(timeout=30)
+            assert second.wait(timeout=30) == 0
+        finally:
+            second.kill()
+            second.wait()
+    assert migrate.current_revision(engine) == migrate.head_revision()
     engine.dispose()
