@@ -1,10 +1,8 @@
 """The crawl, end to end in one process, against the offline YouTube."""
 
 import hashlib
-import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -62,20 +60,6 @@ def test_a_crawl_collects_everything_that_there_is(context: Context, catalog: Ca
         else:
             assert 0 <= channel["subscribers"] - subscribers <= channel["subscribers"] / 100
     assert sum(s is None for s in shown.values()) == 1
-
-
-def test_a_crawl_that_takes_long_to_count_ends_though_the_clock_stands_still(
-    context: Context, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-):
-    count = runs.progress
-
-    def slowly(*args: Any, **kwargs: Any) -> Any:
-        time.sleep(0.1)
-        return count(*args, **kwargs)
-
-    monkeypatch.setattr(runs, "progress", slowly)
-    with offline_crawl(context, catalog) as crawl:
-        assert crawl.run().state == "succeeded"
 
 
 def test_facts_and_pictures_are_kept_as_they_came(context: Context, catalog: Catalog):
