@@ -35,7 +35,7 @@ class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
             ready = os.environ.get("TUBEGRADER_READY_FILE")
             self._member = Member(
                 context_of(consumer),
-                str(consumer.hostname).partition("@")[0],
+                ",".join(sorted(consumer.app.amqp.queues.consume_from)),
                 alive=self.is_alive,
                 ready_file=None if ready is None else Path(ready),
             )

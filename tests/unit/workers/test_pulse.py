@@ -21,9 +21,9 @@ class Timer:
 def test_a_worker_that_waits_for_its_broker_is_well_and_one_that_hangs_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    consumer = SimpleNamespace(
-        hostname="crawl@here", timer=Timer(), app=SimpleNamespace(tubegrader=Context(Settings()))
-    )
+    amqp = SimpleNamespace(queues=SimpleNamespace(consume_from={"crawl": None}))
+    app = SimpleNamespace(tubegrader=Context(Settings()), amqp=amqp)
+    consumer = SimpleNamespace(timer=Timer(), app=app)
     step = Pulse(consumer)
     monkeypatch.setattr(pulse, "HANGING_S", 0.0)
     step.start(consumer)
