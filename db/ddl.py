@@ -5,7 +5,8 @@ briefly, given up, and tried again once the others had their turn.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 
 from psycopg.errors import LockNotAvailable
@@ -85,10 +86,22 @@ def index_concurrently(connection: Connection, name: str, definition: str) -> No
         name: The index.
         definition: What follows its name: ``ON table (column, …)``.
     """
+    with _waiting(connection):
+        # A try that was broken off leaves an index that is not valid.
+        connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+        connection.execute(text(f"CREATE INDEX CONCURRENTLY {name} {definition}"))
+
+
+def drop_concurrently(connection: Connection, name: str) -> None:
+    """Drop an index, if it is there, that nobody waits for; as :func:`index_concurrently`."""
+    with _waiting(connection):
+        connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+
+
+@contextmanager
+def _waiting(connection: Connection) -> Iterator[None]:
+    """Let statements wait for everybody who began before them, as nobody waits for them."""
     before = connection.execute(text("SHOW lock_timeout")).scalar_one()
-    # It waits for everybody who began before it, and nobody for it.
     connection.execute(text("SET lock_timeout = 0"))
-    # A try that was broken off leaves an index that is not valid.
-    connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
-    connection.execute(text(f"CREATE INDEX CONCURRENTLY {name} {definition}"))
+    yield
     connection.execute(text(f"SET lock_timeout = '{before}'"))

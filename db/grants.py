@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
+
+from db.roles import ANALYST, APP
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
     with create_engine(owner_url, poolclass=NullPool).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('grant_roles'))"))
         connection.execute(text("SELECT grant_roles()"))
+        _grant_later_partitions(connection)
         driver = connection.connection.driver_connection
         assert driver is not None, "the connection is open"
         for role, password in passwords.items():
@@ -55,3 +58,28 @@ def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
                 password.encode(), role.encode(), b"scram-sha-256"
             ).decode()
             connection.exec_driver_sql(f"ALTER ROLE {role} PASSWORD '{verifier}'")
+
+
+def _grant_later_partitions(connection: Connection) -> None:
+    """Grant what is on partitions to come, where they are made as somebody else than who is here.
+
+    What a role grants by default is of what it makes itself: an administrator who made the roles
+    would leave out what the function of the owner's makes.
+    """
+    maker = connection.execute(
+        text(
+            "SELECT proowner::regrole::text FROM pg_proc WHERE oid = 'make_partition'::regproc "
+            "AND proowner <> current_user::regrole"
+        )
+    ).scalar_one_or_none()
+    found = connection.scalars(
+        text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:roles)"), {"roles": [APP, ANALYST]}
+    ).all()
+    for role in () if maker is None else found:
+        granted = "SELECT, INSERT, UPDATE, DELETE" if role == APP else "SELECT"
+        connection.execute(
+            text(
+                f"ALTER DEFAULT PRIVILEGES FOR ROLE {maker} IN SCHEMA public "
+                f"GRANT {granted} ON TABLES TO {role}"
+            )
+        )

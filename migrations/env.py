@@ -4,6 +4,7 @@ Each revision is a transaction of its own, and one that cannot get its locks at 
 that no statement of those who work meanwhile waits behind it; ``db.migrate`` tries it again.
 """
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from db.ddl import LOCK_S
 
 # Two processes may start on one new database at once; the second waits here, then finds it done.
 MIGRATION_LOCK = 7_264_951
+TRY_S = 0.2
 
 url = context.config.get_main_option("sqlalchemy.url")
 assert url is not None, "run migrations through db.migrate, which sets the database's address"
@@ -31,9 +33,13 @@ def include_object(item: Any, name: str | None, type_: str, reflected: bool, _ot
 engine = create_engine(url, poolclass=pool.NullPool)
 with engine.connect() as guard, engine.connect() as connection:
     # Held by a connection of its own: it outlasts the transactions, and ends with this process.
-    guard.execution_options(isolation_level="AUTOCOMMIT").execute(
-        text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK}
-    )
+    guard.execution_options(isolation_level="AUTOCOMMIT")
+    # Tried, and not waited for: an index that the holder makes concurrently waits for whatever
+    # statement is under way, and would wait for the one that waits for its end.
+    while not guard.execute(
+        text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}
+    ).scalar_one():
+        time.sleep(TRY_S)
     connection.execute(text(f"SET lock_timeout = '{LOCK_S}s'"))
     connection.commit()
     # Of two who wait for each other whoever looks first gives up: not those who work meanwhile.

@@ -1,8 +1,8 @@
 """Notifying the operator: a job failed, a breaker opened, a quota is used up.
 
 Events are read from the rows of jobs, breakers and quota, each under a key that is noted once;
-nothing that fails has to think of it. A worker sends them after the commit, to a webhook or
-to a command, tries again a few times, and then counts them as failed. One whose worker dies
+nothing that fails has to think of it. A dispatcher sends them after the commit, to a webhook or
+to a command, tries again a few times, and then counts them as failed. One whose sender dies
 between sending and noting it is sent twice: receivers tell by its ``key``.
 """
 
@@ -36,7 +36,7 @@ MAX_ATTEMPTS = 6
 RETRIES = Backoff(timedelta(seconds=30), timedelta(days=1), factor=4)
 TIME_LIMIT_S = 10.0
 BATCH = 5
-"""Sent by one task: within its lease, were each to take the whole time limit."""
+"""Sent at a time: within their lease, were each to take the whole time limit."""
 
 
 def targets(settings: Settings) -> list[str]:
@@ -72,7 +72,7 @@ def note_events(context: Context) -> bool:
 
 
 def send_due(context: Context) -> int:
-    """Send what is due, each outside any transaction; return how many arrived. For workers."""
+    """Send what is due, each outside any transaction; return how many arrived."""
     now = context.clock()
     with context.transaction() as session:
         claimed = notifications.claim(session, limit=BATCH, now=now, lease=context.lease)
@@ -162,7 +162,7 @@ def deliver(settings: Settings, target: str, body: bytes) -> None:
 
 async def _post(address: str, body: bytes) -> None:
     """Post, following no redirect: it would carry the message to whom nobody chose."""
-    # Dispatchers, which only note events, do without both.
+    # Who has nothing to post does without both.
     import aiohttp  # noqa: PLC0415
 
     from services.youtube.proxies import http_proxy  # noqa: PLC0415

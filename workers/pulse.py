@@ -36,7 +36,7 @@ class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
             self._member = Member(
                 context_of(consumer),
                 ",".join(sorted(consumer.app.amqp.queues.consume_from)),
-                alive=lambda: time.monotonic() - self._turned_at < HANGING_S,
+                alive=self.is_alive,
                 ready_file=None if ready is None else Path(ready),
             )
             self._member.join()
@@ -46,6 +46,14 @@ class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
         """Stop while the broker is away."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+
+    def is_alive(self) -> bool:
+        """Tell whether the loop turns, or does not because it waits for the broker.
+
+        What runs in the pool goes on meanwhile, and to start the worker anew would only end it.
+        """
+        return self._timer is None or time.monotonic() - self._turned_at < HANGING_S
 
     def _turn(self) -> None:
         self._turned_at = time.monotonic()

@@ -10,7 +10,7 @@ Revises: 0016
 import sqlalchemy as sa
 from alembic import op
 
-from db.ddl import index_concurrently
+from db.ddl import drop_concurrently, index_concurrently
 
 revision = "0017"
 down_revision = "0016"
@@ -29,7 +29,7 @@ def upgrade() -> None:
             connection.execute(
                 sa.text(
                     "UPDATE work_items SET is_held = true "
-                    "WHERE channel_id = :channel_id AND NOT is_held"
+                    "WHERE channel_id = :channel_id AND NOT is_held AND state <> 'leased'"
                 ),
                 {"channel_id": channel_id},
             )
@@ -39,11 +39,11 @@ def upgrade() -> None:
             "ON work_items (kind, ready_at) WHERE state = 'leased'",
         )
         index_concurrently(connection, "ix_work_items_ready", f"{_DUE} AND NOT is_held")
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_work_items_kind_ready_at")
+        drop_concurrently(connection, "ix_work_items_kind_ready_at")
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
         index_concurrently(op.get_bind(), "ix_work_items_kind_ready_at", _DUE)
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_work_items_ready")
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_work_items_leased")
+        drop_concurrently(op.get_bind(), "ix_work_items_ready")
+        drop_concurrently(op.get_bind(), "ix_work_items_leased")

@@ -1,7 +1,8 @@
 """The app: a role that reads and writes rows, while the owner alone changes the schema.
 
-What runs all day (workers, beat, commands) needs rows, not tables. The one exception, partitions
-that are made and dropped as time goes by, goes through two functions that run as the owner.
+What runs all day (workers, dispatchers, commands) needs rows, not tables. The one exception,
+partitions that are made and dropped as time goes by, goes through two functions that run as the
+owner.
 
 Revision ID: 0018
 Revises: 0017

@@ -13,7 +13,7 @@ from functools import partial
 import sqlalchemy as sa
 from alembic import op
 
-from db.ddl import patiently
+from db.ddl import index_concurrently, patiently
 from db.views import view_sql
 
 revision = "0019"
@@ -261,11 +261,8 @@ def upgrade() -> None:
     patiently(op.get_bind(), _begin)
     with op.get_context().autocommit_block():
         _fill(op.get_bind())
-        op.execute("SET lock_timeout = '30s'")
         for index, on in INDEXES.items():
-            # One that was broken off is invalid, and there.
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
-            op.execute(f"CREATE INDEX CONCURRENTLY {index} ON {on}")
+            index_concurrently(op.get_bind(), index, f"ON {on}")
     patiently(op.get_bind(), partial(_replace_views, 2))
 
 

@@ -6,7 +6,6 @@ submitted; the count comes from the items, so nothing that happens to a worker c
 """
 
 import math
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +27,7 @@ from services.work.jobs import submit
 from services.work.verdicts import MALFORMED_REASONS
 from services.youtube.failures import concerns_key
 
-SHORT_S = 0.05
+SHORT = timedelta(milliseconds=50)
 SHORT_WAIT = timedelta(minutes=2)
 """A breaker's first pauses; nobody needs to be told that a crawl waits for them."""
 ITEMS = 20_000
@@ -98,7 +97,7 @@ def _advance(context: Context) -> bool:
             elif not _is_brought(job):
                 left |= not _bring(session, job, now=now)
             elif job.ready_at is None or job.ready_at <= now:
-                _follow_in_time(session, job, blocked, now=now)
+                _follow_in_time(context, session, job, blocked)
     return left
 
 
@@ -161,13 +160,14 @@ def _cancel(
 
 
 def _follow_in_time(
-    session: Session, job: Job, blocked: Mapping[str, admission.Blocker], *, now: datetime
+    context: Context, session: Session, job: Job, blocked: Mapping[str, admission.Blocker]
 ) -> None:
-    started = time.monotonic()
+    now = context.clock()
     _follow(session, job, blocked, now=now)
-    took_s = time.monotonic() - started
-    if job.ready_at is not None and took_s > SHORT_S:
-        job.ready_at = now + timedelta(seconds=20 * took_s)
+    # By the clock that says when it is due again, which a test may have stand still.
+    took = context.clock() - now
+    if job.ready_at is not None and took > SHORT:
+        job.ready_at = now + 20 * took
 
 
 def _follow(

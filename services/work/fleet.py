@@ -151,15 +151,21 @@ class Member:
 
     def _beat_on(self) -> None:
         while True:
-            if self._alive():
-                if self._ready_file is not None:
-                    self._ready_file.touch()
-                try:
-                    self.beat()
-                except TubeGraderError as error:
-                    log.warning("fleet.not_heard", problem=str(error))
+            try:
+                self._beat_if_alive()
+            except TubeGraderError as error:
+                log.warning("fleet.not_heard", problem=str(error))
+            except Exception:
+                # Without this thread a process that works counts as dead until it ends.
+                log.exception("fleet.beat_crashed")
             if self._ended.wait(BEAT_S):
                 return
+
+    def _beat_if_alive(self) -> None:
+        if self._alive():
+            if self._ready_file is not None:
+                self._ready_file.touch()
+            self.beat()
 
 
 def forget_silent(context: Context) -> int:

@@ -23,15 +23,18 @@ class World:
     off: timedelta = timedelta(seconds=150)
     away: bool = False
     asked: int = 0
+    takes_s: float = 0.0
+    paused: timedelta = timedelta(0)
 
     def ask(self) -> datetime:
         self.asked += 1
+        self.elapsed_s += self.takes_s
         if self.away:
             raise InfrastructureError("away", reason="databaseUnavailable")
         return self.true()
 
     def true(self) -> datetime:
-        return MOMENT + timedelta(seconds=self.elapsed_s)
+        return MOMENT + self.paused + timedelta(seconds=self.elapsed_s)
 
 
 @pytest.fixture
@@ -60,6 +63,36 @@ def test_it_goes_on_while_the_database_is_away_whatever_the_machine_thinks(world
     assert world.asked == 2
     clock()
     assert world.asked == 2, "it is not asked at every call"
+
+
+def test_an_answer_that_took_long_moves_no_time(world: World):
+    clock = SharedClock(world.ask)
+    clock()
+    world.elapsed_s, world.takes_s = world.elapsed_s + 31, 20.0
+    assert clock() == world.true()
+    assert world.asked == 2
+    world.elapsed_s, world.takes_s = world.elapsed_s + 4, 0.0
+    assert (clock(), world.asked) == (world.true(), 3)
+
+
+def test_a_slow_answer_is_believed_where_what_was_known_cannot_be_true(world: World):
+    clock = SharedClock(world.ask)
+    clock()
+    # As after a pause of the whole machine, which its own clocks know nothing of.
+    world.paused, world.takes_s = timedelta(hours=1), 2.0
+    world.elapsed_s += 31
+    assert abs(clock() - world.true()) <= timedelta(seconds=1)
+
+
+def test_a_slow_first_answer_does_not_make_a_machines_clock_wrong(world: World):
+    world.off = timedelta(0)
+    connecting_s = iter((70.0, 0.0))
+
+    def ask() -> datetime:
+        world.elapsed_s += next(connecting_s)
+        return world.true()
+
+    assert SharedClock(ask).offset_s() == 0
 
 
 def test_before_the_first_answer_it_is_the_machines(world: World):

@@ -26,17 +26,14 @@ def set_held(session: Session, channel_id: str, *, held: bool) -> None:
     """Take a paused channel's items out of the way of claims, or give them back.
 
     In the transaction that pauses or resumes it, which holds its row. What is under lease belongs
-    to its worker.
+    to its worker, and is not held; what of it is all the same, by migration 0017, is given back.
     """
-    session.execute(
-        update(WorkItem)
-        .where(
-            WorkItem.channel_id == channel_id,
-            WorkItem.is_held.is_not(held),
-            WorkItem.state != "leased",
-        )
-        .values(is_held=held)
+    of_channel = update(WorkItem).where(
+        WorkItem.channel_id == channel_id, WorkItem.is_held.is_not(held)
     )
+    if held:
+        of_channel = of_channel.where(WorkItem.state != "leased")
+    session.execute(of_channel.values(is_held=held))
 
 
 def try_lock(session: Session, kind: str) -> bool:

@@ -83,7 +83,11 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
 def _frozen(context: Context, job: JobHandle, request: selection.Request) -> datasets.FrozenDataset:
     """Freeze the dataset; or return the one that this job had begun to learn from."""
     if before := job.steps.get(FROZEN):
-        return datasets.known(context, before["dataset_id"], is_new=before["is_new"])
+        try:
+            return datasets.known(context, before["dataset_id"], is_new=before["is_new"])
+        except PermanentError as error:
+            # The job failed long ago, and what it had frozen was let go of since.
+            log.warning("training.dataset_gone", problem=str(error))
     job.progress(0, 0, "freezing the dataset")
     frozen = datasets.freeze(context, request)
     job.end_step(FROZEN, {"dataset_id": frozen.dataset_id, "is_new": frozen.is_new})

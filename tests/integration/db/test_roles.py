@@ -200,6 +200,36 @@ def test_grants_come_back_and_a_password_is_kept_as_a_verifier(context: Context)
     assert kept.startswith("SCRAM-SHA-256$")
 
 
+def test_an_administrator_who_makes_the_roles_grants_what_the_owner_makes_later(context: Context):
+    url = owned(str(context.settings.database_url))
+    with owner_engine(context) as engine:
+        with engine.begin() as connection:
+            # As where the owner may make no roles, and migrated before somebody else made them.
+            connection.execute(text("CREATE ROLE keeper"))
+            connection.execute(text("GRANT ALL ON SCHEMA public TO keeper"))
+            connection.execute(text("ALTER TABLE video_snapshots OWNER TO keeper"))
+            for function in (
+                "make_partition(text, text, timestamptz, timestamptz)",
+                "drop_partition(text)",
+            ):
+                connection.execute(text(f"ALTER FUNCTION {function} OWNER TO keeper"))
+            connection.execute(text("GRANT SELECT, REFERENCES, TRIGGER ON videos TO keeper"))
+        try:
+            set_up(url, {})
+            with context.engine.begin() as connection:
+                [name] = ensure_partitions(
+                    connection,
+                    start=datetime(2098, 3, 1, tzinfo=UTC),
+                    end=datetime(2098, 3, 1, 12, tzinfo=UTC),
+                )
+                connection.execute(text(f"SELECT count(*) FROM {name}"))
+        finally:
+            with engine.begin() as connection:
+                connection.execute(text("REASSIGN OWNED BY keeper TO tubegrader"))
+                connection.execute(text("DROP OWNED BY keeper"))
+                connection.execute(text("DROP ROLE keeper"))
+
+
 def test_the_app_does_not_begin_a_migration_that_it_may_not_end(context: Context):
     with owner_engine(context) as engine, engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0015'"))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -19,6 +20,7 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.promotion import decisions
 from services.learning.promotion.decisions import Decision
+from services.learning.thumbnails import training
 from services.policy import learned, ownership, retention
 from services.settings import Settings
 from services.work import jobs
@@ -156,6 +158,14 @@ def test_what_a_job_that_has_not_ended_works_on_stays(nightly: Context):
     purged(nightly)
     assert kept(nightly) & {*old} == {*old[:3]}
     assert scored(nightly) >= {*old[:3]}
+
+
+def test_a_job_that_failed_long_ago_and_is_retried_learns_from_what_there_is_now(nightly: Context):
+    steps = {"dataset": {"dataset_id": "f" * 64, "is_new": True}}
+    job = jobs.JobHandle(nightly, uuid.uuid4(), uuid.uuid4(), {"backbone": False}, steps)
+    with pytest.raises(PermanentError) as caught:
+        training.train(nightly, job)
+    assert caught.value.reason == "noData", "and not that its dataset is gone, for ever"
 
 
 def test_a_dataset_that_is_frozen_again_is_of_this_night(nightly: Context):

@@ -116,6 +116,20 @@ def test_items_of_paused_channels_are_out_of_the_way_until_they_are_resumed(
     assert value(operations.context, "SELECT count(*) FROM work_items WHERE state='leased'") == 120
 
 
+def test_what_was_held_under_lease_is_given_back_when_its_channel_is_resumed(
+    operations: Operations,
+):
+    many_due(operations, 1)
+    [(channel_id,)] = operations.sql("SELECT channel_id FROM channels")
+    operations.tick()
+    watchlist.set_paused(operations.context, [channel_id], paused=True)
+    # As migration 0017 did with what a worker had, or had lost, when its channel was paused.
+    operations.sql("UPDATE work_items SET is_held = true WHERE state = 'leased'")
+    watchlist.set_paused(operations.context, [channel_id], paused=False)
+    operations.turn(hours=1)
+    assert len(operations.tokens()) == 2
+
+
 @pytest.fixture
 def members(context: Context) -> Iterator[Callable[[], fleet.Member]]:
     made: list[fleet.Member] = []
@@ -142,6 +156,31 @@ def test_one_is_elected_until_it_is_silent_or_leaves(context: Context, members: 
     assert [p.is_elected for p in fleet.listed(context) if p.name == second.name] == [True]
     second.leave()
     assert first.holds(DISPATCHER, term=TERM), "nobody waits for one that left"
+
+
+def test_an_office_is_free_though_the_databases_time_went_back(context: Context, members: Any):
+    gone, next_one = members(), members()
+    assert gone.holds(DISPATCHER)
+    assert not next_one.holds(DISPATCHER)
+    with context.transaction() as session:
+        session.execute(text("UPDATE elections SET held_until = held_until + interval '1 hour'"))
+    assert next_one.holds(DISPATCHER)
+
+
+def test_a_heartbeat_that_crashed_goes_on(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fleet, "BEAT_S", 0.05)
+    ready = tmp_path / "missing" / "ready"  # as on a full or read-only file system
+    member = fleet.Member(context, DISPATCHER, ready_file=ready)
+    member.join()
+    try:
+        time.sleep(0.3)
+        ready.parent.mkdir()
+        wait_until(ready.exists, "the heartbeat to go on")
+        wait_until(lambda: len(fleet.listed(context)) == 1, "it to be heard of")
+    finally:
+        member.leave()
 
 
 def test_whoever_was_not_heard_of_is_shown_as_such_and_forgotten(context: Context, members: Any):
