@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
@@ -40,7 +40,7 @@ def patiently(connection: Connection, change: Callable[[], object], *, tries: in
                 change()
                 connection.execute(text(f"SET LOCAL lock_timeout = '{before}'"))
         except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable) or tried == tries:
+            if not isinstance(error.orig, LockNotAvailable | DeadlockDetected) or tried == tries:
                 raise
             time.sleep(BETWEEN_S)
         else:

@@ -17,7 +17,7 @@ class WorkerProcess(Base):
     __tablename__ = "worker_processes"
     __table_args__ = (Index("ix_worker_processes_seen_at", "seen_at"),)
 
-    process_name: Mapped[str] = mapped_column(primary_key=True, comment="role@host:pid")
+    process_name: Mapped[str] = mapped_column(primary_key=True, comment="role@host:pid/random")
     role: Mapped[str] = mapped_column(comment="dispatcher, or the queue that it works on")
     host: Mapped[str]
     pid: Mapped[int]

@@ -21,7 +21,7 @@ _NOW = sa.text("clock_timestamp()")
 def upgrade() -> None:
     op.create_table(
         "worker_processes",
-        sa.Column("process_name", sa.Text(), nullable=False, comment="role@host:pid"),
+        sa.Column("process_name", sa.Text(), nullable=False, comment="role@host:pid/random"),
         sa.Column(
             "role", sa.Text(), nullable=False, comment="dispatcher, or the queue that it works on"
         ),

@@ -13,7 +13,7 @@ from functools import partial
 import sqlalchemy as sa
 from alembic import op
 
-from db.ddl import index_concurrently, patiently
+from db.ddl import index_concurrently, lock_views, patiently
 from db.views import view_sql
 
 revision = "0019"
@@ -40,6 +40,8 @@ VIEWS = (
 # Plans of triggers are kept for as long as a session: they must be right for tables that have grown
 # since. Every way through a key is.
 _BY_KEY = "SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off"
+# Not "= ANY(ids)": each row would look through all of the ids of a large import.
+_ASKED = "(SELECT DISTINCT unnest(ids) AS video_id) asked"
 _BEGAN = "coalesce(v.actual_start_at, v.published_at)"
 _PER_DAY = "{views} / greatest(extract(epoch FROM {at} - {began}) / 86400, 1)::double precision"
 
@@ -75,10 +77,10 @@ FUNCTIONS = (
         RETURNS void LANGUAGE plpgsql {_BY_KEY} AS $$ BEGIN
             INSERT INTO newest_counts (video_id, began_at)
                 SELECT v.video_id, {_BEGAN}
-                FROM videos v WHERE v.video_id = ANY(ids) ORDER BY v.video_id
+                FROM {_ASKED} JOIN videos v USING (video_id) ORDER BY v.video_id
                 ON CONFLICT DO NOTHING;
-            PERFORM FROM newest_counts WHERE video_id = ANY(ids) ORDER BY video_id
-                FOR NO KEY UPDATE;
+            PERFORM FROM {_ASKED} JOIN newest_counts n USING (video_id) ORDER BY n.video_id
+                FOR NO KEY UPDATE OF n;
         END $$
         """,
     ),
@@ -93,16 +95,16 @@ FUNCTIONS = (
                 views_per_day = {
             _PER_DAY.format(views="s.view_count", at="s.captured_at", began=_BEGAN)
         }
-            FROM videos v
+            FROM {_ASKED} JOIN videos v USING (video_id)
             LEFT JOIN LATERAL (
                 SELECT * FROM video_snapshots s
                 WHERE s.video_id = v.video_id AND s.view_count IS NOT NULL
                 ORDER BY s.slot DESC LIMIT 1
             ) s ON true
-            WHERE v.video_id = ANY(ids) AND n.video_id = v.video_id;
+            WHERE n.video_id = v.video_id;
             UPDATE current_scores s SET views_per_day = n.views_per_day
-            FROM newest_counts n
-            WHERE n.video_id = ANY(ids) AND s.video_id = n.video_id
+            FROM {_ASKED} JOIN newest_counts n USING (video_id)
+            WHERE s.video_id = n.video_id
               AND s.views_per_day IS DISTINCT FROM n.views_per_day;
         END $$
         """,
@@ -117,11 +119,11 @@ FUNCTIONS = (
                 log10_views_per_day, scored_at, views_per_day)
             SELECT s.video_id, s.model_version_id, m.rung, s.probability_over,
                 s.log10_views_per_day, s.scored_at, n.views_per_day
-            FROM newest_counts n
+            FROM {_ASKED} JOIN newest_counts n USING (video_id)
             JOIN video_thumbnails t ON t.video_id = n.video_id AND t.is_current
             JOIN scores s ON s.video_id = t.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
             JOIN model_versions m ON m.model_version_id = s.model_version_id
-            WHERE n.video_id = ANY(ids) AND s.model_version_id = ANY(models)
+            WHERE s.model_version_id = ANY(models)
             ON CONFLICT (video_id, model_version_id) DO UPDATE SET
                 probability_over = excluded.probability_over,
                 log10_views_per_day = excluded.log10_views_per_day,
@@ -137,35 +139,35 @@ FUNCTIONS = (
             ids text[];
             rates double precision[];
         BEGIN
-            -- Most videos have a row: to change it is cheaper than to try and add one.
+            -- By the key of each, however many there are: a join might go the other way round.
             WITH noted AS (
-                UPDATE newest_counts n SET slot = a.slot, captured_at = a.captured_at,
-                    view_count = a.view_count,
-                    views_per_day = {
-            _PER_DAY.format(views="a.view_count", at="a.captured_at", began="n.began_at")
-        }
+                INSERT INTO newest_counts AS n
+                    (video_id, began_at, slot, captured_at, view_count, views_per_day)
+                SELECT a.video_id, b.began_at, a.slot, a.captured_at, a.view_count,
+                    {_PER_DAY.format(views="a.view_count", at="a.captured_at", began="b.began_at")}
                 FROM (
                     SELECT DISTINCT ON (video_id) video_id, slot, captured_at, view_count
                     FROM added WHERE view_count IS NOT NULL ORDER BY video_id, slot DESC
                 ) a
-                WHERE n.video_id = a.video_id AND (n.slot IS NULL OR a.slot > n.slot)
+                CROSS JOIN LATERAL (
+                    SELECT {_BEGAN} AS began_at FROM videos v WHERE v.video_id = a.video_id OFFSET 0
+                ) b
+                ON CONFLICT (video_id) DO UPDATE SET slot = excluded.slot,
+                    captured_at = excluded.captured_at, view_count = excluded.view_count,
+                    views_per_day = {
+            _PER_DAY.format(
+                views="excluded.view_count", at="excluded.captured_at", began="n.began_at"
+            )
+        }
+                WHERE n.slot IS NULL OR excluded.slot > n.slot
                 RETURNING n.video_id, n.views_per_day
             )
             SELECT array_agg(video_id), array_agg(views_per_day) INTO ids, rates FROM noted;
-            -- In a statement of its own: it sees what was scored while the rows were waited for.
-            UPDATE current_scores s SET views_per_day = noted.rate
-                FROM unnest(ids, rates) AS noted (id, rate) WHERE s.video_id = noted.id;
-            IF cardinality(ids) IS DISTINCT FROM (SELECT count(*) FROM added) THEN
-                ids := ARRAY(
-                    SELECT DISTINCT a.video_id FROM added a
-                    WHERE view_count IS NOT NULL AND NOT EXISTS (
-                        SELECT FROM newest_counts n
-                        WHERE n.video_id = a.video_id AND n.slot >= a.slot
-                    )
-                );
-                IF ids <> '{{}}' THEN
-                    PERFORM set_newest_counts(ids);
-                END IF;
+            -- In statements of their own: they see what was scored while the rows were waited for.
+            IF EXISTS (SELECT FROM current_scores) THEN
+                FOR i IN 1 .. coalesce(cardinality(ids), 0) LOOP
+                    UPDATE current_scores SET views_per_day = rates[i] WHERE video_id = ids[i];
+                END LOOP;
             END IF;
             RETURN NULL;
         END $$
@@ -364,6 +366,7 @@ def _make_tables() -> None:
 
 def _replace_views(which: int) -> None:
     """Put other versions of views, of the same columns, in their place: others stand on them."""
+    lock_views(op.get_bind())
     for view in VIEWS:
         statements = view_sql(str(view[0]), int(view[which]))
         op.execute(statements.replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))

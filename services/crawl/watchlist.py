@@ -91,7 +91,7 @@ def set_paused(context: Context, typed: Sequence[str], *, paused: bool) -> list[
         # Each by itself: a channel has tens of thousands of items, and nobody waits for all.
         with context.transaction() as session:
             done = channels.set_paused(session, [channel_id], paused=paused, now=context.clock())
-            if done:
+            if done or not paused:  # resumed by an earlier release they may still be held
                 claims.set_held(session, channel_id, held=paused)
             changed += done
     return changed

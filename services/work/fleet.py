@@ -6,6 +6,7 @@ wrong looks neither dead nor alive by mistake.
 
 import importlib.metadata
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -35,7 +36,7 @@ class ProcessView:
     """A process of the fleet as a front door shows it.
 
     Attributes:
-        name: ``role@host:pid``.
+        name: ``role@host:pid/random``.
         role: ``dispatcher``, or the queue that it works on.
         host: Its machine's or container's name.
         pid: Its number there.
@@ -101,7 +102,8 @@ class Member:
         """
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.role = role
-        self.name = f"{role}@{self.host}:{self.pid}"
+        # Containers may share a host's name, and each has a process 1.
+        self.name = f"{role}@{self.host}:{self.pid}/{secrets.token_hex(3)}"
         self._context = context
         self._alive = alive
         self._ready_file = ready_file
