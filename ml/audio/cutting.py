@@ -136,6 +136,7 @@ class Activity:
         length_s: Seconds of the file.
         facts: What the file says of itself.
         lost_packets: Packets that did not decode.
+        mended_samples: Samples that were no finite numbers and count as silence.
     """
 
     probabilities: ProbabilityArray
@@ -145,6 +146,7 @@ class Activity:
     length_s: float
     facts: AudioFacts
     lost_packets: int
+    mended_samples: int
 
     @cached_property
     def is_speech(self) -> BoolArray:
@@ -242,6 +244,7 @@ def examine(path: Path, policy: CutPolicy | None = None) -> Activity:
         length_s=decoding.decoded_s,
         facts=decoding.facts,
         lost_packets=decoding.lost_packets,
+        mended_samples=decoding.mended_samples,
     )
 
 

@@ -69,9 +69,11 @@ def language(
         described = {"rung": chosen.name, "version": chosen.version}
         print_json({"model": described, "failed": failed, "files": [f.as_json() for f in found]})
     else:
+        classified = [one for one in found if isinstance(one, ClassifiedFile)]
         _print_files(found)
+        _print_notes(classified)
         if segments:
-            _print_segments([one for one in found if isinstance(one, ClassifiedFile)])
+            _print_segments(classified)
         _print_legend(chosen, failed, len(found))
     if failed:
         raise typer.Exit(1)
@@ -199,6 +201,14 @@ def _print_files(files: "list[ClassifiedFile | UnreadableFile]") -> None:
                 ]
             )
     _print(["file", "language", "probability", "speech", "length", "timeline"], rows)
+
+
+def _print_notes(files: "list[ClassifiedFile]") -> None:
+    from services.learning.speech.detection import readable
+
+    for one in files:
+        for note in one.notes:
+            typer.echo(f"{readable(one.path)}: {note}")
 
 
 def _print_segments(files: "list[ClassifiedFile]") -> None:

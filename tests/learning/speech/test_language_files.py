@@ -11,7 +11,7 @@ import pytest
 from services.errors import UsageError
 from services.learning.speech.classifier import from_folder, from_weights
 from services.learning.speech.detection import ClassifiedFile, UnreadableFile, detect_language
-from tests.support import sound
+from tests.support import odd_sound, sound
 from tests.support.cli import tubegrader
 from tests.support.language import spoken_in, trained_model
 from tests.support.memory import peak_megabytes
@@ -108,6 +108,37 @@ def test_bad_files_are_named_with_their_reasons_and_the_others_go_on(saved, tmp_
     assert found["files"][-1]["language"] == "en"
     assert found["files"][-1]["segments"]
     assert "\x1b" not in ran.out
+
+
+def test_what_is_amiss_and_mended_is_said_and_what_is_not_neither(saved, tmp_path):
+    speech = spoken_in("zh", 5, 5.0)
+    paths = [
+        odd_sound.with_stray_wav_tag(tmp_path / "tag.wav", speech),
+        odd_sound.with_stray_mp3_tag(tmp_path / "tag.mp3", speech),
+        odd_sound.with_holes(tmp_path / "hole.wav", speech, holes=1),
+    ]
+    ran = tubegrader("language", "--model", str(saved), "--json", *map(str, paths))
+    assert ran.code == 0, ran.err
+    files = json.loads(ran.out)["files"]
+    assert [f["language"] for f in files] == ["zh"] * 3
+    assert [f["notes"] for f in files] == [
+        [], [], ["1 sample of it is no number and taken as silence"]
+    ]  # fmt: skip
+    ran = tubegrader("language", "--model", str(saved), str(paths[-1]))
+    assert "hole.wav: 1 sample of it is no number" in ran.out
+
+
+def test_a_decoder_that_fails_unforeseen_fails_its_file_alone(model, tmp_path, monkeypatch):
+    path = sound.write_wav(tmp_path / "x.wav", spoken_in("zh", 5))
+
+    def fails(**_):
+        raise RuntimeError("unforeseen")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ml.audio.decoding.AudioResampler", fails)
+        found = detect_language(path, model)
+    assert (found.reason, found.problem) == ("decoderFailed", "the decoder gave up (RuntimeError)")
+    assert isinstance(detect_language(path, model), ClassifiedFile)
 
 
 def test_a_list_on_stdin_makes_a_table_with_a_timeline(saved, tmp_path):
