@@ -45,6 +45,7 @@ class Decoding(Iterator[SampleArray]):
         self,
         path: Path,
         *,
+        track: int | None,
         sample_rate: int,
         start_s: float,
         seconds: float | None,
@@ -54,7 +55,7 @@ class Decoding(Iterator[SampleArray]):
         self._path = path
         self._rate = sample_rate
         self._longest_s = longest_s
-        self._container, self._stream = opened(path)
+        self._container, self._stream = opened(path, track)
         try:
             self.facts: AudioFacts = facts_of(
                 path, self._container, self._stream, longest_s=longest_s
@@ -240,13 +241,14 @@ class Decoding(Iterator[SampleArray]):
 def decoded(
     path: Path,
     *,
+    track: int | None = None,
     sample_rate: int = SAMPLE_RATE,
     start_s: float = 0.0,
     seconds: float | None = None,
     block_s: float = BLOCK_S,
     longest_s: float = LONGEST_S,
 ) -> Decoding:
-    """Decode the first audio stream of any audio or video file.
+    """Decode an audio track of any audio or video file.
 
     Channels are mixed down and the rate is changed by libswresample. A later start decodes what
     lies before it and throws it away: seeking is inexact in most formats, and decoding is
@@ -254,6 +256,7 @@ def decoded(
 
     Args:
         path: The file. Formats that refer to other files or addresses are refused.
+        track: Which of several, from 0; the default one if left out.
         sample_rate: Samples a second that come out.
         start_s: Seconds to leave out at the beginning.
         seconds: At most so many seconds from there; None: to the end. Only who reads to the end
@@ -272,6 +275,7 @@ def decoded(
     """
     return Decoding(
         path,
+        track=track,
         sample_rate=sample_rate,
         start_s=start_s,
         seconds=seconds,

@@ -47,6 +47,9 @@ class AudioFacts:
         container: FFmpeg's name of the format, such as ``matroska,webm``.
         bit_rate: Bits a second of the audio; None where the file does not say.
         has_video: Whether there are moving pictures too (a cover is none).
+        tracks: How many audio tracks there are.
+        track: Which of them this is about, from 0.
+        is_default_track: Whether a player would choose it.
     """
 
     duration_s: float | None
@@ -57,6 +60,9 @@ class AudioFacts:
     container: str
     bit_rate: int | None
     has_video: bool
+    tracks: int
+    track: int
+    is_default_track: bool
 
     @property
     def duration_is_estimate(self) -> bool:
@@ -76,8 +82,12 @@ def probe(path: Path) -> AudioFacts:
         return facts_of(path, container, stream)
 
 
-def opened(path: Path) -> tuple[InputContainer, AudioStream]:
-    """Open the file and choose its first audio stream; the caller closes the container.
+def opened(path: Path, track: int | None = None) -> tuple[InputContainer, AudioStream]:
+    """Open the file and choose an audio stream; the caller closes the container.
+
+    Args:
+        path: The file.
+        track: Which of its audio streams, from 0; the default one if left out.
 
     Raises:
         AudioError: As :func:`probe`, without the limits.
@@ -102,12 +112,17 @@ def opened(path: Path) -> tuple[InputContainer, AudioStream]:
         if has_video:
             raise AudioError(path, "a video without sound", reason="noAudio")
         raise AudioError(path, "it holds no audio", reason="notAudio")
-    chosen = container.streams.audio[0]
+    chosen = _default_of(container) if track is None else container.streams.audio[track]
     for stream in container.streams:
         if stream.index != chosen.index:
             stream.discard = Discard.all
     chosen.codec_context.thread_count = 1
     return container, chosen
+
+
+def _default_of(container: InputContainer) -> AudioStream:
+    streams = container.streams.audio
+    return next((one for one in streams if Disposition.default in one.disposition), streams[0])
 
 
 def gave_up(path: Path, error: Exception) -> AudioError:
@@ -144,6 +159,9 @@ def facts_of(
         has_video=any(
             Disposition.attached_pic not in video.disposition for video in container.streams.video
         ),
+        tracks=len(container.streams.audio),
+        track=[audio.index for audio in container.streams.audio].index(stream.index),
+        is_default_track=stream.index == _default_of(container).index,
     )
     if facts.duration_s is None or facts.duration_is_estimate:
         return facts

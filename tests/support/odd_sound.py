@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.stream import Disposition
 
 from tests.support.sound import RATE, write_wav
 
@@ -90,3 +91,25 @@ def with_holes(path, samples, *, holes):
         [np.nan, np.inf, -np.inf, 1e30], holes
     )
     return float_wav(path, samples)
+
+
+def with_tracks(path, tracks, *, codec="flac", default=0, rate=RATE):
+    """Write a Matroska file with several audio tracks, one of which is marked as the default."""
+    with av.open(str(path), "w", format="matroska") as file:
+        streams = [file.add_stream(codec, rate=rate, layout="mono") for _ in tracks]
+        for number, stream in enumerate(streams):
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+        for stream, samples in zip(streams, tracks, strict=True):
+            if not len(samples):
+                continue
+            frame = AudioFrame.from_ndarray(
+                np.asarray(samples, dtype=np.float32)[np.newaxis], format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            resampler = av.AudioResampler(
+                format=stream.format, layout="mono", rate=rate, frame_size=4096
+            )
+            for part in (*resampler.resample(frame), *resampler.resample(None)):
+                file.mux(stream.encode(part))
+            file.mux(stream.encode(None))
+    return path

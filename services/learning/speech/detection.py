@@ -194,7 +194,16 @@ def _classified(path: Path, classifier: LanguageClassifier, progress: Progress) 
 
 
 def _notes(activity: Activity) -> list[str]:
+    facts = activity.facts
     found = []
+    if facts.tracks > 1:
+        which = f"audio track {facts.track + 1} of {facts.tracks}"
+        if not activity.regions:
+            found.append(f"{which} is taken, the default one: nobody speaks in any")
+        elif facts.is_default_track:
+            found.append(f"{which} is taken, the default one")
+        else:
+            found.append(f"{which} is taken: there is more speech in it than in the default one")
     if activity.mended_samples:
         found.append(
             f"{counted(activity.mended_samples, 'sample')} of it "

@@ -128,6 +128,38 @@ def test_what_is_amiss_and_mended_is_said_and_what_is_not_neither(saved, tmp_pat
     assert "hole.wav: 1 sample of it is no number" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("order", "default", "taken"),
+    [
+        ("music speech", 0, "audio track 2 of 2 is taken: there is more speech"),
+        ("speech music", 1, "audio track 1 of 2 is taken: there is more speech"),
+        ("other speech", 1, "audio track 2 of 2 is taken, the default one"),
+        ("music music", 1, "nobody speaks in any"),
+    ],
+)
+def test_of_several_tracks_the_one_with_speech_is_taken_and_named(
+    model, tmp_path, order, default, taken
+):
+    kinds = {
+        "music": sound.chords(5),
+        "speech": spoken_in("zh", 5, 5.0),
+        "other": spoken_in("en", 5, 5.0),
+    }
+    path = odd_sound.with_tracks(
+        tmp_path / "x.mkv", [kinds[kind] for kind in order.split()], default=default
+    )
+    found = detect_language(path, model)
+    assert found.prediction.language == ("zh" if "speech" in order else "unknown")
+    assert taken in found.notes[0]
+
+
+def test_a_track_that_does_not_decode_gives_way_to_one_that_does(model, tmp_path, monkeypatch):
+    path = odd_sound.with_tracks(tmp_path / "x.mkv", [sound.silence(0), spoken_in("zh", 5, 5.0)])
+    found = detect_language(path, model)
+    assert found.prediction.language == "zh"
+    assert "track 2 of 2" in found.notes[0]
+
+
 def test_a_decoder_that_fails_unforeseen_fails_its_file_alone(model, tmp_path, monkeypatch):
     path = sound.write_wav(tmp_path / "x.wav", spoken_in("zh", 5))
 
