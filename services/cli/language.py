@@ -22,6 +22,8 @@ SHOWN = {"en": ("█", "blue"), "zh": ("▒", "red"), "unknown": ("░", "yellow
 """Letters as well as colours: who sees no colour, or reads a log, sees the same."""
 QUIET = "·"
 MANY_FILES = "-"
+ANY_NAME = {"ignore_unknown_options": True}
+"""What begins with a dash may be a file; the command looks."""
 
 
 def language(
@@ -90,14 +92,26 @@ def _paths(files: list[str]) -> list[Path]:
     for name in files:
         if name == MANY_FILES:
             # Bytes, because a name may be any; find -print0 separates them by zeros.
-            content = sys.stdin.buffer.read()
-            names = content.split(b"\0") if b"\0" in content else content.splitlines()
-            found += [os.fsdecode(line) for line in names if line.strip()]
+            found += map(os.fsdecode, _listed(sys.stdin.buffer.read()))
+        elif name.startswith("-") and "--" not in sys.argv and not os.path.lexists(name):
+            raise UsageError(
+                f"there is no option {name}, and no file of that name",
+                hint="--help lists the options; names of files that begin with a dash go after --",
+            )
         else:
             found.append(name)
     if not found:
         raise UsageError("no file was named", hint="ls *.mp3 | tubegrader language -")
     return [Path(name) for name in found]
+
+
+def _listed(content: bytes) -> list[bytes]:
+    """Return the names of a list, each exactly: between zeros, or one a line."""
+    if b"\0" in content:
+        return [name for name in content.split(b"\0") if name]
+    lines = [line for line in content.split(b"\n") if line.strip()]
+    is_of_windows = all(line.endswith(b"\r") for line in lines)
+    return [line.removesuffix(b"\r") if is_of_windows else line for line in lines]
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class ClassifiedFile:
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return (
-            {"file": readable(self.path)}
+            {"file": str(self.path)}
             | self.prediction.as_json()
             | {
                 "seconds": round(self.seconds, 3),
@@ -134,7 +134,7 @@ class UnreadableFile:
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return {
-            "file": readable(self.path),
+            "file": str(self.path),
             "error": {"reason": self.reason, "message": self.problem},
         }
 

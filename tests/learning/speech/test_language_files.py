@@ -173,6 +173,50 @@ def test_a_decoder_that_fails_unforeseen_fails_its_file_alone(model, tmp_path, m
     assert isinstance(detect_language(path, model), ClassifiedFile)
 
 
+ODD_NAMES = [b"two\nlines.wav", b"stray-\xff\xfe.wav", b"-dash.wav", b"--dashes=1.wav",
+             b" blanks .wav ", "\x9bÿ\u202e名\U0001f3b5.wav".encode(), b"cr\r.wav"]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["typed", "typed after --", "list"])
+def test_in_json_every_name_is_exact(saved, tmp_path, way):
+    for name in ODD_NAMES:
+        sound.write_wav(tmp_path / os.fsdecode(name), sound.silence(1))
+    names = {"list": [b"-"], "typed": ODD_NAMES, "typed after --": [b"--", *ODD_NAMES]}[way]
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json", *names],
+        input=b"\0".join(ODD_NAMES),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = [os.fsencode(f["file"]) for f in json.loads(ran.stdout)["files"]]
+    assert found == ODD_NAMES
+    assert all(c.isprintable() or c == "\n" for c in ran.stdout.decode())
+
+
+def test_a_list_of_lines_keeps_each_name_and_may_come_from_windows(saved, tmp_path):
+    paths = [str(tmp_path / name) for name in ("one.wav", "two\r.wav")]
+    for lines in ("\n".join(paths), "\r\n".join(paths) + "\r\n"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json",
+             "-"],
+            input=lines.encode(), capture_output=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert [f["file"] for f in json.loads(ran.stdout)["files"]] == paths
+
+
+def test_an_option_that_there_is_not_is_no_file_and_the_way_out_is_said(saved):
+    ran = tubegrader("language", "--model", str(saved), "x.wav", "--segmets")
+    assert ran.code == 2
+    assert ran.complaint[0] == "error: there is no option --segmets, and no file of that name"
+    assert "after --" in ran.complaint[1]
+    ran = tubegrader("language", "--model", str(saved), "--json", "--", "-gone.wav")
+    assert json.loads(ran.out)["files"][0]["error"]["reason"] == "notFound"
+
+
 def test_a_list_on_stdin_makes_a_table_with_a_timeline(saved, tmp_path):
     paths = [
         sound.write_wav(tmp_path / f"{language}.wav", spoken_in(language, 6, 4.0))
