@@ -12,7 +12,7 @@ from av.audio.resampler import AudioResampler
 from ml.audio.arrays import SampleArray
 from ml.audio.errors import AudioError
 from ml.audio.lengths import share_there
-from ml.audio.source import LONGEST_S, AudioFacts, facts_of, gave_up, opened
+from ml.audio.source import LONGEST_S, AudioFacts, check_rate, facts_of, gave_up, opened
 
 SAMPLE_RATE = 16_000
 BLOCK_S = 10.0
@@ -146,6 +146,7 @@ class Decoding(Iterator[SampleArray]):
             found = (frame.format.name, frame.sample_rate, frame.layout.name)
             if found != shape:
                 # A stream may change its rate or channels half way.
+                check_rate(self._path, frame.sample_rate)
                 yield from _drained(resampler)
                 resampler, shape = self._resampler(), found
             assert resampler is not None

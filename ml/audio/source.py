@@ -25,6 +25,8 @@ FORMATS = (
 LONGEST_S = 12 * 3600.0
 """What is longer is refused; YouTube takes no upload of more than twelve hours."""
 MOST_CHANNELS = 16
+RATES = range(1_000, 1_000_001)
+"""Samples a second; what says to have fewer or more is damaged, and would be stretched to hours."""
 _RECKONED = frozenset({"aac", "ac3", "amr", "eac3", "g722", "gsm", "mp3", "mpeg", "mpegts"})
 """Formats whose duration may be reckoned from the file's size, and may be far off."""
 _UNMARKED = frozenset({".722", ".g722"})
@@ -113,6 +115,9 @@ def opened(path: Path, track: int | None = None) -> tuple[InputContainer, AudioS
             raise AudioError(path, "a video without sound", reason="noAudio")
         raise AudioError(path, "it holds no audio", reason="notAudio")
     chosen = _default_of(container) if track is None else container.streams.audio[track]
+    if not _is_known(chosen):
+        container.close()
+        raise AudioError(path, "its codec is not known", reason="notAudio")
     for stream in container.streams:
         if stream.index != chosen.index:
             stream.discard = Discard.all
@@ -121,14 +126,30 @@ def opened(path: Path, track: int | None = None) -> tuple[InputContainer, AudioS
 
 
 def _default_of(container: InputContainer) -> AudioStream:
-    streams = container.streams.audio
+    streams = [one for one in container.streams.audio if _is_known(one)]
+    streams = streams or list(container.streams.audio)
     return next((one for one in streams if Disposition.default in one.disposition), streams[0])
+
+
+def _is_known(stream: AudioStream) -> bool:
+    # Of a codec that it does not know PyAV makes none, though it says otherwise.
+    return getattr(stream, "codec_context", None) is not None
 
 
 def gave_up(path: Path, error: Exception) -> AudioError:
     """Return the error of a file at which a library failed in a way that it does not promise."""
     what = f"the decoder gave up ({type(error).__name__})"
     return AudioError(path, what, reason="decoderFailed")
+
+
+def check_rate(path: Path, rate: int) -> None:
+    """Refuse a rate that no sound has.
+
+    Raises:
+        AudioError: ``notAudio``.
+    """
+    if rate not in RATES:
+        raise AudioError(path, f"{rate} samples a second are no sound's rate", reason="notAudio")
 
 
 def facts_of(
@@ -142,6 +163,7 @@ def facts_of(
     codec = stream.codec_context
     if not codec.sample_rate or not codec.channels:
         raise AudioError(path, "its audio has no rate or no channels", reason="notAudio")
+    check_rate(path, codec.sample_rate)
     if codec.channels > MOST_CHANNELS:
         raise AudioError(
             path,

@@ -78,7 +78,7 @@ def with_wrong_byte_rate(path, samples):
 def float_wav(path, samples, *, rate=RATE):
     """Write 32-bit floats as they are, numbers or not."""
     data = np.asarray(samples, dtype="<f4").tobytes()
-    form = struct.pack("<IHHIIHH", 16, 3, 1, rate, rate * 4, 4, 32)
+    form = struct.pack("<IHHIIHH", 16, 3, 1, rate, min(rate * 4, 2**32 - 1), 4, 32)
     head = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(data))
     path.write_bytes(b"RIFF" + struct.pack("<I", len(head) + len(data)) + head + data)
     return path

@@ -100,6 +100,22 @@ def test_a_file_of_many_samples_that_are_no_numbers_is_corrupt(tmp_path):
     assert "9600 of 96000 samples" in str(error)
 
 
+@pytest.mark.parametrize("rate", [1, 8, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_refused_at_once(tmp_path, rate):
+    path = odd_sound.float_wav(tmp_path / "x.wav", sound.voiced(2), rate=rate)
+    with pytest.raises(AudioError) as raised:
+        probe(path)
+    assert raised.value.reason == "notAudio"
+    assert str(rate) in str(raised.value)
+
+
+def test_a_codec_that_nobody_knows_is_said(tmp_path):
+    path = sound.encode(tmp_path / "x.webm", sound.voiced(2), "libopus")
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_NONE"))
+    error = refusal(path)
+    assert error.reason == "notAudio"
+
+
 def test_what_a_library_raises_unforeseen_is_said_of_the_file(tmp_path, monkeypatch):
     path = sound.write_wav(tmp_path / "x.wav", sound.voiced(2))
 
