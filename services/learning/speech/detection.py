@@ -209,7 +209,7 @@ def _notes(activity: Activity) -> list[str]:
             f"{counted(activity.mended_samples, 'sample')} of it "
             f"{'is' if activity.mended_samples == 1 else 'are'} no number and taken as silence"
         )
-    if activity.lost_packets:
+    if activity.lost_packets > 1:  # a cover behind the sound may look like one
         found.append(f"{counted(activity.lost_packets, 'packet')} of it did not decode")
     return found
 

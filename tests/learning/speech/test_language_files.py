@@ -115,14 +115,15 @@ def test_what_is_amiss_and_mended_is_said_and_what_is_not_neither(saved, tmp_pat
     paths = [
         odd_sound.with_stray_wav_tag(tmp_path / "tag.wav", speech),
         odd_sound.with_stray_mp3_tag(tmp_path / "tag.mp3", speech),
+        odd_sound.with_cover_at_the_end(tmp_path / "cover.mp3", speech),
         odd_sound.with_holes(tmp_path / "hole.wav", speech, holes=1),
     ]
     ran = tubegrader("language", "--model", str(saved), "--json", *map(str, paths))
     assert ran.code == 0, ran.err
     files = json.loads(ran.out)["files"]
-    assert [f["language"] for f in files] == ["zh"] * 3
+    assert [f["language"] for f in files] == ["zh"] * 4
     assert [f["notes"] for f in files] == [
-        [], [], ["1 sample of it is no number and taken as silence"]
+        [], [], [], ["1 sample of it is no number and taken as silence"]
     ]  # fmt: skip
     ran = tubegrader("language", "--model", str(saved), str(paths[-1]))
     assert "hole.wav: 1 sample of it is no number" in ran.out
