@@ -1,7 +1,6 @@
 """Audio of videos through real yt-dlp and real PostgreSQL: collected once, cut and recorded."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,8 @@ from services.emulator.synthetic import synthetic_catalog
 from services.errors import PermanentError, UsageError
 from services.media.audio import collecting, selection
 from services.policy import approvals
-from tests.support import odd_sound
 from tests.support.audio_host import CHANNELS, OTHER, VIDEO, Speech, speech, spoken
 from tests.support.crawl import NOW, offline_crawl, rows
-from tests.support.sound import voiced
 
 __all__ = ["speech", "spoken"]
 
@@ -165,25 +162,6 @@ def test_each_broken_file_fails_for_its_own_reason_and_the_others_go_on(
     assert kept["silence____"] == 0
     assert kept["eight______"] > 0
     assert kept["fast_______"] > 0
-
-
-def test_stray_tags_are_collected_and_a_decoder_that_gives_up_fails_its_video(
-    speech: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    tagged = odd_sound.with_stray_wav_tag(tmp_path / "x.wav", voiced(60))  # it is trimmed
-    speech.host.serve(VIDEO, tagged.read_bytes(), "audio/wav")
-    speech.select()
-    assert speech.collect() == 2
-    assert speech.work() == {VIDEO: ("idle", None), OTHER: ("idle", None)}
-
-    def fails(**_: object) -> None:
-        raise RuntimeError("unforeseen")
-
-    speech.again()
-    monkeypatch.setattr("ml.audio.decoding.AudioResampler", fails)
-    assert speech.collect() == 0
-    # Where all of a batch fails alike it may be us: each is in doubt and comes again later.
-    assert set(speech.work().values()) == {("due", "decoderFailed")}
 
 
 def test_a_worker_that_dies_between_store_and_rows_leaves_no_wrong_row(
