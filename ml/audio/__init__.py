@@ -9,9 +9,10 @@ from ml.audio.activity import (
     speech_regions,
 )
 from ml.audio.arrays import PcmArray, ProbabilityArray, SampleArray
-from ml.audio.cutting import CUT_VERSION, Activity, Cut, CutPolicy, Cutting, Segment, cut, examine
+from ml.audio.cutting import CUT_VERSION, Cut, Cutting, Segment, cut
 from ml.audio.decoding import SAMPLE_RATE, Decoding, decoded
 from ml.audio.errors import AudioError
+from ml.audio.examining import Activity, CutPolicy, examine
 from ml.audio.samples import flac, floats, is_silent, level_dbfs, pcm, read_flac, sliced
 from ml.audio.source import LONGEST_S, AudioFacts, probe
 

@@ -11,14 +11,23 @@ from av.audio.resampler import AudioResampler
 
 from ml.audio.arrays import SampleArray
 from ml.audio.errors import AudioError
-from ml.audio.source import LONGEST_S, AudioFacts, facts_of, opened
+from ml.audio.lengths import share_there
+from ml.audio.source import LONGEST_S, AudioFacts, check_rate, facts_of, gave_up, opened
 
 SAMPLE_RATE = 16_000
 BLOCK_S = 10.0
-TRUNCATED_BELOW, TRUNCATED_ESTIMATE_BELOW = 0.9, 0.5
-"""Shares of the declared duration; the second where that is an estimate."""
+SHORTEST_S = 0.1
+"""Nobody says a word in less."""
+TRUNCATED_BELOW = 0.9
+"""Share of the length that the file states exactly."""
 MOST_LOST = 0.5
 """Of a file's packets; a file of which more do not decode is not worth keeping."""
+LEAST_MISSING_S = 0.5
+"""Encoders begin with some silence that is left out, so times and samples never quite agree."""
+MOST_MENDED = 0.01
+"""Of a file's samples; one of which more are no numbers is not worth keeping."""
+LOUDEST = 1e6
+"""What exceeds full scale by more was no sound: its square would not even be a number."""
 
 
 class Decoding(Iterator[SampleArray]):
@@ -29,12 +38,14 @@ class Decoding(Iterator[SampleArray]):
         packets: How many packets were read so far.
         lost_packets: How many of them did not decode. The others are kept: audio that is damaged in
             the middle is that much shorter.
+        mended_samples: How many samples were no finite numbers; they are silence now.
     """
 
     def __init__(
         self,
         path: Path,
         *,
+        track: int | None,
         sample_rate: int,
         start_s: float,
         seconds: float | None,
@@ -44,17 +55,19 @@ class Decoding(Iterator[SampleArray]):
         self._path = path
         self._rate = sample_rate
         self._longest_s = longest_s
-        self._container, self._stream = opened(path)
+        self._container, self._stream = opened(path, track)
         try:
             self.facts: AudioFacts = facts_of(
                 path, self._container, self._stream, longest_s=longest_s
             )
-        except AudioError:
+        except Exception as error:
             self._container.close()
-            raise
+            raise error if isinstance(error, AudioError) else gave_up(path, error) from error
         self.packets = 0
         self.lost_packets = 0
+        self.mended_samples = 0
         self._samples = 0
+        self._began_s: float | None = None
         self._reached_s = 0.0
         self._blocks = self._cut(
             first=round(start_s * sample_rate),
@@ -89,7 +102,7 @@ class Decoding(Iterator[SampleArray]):
         held: list[SampleArray] = []
         size = 0
         with self._container:
-            for samples in self._resampled():
+            for samples in self._finite():
                 before = self._samples
                 self._samples += len(samples)
                 self._check_length()
@@ -113,6 +126,19 @@ class Decoding(Iterator[SampleArray]):
         if size:
             yield np.concatenate(held)
 
+    def _finite(self) -> Iterator[SampleArray]:
+        """Yield what is decoded; whatever a library may raise is said of this file alone."""
+        try:
+            for samples in self._resampled():
+                broken = ~(np.abs(samples) <= LOUDEST)
+                if broken.any():
+                    self.mended_samples += int(broken.sum())
+                yield np.where(broken, np.float32(0), samples) if broken.any() else samples
+        except AudioError:
+            raise
+        except Exception as error:
+            raise gave_up(self._path, error) from error
+
     def _resampled(self) -> Iterator[SampleArray]:
         resampler: AudioResampler | None = None
         shape: tuple[str, int, str] | None = None
@@ -120,6 +146,7 @@ class Decoding(Iterator[SampleArray]):
             found = (frame.format.name, frame.sample_rate, frame.layout.name)
             if found != shape:
                 # A stream may change its rate or channels half way.
+                check_rate(self._path, frame.sample_rate)
                 yield from _drained(resampler)
                 resampler, shape = self._resampler(), found
             assert resampler is not None
@@ -148,7 +175,11 @@ class Decoding(Iterator[SampleArray]):
                 return
             self.packets += packet.size > 0
             if packet.pts is not None:
-                self._reached_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                # Times may begin anywhere.
+                if self._began_s is None:
+                    self._began_s = float(packet.pts * packet.time_base)
+                ended_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self._reached_s = ended_s - self._began_s
             try:
                 yield from self._stream.decode(packet)
             except av.FFmpegError:
@@ -171,41 +202,54 @@ class Decoding(Iterator[SampleArray]):
                     reason="notAudio",
                 )
             raise AudioError(self._path, "its audio lasts 0 seconds", reason="zeroSeconds")
-        if (
-            max(
-                self.lost_packets / self.packets, self.missing_s / (self.decoded_s + self.missing_s)
-            )
-            > MOST_LOST
-        ):
+        missing_s = self.missing_s if self.missing_s > LEAST_MISSING_S else 0.0
+        lost = max(self.lost_packets / self.packets, missing_s / (self.decoded_s + missing_s))
+        if lost > MOST_LOST:
             raise AudioError(
                 self._path,
                 f"{self.lost_packets} of {self.packets} packets do not decode, "
                 f"{self.missing_s:.1f} s are missing",
                 reason="corrupt",
             )
-        declared = self.facts.duration_s
-        estimate = self.facts.duration_is_estimate
-        least = TRUNCATED_ESTIMATE_BELOW if estimate else TRUNCATED_BELOW
-        # What is missing in the middle was not cut off at the end.
-        reached = max(self.decoded_s, self._reached_s)
-        if declared is not None and reached < least * declared:
+        if self.mended_samples > MOST_MENDED * self._samples:
             raise AudioError(
                 self._path,
-                f"{self.decoded_s:.1f} s of the {declared:.1f} s that it should have",
-                reason="truncated",
+                f"{self.mended_samples} of {self._samples} samples are no numbers",
+                reason="corrupt",
             )
+        self._check_end()
+        if self.decoded_s < SHORTEST_S:
+            raise AudioError(
+                self._path,
+                f"its audio lasts {self.decoded_s * 1_000:.0f} ms: too short to hear speech in",
+                reason="tooShort",
+            )
+
+    def _check_end(self) -> None:
+        """Refuse what ends long before the length that the file states exactly."""
+        stated_s = self.facts.stated_s
+        # What is missing in the middle was not cut off at the end.
+        reached_s = max(self.decoded_s, self._reached_s)
+        if stated_s is not None and reached_s < TRUNCATED_BELOW * stated_s:
+            there = f"{self.decoded_s:.1f} s of the {stated_s:.1f} s that it should have"
+        elif (share := share_there(self._path)) < TRUNCATED_BELOW:
+            there = f"{self.decoded_s:.1f} s, {share:.0%} of the bytes that it should have"
+        else:
+            return
+        raise AudioError(self._path, there, reason="truncated")
 
 
 def decoded(
     path: Path,
     *,
+    track: int | None = None,
     sample_rate: int = SAMPLE_RATE,
     start_s: float = 0.0,
     seconds: float | None = None,
     block_s: float = BLOCK_S,
     longest_s: float = LONGEST_S,
 ) -> Decoding:
-    """Decode the first audio stream of any audio or video file.
+    """Decode an audio track of any audio or video file.
 
     Channels are mixed down and the rate is changed by libswresample. A later start decodes what
     lies before it and throws it away: seeking is inexact in most formats, and decoding is
@@ -213,6 +257,7 @@ def decoded(
 
     Args:
         path: The file. Formats that refer to other files or addresses are refused.
+        track: Which of several, from 0; the default one if left out.
         sample_rate: Samples a second that come out.
         start_s: Seconds to leave out at the beginning.
         seconds: At most so many seconds from there; None: to the end. Only who reads to the end
@@ -226,10 +271,12 @@ def decoded(
 
     Raises:
         AudioError: At once as :func:`ml.audio.probe`; after the last block ``truncated``,
-            ``corrupt``, ``zeroSeconds``, ``notAudio``; on the way ``tooLong``.
+            ``corrupt``, ``tooShort``, ``zeroSeconds``, ``notAudio``; on the way ``tooLong`` and
+            ``decoderFailed``.
     """
     return Decoding(
         path,
+        track=track,
         sample_rate=sample_rate,
         start_s=start_s,
         seconds=seconds,

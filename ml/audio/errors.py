@@ -11,8 +11,9 @@ class AudioError(LearningError):
     Attributes:
         reason: One of ``notFound``, ``notReadable``, ``empty`` (no byte), ``notAudio`` (no format
             we read, or nothing in it decodes), ``noAudio`` (a video without sound),
-            ``zeroSeconds``, ``truncated`` (far less than its header says), ``corrupt`` (most of it
-            does not decode), ``tooLong`` and ``tooManyChannels``.
+            ``zeroSeconds``, ``tooShort`` (for speech), ``truncated`` (far less than the length that
+            it states exactly), ``corrupt`` (most of it does not decode, or samples are no numbers),
+            ``decoderFailed`` (a library gave up), ``tooLong`` and ``tooManyChannels``.
         path: The file.
     """
 

@@ -165,8 +165,17 @@ def emit_rows(
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, for scripts; what has ``as_json`` in it is asked for its own."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """Print a value as JSON, for scripts; what has ``as_json`` in it is asked for its own.
+
+    What a terminal would obey or UTF-8 does not hold, such as a stray byte of a file's name, is
+    written as an escape: whoever reads the JSON gets exactly what there was.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    typer.echo("".join(c if _is_shown(c) else json.dumps(c)[1:-1] for c in text))
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in "\n\u3000\xa0"
 
 
 def _plain(value: Any) -> Any:

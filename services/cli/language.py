@@ -22,6 +22,8 @@ SHOWN = {"en": ("█", "blue"), "zh": ("▒", "red"), "unknown": ("░", "yellow
 """Letters as well as colours: who sees no colour, or reads a log, sees the same."""
 QUIET = "·"
 MANY_FILES = "-"
+ANY_NAME = {"ignore_unknown_options": True}
+"""What begins with a dash may be a file; the command looks."""
 
 
 def language(
@@ -69,9 +71,11 @@ def language(
         described = {"rung": chosen.name, "version": chosen.version}
         print_json({"model": described, "failed": failed, "files": [f.as_json() for f in found]})
     else:
+        classified = [one for one in found if isinstance(one, ClassifiedFile)]
         _print_files(found)
+        _print_notes(classified)
         if segments:
-            _print_segments([one for one in found if isinstance(one, ClassifiedFile)])
+            _print_segments(classified)
         _print_legend(chosen, failed, len(found))
     if failed:
         raise typer.Exit(1)
@@ -88,14 +92,26 @@ def _paths(files: list[str]) -> list[Path]:
     for name in files:
         if name == MANY_FILES:
             # Bytes, because a name may be any; find -print0 separates them by zeros.
-            content = sys.stdin.buffer.read()
-            names = content.split(b"\0") if b"\0" in content else content.splitlines()
-            found += [os.fsdecode(line) for line in names if line.strip()]
+            found += map(os.fsdecode, _listed(sys.stdin.buffer.read()))
+        elif name.startswith("-") and "--" not in sys.argv and not os.path.lexists(name):
+            raise UsageError(
+                f"there is no option {name}, and no file of that name",
+                hint="--help lists the options; names of files that begin with a dash go after --",
+            )
         else:
             found.append(name)
     if not found:
         raise UsageError("no file was named", hint="ls *.mp3 | tubegrader language -")
     return [Path(name) for name in found]
+
+
+def _listed(content: bytes) -> list[bytes]:
+    """Return the names of a list, each exactly: between zeros, or one a line."""
+    if b"\0" in content:
+        return [name for name in content.split(b"\0") if name]
+    lines = [line for line in content.split(b"\n") if line.strip()]
+    is_of_windows = all(line.endswith(b"\r") for line in lines)
+    return [line.removesuffix(b"\r") if is_of_windows else line for line in lines]
 
 
 @contextmanager
@@ -199,6 +215,14 @@ def _print_files(files: "list[ClassifiedFile | UnreadableFile]") -> None:
                 ]
             )
     _print(["file", "language", "probability", "speech", "length", "timeline"], rows)
+
+
+def _print_notes(files: "list[ClassifiedFile]") -> None:
+    from services.learning.speech.detection import readable
+
+    for one in files:
+        for note in one.notes:
+            typer.echo(f"{readable(one.path)}: {note}")
 
 
 def _print_segments(files: "list[ClassifiedFile]") -> None:

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ml.audio import AudioError, Cut, CutPolicy, cut, floats
+from ml.audio import Activity, AudioError, Cut, CutPolicy, cut, floats
 from ml.errors import LearningError
+from services.formatting import counted
 from services.learning.errors import translated
 from services.learning.speech.classifier import LanguageClassifier
 from services.learning.speech.scoring import voted
@@ -92,6 +93,7 @@ class ClassifiedFile:
         seconds: Its length.
         speech_share: Share of it that is speech, 0 to 1.
         segments: In the order of time; none where nobody speaks.
+        notes: What was amiss with it and done about that, for people.
     """
 
     path: Path
@@ -99,16 +101,18 @@ class ClassifiedFile:
     seconds: float
     speech_share: float
     segments: Sequence[ClassifiedSegment]
+    notes: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return (
-            {"file": readable(self.path)}
+            {"file": str(self.path)}
             | self.prediction.as_json()
             | {
                 "seconds": round(self.seconds, 3),
                 "speech_share": round(self.speech_share, 4),
                 "segments": [segment.as_json() for segment in self.segments],
+                "notes": list(self.notes),
             }
         )
 
@@ -130,7 +134,7 @@ class UnreadableFile:
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return {
-            "file": readable(self.path),
+            "file": str(self.path),
             "error": {"reason": self.reason, "message": self.problem},
         }
 
@@ -180,8 +184,34 @@ def _classified(path: Path, classifier: LanguageClassifier, progress: Progress) 
         progress(segments[-1].end_s, activity.length_s)
     vote = voted([(s.end_s - s.start_s, s.prediction.p_en, s.prediction.p_zh) for s in segments])
     return ClassifiedFile(
-        path, LanguagePrediction(**vote), activity.length_s, activity.speech_share, segments
+        path,
+        LanguagePrediction(**vote),
+        activity.length_s,
+        activity.speech_share,
+        segments,
+        _notes(activity),
     )
+
+
+def _notes(activity: Activity) -> list[str]:
+    facts = activity.facts
+    found = []
+    if facts.tracks > 1:
+        which = f"audio track {facts.track + 1} of {facts.tracks}"
+        if not activity.regions:
+            found.append(f"{which} is taken, the default one: nobody speaks in any")
+        elif facts.is_default_track:
+            found.append(f"{which} is taken, the default one")
+        else:
+            found.append(f"{which} is taken: there is more speech in it than in the default one")
+    if activity.mended_samples:
+        found.append(
+            f"{counted(activity.mended_samples, 'sample')} of it "
+            f"{'is' if activity.mended_samples == 1 else 'are'} no number and taken as silence"
+        )
+    if activity.lost_packets > 1:  # a cover behind the sound may look like one
+        found.append(f"{counted(activity.lost_packets, 'packet')} of it did not decode")
+    return found
 
 
 def _scored(part: Cut, classifier: LanguageClassifier) -> ClassifiedSegment:

@@ -14,12 +14,12 @@ def beginning(source: Path, target: Path, *, seconds: float) -> None:
         seconds: How much to keep, rounded up to a whole packet.
 
     Raises:
-        PermanentError: Nothing of it could be copied (``notAudio``), or there is nothing
-            (``zeroSeconds``).
+        PermanentError: Nothing of it could be copied (``notAudio``), there is nothing
+            (``zeroSeconds``), or its codec cannot be kept so (``decoderFailed``).
     """
     import av  # noqa: PLC0415 - an extra
 
-    from ml.audio.source import opened  # noqa: PLC0415 - needs it
+    from ml.audio.source import gave_up, opened  # noqa: PLC0415 - needs it
     from services.errors import PermanentError  # noqa: PLC0415
 
     container, stream = opened(source)
@@ -29,7 +29,10 @@ def beginning(source: Path, target: Path, *, seconds: float) -> None:
             str(target), "w", format="matroska", container_options={"fflags": "+bitexact"}
         ) as kept,
     ):
-        copy = kept.add_stream_from_template(stream)
+        try:
+            copy = kept.add_stream_from_template(stream)
+        except Exception as error:
+            raise gave_up(source, error) from error
         first: int | None = None
         try:
             for packet in container.demux(stream):
@@ -47,5 +50,7 @@ def beginning(source: Path, target: Path, *, seconds: float) -> None:
                 raise PermanentError(
                     "nothing of the audio can be read", reason="notAudio"
                 ) from error
+        except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+            raise gave_up(source, error) from error
         if first is None:
             raise PermanentError("its audio lasts 0 seconds", reason="zeroSeconds")

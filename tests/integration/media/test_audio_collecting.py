@@ -131,7 +131,7 @@ def test_each_broken_file_fails_for_its_own_reason_and_the_others_go_on(
     broken = {
         "emptyfile__": (b"", "audio/webm", "emptyFile"),
         "truncated__": (spoken["talk"][: len(spoken["talk"]) // 3], "audio/webm", "truncated"),
-        "zerosecond_": (spoken["eight"][:44], "audio/wav", "zeroSeconds"),
+        "zerosecond_": (spoken["eight"][:44], "audio/wav", "emptyFile"),
         "nosound____": (spoken["film"], "video/mp4", "noAudio"),
         "garbage____": (bytes(range(256)) * 40, "audio/mp4", "notAudio"),
     }

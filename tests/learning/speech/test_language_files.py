@@ -11,7 +11,7 @@ import pytest
 from services.errors import UsageError
 from services.learning.speech.classifier import from_folder, from_weights
 from services.learning.speech.detection import ClassifiedFile, UnreadableFile, detect_language
-from tests.support import sound
+from tests.support import odd_sound, sound
 from tests.support.cli import tubegrader
 from tests.support.language import spoken_in, trained_model
 from tests.support.memory import peak_megabytes
@@ -108,6 +108,114 @@ def test_bad_files_are_named_with_their_reasons_and_the_others_go_on(saved, tmp_
     assert found["files"][-1]["language"] == "en"
     assert found["files"][-1]["segments"]
     assert "\x1b" not in ran.out
+
+
+def test_what_is_amiss_and_mended_is_said_and_what_is_not_neither(saved, tmp_path):
+    speech = spoken_in("zh", 5, 5.0)
+    paths = [
+        odd_sound.with_stray_wav_tag(tmp_path / "tag.wav", speech),
+        odd_sound.with_stray_mp3_tag(tmp_path / "tag.mp3", speech),
+        odd_sound.with_cover_at_the_end(tmp_path / "cover.mp3", speech),
+        odd_sound.with_holes(tmp_path / "hole.wav", speech, holes=1),
+    ]
+    ran = tubegrader("language", "--model", str(saved), "--json", *map(str, paths))
+    assert ran.code == 0, ran.err
+    files = json.loads(ran.out)["files"]
+    assert [f["language"] for f in files] == ["zh"] * 4
+    assert [f["notes"] for f in files] == [
+        [], [], [], ["1 sample of it is no number and taken as silence"]
+    ]  # fmt: skip
+    ran = tubegrader("language", "--model", str(saved), str(paths[-1]))
+    assert "hole.wav: 1 sample of it is no number" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("order", "default", "taken"),
+    [
+        ("music speech", 0, "audio track 2 of 2 is taken: there is more speech"),
+        ("speech music", 1, "audio track 1 of 2 is taken: there is more speech"),
+        ("other speech", 1, "audio track 2 of 2 is taken, the default one"),
+        ("music music", 1, "nobody speaks in any"),
+    ],
+)
+def test_of_several_tracks_the_one_with_speech_is_taken_and_named(
+    model, tmp_path, order, default, taken
+):
+    kinds = {
+        "music": sound.chords(5),
+        "speech": spoken_in("zh", 5, 5.0),
+        "other": spoken_in("en", 5, 5.0),
+    }
+    path = odd_sound.with_tracks(
+        tmp_path / "x.mkv", [kinds[kind] for kind in order.split()], default=default
+    )
+    found = detect_language(path, model)
+    assert found.prediction.language == ("zh" if "speech" in order else "unknown")
+    assert taken in found.notes[0]
+
+
+def test_a_track_that_does_not_decode_gives_way_to_one_that_does(model, tmp_path, monkeypatch):
+    path = odd_sound.with_tracks(tmp_path / "x.mkv", [sound.silence(0), spoken_in("zh", 5, 5.0)])
+    found = detect_language(path, model)
+    assert found.prediction.language == "zh"
+    assert "track 2 of 2" in found.notes[0]
+
+
+def test_a_decoder_that_fails_unforeseen_fails_its_file_alone(model, tmp_path, monkeypatch):
+    path = sound.write_wav(tmp_path / "x.wav", spoken_in("zh", 5))
+
+    def fails(**_):
+        raise RuntimeError("unforeseen")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ml.audio.decoding.AudioResampler", fails)
+        found = detect_language(path, model)
+    assert (found.reason, found.problem) == ("decoderFailed", "the decoder gave up (RuntimeError)")
+    assert isinstance(detect_language(path, model), ClassifiedFile)
+
+
+ODD_NAMES = [b"two\nlines.wav", b"stray-\xff\xfe.wav", b"-dash.wav", b"--dashes=1.wav",
+             b" blanks .wav ", "\x9bÿ\u202e名\U0001f3b5.wav".encode(), b"cr\r.wav"]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["typed", "typed after --", "list"])
+def test_in_json_every_name_is_exact(saved, tmp_path, way):
+    for name in ODD_NAMES:
+        sound.write_wav(tmp_path / os.fsdecode(name), sound.silence(1))
+    names = {"list": [b"-"], "typed": ODD_NAMES, "typed after --": [b"--", *ODD_NAMES]}[way]
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json", *names],
+        input=b"\0".join(ODD_NAMES),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = [os.fsencode(f["file"]) for f in json.loads(ran.stdout)["files"]]
+    assert found == ODD_NAMES
+    assert all(c.isprintable() or c == "\n" for c in ran.stdout.decode())
+
+
+def test_a_list_of_lines_keeps_each_name_and_may_come_from_windows(saved, tmp_path):
+    paths = [str(tmp_path / name) for name in ("one.wav", "two\r.wav")]
+    for lines in ("\n".join(paths), "\r\n".join(paths) + "\r\n"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json",
+             "-"],
+            input=lines.encode(), capture_output=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert [f["file"] for f in json.loads(ran.stdout)["files"]] == paths
+
+
+def test_an_option_that_there_is_not_is_no_file_and_the_way_out_is_said(saved):
+    ran = tubegrader("language", "--model", str(saved), "x.wav", "--segmets")
+    assert ran.code == 2
+    assert ran.complaint[0] == "error: there is no option --segmets, and no file of that name"
+    assert "after --" in ran.complaint[1]
+    ran = tubegrader("language", "--model", str(saved), "--json", "--", "-gone.wav")
+    assert json.loads(ran.out)["files"][0]["error"]["reason"] == "notFound"
 
 
 def test_a_list_on_stdin_makes_a_table_with_a_timeline(saved, tmp_path):
