@@ -1,5 +1,6 @@
 """Recorded videos and counts from CSV files: hostile rows are refused one by one."""
 
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
@@ -88,6 +90,17 @@ def test_hostile_rows_are_refused_one_by_one(context: Context, folder: Path, tmp
     assert value(context, "SELECT subscriber_count FROM channel_snapshots") is None
     assert counts(context)["objects"] == counts(context)["video_thumbnails"] == 1
     assert counts(context)["work_items"] == 0
+
+
+def test_a_jpeg_of_two_pictures_is_taken_as_its_first(context: Context, folder: Path):
+    one = Image.open(io.BytesIO(draw_thumbnail(1, 0.0)))
+    two = io.BytesIO()
+    one.save(two, "MPO", save_all=True, append_images=[one])
+    (folder / "thumbnails" / "a.jpg").write_bytes(two.getvalue())
+    write_csv(folder / "videos.csv", COLUMNS, [GOOD])
+    assert import_folder(context, folder).refused == {}
+    [(sha256, form)] = rows(context, "SELECT thumbnail_sha256, format FROM thumbnails")
+    assert (form, context.store.get(sha256)) == ("jpeg", two.getvalue())
 
 
 def test_recorded_counts_carry_what_was_a_view_when_they_were_read(context: Context, folder: Path):
