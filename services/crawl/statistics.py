@@ -1,7 +1,7 @@
 """Video counters over time: one snapshot a slot, fifty videos a call, whatever their channels."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -33,13 +33,22 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     with leases.begin(context, token) as batch:
         found = _ask(context, batch)
         now = context.clock()
+
+        def write(session: Session, video_ids: Sequence[str]) -> int:
+            some = found.only(video_ids)
+            new = ingest(session, batch, some, now=now, policy=context.cadence)
+            if some.facts:
+                # Selections ask for lengths, which are known now.
+                selections.choose(session, now=now, video_ids=list(some.facts))
+            return new
+
+        added = sum(batch.write([*found.counts, *found.facts], write))
         with context.transaction() as session:
-            added = ingest(session, batch, found, now=now, policy=context.cadence)
             gone = [v for v, reason in batch.believed(session).items() if reason == GONE]
-            videos.mark_gone(session, gone, now=now)
-            if found.facts or gone:
-                # Selections ask for lengths, which are known now; who is gone makes room.
-                selections.choose(session, now=now, video_ids=[*found.facts, *gone])
+            if gone:
+                videos.mark_gone(session, gone, now=now)
+                # Who is gone makes room.
+                selections.choose(session, now=now, video_ids=gone)
     return added
 
 
@@ -56,6 +65,14 @@ class Found:
     counts: Mapping[str, VideoStatistics]
     answered_at: Mapping[str, datetime]
     facts: Mapping[str, VideoFacts] = field(default_factory=dict)
+
+    def only(self, video_ids: Sequence[str]) -> "Found":
+        """Return what was told of some of them."""
+        return Found(
+            {v: self.counts[v] for v in video_ids if v in self.counts},
+            {v: self.answered_at[v] for v in video_ids},
+            {v: self.facts[v] for v in video_ids if v in self.facts},
+        )
 
 
 def ingest(
