@@ -102,6 +102,6 @@ def ask_again(context: Context) -> int:
 
 def _refresh(session: Session, facts: ChannelFacts, *, now: datetime) -> None:
     values = asdict(facts)
-    for counter in ("subscriber_count", "view_count", "video_count"):
-        del values[counter]
+    for not_a_fact in ("subscriber_count", "view_count", "video_count", "odd"):
+        del values[not_a_fact]
     channels.refresh(session, values, now=now)
