@@ -76,4 +76,4 @@ def _check_size(width: int, height: int, format_: str, content: bytes, variant: 
     if (width, height) == PLACEHOLDER_SIZE:
         raise PermanentError("There is no such thumbnail.", reason="thumbnailMissing")
     if width <= PLACEHOLDER_SIZE[0] or height <= PLACEHOLDER_SIZE[1]:
-        raise PermanentError("The picture is too small.", reason="imageTooSmall")
+        raise PermanentError(f"{width} by {height} pixels are too small.", reason="imageTooSmall")
