@@ -12,6 +12,7 @@ from db.queries.work import work_items
 from services.context import Context
 from services.work import kinds, leases
 from services.youtube.facts import ChannelFacts
+from services.youtube.moments import is_plausible
 
 ASK_AGAIN_EVERY = timedelta(days=30)
 NOT_FOUND = "channelNotFound"
@@ -104,4 +105,6 @@ def _refresh(session: Session, facts: ChannelFacts, *, now: datetime) -> None:
     values = asdict(facts)
     for not_a_fact in ("subscriber_count", "view_count", "video_count", "odd"):
         del values[not_a_fact]
+    if facts.published_at is not None and not is_plausible(facts.published_at, now=now):
+        values["published_at"] = None
     channels.refresh(session, values, now=now)

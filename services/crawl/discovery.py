@@ -29,6 +29,7 @@ from services.work.verdicts import HEARD_APART
 from services.youtube.facts import UploadsPage
 from services.youtube.failures import Streak
 from services.youtube.feed import Feed, fetch_feed
+from services.youtube.moments import IMPLAUSIBLE, is_plausible
 
 log = structlog.get_logger()
 
@@ -219,7 +220,11 @@ def _page(context: Context, walk: _Walk) -> UploadsPage:
 def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetime) -> bool:
     """Add the videos of a page with the work they bring; tell whether all were known before."""
     # An entry without a date is private or deleted.
-    dated = {u.video_id: u.published_at for u in page.uploads if u.published_at is not None}
+    listed = {u.video_id: u.published_at for u in page.uploads if u.published_at is not None}
+    dated = {v: at for v, at in listed.items() if is_plausible(at, now=now)}
+    if odd := sorted(listed.keys() - dated.keys()):
+        example = f"{odd[0]}: publishedAt is {listed[odd[0]].isoformat()}"
+        log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=len(odd), example=example)
     is_known = _is_known(session, dated, until=walk.known_until)
 
     def write(part: Session, video_ids: Sequence[str]) -> list[str]:
@@ -237,13 +242,14 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
     for_videos = kinds.recurring("video")
     for kind in for_videos:
         work_items.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
-    returned = videos.mark_listed(session, list(dated))
+    returned = videos.mark_listed(session, list(listed))
     work_items.retry(
         session, for_videos, reasons=GONE_REASONS, entity_ids=returned, now=now, refuted=True
     )
     walk.new += len(new)
     walk.listed += len(page.uploads)
-    walk.shown |= dated
+    # What is listed with an odd date does not tell how far back the list was read.
+    walk.shown |= dict.fromkeys(odd, now) | dated
     return is_known and not returned
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions_of
@@ -17,7 +18,10 @@ from services.crawl.formats import video_format
 from services.errors import TubeGraderError
 from services.work import leases
 from services.youtube.facts import VideoFacts, VideoStatistics
+from services.youtube.moments import IMPLAUSIBLE, is_plausible
 from services.youtube.view_counts import view_definition
+
+log = structlog.get_logger()
 
 GONE = "videoGone"
 
@@ -99,7 +103,7 @@ def ingest(
     if not slots:
         return 0
     ensure_partitions_of(session.connection(), slots.values())
-    videos.refresh(session, list(_columns(found.facts.values())), now=now)
+    videos.refresh(session, list(_columns(found.facts.values(), now=now)), now=now)
     videos.mark_shown(session, list(found.counts))  # one that was gone may have come back
     traits, at = videos.traits(session, slots), found.answered_at
     added = videos.append_snapshots(
@@ -154,12 +158,16 @@ def _ask(context: Context, batch: leases.Batch) -> Found:
     return Found(counts, answered_at | full.answered_at, full.items)
 
 
-def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
+def _columns(facts: Iterable[VideoFacts], *, now: datetime) -> Iterable[Mapping[str, Any]]:
     """Yield the columns of ``videos`` that an answer fills; what it left out stays as it was."""
     for f in facts:
+        is_odd = f.published_at is not None and not is_plausible(f.published_at, now=now)
+        if is_odd:
+            example = f"{f.video_id}: publishedAt is {f.published_at}"
+            log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=1, example=example)
         columns = {
             "title": f.title,
-            "published_at": f.published_at,
+            "published_at": None if is_odd else f.published_at,
             "duration_s": f.duration_s,
             "category_id": f.category_id,
             "default_language": f.default_language,
