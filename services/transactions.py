@@ -1,20 +1,27 @@
 """Transactions, and what the database's errors mean: said once, by the class of their SQLSTATE."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
+import psycopg
 from psycopg import OperationalError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from db.session import SessionFactory
-from services.errors import InfrastructureError, TransientError
+from services.errors import InfrastructureError, PermanentError, TransientError
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 """Opens a session that commits when its block ends and rolls back when it raises."""
 
+Item = TypeVar("Item")
+Written = TypeVar("Written")
+
 UNAVAILABLE = "databaseUnavailable"
+REFUSED = "refusedByDatabase"
+"""The reason of what breaks a constraint or fits no column: SQLSTATEs of class 22 and 23."""
 LOCKED = "lockTimeout"
 _REASONS = {
     "08": UNAVAILABLE,  # connection exceptions
@@ -59,6 +66,75 @@ def transaction(sessions: SessionFactory) -> Iterator[Session]:
         As :func:`translating`.
     """
     with translating(), sessions.begin() as session:
+        yield session
+
+
+class RefusedByDatabaseError(PermanentError):
+    """The database refuses a row for what is in it, however often it is written."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            reason=REFUSED,
+            hint=f"report it; then `tubegrader jobs retry --items --reason {REFUSED}`",
+        )
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what the database says of a row into an error of services.
+
+    Raises:
+        RefusedByDatabaseError: A row breaks a constraint, or a value fits no column.
+    """
+    try:
+        yield
+    # A COPY talks to the driver, whose errors come as they are.
+    except (IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError) as error:
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        problem = next(iter(str(origin).splitlines()), type(origin).__name__)
+        raise RefusedByDatabaseError(f"the database refuses it: {problem}") from error
+
+
+def write_apart(
+    unit: Callable[[], AbstractContextManager[Session]],
+    items: Sequence[Item],
+    write: Callable[[Session, Sequence[Item]], Written],
+    refused: Callable[[Item, RefusedByDatabaseError], None],
+) -> list[Written]:
+    """Write items at once; where the database refuses, in halves, until who it refuses is alone.
+
+    Args:
+        unit: Opens a transaction or a savepoint.
+        items: What is to be written; nothing happens if there is none.
+        write: Writes some of them.
+        refused: Told of each item that cannot be written, with the reason.
+
+    Returns:
+        What ``write`` returned, for each part that was written.
+    """
+    results = []
+    parts = [items] if items else []
+    while parts:
+        part = parts.pop()
+        try:
+            with refusing(), unit() as session:
+                result = write(session, part)
+        except RefusedByDatabaseError as error:
+            if len(part) == 1:
+                refused(part[0], error)
+            else:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        else:
+            results.append(result)
+    return results
+
+
+@contextmanager
+def savepoint(session: Session) -> Iterator[Session]:
+    """Open a part of a unit of work that is undone alone when it raises."""
+    with session.begin_nested():
         yield session
 
 

@@ -47,23 +47,55 @@ def oldest(session: Session, column: Column[Any], *, since: datetime | None) -> 
 
 def stage(
     session: Session, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> str:
-    """Copy rows (with the line they come from last) into a table of this transaction only."""
-    name = f"staged_{table.name}"
+) -> int:
+    """Copy rows, with the line they come from last, into a table of this transaction only.
+
+    Returns:
+        How many there are; their places are 0 to one less.
+    """
     session.execute(
         text(
-            f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS "
-            f"SELECT {', '.join(columns)}, 0::bigint AS line FROM {table.name} WITH NO DATA"
+            f"CREATE TEMPORARY TABLE staged_{table.name} ON COMMIT DROP AS "
+            f"SELECT {', '.join(columns)}, 0::bigint AS line, 0::bigint AS place "
+            f"FROM {table.name} WITH NO DATA"
         )
     )
+
+    names = ", ".join([*columns, "line", "place"])
     driver: Any = session.connection().connection.driver_connection
     with (
         driver.cursor() as cursor,
-        cursor.copy(f"COPY {name} ({', '.join(columns)}, line) FROM STDIN") as copy,
+        cursor.copy(f"COPY staged_{table.name} ({names}) FROM STDIN") as copy,
     ):
+        place = 0
         for row in rows:
-            copy.write_row(row)
-    return name
+            copy.write_row([*row, place])
+            place += 1
+    # For what is merged in parts because the database refuses some of it.
+    session.execute(text(f"CREATE INDEX ON staged_{table.name} (place)"))
+    return place
+
+
+def unresolved(
+    session: Session, table: Table, requires: Sequence[tuple[str, str]]
+) -> list[tuple[int, str]]:
+    """Return (line, column) of up to a thousand staged rows that refer to nothing, by column.
+
+    Args:
+        session: The unit of work that staged the rows.
+        table: Where they go.
+        requires: (column, table) pairs: the row that it must refer to.
+    """
+    missing: list[tuple[int, str]] = []
+    for column, referred in requires:
+        lines = session.scalars(
+            text(
+                f"SELECT line FROM staged_{table.name} s WHERE NOT {_refers(column, referred)} "
+                "ORDER BY line LIMIT 1000"
+            )
+        )
+        missing += [(line, column) for line in lines]
+    return missing
 
 
 def merge(
@@ -74,8 +106,9 @@ def merge(
     requires: Sequence[tuple[str, str]] = (),
     unless: str | None = None,
     extra: dict[str, str] | None = None,
-) -> tuple[int, list[tuple[int, str]]]:
-    """Insert what was staged and is not there yet.
+    places: range | None = None,
+) -> int:
+    """Insert what was staged, refers to something, and is not there yet; return how many rows.
 
     Args:
         session: The unit of work that staged the rows.
@@ -84,22 +117,13 @@ def merge(
         requires: (column, table) pairs: the row that it must refer to.
         unless: An SQL condition on the staged row ``s`` under which it counts as there already.
         extra: Further columns with the same text for all rows.
-
-    Returns:
-        How many rows are new; and (line, column) of up to a thousand that refer to nothing.
+        places: Of which rows, one after the other; None: of all.
     """
-    missing: list[tuple[int, str]] = []
-    conditions = [f"NOT ({unless})"] if unless else []
-    for column, referred in requires:
-        exists = f"EXISTS (SELECT FROM {referred} r WHERE r.{column} = s.{column})"
-        conditions.append(exists)
-        lines = session.scalars(
-            text(
-                f"SELECT line FROM staged_{table.name} s WHERE NOT {exists} "
-                "ORDER BY line LIMIT 1000"
-            )
-        )
-        missing += [(line, column) for line in lines]
+    conditions = [
+        *(["s.place BETWEEN :first AND :last"] if places else []),
+        *([f"NOT ({unless})"] if unless else []),
+        *(_refers(column, referred) for column, referred in requires),
+    ]
     extra = extra or {}
     names = ", ".join([*columns, *extra])
     values = ", ".join([*(f"s.{c}" for c in columns), *(f":{c}" for c in extra)])
@@ -108,6 +132,16 @@ def merge(
             f"INSERT INTO {table.name} ({names}) SELECT {values} FROM staged_{table.name} s "
             f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY s.line ON CONFLICT DO NOTHING"
         ),
-        extra,
+        {**extra, **({"first": places[0], "last": places[-1]} if places else {})},
     )
-    return int(cast("Any", inserted).rowcount), missing
+    return int(cast("Any", inserted).rowcount)
+
+
+def line_of(session: Session, table: Table, place: int) -> int:
+    """Return the line that a staged row comes from."""
+    statement = text(f"SELECT line FROM staged_{table.name} WHERE place = :place")
+    return int(session.execute(statement, {"place": place}).scalar_one())
+
+
+def _refers(column: str, referred: str) -> str:
+    return f"EXISTS (SELECT FROM {referred} r WHERE r.{column} = s.{column})"

@@ -2,11 +2,10 @@
 
 JPEGs are decoded by libjpeg-turbo at a fraction of their size where that is enough (the discrete
 cosine transform gives halves, quarters and eighths nearly for free); everything else goes through
-Pillow. Images of another shape lose their margins, never their proportions: the 4:3 variants of
-YouTube carry letterbox bars there.
+Pillow, and all through :mod:`ml.images.opening`. Images of another shape lose their margins, never
+their proportions: the 4:3 variants of YouTube carry letterbox bars there.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,11 +15,18 @@ from PIL import Image
 
 from ml.arrays import ImageArray
 from ml.errors import LearningError
+from ml.images.opening import (
+    as_rgb,
+    open_picture,
+    orientation_in,
+    orientation_of,
+    shown_size,
+    upright,
+)
 
 WIDTH, HEIGHT = 160, 90
 MAX_PIXELS = 20_000_000
 """Larger images are refused before decoding; YouTube's largest thumbnail has 8.3 million pixels."""
-FORMATS = ("JPEG", "PNG", "WEBP")
 UNDECODABLE = (
     OSError,
     ValueError,
@@ -55,9 +61,8 @@ def decode_thumbnail(data: bytes, *, name: str, size: Size = (WIDTH, HEIGHT)) ->
         LearningError: Not an image of these formats, truncated, or larger than 20 megapixels.
     """
     try:
-        pixels = _decode_jpeg(data, size) if data.startswith(b"\xff\xd8") else None
-        image = _open(data) if pixels is None else Image.fromarray(pixels)
-        return _fit(image, size)
+        image = _decode_jpeg(data, size) if data.startswith(b"\xff\xd8") else None
+        return _fit(_open(data) if image is None else image, size)
     except UNDECODABLE as error:
         raise LearningError(
             f"thumbnail {name} ({len(data)} bytes) cannot be decoded: {error}",
@@ -99,32 +104,31 @@ def decode_thumbnails(
     return images
 
 
-def _decode_jpeg(data: bytes, size: Size) -> ImageArray | None:
+def _decode_jpeg(data: bytes, size: Size) -> Image.Image | None:
     """Decode at the smallest scale that still covers the target; None: leave it to Pillow."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(width, height)
         if colours in {"CMYK", "YCCK"}:
             return None
+        orientation = orientation_in(data)
+        least_width, least_height = shown_size(size, orientation)
         # Twice the target where there is that much, except at exact multiples: halving by the
         # transform is as good as a filter, but only then is no second resampling needed.
         pixels: ImageArray = simplejpeg.decode_jpeg(
-            data, colorspace="RGB", min_height=size[1], min_width=size[0]
+            data, colorspace="RGB", min_height=least_height, min_width=least_width
         )
     except ValueError as error:
         if isinstance(error, _TooLargeError):
             raise
         return None
-    return pixels
+    return upright(Image.fromarray(pixels), orientation)
 
 
 def _open(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    image = open_picture(data)
     _check_size(*image.size)
-    if image.mode in {"RGBA", "LA", "P", "PA"}:
-        opaque = Image.new("RGBA", image.size, "black")
-        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    return as_rgb(image, orientation_of(image))
 
 
 class _TooLargeError(ValueError):

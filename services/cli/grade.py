@@ -39,7 +39,8 @@ def grade(
 ) -> None:
     """Grade thumbnails against the channel's own and those of like-sized channels.
 
-    Several pictures are compared with each other.
+    Several pictures are compared with each other. Files that cannot be graded are named, and the
+    others graded, with exit code 1.
     """
     from services.errors import UsageError
     from services.learning.grading import grade as grade_pictures
@@ -58,6 +59,10 @@ def grade(
     if html is not None:
         write_page(grading, html.absolute())
     emit(grading, print_grading, as_json=as_json)
+    for each in grading.unusable:
+        typer.secho(each.problem, fg="red", err=True)
+    if grading.unusable:
+        raise typer.Exit(1)
 
 
 def print_grading(grading: "Grading") -> None:

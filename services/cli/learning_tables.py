@@ -53,14 +53,15 @@ def describe_night(result: dict[str, Any]) -> str:
 def describe_scoring(result: dict[str, Any]) -> str:
     """Return a line on what a scoring job did."""
     n_models = len(result["models"])
+    refused = f", {result['refused']} refused by the database" if result.get("refused") else ""
     if "clips" in result:
         unreadable = f", {result['unreadable']} unreadable" if result["unreadable"] else ""
         return (
             f"scored {result['clips']} clips in {result['segments']} segments with "
-            f"{n_models} models{unreadable}"
+            f"{n_models} models{unreadable}{refused}"
         )
     unreadable = f", {result['unreadable']} pictures unreadable" if result["unreadable"] else ""
-    return f"scored {result['scored']} videos with {n_models} models{unreadable}"
+    return f"scored {result['scored']} videos with {n_models} models{unreadable}{refused}"
 
 
 def describe_decision(decision: dict[str, Any]) -> str:

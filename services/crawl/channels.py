@@ -1,7 +1,7 @@
 """Channels: watched from a moment on, their counters read on a cadence."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from db.queries.work import work_items
 from services.context import Context
 from services.work import kinds, leases
 from services.youtube.facts import ChannelFacts
+from services.youtube.moments import is_plausible
 
 ASK_AGAIN_EVERY = timedelta(days=30)
 NOT_FOUND = "channelNotFound"
@@ -36,29 +37,36 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
         answer = context.youtube.for_purpose("statistics").channels(batch.items)
         batch.fail_unanswered(answer, missing=NOT_FOUND)
         now = context.clock()
-        with context.transaction() as session:
-            added = channels.append_snapshots(
+
+        def write(session: Session, channel_ids: Sequence[str]) -> int:
+            at = {c: answer.answered_at[c] for c in channel_ids}
+            new = channels.append_snapshots(
                 session,
                 [
                     {
                         "channel_id": facts.channel_id,
                         "slot": batch.items[facts.channel_id].slot,
-                        "captured_at": answer.answered_at[facts.channel_id],
+                        "captured_at": at[facts.channel_id],
                         "subscriber_count": facts.subscriber_count,
                         "view_count": facts.view_count,
                         "video_count": facts.video_count,
                     }
-                    for facts in answer.items.values()
+                    for facts in map(answer.items.__getitem__, channel_ids)
                 ],
             )
-            for facts in answer.items.values():
-                _refresh(session, facts, now=now)
-            note_shown(session, list(answer.items), now=now)
-            channels.label_by_metadata(session, list(answer.items))
-            intervals = dict.fromkeys(answer.answered_at, context.cadence.channel_every)
-            batch.complete(session, intervals, now=now, answered_at=answer.answered_at)
+            for channel_id in channel_ids:
+                _refresh(session, answer.items[channel_id], now=now)
+            note_shown(session, channel_ids, now=now)
+            channels.label_by_metadata(session, channel_ids)
+            intervals = dict.fromkeys(channel_ids, context.cadence.channel_every)
+            batch.complete(session, intervals, now=now, answered_at=at)
+            return new
+
+        added = sum(batch.write(answer.items, write))
+        with context.transaction() as session:
             gone = [c for c, reason in batch.believed(session).items() if reason == NOT_FOUND]
-            channels.mark_not_shown(session, gone, "gone", ask_again_at=now + ASK_AGAIN_EVERY)
+            if gone:
+                channels.mark_not_shown(session, gone, "gone", ask_again_at=now + ASK_AGAIN_EVERY)
     return added
 
 
@@ -95,6 +103,8 @@ def ask_again(context: Context) -> int:
 
 def _refresh(session: Session, facts: ChannelFacts, *, now: datetime) -> None:
     values = asdict(facts)
-    for counter in ("subscriber_count", "view_count", "video_count"):
-        del values[counter]
+    for not_a_fact in ("subscriber_count", "view_count", "video_count", "odd"):
+        del values[not_a_fact]
+    if facts.published_at is not None and not is_plausible(facts.published_at, now=now):
+        values["published_at"] = None
     channels.refresh(session, values, now=now)

@@ -7,10 +7,11 @@ goes on with it.
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from sqlalchemy.orm import Session
 
 from db.queries.catalog import channels, videos
@@ -22,11 +23,15 @@ from services.errors import (
     TransientError,
     TubeGraderError,
 )
+from services.transactions import RefusedByDatabaseError, refusing, savepoint, write_apart
 from services.work import kinds, leases
 from services.work.verdicts import HEARD_APART
 from services.youtube.facts import UploadsPage
 from services.youtube.failures import Streak
 from services.youtube.feed import Feed, fetch_feed
+from services.youtube.moments import IMPLAUSIBLE, is_plausible
+
+log = structlog.get_logger()
 
 PLAYLIST_END = 20_000
 """YouTube lists about so many uploads and no more; a channel that long is marked truncated."""
@@ -50,7 +55,8 @@ def discover_channels(context: Context, token: uuid.UUID) -> int:
     with leases.begin(context, token) as batch:
         for channel_id in list(batch.items):
             try:
-                new += _discover(context, batch, channel_id)
+                with refusing():
+                    new += _discover(context, batch, channel_id)
                 streak.broken()
             except TubeGraderError as error:
                 if streak.ends_with(error):
@@ -214,26 +220,36 @@ def _page(context: Context, walk: _Walk) -> UploadsPage:
 def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetime) -> bool:
     """Add the videos of a page with the work they bring; tell whether all were known before."""
     # An entry without a date is private or deleted.
-    dated = {u.video_id: u.published_at for u in page.uploads if u.published_at is not None}
+    listed = {u.video_id: u.published_at for u in page.uploads if u.published_at is not None}
+    dated = {v: at for v, at in listed.items() if is_plausible(at, now=now)}
+    if odd := sorted(listed.keys() - dated.keys()):
+        example = f"{odd[0]}: publishedAt is {listed[odd[0]].isoformat()}"
+        log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=len(odd), example=example)
     is_known = _is_known(session, dated, until=walk.known_until)
-    new = videos.add(
-        session,
-        [
-            {"video_id": video_id, "channel_id": walk.channel_id, "published_at": published_at}
-            for video_id, published_at in dated.items()
-        ],
-        now=now,
-    )
+
+    def write(part: Session, video_ids: Sequence[str]) -> list[str]:
+        rows = [
+            {"video_id": v, "channel_id": walk.channel_id, "published_at": dated[v]}
+            for v in video_ids
+        ]
+        return videos.add(part, rows, now=now)
+
+    def refused(video_id: str, error: RefusedByDatabaseError) -> None:
+        log.error("discovery.refused", video_id=video_id, problem=str(error))
+
+    added = write_apart(lambda: savepoint(session), list(dated), write, refused)
+    new = [video_id for part in added for video_id in part]
     for_videos = kinds.recurring("video")
     for kind in for_videos:
         work_items.add_items(session, kind, [(v, walk.channel_id) for v in new], slot=now)
-    returned = videos.mark_listed(session, list(dated))
+    returned = videos.mark_listed(session, list(listed))
     work_items.retry(
         session, for_videos, reasons=GONE_REASONS, entity_ids=returned, now=now, refuted=True
     )
     walk.new += len(new)
     walk.listed += len(page.uploads)
-    walk.shown |= dated
+    # What is listed with an odd date does not tell how far back the list was read.
+    walk.shown |= dict.fromkeys(odd, now) | dated
     return is_known and not returned
 
 

@@ -1,11 +1,12 @@
 """Video counters over time: one snapshot a slot, fifty videos a call, whatever their channels."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions_of
@@ -17,7 +18,10 @@ from services.crawl.formats import video_format
 from services.errors import TubeGraderError
 from services.work import leases
 from services.youtube.facts import VideoFacts, VideoStatistics
+from services.youtube.moments import IMPLAUSIBLE, is_plausible
 from services.youtube.view_counts import view_definition
+
+log = structlog.get_logger()
 
 GONE = "videoGone"
 
@@ -33,13 +37,22 @@ def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     with leases.begin(context, token) as batch:
         found = _ask(context, batch)
         now = context.clock()
+
+        def write(session: Session, video_ids: Sequence[str]) -> int:
+            some = found.only(video_ids)
+            new = ingest(session, batch, some, now=now, policy=context.cadence)
+            if some.facts:
+                # Selections ask for lengths, which are known now.
+                selections.choose(session, now=now, video_ids=list(some.facts))
+            return new
+
+        added = sum(batch.write([*found.counts, *found.facts], write))
         with context.transaction() as session:
-            added = ingest(session, batch, found, now=now, policy=context.cadence)
             gone = [v for v, reason in batch.believed(session).items() if reason == GONE]
-            videos.mark_gone(session, gone, now=now)
-            if found.facts or gone:
-                # Selections ask for lengths, which are known now; who is gone makes room.
-                selections.choose(session, now=now, video_ids=[*found.facts, *gone])
+            if gone:
+                videos.mark_gone(session, gone, now=now)
+                # Who is gone makes room.
+                selections.choose(session, now=now, video_ids=gone)
     return added
 
 
@@ -56,6 +69,14 @@ class Found:
     counts: Mapping[str, VideoStatistics]
     answered_at: Mapping[str, datetime]
     facts: Mapping[str, VideoFacts] = field(default_factory=dict)
+
+    def only(self, video_ids: Sequence[str]) -> "Found":
+        """Return what was told of some of them."""
+        return Found(
+            {v: self.counts[v] for v in video_ids if v in self.counts},
+            {v: self.answered_at[v] for v in video_ids},
+            {v: self.facts[v] for v in video_ids if v in self.facts},
+        )
 
 
 def ingest(
@@ -82,7 +103,7 @@ def ingest(
     if not slots:
         return 0
     ensure_partitions_of(session.connection(), slots.values())
-    videos.refresh(session, list(_columns(found.facts.values())), now=now)
+    videos.refresh(session, list(_columns(found.facts.values(), now=now)), now=now)
     videos.mark_shown(session, list(found.counts))  # one that was gone may have come back
     traits, at = videos.traits(session, slots), found.answered_at
     added = videos.append_snapshots(
@@ -137,12 +158,16 @@ def _ask(context: Context, batch: leases.Batch) -> Found:
     return Found(counts, answered_at | full.answered_at, full.items)
 
 
-def _columns(facts: Iterable[VideoFacts]) -> Iterable[Mapping[str, Any]]:
+def _columns(facts: Iterable[VideoFacts], *, now: datetime) -> Iterable[Mapping[str, Any]]:
     """Yield the columns of ``videos`` that an answer fills; what it left out stays as it was."""
     for f in facts:
+        is_odd = f.published_at is not None and not is_plausible(f.published_at, now=now)
+        if is_odd:
+            example = f"{f.video_id}: publishedAt is {f.published_at}"
+            log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=1, example=example)
         columns = {
             "title": f.title,
-            "published_at": f.published_at,
+            "published_at": None if is_odd else f.published_at,
             "duration_s": f.duration_s,
             "category_id": f.category_id,
             "default_language": f.default_language,

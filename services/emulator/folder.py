@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ml.images.opening import FORMATS, open_picture
 from services.emulator.catalog import Catalog
 from services.emulator.listing import Line, lines
 from services.emulator.videos import (
@@ -146,14 +147,14 @@ def _picture(line: Line) -> Path | None:
         return None
     file = line.file("thumbnail_file")
     try:
-        with Image.open(file) as image:
-            kind = image.format
+        with open_picture(file.read_bytes()) as image:
+            kind = FORMATS[str(image.format)]
             # Decoded at an eighth of its size: cheap, and a file cut short shows all the same.
             image.draft("RGB", (image.width // 8, image.height // 8))
             image.load()
     except (OSError, Image.DecompressionBombError):
         kind = None
-    if kind != "JPEG":
+    if kind != "jpeg":
         line.refuse(f"{text} is no readable JPEG. Replace it, or leave thumbnail_file empty")
     return file
 

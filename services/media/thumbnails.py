@@ -10,6 +10,8 @@ datasets refer to, the new bytes are not kept, only their hash and ETag.
 import uuid
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy.orm import Session
+
 from db.queries.catalog import thumbnails
 from services.context import Context
 from services.errors import PermanentError
@@ -37,24 +39,27 @@ def fetch_batch(context: Context, token: uuid.UUID) -> int:
         other, same = _split_by_picture(context, fetched, current)
         there = context.store.put_new([f.content for f in other])
         now = context.clock()
-        with context.transaction() as session:
+
+        def write(session: Session, done: Sequence[str]) -> thumbnails.RecordedThumbnails:
             # A picture that comes late, after another worker's, would look like a swap.
-            held = batch.held(session)
+            held = batch.held(session).intersection(done)
             recorded = thumbnails.record_thumbnails(
                 session, [_row(f) for f in other if f.video_id in held], now=now
             )
-            versions = recorded.versions
             seen = [thumbnails.SeenThumbnail(f.video_id, f.sha256, f.etag) for f in same]
             thumbnails.seen_in_other_bytes(
                 session, [s for s in seen if s.video_id in held], now=now
             )
             thumbnails.seen_again(session, held.intersection(unchanged), now=now)
-            done = [*(f.video_id for f in fetched), *unchanged]
             batch.complete(session, dict.fromkeys(done, context.cadence.thumbnail_every), now=now)
+            return recorded
+
+        parts = batch.write([*(f.video_id for f in fetched), *unchanged], write)
+        versions = sum(part.versions for part in parts)
         # What lay there already without a row of its own may have been removed since it was looked
         # for above. Whoever removes objects keeps these rows from being written until it is done,
         # so by now they are gone or stay, and come back for good.
-        doubtful = there & recorded.unspoken
+        doubtful = there & {sha256 for part in parts for sha256 in part.unspoken}
         context.store.put_many([f.content for f in other if f.sha256 in doubtful])
     return versions
 

@@ -1,18 +1,18 @@
 """Values from files that anybody may have written, one check each."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from services.errors import PermanentError
 from services.transfer.spool import RejectedRowError
 from services.youtube.identifiers import is_channel_id, is_video_id
 from services.youtube.images import ImageFacts, inspect_thumbnail
+from services.youtube.moments import is_plausible
 
 LARGEST_COUNT = 2**63 - 1
 LONGEST_TEXT = 5_000
 MOST_BYTES = 20_000_000
-_FIRST_VIDEO = datetime(2005, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(
     r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,5})M)?(?:(\d{1,7})S)?)?", re.ASCII
 )
@@ -64,7 +64,7 @@ def moment(text: str, *, now: datetime) -> datetime:
         found = found.astimezone(UTC)
     except OverflowError:
         raise RejectedRowError("badTime", f"{text[:40]!r} is out of range") from None
-    if not _FIRST_VIDEO <= found <= now + timedelta(days=1):
+    if not is_plausible(found, now=now):
         raise RejectedRowError("badTime", f"{text[:40]!r} is before YouTube or in the future")
     return found
 

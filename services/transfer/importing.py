@@ -1,26 +1,32 @@
 """Import: recorded folders and our own exports, checked on disk first, written all or nothing.
 
-Every row is checked before the first is written; what cannot be taken is rejected with its reason
-and the rest goes on. Writing is one transaction, so a fatal error leaves the tables as they were
-(pictures that reached the store are removed by a purge). What is there already stays as it is:
-importing twice changes nothing.
+Every row is checked before the first is written; what cannot be taken, or what the database refuses
+all the same, is rejected with its reason and the rest goes on. Writing is one transaction, so a
+fatal error leaves the tables as they were (pictures that reached the store are removed by a purge).
+What is there already stays as it is: importing twice changes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db.base import Base
 from db.partitions import ensure_partitions_of
 from db.queries import transfer
+from db.queries.catalog import channels, videos
 from db.queries.work import work_items
 from services.context import Context
 from services.errors import UsageError
+from services.transactions import (
+    RefusedByDatabaseError,
+    refusing,
+    savepoint,
+    write_apart,
+)
 from services.transfer.own import is_export, read_export
 from services.transfer.recorded import NEEDED, RecordedFolder
 from services.transfer.spool import RejectedRows, Spool
@@ -109,16 +115,9 @@ def import_folder(
                 hint=f"an export with manifest.json, or {', '.join(sorted(NEEDED))}",
             )
         _make_partitions(context, spool)
-        try:
-            with context.transaction() as session:
-                new = _write(session, spool, rejected, progress)
-                watched = _watch(context, session, spool) if watch else 0
-        except (IntegrityError, DataError) as error:
-            # Nothing that our own export wrote, or the checks let through: an altered file.
-            raise UsageError(
-                f"{directory} holds what the database refuses: {error.orig}".splitlines()[0],
-                hint="nothing was written",
-            ) from error
+        with refusing(), context.transaction() as session:
+            new = _write(session, spool, rejected, progress)
+            watched = _watch(context, session, spool) if watch else 0
     return Imported(
         rows, new, dict(rejected.counts), [asdict(one) for one in rejected.listed], watched
     )
@@ -138,23 +137,41 @@ def _write(
     for target in _TARGETS:
         if target.table not in spool.columns:
             continue
-        table = Base.metadata.tables[target.table]
-        columns = spool.columns[target.table]
-        transfer.stage(session, table, columns, spool.rows(target.table))
-        new[target.table], missing = transfer.merge(
-            session,
+        file = spool.sources[target.table]
+        table, columns = Base.metadata.tables[target.table], spool.columns[target.table]
+        n_rows = transfer.stage(session, table, columns, spool.rows(target.table))
+        for line, column in transfer.unresolved(session, table, target.requires):
+            rejected.add(file, line, "unknownReference", f"its {column} is not known")
+        new[target.table] = sum(_merge(session, target, columns, n_rows, file, rejected))
+        progress(target.table, new[target.table])
+    return new
+
+
+def _merge(
+    session: Session,
+    target: _Target,
+    columns: Sequence[str],
+    n_rows: int,
+    file: str,
+    rejected: RejectedRows,
+) -> list[int]:
+    table = Base.metadata.tables[target.table]
+
+    def merge(part: Session, some: Sequence[int]) -> int:
+        return transfer.merge(
+            part,
             table,
             columns,
             requires=target.requires,
             unless=target.unless,
             extra=target.extra,
+            places=range(some[0], some[-1] + 1) if len(some) < n_rows else None,
         )
-        for line, column in missing:
-            rejected.add(
-                spool.sources[target.table], line, "unknownReference", f"its {column} is not known"
-            )
-        progress(target.table, new[target.table])
-    return new
+
+    def refused(place: int, error: RefusedByDatabaseError) -> None:
+        rejected.add(file, transfer.line_of(session, table, place), error.reason, str(error))
+
+    return write_apart(lambda: savepoint(session), range(n_rows), merge, refused)
 
 
 def _watch(context: Context, session: Session, spool: Spool) -> int:
@@ -164,14 +181,16 @@ def _watch(context: Context, session: Session, spool: Spool) -> int:
     if "channels" in spool.columns:
         at = spool.columns["channels"].index("channel_id")
         for batch in _batches(row[at] for row in spool.rows("channels")):
-            pairs = [(channel, channel) for channel in batch]
+            pairs = [(channel, channel) for channel in channels.known(session, batch)]
             for kind in of_channels:
                 watched += work_items.add_items(session, kind, pairs, slot=now)
     if "videos" in spool.columns:
         ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
         for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
+            known = videos.known_ids(session, {video for video, _ in batch})
+            pairs = sorted({(video, channel) for video, channel in batch if video in known})
             for kind in kinds.recurring("video"):
-                work_items.add_items(session, kind, set(batch), slot=now)
+                work_items.add_items(session, kind, pairs, slot=now)
     return watched // len(of_channels)
 
 

@@ -9,7 +9,6 @@ from services.errors import UsageError
 from services.storage import ObjectStore
 from services.transfer import checks
 from services.transfer.spool import RejectedRowError, RejectedRows, Spool
-from services.youtube.perceptual import perceptual_hash
 from services.youtube.view_counts import view_definition
 
 VIDEO_COLUMNS = (
@@ -123,7 +122,7 @@ class RecordedFolder:
                 "height": facts.height,
                 "byte_size": len(content),
                 "stored_at": self._now,
-                "perceptual_hash": perceptual_hash(content),
+                "perceptual_hash": facts.perceptual_hash,
             },
             file="videos.csv",
             line=line,

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from services.errors import (
     TubeGraderError,
     UsageError,
 )
+from services.transactions import Written, write_apart
 from services.work import breakers
 from services.work.heartbeat import KeptLease, LeaseLostError
 from services.work.kinds import WORK_KINDS, WorkKind
@@ -99,6 +100,26 @@ class Batch:
         for entity_id in entity_ids:
             self.items.pop(entity_id, None)
             self._errors.pop(entity_id, None)
+
+    def write(
+        self, entity_ids: Collection[str], write: Callable[[Session, Sequence[str]], Written]
+    ) -> list[Written]:
+        """Have items written and completed, in one transaction unless the database refuses some.
+
+        Those fail alone, as ``refusedByDatabase``. Returns what came of each part.
+        """
+        return write_apart(self._unit, list(entity_ids), write, lambda e, why: self.fail([e], why))
+
+    @contextmanager
+    def _unit(self) -> Iterator[Session]:
+        """Open a transaction: what it ended has not ended if it is undone."""
+        completed, errors = set(self._completed), dict(self._errors)
+        try:
+            with self._context.transaction() as session:
+                yield session
+        except Exception:
+            self._completed, self._errors = completed, errors
+            raise
 
     def complete(
         self,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from services.cadence import next_slot
 from services.errors import PermanentError, TubeGraderError, UsageError
+from services.transactions import REFUSED
 from services.work.backoff import Backoff
 from services.youtube.failures import ApiKeyError
 
@@ -49,7 +50,7 @@ only after so many answers. With four, a month of 10,000 videos under 20 % fault
 thumbnails."""
 PLAIN_REASONS = frozenset({"channelClosed", "channelSuspended"})
 """Said of one channel in so many words: who says it works, and needs nobody to bear it out."""
-OWN_REASONS = frozenset({"malformedId", "notWatched"})
+OWN_REASONS = frozenset({"malformedId", "notWatched", REFUSED})
 """What we say ourselves, whatever the other side answers."""
 
 

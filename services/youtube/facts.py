@@ -12,6 +12,19 @@ from services.errors import TubeGraderError
 
 
 @dataclass(frozen=True, slots=True)
+class Oddity:
+    """A value of an item that is well formed and cannot be kept: it is None, the rest is taken.
+
+    Attributes:
+        reason: A stable word to count by, such as ``unknownLiveState``.
+        message: One line for people.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelFacts:
     """One channel; ``subscriber_count`` is None where the channel hides it.
 
@@ -29,6 +42,7 @@ class ChannelFacts:
     subscriber_count: int | None = None
     view_count: int | None = None
     video_count: int | None = None
+    odd: tuple[Oddity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,7 @@ class VideoStatistics:
     view_count: int | None = None
     like_count: int | None = None
     comment_count: int | None = None
+    odd: tuple[Oddity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,7 @@ class VideoFacts:
     privacy_status: str | None = None
     upload_status: str | None = None
     made_for_kids: bool | None = None
+    odd: tuple[Oddity, ...] = ()
 
 
 FactsT = TypeVar("FactsT")

@@ -1,9 +1,12 @@
 """The one caller of the YouTube Data API v3: typed facts in, each unit booked before its call."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import structlog
 
 from services.clock import Clock
 from services.errors import (
@@ -66,7 +69,9 @@ _VIDEO_FIELDS = (
 )
 _STATISTICS_FIELDS = "kind,items(id,statistics(viewCount,likeCount,commentCount))"
 
-FactsT = TypeVar("FactsT")
+log = structlog.get_logger()
+
+FactsT = TypeVar("FactsT", ChannelFacts, VideoFacts, VideoStatistics)
 Body = Mapping[str, Any]
 
 
@@ -287,6 +292,7 @@ def _by_ids(
         answered_at |= dict.fromkeys(taken, clock())
         found |= taken
         refused |= not_taken
+    _note_oddities(found)
     missing = tuple(i for i in valid[:asked] if i not in found and i not in refused)
     return Answer(
         items={item_id: found[item_id] for item_id in valid if item_id in found},
@@ -321,6 +327,18 @@ def _sorted_items(
     if body.get("items") and not found and not refused:
         raise failures.malformed_answer()
     return found, refused
+
+
+def _note_oddities(found: Mapping[str, ChannelFacts | VideoFacts | VideoStatistics]) -> None:
+    """Count what is odd in an answer, with an example of each reason."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for item_id, facts in found.items():
+        for odd in facts.odd:
+            counts[odd.reason] += 1
+            examples.setdefault(odd.reason, f"{item_id}: {odd.message}")
+    for reason, n in counts.items():
+        log.warning("youtube.odd_value", reason=reason, items=n, example=examples[reason])
 
 
 def _only_channel(body: Body, named: str) -> ChannelFacts:

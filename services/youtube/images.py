@@ -1,10 +1,10 @@
 """Is this a thumbnail? Bytes from the network, checked by decoding them."""
 
-import io
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
+from ml.images.opening import FORMATS, open_picture, orientation_of, shown_size
 from services.errors import PermanentError
 from services.youtube.perceptual import DRAFT, hash_of
 
@@ -14,7 +14,6 @@ MOST_PIXELS = 16_000_000
 """Twice YouTube's largest variant, 3840x2160."""
 MOST_SCANS = 64
 """A progressive JPEG has about ten; each scan costs a pass over all pixels."""
-_FORMATS = ("JPEG", "PNG", "WEBP")
 _START_OF_SCAN = b"\xff\xda"
 
 
@@ -23,9 +22,9 @@ class ImageFacts:
     """What a picture is.
 
     Attributes:
-        width: In pixels.
-        height: In pixels.
-        format: ``jpeg``, ``png`` or ``webp``, by the bytes themselves.
+        width: In pixels, as it is shown.
+        height: Likewise.
+        format: ``jpeg``, ``png`` or ``webp``, by the bytes themselves: what the database knows.
         perceptual_hash: What it looks like, in 63 bits.
     """
 
@@ -46,10 +45,11 @@ def inspect_thumbnail(content: bytes, variant: str) -> ImageFacts:
             or ``thumbnailMissing`` for the placeholder.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            (width, height), format_ = image.size, str(image.format).lower()
+        with open_picture(content) as image:
+            (width, height), format_ = image.size, FORMATS[str(image.format)]
             _check_size(width, height, format_, content, variant)
             image.draft("L", DRAFT)
+            width, height = shown_size((width, height), orientation_of(image))
             facts = ImageFacts(width, height, format_, hash_of(image))
     except PermanentError:
         raise
@@ -76,4 +76,4 @@ def _check_size(width: int, height: int, format_: str, content: bytes, variant: 
     if (width, height) == PLACEHOLDER_SIZE:
         raise PermanentError("There is no such thumbnail.", reason="thumbnailMissing")
     if width <= PLACEHOLDER_SIZE[0] or height <= PLACEHOLDER_SIZE[1]:
-        raise PermanentError("The picture is too small.", reason="imageTooSmall")
+        raise PermanentError(f"{width} by {height} pixels are too small.", reason="imageTooSmall")

@@ -1,16 +1,28 @@
-"""From the Data API's JSON to facts. Whatever comes, only ``MalformedItemError`` leaves here."""
+"""From the Data API's JSON to facts. Whatever comes, only ``MalformedItemError`` leaves here.
+
+What is no value of the documented kind is damage: its item is refused, and asked for again. What is
+one, and new to us or beyond what can be kept, will be the same next time: it is None, noted as an
+oddity, and the rest of the item is taken.
+"""
 
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from services.youtube.facts import ChannelFacts, Refusal, Upload, VideoFacts, VideoStatistics
+from services.youtube.facts import (
+    ChannelFacts,
+    Oddity,
+    Refusal,
+    Upload,
+    VideoFacts,
+    VideoStatistics,
+)
 from services.youtube.identifiers import is_channel_id, is_playlist_id, is_video_id
 
 Json = Mapping[str, Any]
 
-LARGEST_COUNT = 2**63 - 1
+LARGEST_COUNT, LARGEST_SENT = 2**63 - 1, 2**64 - 1
 """PostgreSQL's bigint. YouTube's counts are uint64, so more than this can arrive."""
 LONGEST_DURATION_S = 2**31 - 1
 
@@ -40,6 +52,13 @@ def parse_channel(item: Json) -> ChannelFacts:
     statistics = section(item, "statistics")
     custom_url = text(snippet, "customUrl")
     hidden = flag(statistics, "hiddenSubscriberCount")
+    odd: list[Oddity] = []
+    counts = {
+        # A hidden count is sent as absent or as "0"; neither is a number of people.
+        "subscriber_count": None if hidden else count(statistics, "subscriberCount", odd),
+        "view_count": count(statistics, "viewCount", odd),
+        "video_count": count(statistics, "videoCount", odd),
+    }
     uploads = text(section(section(item, "contentDetails"), "relatedPlaylists"), "uploads")
     return ChannelFacts(
         channel_id=channel_id,
@@ -50,10 +69,8 @@ def parse_channel(item: Json) -> ChannelFacts:
         default_language=text(snippet, "defaultLanguage"),
         published_at=moment(snippet, "publishedAt"),
         uploads_playlist_id=uploads if uploads is not None and is_playlist_id(uploads) else None,
-        # A hidden count is sent as absent or as "0"; neither is a number of people.
-        subscriber_count=None if hidden else count(statistics, "subscriberCount"),
-        view_count=count(statistics, "viewCount"),
-        video_count=count(statistics, "videoCount"),
+        odd=tuple(odd),
+        **counts,
     )
 
 
@@ -82,22 +99,26 @@ def parse_video(item: Json) -> VideoFacts:
     channel_id = text(snippet, "channelId")
     if channel_id is None or not is_channel_id(channel_id):
         raise MalformedItemError("malformedId", "the video names no valid channel")
+    odd = list(statistics.odd)
+    duration_s = duration(section(item, "contentDetails"), "duration", odd)
+    state = live_state(snippet, "liveBroadcastContent", odd)
     return VideoFacts(
         video_id=statistics.video_id,
         channel_id=channel_id,
         statistics=statistics,
         title=text(snippet, "title"),
         published_at=moment(snippet, "publishedAt"),
-        duration_s=duration(section(item, "contentDetails"), "duration"),
+        duration_s=duration_s,
         category_id=text(snippet, "categoryId"),
         default_language=text(snippet, "defaultLanguage"),
         default_audio_language=text(snippet, "defaultAudioLanguage"),
-        live_broadcast_content=live_state(snippet, "liveBroadcastContent"),
+        live_broadcast_content=state,
         scheduled_start_at=moment(section(item, "liveStreamingDetails"), "scheduledStartTime"),
         actual_start_at=moment(section(item, "liveStreamingDetails"), "actualStartTime"),
         privacy_status=text(status, "privacyStatus"),
         upload_status=text(status, "uploadStatus"),
         made_for_kids=flag(status, "madeForKids"),
+        odd=tuple(odd),
     )
 
 
@@ -111,11 +132,13 @@ def parse_statistics(item: Json) -> VideoStatistics:
     if video_id is None or not is_video_id(video_id):
         raise MalformedItemError("malformedId", "the video has no valid id")
     statistics = section(item, "statistics")
+    odd: list[Oddity] = []
     return VideoStatistics(
         video_id=video_id,
-        view_count=count(statistics, "viewCount"),
-        like_count=count(statistics, "likeCount"),
-        comment_count=count(statistics, "commentCount"),
+        view_count=count(statistics, "viewCount", odd),
+        like_count=count(statistics, "likeCount", odd),
+        comment_count=count(statistics, "commentCount", odd),
+        odd=tuple(odd),
     )
 
 
@@ -152,16 +175,22 @@ def clean_text(value: str) -> str:
 _COUNT = re.compile(r"[0-9]{1,20}")  # 20 digits hold every uint64
 
 
-def count(item: Json, key: str) -> int | None:
-    """Return the count under ``key``: a string of decimal digits, or absent."""
+def count(item: Json, key: str, odd: list[Oddity]) -> int | None:
+    """Return the count under ``key``: a string of decimal digits, or absent.
+
+    One that 64 bits hold and PostgreSQL does not is odd.
+    """
     value = item.get(key)
     if value is None:
         return None
     if not (isinstance(value, str) and _COUNT.fullmatch(value)):
         raise MalformedItemError("malformedCount", f"{key} is not a count: {_shown(value)}")
     number = int(value)
+    if number > LARGEST_SENT:
+        raise MalformedItemError("malformedCount", f"{key} exceeds 64 bits: {value}")
     if number > LARGEST_COUNT:
-        raise MalformedItemError("countTooLarge", f"{key} exceeds 64 bits: {value}")
+        odd.append(Oddity("countTooLarge", f"{key} cannot be kept: {value}"))
+        return None
     return number
 
 
@@ -173,14 +202,18 @@ def flag(item: Json, key: str) -> bool | None:
     raise MalformedItemError("malformedFlag", f"{key} is neither true nor false")
 
 
-def live_state(item: Json, key: str) -> str | None:
-    """Return ``none``, ``upcoming`` or ``live``; a completed stream is an ordinary video."""
+def live_state(item: Json, key: str, odd: list[Oddity]) -> str | None:
+    """Return ``none``, ``upcoming`` or ``live``; a completed stream is an ordinary video.
+
+    Any other word is odd.
+    """
     value = text(item, key)
     if value is None or value in {"none", "upcoming", "live"}:
         return value
     if value == "completed":
         return "none"
-    raise MalformedItemError("unknownLiveState", f"{key} is unknown: {_shown(value)}")
+    odd.append(Oddity("unknownLiveState", f"{key} is unknown: {_shown(value)}"))
+    return None
 
 
 def moment(item: Json, key: str) -> datetime | None:
@@ -216,22 +249,31 @@ _DURATION = re.compile(
     r"P(?:([0-9]{1,9})W)?(?:([0-9]{1,9})D)?"
     r"(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?"
 )
+_ANY_DURATION = re.compile(
+    r"P(?=.)(?:[0-9]{1,9}(?:[.,][0-9]{1,9})?[YMWD]){0,4}"
+    r"(?:T(?:[0-9]{1,9}(?:[.,][0-9]{1,9})?[HMS]){1,3})?"
+)
+"""Of ISO 8601: with months, years and fractions, which are no number of whole seconds."""
 _SECONDS = (604_800, 86_400, 3_600, 60, 1)
 
 
-def duration(item: Json, key: str) -> int | None:
-    """Return the ISO 8601 duration under ``key`` in seconds (``PT1H2M3S``, ``P0D``)."""
+def duration(item: Json, key: str, odd: list[Oddity]) -> int | None:
+    """Return the ISO 8601 duration under ``key`` in seconds (``PT1H2M3S``, ``P0D``).
+
+    One that is no number of whole seconds, or of more than can be kept, is odd.
+    """
     value = item.get(key)
     if value is None:
         return None
-    matched = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if matched is None or not any(matched.groups()):
+    if not (isinstance(value, str) and _ANY_DURATION.fullmatch(value)):
         raise MalformedItemError("malformedDuration", f"{key} is no duration: {_shown(value)}")
-    parts = matched.groups(default="0")
-    seconds = sum(int(part) * unit for part, unit in zip(parts, _SECONDS, strict=True))
-    if seconds > LONGEST_DURATION_S:
-        raise MalformedItemError("malformedDuration", f"{key} is beyond reason: {_shown(value)}")
-    return seconds
+    if (matched := _DURATION.fullmatch(value)) is not None:
+        parts = matched.groups(default="0")
+        seconds = sum(int(part) * unit for part, unit in zip(parts, _SECONDS, strict=True))
+        if seconds <= LONGEST_DURATION_S:
+            return seconds
+    odd.append(Oddity("oddDuration", f"{key} is no number of seconds: {_shown(value)}"))
+    return None
 
 
 def _shown(value: object) -> str:

@@ -4,10 +4,10 @@ The method is the DCT hash of Zauner ("Implementation and benchmarking of percep
 functions", 2010): the signs of the low frequencies of a small grey picture about their median.
 """
 
-import io
-
 import numpy as np
 from PIL import Image
+
+from ml.images.opening import eight_bits, open_picture, orientation_of, upright
 
 _SIDE = 32
 _FREQUENCIES = 8
@@ -42,14 +42,15 @@ def perceptual_hash(content: bytes) -> int:
     Raises:
         OSError: It cannot be decoded.
     """
-    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
+    with open_picture(content) as image:
         image.draft("L", DRAFT)
         return hash_of(image)
 
 
 def hash_of(image: Image.Image) -> int:
     """Return the hash of a picture that was opened as a draft of ``DRAFT`` or larger."""
-    grey = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    small = eight_bits(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    grey = upright(small, orientation_of(image))
     spectrum = (_DCT @ np.asarray(grey, dtype=np.float64) @ _DCT.T).ravel()[1:]
     bits = spectrum > np.median(spectrum) + _FLAT
     return int("".join("1" if bit else "0" for bit in bits), 2)

@@ -17,6 +17,7 @@ from services.context import Context
 from services.learning.thumbnails import datasets, scoring, selection, training
 from services.work import jobs
 from tests.support.cli import settings_of, tubegrader
+from tests.support.databases import owner_engine
 from tests.support.disks import mounted
 from tests.support.training import (
     NOW,
@@ -93,6 +94,22 @@ def test_a_job_that_is_tried_again_learns_from_what_there_is_by_then(context, mo
     assert retried.code == 0, retried.err
     again = go_on(context, uuid.UUID(job.job_id))
     assert again.state == "succeeded", again.error_message
+
+
+def test_a_score_that_the_database_refuses_fails_alone(crawled):
+    assert train(crawled).state == "succeeded"
+    with owner_engine(crawled) as engine, engine.begin() as connection:
+        [[refused]] = connection.execute(text("SELECT min(video_id) FROM videos"))
+        rule = f"CHECK (video_id <> '{refused}') NOT VALID"
+        connection.execute(text(f"ALTER TABLE scores ADD {rule}"))
+    job_id = jobs.submit(crawled, "score", {})
+    token = claim(crawled, job_id)
+    assert jobs.run(crawled, job_id, token, scoring.score) == "succeeded"
+    result = jobs.view(crawled, job_id).result
+    assert (result["scored"], result["refused"]) == (127, 1)
+    with crawled.engine.connect() as connection:
+        scored = connection.execute(text("SELECT count(DISTINCT video_id) FROM scores"))
+        assert scored.scalar_one() == 127
 
 
 def test_channels_with_hidden_subscribers_are_learned_from_and_scored(crawled):

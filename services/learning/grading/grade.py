@@ -1,7 +1,7 @@
 """Grading pictures: what a model expects of each, beside what other videos show."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,12 @@ from services.learning.grading.edits import Tried, factor, try_edits
 from services.learning.grading.grader import Evidence, Grader, load_grader
 from services.learning.grading.gradients import GradientMaps, gradient_maps
 from services.learning.grading.measures import Measurement, associations, measurements
-from services.learning.grading.pictures import Candidate, as_shown, read_candidates
+from services.learning.grading.pictures import (
+    Candidate,
+    UnusablePicture,
+    as_shown,
+    read_candidates,
+)
 from services.learning.grading.uncertainty import jackknife, percentile
 
 MIN_OWN = 5
@@ -101,6 +106,7 @@ class Grading:
         graded: The pictures in the order given.
         pairs: Each two of them.
         gradients: Grad-CAM's maps of the pictures, if they may be shown.
+        unusable: Files that could not be graded.
     """
 
     rung: str
@@ -112,6 +118,7 @@ class Grading:
     graded: list[Graded]
     pairs: list[Pair]
     gradients: GradientMaps
+    unusable: list[UnusablePicture] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values; undefined numbers are None."""
@@ -128,6 +135,7 @@ class Grading:
                 "maps": [each.tolist() for each in self.gradients.maps],
             },
             "pairs": [vars(p) | {"ratio": p.ratio.as_json()} for p in self.pairs],
+            "unusable": [each.as_json() for each in self.unusable],
         }
 
 
@@ -149,14 +157,15 @@ def grade(
         progress: Told how far it is.
 
     Raises:
-        UsageError: A file holds no picture, the channel is not known or hides its subscribers.
+        UsageError: No file holds a picture that can be graded, or the channel is not known or
+            hides its subscribers.
         PermanentError: There is no model yet, or it is damaged.
     """
-    candidates = read_candidates(paths)
+    candidates, unusable = read_candidates(paths)
     who = whose(context, channel, subscribers)
     with workspace(context, "grading") as folder:
         grader = load_grader(context, folder, subscribers=who.subscribers)
-        return _grade(context, grader, candidates, who, progress)
+        return replace(_grade(context, grader, candidates, who, progress), unusable=unusable)
 
 
 def _grade(

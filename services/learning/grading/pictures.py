@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,7 +15,7 @@ from ml.errors import LearningError
 from ml.images.decoding import decode_thumbnail
 from ml.images.pictures import HEIGHT, WIDTH
 from services.errors import PermanentError, UsageError
-from services.youtube.images import inspect_thumbnail
+from services.youtube.images import PLACEHOLDER_SIZE, inspect_thumbnail
 
 MOST_BYTES = 20_000_000
 """What YouTube itself takes is smaller, except of a few."""
@@ -43,12 +44,32 @@ class Candidate:
     frame: ImageArray
 
 
-def read_candidates(paths: Sequence[Path]) -> list[Candidate]:
-    """Read and check pictures.
+@dataclass(frozen=True)
+class UnusablePicture:
+    """A file that cannot be graded.
+
+    Attributes:
+        path: The file.
+        reason: A word to count by.
+        problem: For people; it names the file.
+    """
+
+    path: str
+    reason: str
+    problem: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"file": self.path, "error": {"reason": self.reason, "message": self.problem}}
+
+
+def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[UnusablePicture]]:
+    """Read and check pictures; return those that can be graded, and the others.
 
     Raises:
-        UsageError: A file is missing, unreadable or no picture (the reason is that of
-            :func:`services.youtube.images.inspect_thumbnail`), or there are too many.
+        UsageError: None can: they are missing, unreadable or no pictures (the reason is that of
+            the first, as of :func:`services.youtube.images.inspect_thumbnail`). Or there are too
+            many.
     """
     if len(paths) > MOST_PICTURES:
         raise UsageError(
@@ -57,7 +78,17 @@ def read_candidates(paths: Sequence[Path]) -> list[Candidate]:
             hint="grade those that you would really use",
         )
     names = Counter(path.name for path in paths)
-    return [_read(path, path.name if names[path.name] == 1 else str(path)) for path in paths]
+    candidates, unusable, problems = [], [], []
+    for path in paths:
+        try:
+            candidates.append(_read(path, path.name if names[path.name] == 1 else str(path)))
+        except UsageError as error:
+            unusable.append(UnusablePicture(str(path), error.reason, str(error)))
+            problems.append(error)
+    if candidates or not problems:
+        return candidates, unusable
+    first = problems[0]
+    raise UsageError("; ".join(map(str, problems)), reason=first.reason, hint=first.hint)
 
 
 def as_shown(frame: ImageArray) -> bytes:
@@ -74,9 +105,13 @@ def _read(path: Path, name: str) -> Candidate:
         facts = inspect_thumbnail(content, "candidate")
         frame = decode_thumbnail(content, name=path.name, size=(WIDTH, HEIGHT))
     except PermanentError as error:
+        # Of this size YouTube sends a grey picture for one that is missing. A file is just small.
+        is_small = error.reason == "thumbnailMissing"
+        width, height = PLACEHOLDER_SIZE
+        problem = f"{width} by {height} pixels are too small." if is_small else str(error)
         raise UsageError(
-            f"{path} cannot be graded: {error}",
-            reason=error.reason,
+            f"{path} cannot be graded: {problem}",
+            reason="imageTooSmall" if is_small else error.reason,
             hint="a thumbnail is a JPEG, PNG or WebP of at most 16 megapixels, best 1280 by 720",
         ) from error
     except LearningError as error:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from db.queries.catalog import channels as channel_rows
 from ml.arrays import FloatArray
 from ml.images.decoding import UNDECODABLE
+from ml.images.opening import eight_bits, open_picture, orientation_of, upright
 from services.context import Context
 from services.errors import PermanentError
 
@@ -115,11 +115,12 @@ def _picture(context: Context, sha256: str) -> str | None:
     except PermanentError:
         return None
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
+        with open_picture(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 return None
             # By way of RGBA, because a palette may hold transparency.
-            small = image.convert("RGBA").convert("RGB")
+            turned = orientation_of(image)
+            small = upright(eight_bits(image).convert("RGBA").convert("RGB"), turned)
     except UNDECODABLE:
         return None
     small.thumbnail((WIDTH, HEIGHT))

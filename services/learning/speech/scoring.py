@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import structlog
+from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
 from db.models.learning import SPEECH
@@ -27,6 +28,7 @@ from services.context import Context
 from services.learning.artifacts import workspace
 from services.learning.results import models_in_use, need_models
 from services.learning.speech.models import CrossFittedModel, Origin, get_model
+from services.transactions import RefusedByDatabaseError, write_apart
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -48,14 +50,16 @@ def score(context: Context, job: JobHandle) -> dict[str, Any]:
 
     Returns:
         How many clips and segments were scored now, the models in use, and how many segments were
-        unreadable.
+        unreadable; how many scores were ``refused`` by the database, if any.
 
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
     """
     first, rest = score_newest(context, job), score_in_use(context, job)
     counts = ("clips", "segments", "unreadable")
-    return rest | {name: first[name] + rest[name] for name in counts}
+    refused = first.get("refused", 0) + rest.get("refused", 0)
+    both = {name: first[name] + rest[name] for name in counts}
+    return rest | both | ({"refused": refused} if refused else {})
 
 
 def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def _score_with(
         total = speech_learning.count_clips_to_score(session, model_version_ids=ids)
         groups = speech_learning.source_groups(session)
     named = {"models": {version.rung: version.version for version in versions}}
-    scored = clips = unreadable = after = 0
+    scored = clips = unreadable = refused = after = 0
     if not total:
         return {"clips": 0, "segments": 0, "unreadable": 0} | named
     with workspace(context, "scoring") as folder:
@@ -102,14 +106,15 @@ def _score_with(
                 segments[first : first + SEGMENTS] for first in range(0, len(segments), SEGMENTS)
             )
             for batch in prefetch(_read(context, batch) for batch in batches):
-                _score_batch(context, versions, models, batch, groups)
+                refused += _score_batch(context, versions, models, batch, groups)
                 scored += len(batch.segments)
                 unreadable += batch.unreadable
                 job.progress(clips, max(total, clips), "scoring clips")
-            _vote(context, versions, page)
+            refused += _vote(context, versions, page)
             clips, after = clips + len(page), page[-1]
             job.progress(clips, max(total, clips), "scoring clips")
-    return {"clips": clips, "segments": scored, "unreadable": unreadable} | named
+    counts = {"clips": clips, "segments": scored, "unreadable": unreadable}
+    return counts | ({"refused": refused} if refused else {}) | named
 
 
 def _page(context: Context, ids: Sequence[int], after: int) -> list[int]:
@@ -137,9 +142,10 @@ def _score_batch(
     models: Sequence[CrossFittedModel],
     batch: _Batch,
     groups: dict[str, str],
-) -> None:
+) -> int:
+    """Score segments; return how many scores the database refused."""
     if not batch.segments:
-        return
+        return 0
     origins = [
         Origin(groups.get(s.channel_id, s.channel_id), s.channel_id, s.audio_sha256)
         for s in batch.segments
@@ -157,8 +163,14 @@ def _score_batch(
         for version, by_segment in zip(versions, predictions, strict=True)
         for segment, predicted in zip(batch.segments, _rows(by_segment), strict=True)
     ]
-    with context.transaction() as session:
-        languages.append_segment_scores(session, rows)
+    refused: list[int] = []
+
+    def refuse(row: dict[str, Any], error: RefusedByDatabaseError) -> None:
+        refused.append(row["segment_id"])
+        log.error("scoring.refused", segment_id=row["segment_id"], problem=str(error))
+
+    write_apart(context.transaction, rows, languages.append_segment_scores, refuse)
+    return len(refused)
 
 
 def _rows(predicted: SpeechPredictions) -> list[dict[str, Any]]:
@@ -172,10 +184,12 @@ def _rows(predicted: SpeechPredictions) -> list[dict[str, Any]]:
     ]
 
 
-def _vote(context: Context, versions: Sequence[ModelVersion], clip_ids: Sequence[int]) -> None:
-    """Score clips as a whole from the scores of their segments."""
+def _vote(context: Context, versions: Sequence[ModelVersion], clip_ids: Sequence[int]) -> int:
+    """Score clips as a whole from the scores of their segments; return how many were refused."""
     now = context.clock()
-    with context.transaction() as session:
+    refused: list[int] = []
+
+    def write(session: Session, clip_ids: Sequence[int]) -> None:
         for version in versions:
             model_id = version.model_version_id
             votes: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
@@ -195,6 +209,13 @@ def _vote(context: Context, versions: Sequence[ModelVersion], clip_ids: Sequence
                     for clip in clip_ids
                 ],
             )
+
+    def refuse(clip_id: int, error: RefusedByDatabaseError) -> None:
+        refused.append(clip_id)
+        log.error("scoring.refused", clip_id=clip_id, problem=str(error))
+
+    write_apart(context.transaction, clip_ids, write, refuse)
+    return len(refused)
 
 
 def voted(segments: Sequence[tuple[float, float, float]]) -> dict[str, Any]:

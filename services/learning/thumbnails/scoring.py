@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import structlog
+from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
 from db.models.learning import THUMBNAILS
@@ -37,6 +38,7 @@ from services.learning.errors import translate_errors
 from services.learning.results import models_in_use, need_models
 from services.learning.thumbnails import datasets, scored
 from services.learning.thumbnails.extraction import open_extractor
+from services.transactions import RefusedByDatabaseError, write_apart
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -60,7 +62,8 @@ def score(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a scoring job: the newest models' own rows, and whatever the models in use lack.
 
     Returns:
-        How many videos were scored now; how many pictures were unreadable; the models in use.
+        How many videos were scored now; how many pictures were unreadable, and ``refused`` by the
+        database if any; the models in use.
 
     Raises:
         PermanentError: There is no model yet, or an artefact is damaged.
@@ -70,7 +73,9 @@ def score(context: Context, job: JobHandle) -> dict[str, Any]:
         return _score_with(context, job, newest)
     own = _score_with(context, job, newest, rest=False)
     rest = _score_with(context, job, in_use)
-    return rest | {name: own[name] + rest[name] for name in ("scored", "unreadable")}
+    refused = own.get("refused", 0) + rest.get("refused", 0)
+    both = {name: own[name] + rest[name] for name in ("scored", "unreadable")}
+    return rest | both | ({"refused": refused} if refused else {})
 
 
 def score_newest(context: Context, job: JobHandle) -> dict[str, Any]:
@@ -107,7 +112,7 @@ def _score_with(
     need_models(models, THUMBNAILS, "to score with")
     ids = [model.model_version_id for model in models]
     versions = {model.rung: model.version for model in models}
-    done = unreadable = 0
+    done = unreadable = refused = 0
     with workspace(context, "scoring") as folder:
         dataset = datasets.fetch_without_pictures(context, models[0].dataset_id, folder / "dataset")
         own = dataset.table.take(scored.lacking(context, dataset.table, ids)).select(_COLUMNS.names)
@@ -126,11 +131,12 @@ def _score_with(
         for chunk in prefetch(_read(context, rows, extractor) for rows in chunks):
             if not chunk.videos:
                 continue
-            _score_chunk(context, models, rungs, chunk, groups)
+            refused += _score_chunk(context, models, rungs, chunk, groups)
             done += len(chunk.videos)
             unreadable += chunk.unreadable
             job.progress(done, max(total, done), "scoring videos")
-    return {"scored": done, "unreadable": unreadable, "models": versions}
+    counts = {"scored": done - refused, "unreadable": unreadable}
+    return counts | ({"refused": refused} if refused else {}) | {"models": versions}
 
 
 def load_rungs(context: Context, models: Sequence[ModelVersion], folder: Path) -> list[Rung]:
@@ -288,7 +294,8 @@ def _score_chunk(
     rungs: Sequence[Rung],
     chunk: _Chunk,
     groups: Mapping[str, str],
-) -> None:
+) -> int:
+    """Score videos; return how many of them the database refused."""
     features = Features.of_table(
         pa.Table.from_pylist([asdict(video) for video in chunk.videos], schema=_COLUMNS),
         chunk.images,
@@ -297,24 +304,34 @@ def _score_chunk(
     )
     predictions = predict_all(rungs, replace(features, image_features=chunk.image_features))
     now = context.clock()
-    with context.transaction() as session:
-        for model, predicted in zip(models, predictions, strict=True):
-            scores.add(
-                session,
-                [
-                    {
-                        "video_id": video.video_id,
-                        "thumbnail_sha256": video.thumbnail_sha256,
-                        "model_version_id": model.model_version_id,
-                        "probability_over": probability,
-                        "log10_views_per_day": log10_views,
-                        "scored_at": now,
-                    }
-                    for video, probability, log10_views in zip(
-                        chunk.videos,
-                        predicted.probability_over.tolist(),
-                        predicted.log10_views_per_day.tolist(),
-                        strict=True,
-                    )
-                ],
+    rows = [
+        [
+            {
+                "video_id": video.video_id,
+                "thumbnail_sha256": video.thumbnail_sha256,
+                "model_version_id": model.model_version_id,
+                "probability_over": probability,
+                "log10_views_per_day": log10_views,
+                "scored_at": now,
+            }
+            for video, probability, log10_views in zip(
+                chunk.videos,
+                predicted.probability_over.tolist(),
+                predicted.log10_views_per_day.tolist(),
+                strict=True,
             )
+        ]
+        for model, predicted in zip(models, predictions, strict=True)
+    ]
+    refused: list[int] = []
+
+    def write(session: Session, places: Sequence[int]) -> None:
+        for of_model in rows:
+            scores.add(session, [of_model[place] for place in places])
+
+    def refuse(place: int, error: RefusedByDatabaseError) -> None:
+        refused.append(place)
+        log.error("scoring.refused", video_id=chunk.videos[place].video_id, problem=str(error))
+
+    write_apart(context.transaction, range(len(chunk.videos)), write, refuse)
+    return len(refused)

@@ -7,8 +7,11 @@ upkeep removes, and never the other way round.
 
 import tempfile
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from db.queries.speech import clips, selections
 from services.context import Context
@@ -99,17 +102,22 @@ def _collect(
         )
         _store(context, processed)
         now = context.clock()
-        with context.transaction() as session:
+
+        def write(session: Session, _: Sequence[str]) -> bool:
             # A clip that comes late, after another worker's, would look like another version.
             if video_id not in batch.held(session):
                 return False
             clip = _clip(fetched, processed, permission)
             recorded = clips.record_clip(session, clip, processed.segments, now=now)
             batch.complete(session, {video_id: None}, now=now)
+            return recorded.is_new
+
+        written = batch.write([video_id], write)
         # A purge may have removed them since they were stored, before the rows spoke of them; it
         # has ended by now, or it sees the rows.
-        _store(context, processed)
-    return recorded.is_new
+        if written:
+            _store(context, processed)
+    return any(written)
 
 
 def _store(context: Context, processed: ProcessedAudio) -> None:

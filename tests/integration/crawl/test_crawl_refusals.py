@@ -207,6 +207,38 @@ def test_an_unreachable_youtube_is_asked_again_and_ends_nothing(context: Context
     assert rows(context, "SELECT DISTINCT state FROM channels") == [("active",)]
 
 
+def test_values_that_cannot_be_kept_hold_up_no_crawl(
+    context: Context, catalog: Catalog, capsys: pytest.CaptureFixture[str]
+):
+    with offline_crawl(context, catalog) as crawl:
+        transport = crawl.context.youtube._transport
+        execute, ordinary = transport.execute, sorted(catalog.videos)[3:]
+
+        def odd(request, before):
+            body = execute(request, before)
+            for item in body["items"]:
+                if "liveBroadcastContent" not in item.get("snippet", {}) or item["id"] in ordinary:
+                    continue
+                item["snippet"]["liveBroadcastContent"] = "soon"
+                item["contentDetails"]["duration"] = "P1M"
+                item["statistics"]["viewCount"] = str(2**64 - 1)
+            return body
+
+        transport.execute = odd
+        job = crawl.run()
+    assert (job.state, job.result) == ("succeeded", {"done": 228, "failed": 0, "failures": []})
+    unknown = rows(
+        context,
+        "SELECT video_id, like_count IS NULL, title IS NULL FROM videos "
+        "JOIN video_snapshots USING (video_id) WHERE view_count IS NULL AND duration_s IS NULL",
+    )
+    assert {v for v, _, _ in unknown} == set(catalog.videos) - set(ordinary)
+    assert {title for _, _, title in unknown} == {False}
+    said = capsys.readouterr().out
+    for reason in ("unknownLiveState", "oddDuration", "countTooLarge"):
+        assert f"reason={reason}" in said
+
+
 def ask(crawl: Crawl, endpoint: str) -> None:
     """Ask this server from now on, without waiting between attempts."""
     crawl.context.youtube.close()

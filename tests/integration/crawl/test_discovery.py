@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -110,6 +110,62 @@ def test_a_page_token_that_is_refused_begins_the_walk_anew_and_doubles_nothing(
         assert newest_counts(context) == true_counts(crawl.truth())
     assert value(context, "SELECT count(*) FROM videos") == 170
     assert value(context, "SELECT count(*) FROM video_snapshots") == 170
+
+
+class Misdated:
+    """A gateway whose answers date some videos as nobody can have published them."""
+
+    def __init__(self, whole, moments):
+        self.whole, self.moments = whole, moments
+
+    def __getattr__(self, name):
+        return getattr(self.whole, name)
+
+    def for_purpose(self, purpose):
+        return self
+
+    def dated(self, facts):
+        at = self.moments.get(facts.video_id, facts.published_at)
+        return replace(facts, published_at=at)
+
+    def uploads_page(self, playlist_id, page_token=None):
+        page = self.whole.uploads_page(playlist_id, page_token)
+        return replace(page, uploads=tuple(map(self.dated, page.uploads)))
+
+    def videos(self, ids):
+        answer = self.whole.videos(ids)
+        return replace(answer, items={v: self.dated(f) for v, f in answer.items.items()})
+
+
+def test_a_moment_of_publication_that_an_import_refuses_is_taken_by_no_crawl(
+    context: Context, catalog: Catalog
+):
+    video_ids = [video.video_id for video in uploads(catalog)]
+    odd = {
+        video_ids[5]: datetime(1970, 1, 1, tzinfo=UTC),
+        video_ids[6]: NOW + timedelta(days=400),
+    }
+    with offline_crawl(context, catalog) as crawl:
+        whole = crawl.context.youtube
+        crawl.context.__dict__["youtube"] = Misdated(whole, odd)
+        assert crawl.run().state == "succeeded"
+        known = {v for (v,) in rows(context, "SELECT video_id FROM videos")}
+        assert known == set(video_ids) - odd.keys()
+        # One that is known keeps the moment it had, is no reason to doubt older ones, and stays.
+        odd[video_ids[7]] = odd[video_ids[5]]
+        before = value(
+            context, "SELECT published_at FROM videos WHERE video_id = :v", v=video_ids[7]
+        )
+        crawl.turn(days=1)
+        crawl.run()
+        crawl.context.__dict__["youtube"] = whole
+        told = "SELECT published_at, unlisted_at FROM videos WHERE video_id = :v"
+        assert rows(context, told, v=video_ids[7]) == [(before, None)]
+        assert value(context, "SELECT count(*) FROM videos WHERE unlisted_at IS NOT NULL") == 0
+        # Dated rightly, they are found like any other.
+        crawl.turn(days=31)
+        crawl.run()
+        assert value(context, "SELECT count(*) FROM videos") == 170
 
 
 def test_tokens_that_expire_all_the_time_end_no_channel(context: Context, catalog: Catalog):

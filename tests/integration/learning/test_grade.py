@@ -141,10 +141,11 @@ def test_a_heat_map_is_a_picture(graded: Grading, tmp_path: Path):
         (b"<html>", "notAnImage"),
         (encoded(picture(light=0, seed=1))[:2000], "brokenImage"),
         (encoded(picture(light=0, seed=1, size=(1, 1)), "PNG"), "imageTooSmall"),
+        (encoded(picture(light=0, seed=1, size=(120, 90))), "imageTooSmall"),
         (encoded(picture(light=0, seed=1, size=(5000, 4000)), "PNG"), "imageTooLarge"),
         (b"\xff\xd8" + bytes(20_000_001), "fileTooLarge"),
     ],
-    ids=["empty", "page", "truncated", "onePixel", "huge", "heavy"],
+    ids=["empty", "page", "truncated", "onePixel", "placeholderSize", "huge", "heavy"],
 )
 def test_what_is_no_picture_is_refused_with_the_reason(
     context: Context, tmp_path: Path, content: bytes, reason: str
@@ -155,6 +156,32 @@ def test_what_is_no_picture_is_refused_with_the_reason(
         grade(context, [path])
     assert error.value.reason == reason
     assert str(path) in str(error.value)
+
+
+def test_bad_pictures_are_named_and_the_others_graded(
+    light_matters: Context, pictures: list[Path], tmp_path: Path
+):
+    small, none = tmp_path / "small.jpg", tmp_path / "none.png"
+    small.write_bytes(encoded(picture(light=0, seed=1, size=(120, 90))))
+    named = [str(path) for path in (small, pictures[0], none, pictures[1])]
+    ran = tubegrader("grade", *named, "--json", env=settings_of(light_matters))
+    assert ran.code == 1
+    found = json.loads(ran.out)
+    assert [each["file"] for each in found["pictures"]] == named[1::2]
+    assert len(found["pairs"]) == 1
+    assert [(each["file"], each["error"]["reason"]) for each in found["unusable"]] == [
+        (str(small), "imageTooSmall"),
+        (str(none), "fileMissing"),
+    ]
+    assert f"{small} cannot be graded: 120 by 90 pixels are too small." in ran.err
+    assert f"there is no file {none}" in ran.err
+
+
+def test_no_picture_at_all_is_refused_with_every_name(context: Context, tmp_path: Path):
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    with pytest.raises(UsageError) as error:
+        grade(context, paths)
+    assert all(str(path) in str(error.value) for path in paths)
 
 
 def test_missing_files_and_folders_are_refused(context: Context, tmp_path: Path):

@@ -11,6 +11,7 @@ from services.learning import tasks
 from services.learning.results import newest_comparison, newest_models_and_evaluation
 from services.learning.speech import datasets, folds
 from services.learning.speech.scoring import voted
+from tests.support.databases import owner_engine
 from tests.support.speech_jobs import (
     SPEAKERS,
     channel,
@@ -85,6 +86,20 @@ def test_new_clips_are_scored_by_whom_never_heard_their_channel(context: Context
     more = run(context, "score")
     assert (more.result["clips"], more.result["segments"]) == (2, 8)
     assert run(context, "score").result["clips"] == 0
+
+
+def test_a_score_that_the_database_refuses_fails_alone(context: Context):
+    collect_all(context)
+    assert run(context, "train").state == "succeeded"
+    [[clip]] = rows(context, "SELECT min(clip_id) FROM audio_clips")
+    with owner_engine(context) as engine, engine.begin() as connection:
+        rule = f"CHECK (clip_id <> {clip}) NOT VALID"
+        connection.execute(text(f"ALTER TABLE language_scores ADD {rule}"))
+    ended = run(context, "score")
+    assert ended.state == "succeeded", ended.error_message
+    assert ended.result["refused"] > 0
+    scored = {c for (c,) in rows(context, "SELECT DISTINCT clip_id FROM language_scores")}
+    assert scored == {c for (c,) in rows(context, "SELECT clip_id FROM audio_clips")} - {clip}
 
 
 def test_what_is_left_out_is_counted_by_reason(context: Context):

@@ -1,23 +1,30 @@
 """Recorded videos and counts from CSV files: hostile rows are refused one by one."""
 
+import io
+import json
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from PIL import Image
+from sqlalchemy import text
 
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import UsageError
+from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.transfer.recorded import NEEDED
 from tests.support.crawl import counts, rows, value
 from tests.support.csv_files import write_csv
+from tests.support.databases import owner_engine
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
-CHANNEL, VIDEO = "UC" + "c" * 22, "-v_00000000"
+CHANNEL, OTHER, VIDEO = "UC" + "c" * 22, "UC" + "d" * 22, "-v_00000000"
 
 
 GOOD = {
@@ -90,6 +97,17 @@ def test_hostile_rows_are_refused_one_by_one(context: Context, folder: Path, tmp
     assert counts(context)["work_items"] == 0
 
 
+def test_a_jpeg_of_two_pictures_is_taken_as_its_first(context: Context, folder: Path):
+    one = Image.open(io.BytesIO(draw_thumbnail(1, 0.0)))
+    two = io.BytesIO()
+    one.save(two, "MPO", save_all=True, append_images=[one])
+    (folder / "thumbnails" / "a.jpg").write_bytes(two.getvalue())
+    write_csv(folder / "videos.csv", COLUMNS, [GOOD])
+    assert import_folder(context, folder).refused == {}
+    [(sha256, form)] = rows(context, "SELECT thumbnail_sha256, format FROM thumbnails")
+    assert (form, context.store.get(sha256)) == ("jpeg", two.getvalue())
+
+
 def test_recorded_counts_carry_what_was_a_view_when_they_were_read(context: Context, folder: Path):
     read = {
         "2025-03-30T23:59:59Z": "watched",  # by all formats alike
@@ -153,3 +171,61 @@ def test_the_recorded_data_comes_in_and_twice_is_once(context: Context, shared_d
     before = counts(context)
     assert sum(import_folder(context, youtube / "snapshots").new.values()) == 0
     assert counts(context) == before
+
+
+def test_a_row_that_the_database_refuses_is_a_refused_row(context: Context, folder: Path):
+    """Whatever the checks let through: of each table, its line alone."""
+    rules = {
+        "channels": f"channel_id <> '{OTHER}'",
+        "videos": "title <> 'video'",
+        "video_snapshots": "view_count <> 13",
+        "thumbnails": f"thumbnail_sha256 <> '{sha256(draw_thumbnail(9, 0.0)).hexdigest()}'",
+    }
+    with owner_engine(context) as engine, engine.begin() as connection:
+        for table, rule in rules.items():
+            connection.execute(text(f"ALTER TABLE {table} ADD CHECK ({rule}) NOT VALID"))
+    (folder / "thumbnails" / "b.jpg").write_bytes(draw_thumbnail(9, 0.0))
+    changes = [
+        {},
+        {"title": "video"},
+        {"view_count": "13"},
+        {"thumbnail_file": "thumbnails/b.jpg"},
+        {"channel_id": OTHER},
+    ]
+    lines = [
+        GOOD | {"video_id": f"{i:011d}", "thumbnail_file": ""} | changes[i % 5] for i in range(10)
+    ]
+    write_csv(folder / "videos.csv", COLUMNS, lines)
+    done = import_folder(context, folder, watch=True)
+    # What refers to a row that was refused is refused, too.
+    assert done.refused == {"refusedByDatabase": 7, "unknownReference": 10}
+    by_database = [r for r in done.refusals if r["reason"] == "refusedByDatabase"]
+    assert {r["line"] for r in by_database} == {3, 4, 5, 6, 8, 9, 10}
+    assert value(context, "SELECT count(*) FROM videos") == 6
+    assert value(context, "SELECT count(*) FROM video_snapshots") == 4
+    assert value(context, "SELECT count(*) FROM video_thumbnails") == 0
+    # Nor is there work on what was refused.
+    assert done.watched == 1
+    assert value(context, "SELECT count(DISTINCT entity_id) FROM work_items") == 1 + 6
+    again = import_folder(context, folder)
+    assert set(again.new.values()) == {0}
+
+
+def test_a_row_of_an_altered_export_is_refused_alone(context: Context, folder: Path):
+    write_csv(folder / "videos.csv", COLUMNS, [GOOD])
+    import_folder(context, folder)
+    export(context, folder.parent / "export", file_format="csv")
+    manifest = folder.parent / "export" / "manifest.json"
+    table = folder.parent / "export" / "pictures.csv"
+    table.write_text(table.read_text().replace(",320,", ",0,"))
+    described = json.loads(manifest.read_text())
+    described["files"]["pictures.csv"] |= {
+        "bytes": table.stat().st_size,
+        "sha256": sha256(table.read_bytes()).hexdigest(),
+    }
+    manifest.write_text(json.dumps(described))
+    with owner_engine(context) as engine, engine.begin() as connection:
+        connection.execute(text("DELETE FROM video_thumbnails"))
+        connection.execute(text("DELETE FROM thumbnails"))
+    done = import_folder(context, folder.parent / "export")
+    assert done.refused == {"refusedByDatabase": 1, "unknownReference": 1}

@@ -132,12 +132,13 @@ def test_odd_items_are_refused_alone_and_malformed_ids_are_never_asked():
     with scripted_server(lambda asked: as_json({"items": items})) as server:
         asked_for = [good, huge, "a,b", negative, "\x00" * 11, gone]
         answer = gateway_to(server.url).statistics(asked_for)
-    assert [facts.view_count for facts in answer.items.values()] == [7]
+    # A count that cannot be kept takes nothing else of its item along.
+    assert [facts.view_count for facts in answer.items.values()] == [7, None]
+    assert [odd.reason for odd in answer.items[huge].odd] == ["countTooLarge"]
     assert answer.missing == (gone,)
     assert [(refusal.item_id, refusal.reason) for refusal in answer.refused] == [
         ("a,b", "malformedId"),
         ("", "malformedId"),
-        (huge, "countTooLarge"),
         (negative, "malformedCount"),
     ]
     assert server.requests[0].ids == [good, huge, negative, gone]
