@@ -5,11 +5,7 @@ from collections.abc import Sequence
 from db.queries.catalog import channels
 from services.context import Context
 from services.errors import UsageError
-from services.youtube.identifiers import (
-    ReferenceKind,
-    channel_in_feed,
-    parse_channel_reference,
-)
+from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 
 
 def find(context: Context, typed: Sequence[str]) -> list[str]:
@@ -22,7 +18,7 @@ def find(context: Context, typed: Sequence[str]) -> list[str]:
     """
     found = []
     for text in typed:
-        reference = parse_channel_reference(channel_in_feed(text))
+        reference = parse_channel_reference(text)
         with context.transaction() as session:
             if reference.kind is ReferenceKind.ID:
                 matching = channels.known(session, [reference.value])
