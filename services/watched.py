@@ -8,6 +8,22 @@ from services.errors import UsageError
 from services.youtube.identifiers import ReferenceKind, parse_channel_reference
 
 
+def named_ids(context: Context, typed: Sequence[str]) -> list[str]:
+    """Return the ids of channels that are named, sorted; an id need not be watched yet.
+
+    Raises:
+        UsageError: A handle or address is not of a watched channel, or cannot be a channel's name.
+    """
+    ids, others = set(), []
+    for text in typed:
+        reference = parse_channel_reference(text)
+        if reference.kind is ReferenceKind.ID:
+            ids.add(reference.value)
+        else:
+            others.append(text)
+    return sorted(ids.union(find(context, others)))
+
+
 def find(context: Context, typed: Sequence[str]) -> list[str]:
     """Return the ids of watched channels that are named by id, @handle or address.
 
