@@ -1,6 +1,6 @@
 """Reading tables for an export, writing rows of an import."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -73,7 +73,7 @@ def merge(
     *,
     requires: Sequence[tuple[str, str]] = (),
     unless: str | None = None,
-    extra: dict[str, str] | None = None,
+    extra: Mapping[str, str | bool] | None = None,
 ) -> tuple[int, list[tuple[int, str]]]:
     """Insert what was staged and is not there yet.
 
@@ -83,7 +83,7 @@ def merge(
         columns: The columns that were staged.
         requires: (column, table) pairs: the row that it must refer to.
         unless: An SQL condition on the staged row ``s`` under which it counts as there already.
-        extra: Further columns with the same text for all rows.
+        extra: Further columns with the same value for all rows.
 
     Returns:
         How many rows are new; and (line, column) of up to a thousand that refer to nothing.

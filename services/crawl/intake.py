@@ -179,10 +179,11 @@ def _known(context: Context, wanted: Collection[ChannelReference]) -> _Found:
             handles.setdefault("@" + reference.value.lower(), []).append(reference)
     ids = {r.value: r for r in wanted if r.kind is ReferenceKind.ID}
     with context.transaction() as session:
-        found = {
-            ids[channel_id]: (channel_id, False) for channel_id in channels.known(session, ids)
-        }
-        for handle, channel_id in channels.by_handles(session, list(handles)).items():
+        by_handle = channels.by_handles(session, list(handles))
+        watched = channels.watched(session, {*ids, *by_handle.values()})
+    found = {ids[channel_id]: (channel_id, False) for channel_id in watched & ids.keys()}
+    for handle, channel_id in by_handle.items():
+        if channel_id in watched:
             found |= dict.fromkeys(handles[handle], (channel_id, False))
     return found
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from db.base import Base
 from db.partitions import ensure_partitions_of
 from db.queries import transfer
+from db.queries.catalog import channels
 from db.queries.work import work_items
 from services.context import Context
 from services.errors import UsageError
@@ -35,11 +36,11 @@ class _Target:
     table: str
     requires: tuple[tuple[str, str], ...] = ()
     unless: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str | bool] = field(default_factory=dict)
 
 
 _TARGETS = (
-    _Target("channels"),
+    _Target("channels", extra={"watched": False}),
     _Target("videos", (("channel_id", "channels"),), extra={"source": "import"}),
     _Target("channel_snapshots", (("channel_id", "channels"),)),
     _Target("video_snapshots", (("video_id", "videos"),)),
@@ -164,15 +165,16 @@ def _watch(context: Context, session: Session, spool: Spool) -> int:
     if "channels" in spool.columns:
         at = spool.columns["channels"].index("channel_id")
         for batch in _batches(row[at] for row in spool.rows("channels")):
-            pairs = [(channel, channel) for channel in batch]
+            known = channels.known(session, batch)
+            watched += len(channels.add(session, known, now=now))
             for kind in of_channels:
-                watched += work_items.add_items(session, kind, pairs, slot=now)
+                work_items.add_items(session, kind, [(c, c) for c in known], slot=now)
     if "videos" in spool.columns:
         ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
         for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
             for kind in kinds.recurring("video"):
                 work_items.add_items(session, kind, set(batch), slot=now)
-    return watched // len(of_channels)
+    return watched
 
 
 def _batches(values: Iterator[Any]) -> Iterator[list[Any]]:

@@ -282,7 +282,8 @@ def test_an_id_that_begins_with_a_dash_is_a_video_and_no_option(speech: Speech, 
     dashed = "-dashed_id1"
     speech.sql(
         "INSERT INTO videos (video_id, channel_id, published_at, first_seen_at, source)"
-        " SELECT :new, channel_id, published_at, first_seen_at, source FROM videos WHERE video_id = :old",
+        " SELECT :new, channel_id, published_at, first_seen_at, source"
+        " FROM videos WHERE video_id = :old",
         new=dashed,
         old=OTHER,
     )
