@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from services.errors import UsageError
+from services.formatting import from_neutral_cell
 from services.storage import ObjectStore
 from services.transfer import checks
 from services.transfer.spool import RejectedRowError, RejectedRows, Spool
@@ -232,7 +233,7 @@ def read_csv(
                 if None in row or None in row.values():
                     rejected.add(path.name, reader.line_num, "badRow", "too many or too few cells")
                     continue
-                cells = {name: cell.strip() for name, cell in row.items()} if strip else row
+                cells = {n: from_neutral_cell(c.strip()) for n, c in row.items()} if strip else row
                 yield reader.line_num, cells
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error

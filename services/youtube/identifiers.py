@@ -100,7 +100,8 @@ def tidied(typed: str) -> str:
     value = unicodedata.normalize("NFC", seen).strip().rstrip(",;").rstrip()
     while len(value) > 1 and value[-1] in _QUOTES.get(value[0], ""):
         value = value[1:-1].strip()
-    return value
+    # A cell of a table that was written for spreadsheets.
+    return value[1:] if value.startswith("'@") else value
 
 
 def _from_address(value: str, typed: str) -> ChannelReference:

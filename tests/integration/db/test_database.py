@@ -292,13 +292,14 @@ def test_channels_with_work_of_their_own_are_those_that_were_watched(empty_datab
     migrate.upgrade(empty_database, "0021")
     engine = create_engine(empty_database)
     ids = {"a": "UC" + "a" * 22, "b": "UC" + "b" * 22}
+    known = "INSERT INTO channels (channel_id, added_at) VALUES (:a, now()), (:b, now())"
+    work = """
+        INSERT INTO work_items (kind, entity_id, channel_id, state)
+        VALUES ('channel.discover', :a, :a, 'idle'), ('video.snapshot', 'v', :b, 'idle')
+    """
     with engine.begin() as connection:
-        for statement in (
-            "INSERT INTO channels (channel_id, added_at) VALUES (:a, now()), (:b, now())",
-            "INSERT INTO work_items (kind, entity_id, channel_id, state) VALUES"
-            + " ('channel.discover', :a, :a, 'idle'), ('video.snapshot', 'v', :b, 'idle')",
-        ):
-            connection.execute(text(statement), ids)
+        connection.execute(text(known), ids)
+        connection.execute(text(work), ids)
     migrate.upgrade(empty_database)
     with engine.connect() as connection:
         found = connection.execute(text("SELECT watched FROM channels ORDER BY channel_id"))

@@ -54,6 +54,7 @@ def handle(name: str) -> ChannelReference:
         (f"//www.youtube.com/channel/{CHANNEL}", ID),
         ("/@GoogleDevelopers", handle("GoogleDevelopers")),
         ("@%EB%96%B5%EA%B0%9C%EB%96%B5", handle("떵개떵")),
+        ("'@GoogleDevelopers", handle("GoogleDevelopers")),
         ("%40GoogleDevelopers", handle("GoogleDevelopers")),
         (f"'{CHANNEL}',", ID),
         ("“@GoogleDevelopers”", handle("GoogleDevelopers")),
