@@ -9,6 +9,9 @@ from sqlalchemy.orm import Session
 
 from db.queries import streaming
 
+MISSING_TOLD = 1_000
+"""Rows that refer to nothing, told of each table and column."""
+
 
 def freeze(session: Session) -> None:
     """Have the session see one moment only, from its first query on, and write nothing."""
@@ -86,7 +89,7 @@ def merge(
         extra: Further columns with the same value for all rows.
 
     Returns:
-        How many rows are new; and (line, column) of up to a thousand that refer to nothing.
+        How many rows are new; and (line, column) of up to ``MISSING_TOLD`` that refer to nothing.
     """
     missing: list[tuple[int, str]] = []
     conditions = [f"NOT ({unless})"] if unless else []
@@ -96,7 +99,7 @@ def merge(
         lines = session.scalars(
             text(
                 f"SELECT line FROM staged_{table.name} s WHERE NOT {exists} "
-                "ORDER BY line LIMIT 1000"
+                f"ORDER BY line LIMIT {MISSING_TOLD}"
             )
         )
         missing += [(line, column) for line in lines]

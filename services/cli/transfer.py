@@ -82,7 +82,10 @@ def import_data(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in recorded videos and snapshots; nothing that is there is changed."""
+    """Take in recorded videos and snapshots; nothing that is there is changed.
+
+    Exits with 1 if every row was refused.
+    """
     from services.transfer.importing import import_folder
 
     with open_context() as context:
@@ -100,6 +103,9 @@ def import_data(
                 for refused in done.refusals
             )
     emit(done, lambda imported: _print_imported(imported, watch=watch), as_json=as_json)
+    if done.all_refused:
+        typer.echo("nothing was taken: every row was refused", err=True)
+        raise typer.Exit(1)
 
 
 def _print_imported(done: "Imported", *, watch: bool) -> None:
@@ -109,7 +115,7 @@ def _print_imported(done: "Imported", *, watch: bool) -> None:
         typer.echo(f"{count:>12,} refused: {reason}")
     for refused in done.refusals[:SHOWN]:
         typer.echo(f"  {refused['file']}:{refused['line']}: {refused['message']}", err=True)
-    if not watch:
+    if not watch and not done.all_refused:
         typer.echo("these channels are not crawled; --watch does that")
 
 

@@ -68,6 +68,8 @@ class Imported:
     """The first of them: file, line, reason and message."""
     watched: int = 0
     """Channels that are crawled from now on."""
+    all_refused: bool = False
+    """There were rows, and none of them could be taken."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
@@ -121,7 +123,23 @@ def import_folder(
                 hint="nothing was written",
             ) from error
     return Imported(
-        rows, new, dict(rejected.counts), [asdict(one) for one in rejected.listed], watched
+        rows,
+        new,
+        dict(rejected.counts),
+        [asdict(one) for one in rejected.listed],
+        watched,
+        all_refused=_all_refused(spool, rows, new, rejected),
+    )
+
+
+def _all_refused(
+    spool: Spool, rows: dict[str, int], new: dict[str, int], rejected: RejectedRows
+) -> bool:
+    if not spool.columns:
+        return bool(rejected.counts)
+    # What refers to nothing is told only when it is written, of each table up to so many.
+    return not any(new.values()) and rejected.counts["unknownReference"] >= min(
+        sum(rows.values()), transfer.MISSING_TOLD
     )
 
 

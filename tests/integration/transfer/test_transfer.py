@@ -290,6 +290,7 @@ def test_snapshots_without_their_videos_are_refused_by_line(context: Context, tm
     with beside(context, tmp_path) as other:
         done = import_folder(other, tmp_path / "some")
         assert done.refused == {"unknownReference": 65}
+        assert done.all_refused
         assert done.refusals[0]["line"] == 2
         assert counts(other)["video_snapshots"] == 0
 
