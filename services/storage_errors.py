@@ -1,8 +1,13 @@
 """What an object store's errors mean."""
 
+import re
+
 from obstore.exceptions import BaseError
 
 from services.errors import PermanentError, TransientError
+
+_NO_BUCKET = re.compile(r"\bNoSuchBucket\b|\bContainerNotFound\b|specified bucket does not exist")
+"""What stores answer; S3 and Google, Azure."""
 
 
 class clear_errors:  # noqa: N801  (reads as a statement: with clear_errors(name))
@@ -17,6 +22,13 @@ class clear_errors:  # noqa: N801  (reads as a statement: with clear_errors(name
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and _NO_BUCKET.search(str(error)):
+            # Said of every object; and it is there again once somebody has made it.
+            raise TransientError(
+                "the object store's bucket does not exist",
+                reason="storeFailed",
+                hint="make the bucket that TUBEGRADER_STORAGE_URL names, or name another one",
+            ) from error
         if isinstance(error, FileNotFoundError):
             if not self._missing:
                 return

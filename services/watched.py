@@ -5,11 +5,23 @@ from collections.abc import Sequence
 from db.queries.catalog import channels
 from services.context import Context
 from services.errors import UsageError
-from services.youtube.identifiers import (
-    ReferenceKind,
-    channel_in_feed,
-    parse_channel_reference,
-)
+from services.youtube.identifiers import ReferenceKind, parse_channel_reference
+
+
+def named_ids(context: Context, typed: Sequence[str]) -> list[str]:
+    """Return the ids of channels that are named, sorted; an id need not be watched yet.
+
+    Raises:
+        UsageError: A handle or address is not of a watched channel, or cannot be a channel's name.
+    """
+    ids, others = set(), []
+    for text in typed:
+        reference = parse_channel_reference(text)
+        if reference.kind is ReferenceKind.ID:
+            ids.add(reference.value)
+        else:
+            others.append(text)
+    return sorted(ids.union(find(context, others)))
 
 
 def find(context: Context, typed: Sequence[str]) -> list[str]:
@@ -22,7 +34,7 @@ def find(context: Context, typed: Sequence[str]) -> list[str]:
     """
     found = []
     for text in typed:
-        reference = parse_channel_reference(channel_in_feed(text))
+        reference = parse_channel_reference(text)
         with context.transaction() as session:
             if reference.kind is ReferenceKind.ID:
                 matching = channels.known(session, [reference.value])

@@ -13,7 +13,7 @@ LANGUAGE_SOURCES = ("hand", "metadata")
 
 
 class Channel(Base):
-    """A YouTube channel that is watched."""
+    """A YouTube channel: watched, or known by an import alone."""
 
     __tablename__ = "channels"
     __table_args__ = (
@@ -46,6 +46,9 @@ class Channel(Base):
         server_default=text("false"), comment="the uploads playlist ended before the channel did"
     )
     state: Mapped[str] = mapped_column(server_default="active")
+    watched: Mapped[bool] = mapped_column(
+        server_default=text("true"), comment="crawled from now on; false: imported and left alone"
+    )
     added_at: Mapped[datetime]
     refreshed_at: Mapped[datetime | None]
     language: Mapped[str | None] = mapped_column(

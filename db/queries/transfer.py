@@ -1,6 +1,6 @@
 """Reading tables for an export, writing rows of an import."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -8,6 +8,9 @@ from sqlalchemy import Column, Table, func, select, text
 from sqlalchemy.orm import Session
 
 from db.queries import streaming
+
+MISSING_TOLD = 1_000
+"""Rows that refer to nothing, told of each table and column."""
 
 
 def freeze(session: Session) -> None:
@@ -79,7 +82,7 @@ def stage(
 def unresolved(
     session: Session, table: Table, requires: Sequence[tuple[str, str]]
 ) -> list[tuple[int, str]]:
-    """Return (line, column) of up to a thousand staged rows that refer to nothing, by column.
+    """Return (line, column) of up to ``MISSING_TOLD`` rows that refer to nothing, by column.
 
     Args:
         session: The unit of work that staged the rows.
@@ -91,7 +94,7 @@ def unresolved(
         lines = session.scalars(
             text(
                 f"SELECT line FROM staged_{table.name} s WHERE NOT {_refers(column, referred)} "
-                "ORDER BY line LIMIT 1000"
+                f"ORDER BY line LIMIT {MISSING_TOLD}"
             )
         )
         missing += [(line, column) for line in lines]
@@ -105,7 +108,7 @@ def merge(
     *,
     requires: Sequence[tuple[str, str]] = (),
     unless: str | None = None,
-    extra: dict[str, str] | None = None,
+    extra: Mapping[str, str | bool] | None = None,
     places: range | None = None,
 ) -> int:
     """Insert what was staged, refers to something, and is not there yet; return how many rows.
@@ -116,7 +119,7 @@ def merge(
         columns: The columns that were staged.
         requires: (column, table) pairs: the row that it must refer to.
         unless: An SQL condition on the staged row ``s`` under which it counts as there already.
-        extra: Further columns with the same text for all rows.
+        extra: Further columns with the same value for all rows.
         places: Of which rows, one after the other; None: of all.
     """
     conditions = [

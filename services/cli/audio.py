@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.common import emit, emit_rows, open_context, print_json, print_table
-from services.cli.options import AsJson
+from services.cli.options import AsJson, VideosCommand
 
 if TYPE_CHECKING:
     from services.media.audio.labels import NamedLabel
@@ -101,7 +101,7 @@ def remove(
         typer.echo(f"{counted(len(ended), 'channel')} removed")
 
 
-@app.command()
+@app.command(cls=VideosCommand)
 def refetch(
     video: Annotated[
         list[str], typer.Argument(help="Videos: ids or addresses.", metavar="VIDEO...")

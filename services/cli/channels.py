@@ -9,7 +9,7 @@ from services.cli.common import emit, emit_rows, open_context, print_json, print
 from services.cli.options import AsJson, ChannelFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from services.crawl.intake import Outcome
     from services.crawl.sources import NamedChannel
@@ -36,11 +36,13 @@ def list_(
     tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
     state: Annotated[
         str | None,
-        typer.Option(help="Only active, empty, closed, suspended, gone or paused ones."),
+        typer.Option(
+            help="Only active, empty, closed, suspended, gone, paused, watched or imported ones."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the channels that are watched."""
+    """List the channels that are watched, and those that were only imported."""
     _list(tag=tag, state=state, as_json=as_json)
 
 
@@ -187,7 +189,7 @@ def _list(*, tag: str | None, state: str | None, as_json: bool) -> None:
             "channel": lambda c: c["channel_id"],
             "handle": lambda c: c["handle"],
             "title": lambda c: c["title"],
-            "state": lambda c: c["state"] + (" (paused)" if c["paused_at"] else ""),
+            "state": _state,
             "language": lambda c: c["language"],
             "subscribers": lambda c: _counter(c["subscriber_count"]),
             "videos": lambda c: f"{c['n_videos']:,}",
@@ -196,6 +198,12 @@ def _list(*, tag: str | None, state: str | None, as_json: bool) -> None:
         as_json=as_json,
         right=["subscribers", "videos"],
     )
+
+
+def _state(channel: "Mapping[str, Any]") -> str:
+    if not channel["watched"]:
+        return "imported, not watched"
+    return str(channel["state"]) + (" (paused)" if channel["paused_at"] else "")
 
 
 def _counter(count: int | None) -> str:

@@ -99,6 +99,12 @@ def sql(
     ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="CSV: leave texts alone that a spreadsheet would take for formulas."
+        ),
+    ] = False,
     owner: Annotated[
         bool, typer.Option("--owner", help="psql with all rights, not as the analyst.")
     ] = False,
@@ -116,9 +122,14 @@ def sql(
     elif as_csv:
         import csv
 
-        writer = csv.writer(typer.get_text_stream("stdout"), lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        from services.formatting import CsvLines, neutral_cell
+
+        def cell(value: Any) -> Any:
+            return neutral_cell(value) if isinstance(value, str) and not raw else value
+
+        writer = csv.writer(CsvLines(typer.get_text_stream("stdout")))
+        writer.writerow([cell(column) for column in columns])
+        writer.writerows([cell(value) for value in row] for row in rows)
     else:
         print_table(columns, rows)
         typer.echo(f"({counted(len(rows), 'row')})")

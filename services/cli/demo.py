@@ -68,6 +68,7 @@ def _whole_job(
     from services.learning.results import newest_comparison
     from services.work import jobs
 
+    context.store.check()  # without it nothing would come of the crawl, nor of what follows
     intake.add_all(context, channel_ids)
     if spoken_ids:
         _select(context, spoken_ids)

@@ -33,6 +33,7 @@ from services.cli import (
     swaps,
     transfer,
 )
+from services.cli.options import VideosCommand
 
 app = typer.Typer(
     name="tubegrader",
@@ -78,7 +79,7 @@ app.command("export", rich_help_panel=WATCH)(transfer.export_data)
 app.command(rich_help_panel=WATCH)(policy.purge)
 app.add_typer(policy.approvals, name="approvals", rich_help_panel=WATCH)
 app.add_typer(audio.app, name="audio", rich_help_panel=WATCH)
-app.command(rich_help_panel=WATCH)(audio.label)
+app.command(cls=VideosCommand, rich_help_panel=WATCH)(audio.label)
 app.command(rich_help_panel=LEARN)(learning.train)
 app.command(rich_help_panel=LEARN)(learning.score)
 app.command(rich_help_panel=LEARN)(learning.compare)

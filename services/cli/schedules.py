@@ -35,7 +35,8 @@ def add_schedule(
     ] = None,
     zone: Annotated[str, typer.Option(help="Time zone that cron is read in.")] = "UTC",
     channel: Annotated[
-        list[str] | None, typer.Option(help="Crawl this channel only (id); again for more.")
+        list[str] | None,
+        typer.Option(help="Crawl this channel only (id, @handle or URL); again for more."),
     ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Crawl the channels with this tag; again for more.")
@@ -71,16 +72,10 @@ def add_schedule(
 ) -> None:
     """Add a schedule. Adding the same one again changes nothing."""
     from services import schedules
-    from services.errors import UsageError
     from services.schedules.names import parse_length
-    from services.youtube.identifiers import is_channel_id
+    from services.watched import named_ids
 
-    wrong = [c for c in channel or () if not is_channel_id(c)]
-    if wrong:
-        raise UsageError(f"{wrong[0]} is no channel id", hint="`tubegrader channels` lists them")
-    params: dict[str, Any] = {"channel_ids": sorted(set(channel))} if channel else {}
-    if tag:
-        params["tags"] = sorted(set(tag))
+    params: dict[str, Any] = {"tags": sorted(set(tag))} if tag else {}
     params |= _training(
         kind,
         speech=speech,
@@ -88,17 +83,19 @@ def add_schedule(
         labels={"conflicts": conflicts},
         seed=seed,
     )
-    plan = schedules.Plan(
-        name=name,
-        kind=kind,
-        cron=cron,
-        interval_s=None if every is None else parse_length(every),
-        time_zone=zone,
-        misfire=misfire,
-        grace_s=parse_length(grace),
-        params=params,
-    )
     with open_context() as context:
+        if channel:
+            params["channel_ids"] = named_ids(context, channel)
+        plan = schedules.Plan(
+            name=name,
+            kind=kind,
+            cron=cron,
+            interval_s=None if every is None else parse_length(every),
+            time_zone=zone,
+            misfire=misfire,
+            grace_s=parse_length(grace),
+            params=params,
+        )
         new = schedules.add(context, plan)
         [(view, [first])] = schedules.next_fire_times(context, [name], 1)
     if as_json:

@@ -33,6 +33,12 @@ def export_data(
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only snapshots from then on, UTC."
         ),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="CSV: leave texts alone that a spreadsheet would take for formulas."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write tables and pictures into a folder, with a manifest of counts and hashes."""
@@ -47,6 +53,7 @@ def export_data(
             file_format=file_format,
             what=[name.strip() for name in what.split(",")] if what else (),
             since=since and since.replace(tzinfo=UTC),
+            raw=raw,
             progress=_show(quiet=as_json),
         )
     emit(done, _print_exported, as_json=as_json)
@@ -75,7 +82,10 @@ def import_data(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in recorded videos and snapshots; nothing that is there is changed."""
+    """Take in recorded videos and snapshots; nothing that is there is changed.
+
+    Exits with 1 if every row was refused.
+    """
     from services.transfer.importing import import_folder
 
     with open_context() as context:
@@ -83,11 +93,19 @@ def import_data(
     if report is not None:
         import csv
 
+        from services.formatting import neutral_cell
+
         with report.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["file", "line", "reason", "message"])
             writer.writeheader()
-            writer.writerows(done.refusals)
+            writer.writerows(
+                {k: neutral_cell(v) if isinstance(v, str) else v for k, v in refused.items()}
+                for refused in done.refusals
+            )
     emit(done, lambda imported: _print_imported(imported, watch=watch), as_json=as_json)
+    if done.all_refused:
+        typer.echo("nothing was taken: every row was refused", err=True)
+        raise typer.Exit(1)
 
 
 def _print_imported(done: "Imported", *, watch: bool) -> None:
@@ -97,7 +115,7 @@ def _print_imported(done: "Imported", *, watch: bool) -> None:
         typer.echo(f"{count:>12,} refused: {reason}")
     for refused in done.refusals[:SHOWN]:
         typer.echo(f"  {refused['file']}:{refused['line']}: {refused['message']}", err=True)
-    if not watch:
+    if not watch and not done.all_refused:
         typer.echo("these channels are not crawled; --watch does that")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from db.queries.catalog import channels
+from db.queries.catalog import channels, videos
 from db.queries.work import work_items
 from services.context import Context
 from services.work import kinds, leases
@@ -20,13 +20,16 @@ NOT_SHOWN_REASONS = (NOT_FOUND, "channelClosed", "channelSuspended")
 
 
 def watch(session: Session, found: Collection[ChannelFacts], *, now: datetime) -> list[str]:
-    """Watch channels from now on; return the ids of those that are new."""
+    """Watch channels from now on; return the ids of those that were not watched before."""
     new = channels.add(session, [facts.channel_id for facts in found], now=now)
     for facts in found:
         _refresh(session, facts, now=now)
     channels.label_by_metadata(session, [facts.channel_id for facts in found])
     for kind in kinds.recurring("channel"):
         work_items.add_items(session, kind, [(f.channel_id, f.channel_id) for f in found], slot=now)
+    imported = videos.shown_of(session, new)
+    for kind in kinds.recurring("video"):
+        work_items.add_items(session, kind, imported, slot=now)
     return new
 
 

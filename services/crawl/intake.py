@@ -17,18 +17,18 @@ from services.youtube.failures import ApiKeyError, Streak
 from services.youtube.identifiers import (
     ChannelReference,
     ReferenceKind,
-    channel_in_feed,
     parse_channel_reference,
 )
 
-ADDED, KNOWN, NOT_FOUND, MALFORMED, NOT_ASKED = (
+ADDED, KNOWN, SAME, NOT_FOUND, MALFORMED, NOT_ASKED = (
     "added",
     "known",
+    "the same",
     "not found",
     "malformed",
     "not asked",
 )
-STATUSES = (ADDED, KNOWN, NOT_FOUND, MALFORMED, NOT_ASKED)
+STATUSES = (ADDED, KNOWN, SAME, NOT_FOUND, MALFORMED, NOT_ASKED)
 IDS_AT_ONCE = 50
 """So many are written at once: what was asked for stays when the next call fails."""
 _NAMED_IN_ERROR = 5
@@ -47,7 +47,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """The channel is not watched."""
-        return self.status not in (ADDED, KNOWN)
+        return self.status not in (ADDED, KNOWN, SAME)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def add(
         language: The language of all of them, as ISO 639 (``en``, ``zh``).
 
     Returns:
-        One outcome a line, in the order of the lines.
+        One outcome a line, in the order of the lines; a channel that an earlier line named, in
+        whatever way, is ``SAME``.
 
     Raises:
         UsageError: A tag or the language is malformed.
@@ -88,16 +89,17 @@ def add(
     references: dict[int, ChannelReference] = {}
     for index, entry in enumerate(named):
         try:
-            references[index] = parse_channel_reference(channel_in_feed(entry.text))
+            references[index] = parse_channel_reference(entry.text)
         except UsageError as error:
             outcomes[index] = _outcome(entry, MALFORMED, message=error.hint or str(error))
     found, problems = _add_found(context, set(references.values()), tags, language)
+    new = {channel_id for channel_id, is_new in found.values() if is_new}
     seen: set[str] = set()
     for index, reference in references.items():
         entry = named[index]
         if reference in found:
-            channel_id, is_new = found[reference]
-            status = ADDED if is_new and channel_id not in seen else KNOWN
+            channel_id, _ = found[reference]
+            status = SAME if channel_id in seen else ADDED if channel_id in new else KNOWN
             seen.add(channel_id)
             outcomes[index] = _outcome(entry, status, channel_id=channel_id)
         else:
@@ -119,7 +121,7 @@ def add_all(context: Context, typed: Sequence[str]) -> AddedChannels:
     """
     if not typed:
         raise UsageError("no channel was named", hint="give an id (UC…), an @handle or a URL")
-    wanted = {parse_channel_reference(channel_in_feed(text)) for text in typed}
+    wanted = {parse_channel_reference(text) for text in typed}
     found: dict[str, ChannelFacts] = {}
     for answer in _look_up(context, wanted):
         if answer.problems:
@@ -171,14 +173,18 @@ def _add_found(
 
 
 def _known(context: Context, wanted: Collection[ChannelReference]) -> _Found:
-    handles = {"@" + r.value.lower(): r for r in wanted if r.kind is ReferenceKind.HANDLE}
+    handles: dict[str, list[ChannelReference]] = {}
+    for reference in wanted:
+        if reference.kind is ReferenceKind.HANDLE:
+            handles.setdefault("@" + reference.value.lower(), []).append(reference)
     ids = {r.value: r for r in wanted if r.kind is ReferenceKind.ID}
     with context.transaction() as session:
-        found = {
-            ids[channel_id]: (channel_id, False) for channel_id in channels.known(session, ids)
-        }
-        for handle, channel_id in channels.by_handles(session, list(handles)).items():
-            found[handles[handle]] = (channel_id, False)
+        by_handle = channels.by_handles(session, list(handles))
+        watched = channels.watched(session, {*ids, *by_handle.values()})
+    found = {ids[channel_id]: (channel_id, False) for channel_id in watched & ids.keys()}
+    for handle, channel_id in by_handle.items():
+        if channel_id in watched:
+            found |= dict.fromkeys(handles[handle], (channel_id, False))
     return found
 
 

@@ -47,7 +47,7 @@ def start(
 
     Args:
         context: The database.
-        channel_ids: Only these.
+        channel_ids: Only these; what is not watched is left alone.
         with_audio: Also the speech of the videos that are selected, once each.
 
     Raises:
@@ -55,8 +55,8 @@ def start(
     """
     if channel_ids is None:
         with context.transaction() as session:
-            channel_ids = channels.ids(session, paused=False)
-            if not channel_ids and channels.ids(session):
+            channel_ids = channels.ids(session, paused=False, watched=True)
+            if not channel_ids and channels.ids(session, watched=True):
                 raise UsageError(
                     "all channels are paused", hint="`tubegrader channels resume` lifts that"
                 )
@@ -134,8 +134,9 @@ def _bring(session: Session, job: Job, *, now: datetime) -> bool:
     first = job.steps[BROUGHT]
     left = job.params["channel_ids"][first : first + CHANNELS]
     some = left[: next_channels(session, left, items=ITEMS)]
+    watched = channels.watched(session, some)
     for kind in kinds.recurring("channel"):
-        work_items.add_items(session, kind, [(c, c) for c in some], slot=now)
+        work_items.add_items(session, kind, [(c, c) for c in watched], slot=now)
     brought = kinds.recurring()
     series = [kind for kind in brought if kinds.WORK_KINDS[kind].series is not None]
     completeness.note_given_up(session, kinds=series, channel_ids=some, now=now)

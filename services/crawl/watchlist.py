@@ -41,12 +41,12 @@ class Forgotten:
 def overview(
     context: Context, *, tag: str | None = None, state: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return the channels that are watched, with their newest counts.
+    """Return the channels that are watched or were imported, with their newest counts.
 
     Raises:
         UsageError: There is no such state.
     """
-    known = (*CHANNEL_STATES, "paused")
+    known = (*CHANNEL_STATES, "paused", "watched", "imported")
     if state is not None and state not in known:
         raise UsageError(f"no channel is “{state}”", hint=f"use {', '.join(known)}")
     with context.transaction() as session:

@@ -60,7 +60,7 @@ def _as_planned(_session: Session, params: Params) -> dict[str, Any]:
 
 def _crawl(session: Session, params: Params) -> dict[str, Any] | Lack:
     """Ask for the channels that are watched and not paused now: all, or some by id or by tag."""
-    chosen = watched = channels.ids(session, paused=False)
+    chosen = watched = channels.ids(session, paused=False, watched=True)
     if "channel_ids" in params:
         chosen = sorted(set(params["channel_ids"]).intersection(watched))
     if "tags" in params:

@@ -22,6 +22,7 @@ from db.queries.policy import exports
 from ml.runtime.files import file_sha256
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.formatting import CsvLines
 from services.policy import folders
 from services.transfer.tables import (
     BY_NAME,
@@ -29,6 +30,7 @@ from services.transfer.tables import (
     FORMAT_VERSION,
     FORMATS,
     MANIFEST,
+    NEUTRAL_VERSION,
     PARTS,
     WITH,
     Part,
@@ -67,6 +69,7 @@ def export(
     file_format: str = "parquet",
     what: Sequence[str] = (),
     since: datetime | None = None,
+    raw: bool = False,
     progress: Progress = lambda _name, _rows: None,
 ) -> Exported:
     """Write tables into a new folder, all as of one moment; the same data, the same bytes.
@@ -81,6 +84,8 @@ def export(
         file_format: ``parquet`` or ``csv``.
         what: Which of ``EXPORTED``; empty for all.
         since: Snapshots read from this moment on only; the other parts are whole.
+        raw: Leave texts in CSV as they are; otherwise those that a spreadsheet would take for
+            formulas get an apostrophe in front, which an import takes off.
         progress: Told the part and how many of its rows are written.
 
     Raises:
@@ -88,6 +93,7 @@ def export(
         TransientError: The object store failed.
     """
     parts = _chosen(file_format, what)
+    form = _Form(file_format, is_neutral=file_format == "csv" and not raw)
     directory = directory.absolute()
     try:
         taken = directory.exists() and any(directory.iterdir())
@@ -103,11 +109,19 @@ def export(
     if taken:
         raise UsageError(f"{directory} is not empty", hint="name a folder that does not exist")
     try:
-        return _write(context, parts, partial, directory, file_format, since, progress)
+        return _write(context, parts, partial, directory, form, since, progress)
     except OSError as error:
         raise UsageError(f"cannot write {directory}: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How the tables are written."""
+
+    name: str
+    is_neutral: bool
 
 
 def _chosen(file_format: str, what: Sequence[str]) -> list[Part]:
@@ -126,7 +140,7 @@ def _write(
     parts: Sequence[Part],
     partial: Path,
     directory: Path,
-    file_format: str,
+    form: _Form,
     since: datetime | None,
     progress: Progress,
 ) -> Exported:
@@ -136,11 +150,11 @@ def _write(
     with context.transaction() as session:
         transfer.freeze(session)
         for part in parts:
-            path = partial / f"{part.name}.{file_format}"
+            path = partial / f"{part.name}.{form.name}"
             found = transfer.stream(
                 session, part.columns, part.key, since_column=part.since, since=since, batch=ROWS
             )
-            rows[part.name] = _write_part(path, part, found, file_format, progress)
+            rows[part.name] = _write_part(path, part, found, form, progress)
             files[path.name] = {"rows": rows[part.name], **_described(path)}
         read_at = [
             transfer.oldest(session, part.table.c[part.since], since=since)
@@ -149,13 +163,13 @@ def _write(
         ]
     pictures = missing = 0
     if BY_NAME["pictures"] in parts:
-        pictures, missing = _write_pictures(context, partial, files, file_format, progress)
+        pictures, missing = _write_pictures(context, partial, files, form.name, progress)
     manifest = partial / MANIFEST
     manifest.write_text(
         json.dumps(
             {
                 "format": FORMAT_NAME,
-                "version": FORMAT_VERSION,
+                "version": NEUTRAL_VERSION if form.is_neutral else FORMAT_VERSION,
                 "exported_at": to_cell(now),
                 "since": to_cell(since),
                 "files": dict(sorted(files.items())),
@@ -189,11 +203,12 @@ def _write_part(
     path: Path,
     part: Part,
     batches: Iterator[Sequence[Sequence[Any]]],
-    file_format: str,
+    form: _Form,
     progress: Progress,
 ) -> int:
     written = 0
-    writer: _Writer = _Csv(path, part) if file_format == "csv" else _Parquet(path, part)
+    csv_file = form.name == "csv"
+    writer: _Writer = _Csv(path, part, form) if csv_file else _Parquet(path, part)
     with writer:
         for batch in batches:
             writer.write(batch)
@@ -210,9 +225,10 @@ class _Writer(Protocol):
 
 
 class _Csv:
-    def __init__(self, path: Path, part: Part) -> None:
+    def __init__(self, path: Path, part: Part, form: _Form) -> None:
+        self._neutral = form.is_neutral
         self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv = csv.writer(CsvLines(self._file))
         self._csv.writerow(part.column_names)
 
     def __enter__(self) -> Self:
@@ -222,7 +238,9 @@ class _Csv:
         self._file.close()
 
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
-        self._csv.writerows([to_cell(value) for value in row] for row in rows)
+        self._csv.writerows(
+            [to_cell(value, neutral=self._neutral) for value in row] for row in rows
+        )
 
 
 class _Parquet:

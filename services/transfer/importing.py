@@ -22,6 +22,7 @@ from db.queries.work import work_items
 from services.context import Context
 from services.errors import UsageError
 from services.transactions import (
+    REFUSED,
     RefusedByDatabaseError,
     refusing,
     savepoint,
@@ -41,11 +42,11 @@ class _Target:
     table: str
     requires: tuple[tuple[str, str], ...] = ()
     unless: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str | bool] = field(default_factory=dict)
 
 
 _TARGETS = (
-    _Target("channels"),
+    _Target("channels", extra={"watched": False}),
     _Target("videos", (("channel_id", "channels"),), extra={"source": "import"}),
     _Target("channel_snapshots", (("channel_id", "channels"),)),
     _Target("video_snapshots", (("video_id", "videos"),)),
@@ -73,6 +74,8 @@ class Imported:
     """The first of them: file, line, reason and message."""
     watched: int = 0
     """Channels that are crawled from now on."""
+    all_refused: bool = False
+    """There were rows, and none of them could be taken."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
@@ -119,8 +122,23 @@ def import_folder(
             new = _write(session, spool, rejected, progress)
             watched = _watch(context, session, spool) if watch else 0
     return Imported(
-        rows, new, dict(rejected.counts), [asdict(one) for one in rejected.listed], watched
+        rows,
+        new,
+        dict(rejected.counts),
+        [asdict(one) for one in rejected.listed],
+        watched,
+        all_refused=_all_refused(spool, rows, new, rejected),
     )
+
+
+def _all_refused(
+    spool: Spool, rows: dict[str, int], new: dict[str, int], rejected: RejectedRows
+) -> bool:
+    if not spool.columns:
+        return bool(rejected.counts)
+    # What refers to nothing is told only when it is written, of each table up to so many.
+    refused = rejected.counts["unknownReference"] + rejected.counts[REFUSED]
+    return not any(new.values()) and refused >= min(sum(rows.values()), transfer.MISSING_TOLD)
 
 
 def _make_partitions(context: Context, spool: Spool) -> None:
@@ -181,9 +199,10 @@ def _watch(context: Context, session: Session, spool: Spool) -> int:
     if "channels" in spool.columns:
         at = spool.columns["channels"].index("channel_id")
         for batch in _batches(row[at] for row in spool.rows("channels")):
-            pairs = [(channel, channel) for channel in channels.known(session, batch)]
+            known = channels.known(session, batch)
+            watched += len(channels.add(session, known, now=now))
             for kind in of_channels:
-                watched += work_items.add_items(session, kind, pairs, slot=now)
+                work_items.add_items(session, kind, [(c, c) for c in known], slot=now)
     if "videos" in spool.columns:
         ids = [spool.columns["videos"].index(c) for c in ("video_id", "channel_id")]
         for batch in _batches(tuple(row[i] for i in ids) for row in spool.rows("videos")):
@@ -191,7 +210,7 @@ def _watch(context: Context, session: Session, spool: Spool) -> int:
             pairs = sorted({(video, channel) for video, channel in batch if video in known})
             for kind in kinds.recurring("video"):
                 work_items.add_items(session, kind, pairs, slot=now)
-    return watched // len(of_channels)
+    return watched
 
 
 def _batches(values: Iterator[Any]) -> Iterator[list[Any]]:

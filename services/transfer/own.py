@@ -22,6 +22,7 @@ from services.transfer.tables import (
     FORMAT_VERSION,
     FORMATS,
     MANIFEST,
+    NEUTRAL_VERSION,
     PARTS,
     Part,
     from_cell,
@@ -50,13 +51,13 @@ def read_export(
         UsageError: The folder is no export of a version that is known, or not as it was written.
         TransientError: The object store failed.
     """
-    files = _verified(directory)
+    files, neutral = _verified(directory)
     rows: dict[str, int] = {}
     for part in PARTS:
         names = [f"{part.name}.{kind}" for kind in FORMATS if f"{part.name}.{kind}" in files]
         for name in names:
             rows[name] = 0
-            for line, values in _rows(directory / name, part, rejected):
+            for line, values in _rows(directory / name, part, rejected, neutral=neutral):
                 rows[name] += 1
                 try:
                     _check(values)
@@ -71,18 +72,22 @@ def read_export(
     return rows
 
 
-def _verified(directory: Path) -> dict[str, Any]:
-    """Return the files of the manifest, each looked at: inside the folder and as written."""
+def _verified(directory: Path) -> tuple[dict[str, Any], bool]:
+    """Return the files of the manifest, each looked at: inside the folder and as written.
+
+    And whether their cells were neutralised.
+    """
     wrong = f"{directory / MANIFEST} is no manifest of an export"
     try:
         manifest = json.loads((directory / MANIFEST).read_text("utf-8"))
-        known = manifest["format"] == FORMAT_NAME and manifest["version"] == FORMAT_VERSION
+        version = manifest["version"]
+        known = manifest["format"] == FORMAT_NAME and version in (FORMAT_VERSION, NEUTRAL_VERSION)
         files: dict[str, Any] = manifest["files"]
         expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(wrong) from error
     if not known:
-        raise UsageError(wrong, hint=f"this version reads version {FORMAT_VERSION}")
+        raise UsageError(wrong, hint=f"this release reads versions up to {NEUTRAL_VERSION}")
     for name, (size, sha256) in expected.items():
         try:
             path = checks.picture_file(directory, name)
@@ -92,14 +97,17 @@ def _verified(directory: Path) -> dict[str, Any]:
             raise UsageError(
                 f"{path} is not what the manifest says", hint="export it or copy it again"
             )
-    return files
+    return files, version == NEUTRAL_VERSION
 
 
-def _rows(path: Path, part: Part, rejected: RejectedRows) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(
+    path: Path, part: Part, rejected: RejectedRows, *, neutral: bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
     if path.suffix == ".csv":
         for line, row in read_csv(path, tuple(part.column_names), rejected, strip=False):
             try:
-                yield line, {c.name: from_cell(row[c.name], c) for c in part.columns}
+                values = {c.name: from_cell(row[c.name], c, neutral=neutral) for c in part.columns}
+                yield line, values
             except (ValueError, KeyError):
                 rejected.add(path.name, line, "badValue", "a cell is not of its column's type")
         return

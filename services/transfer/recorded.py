@@ -1,11 +1,13 @@
 """Folders that others recorded: CSVs of videos with pictures, and of counts over time."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from services.errors import UsageError
+from services.formatting import from_neutral_cell
 from services.storage import ObjectStore
 from services.transfer import checks
 from services.transfer.spool import RejectedRowError, RejectedRows, Spool
@@ -35,6 +37,8 @@ NEEDED = {
     "snapshots.csv": VIDEO_COLUMNS,
 }
 VARIANTS = {320: "mqdefault", 480: "hqdefault", 640: "sddefault", 1280: "maxresdefault"}
+_DELIMITERS = ",;\t"
+_LONGEST_HEADER = 100_000
 
 Row = dict[str, str]
 
@@ -216,22 +220,22 @@ def read_csv(
 ) -> Iterator[tuple[int, Row]]:
     """Yield (line, row) of a CSV file whose first line names its columns.
 
+    Commas, semicolons or tabs separate its cells, whichever its first line does by.
+
     Raises:
-        UsageError: It cannot be read, is not UTF-8 or not CSV, or lacks a column.
+        UsageError: It cannot be read, is not UTF-8 or not CSV, or lacks a column or has it twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in needed if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    f"{path} lacks the column {missing[0]}", hint="its first line names them"
-                )
+            first = file.readline(_LONGEST_HEADER)
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=_delimiter(first, needed), strict=True)
+            _check_columns(path, reader.fieldnames or (), needed)
             for row in reader:
                 if None in row or None in row.values():
                     rejected.add(path.name, reader.line_num, "badRow", "too many or too few cells")
                     continue
-                cells = {name: cell.strip() for name, cell in row.items()} if strip else row
+                cells = {n: from_neutral_cell(c.strip()) for n, c in row.items()} if strip else row
                 yield reader.line_num, cells
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
@@ -239,6 +243,28 @@ def read_csv(
         raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from error
     except csv.Error as error:
         raise UsageError(f"{path} is not CSV: {error}") from error
+
+
+def _delimiter(header: str, needed: tuple[str, ...]) -> str:
+    """Return what separates the cells of a header: what makes the most of its columns."""
+
+    def found(delimiter: str) -> int:
+        [cells] = csv.reader([header], delimiter=delimiter) if header.strip() else [[]]
+        return len(set(needed).intersection(cells))
+
+    return max(_DELIMITERS, key=found)
+
+
+def _check_columns(path: Path, columns: Sequence[str], needed: tuple[str, ...]) -> None:
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise UsageError(f"{path} lacks the column {missing[0]}", hint="its first line names them")
+    doubled = [name for name, n in Counter(columns).items() if n > 1 and name]
+    if doubled:
+        raise UsageError(
+            f"{path} has the column {doubled[0]} twice",
+            hint="remove or rename the one that is not meant",
+        )
 
 
 def _subscribers(text: str) -> int | None:

@@ -8,9 +8,12 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Table, Text
 
 from db.models import Channel, ChannelSnapshot, Thumbnail, Video, VideoSnapshot, VideoThumbnail
+from services.formatting import from_neutral_cell, neutral_cell
 
 FORMAT_NAME = "tubegrader-export"
 FORMAT_VERSION = 1
+NEUTRAL_VERSION = 2
+"""Of exports whose cells no spreadsheet takes for formulas."""
 FORMATS = ("parquet", "csv")
 MANIFEST = "manifest.json"
 PICTURES = "pictures"
@@ -85,8 +88,13 @@ WITH = {"thumbnails": ("pictures",)}
 """Parts that come along with another one."""
 
 
-def to_cell(value: Any) -> str:
-    """Write a value for CSV; empty is NULL, and an empty text is written as two quotes."""
+def to_cell(value: Any, *, neutral: bool = False) -> str:
+    """Write a value for CSV; empty is NULL, and an empty text is written as two quotes.
+
+    Args:
+        value: Of a column.
+        neutral: A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -96,10 +104,12 @@ def to_cell(value: Any) -> str:
     # A backslash in front tells a text that is empty, or begins with one, from none.
     if isinstance(value, str) and (value == "" or value.startswith("\\")):
         return "\\" + value
+    if neutral and isinstance(value, str):
+        return neutral_cell(value)
     return str(value)
 
 
-def from_cell(cell: str, column: Column[Any]) -> Any:
+def from_cell(cell: str, column: Column[Any], *, neutral: bool = False) -> Any:
     """Read what ``to_cell`` wrote.
 
     Raises:
@@ -116,7 +126,7 @@ def from_cell(cell: str, column: Column[Any]) -> Any:
             raise ValueError("too many digits")
         return int(cell)
     assert isinstance(column.type, Text)
-    return cell.removeprefix("\\")
+    return (from_neutral_cell(cell) if neutral else cell).removeprefix("\\")
 
 
 def picture_path(sha256: str, kind: str) -> str:

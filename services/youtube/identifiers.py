@@ -11,12 +11,35 @@ from services.errors import UsageError
 _CHANNEL_ID = re.compile(r"UC[A-Za-z0-9_-]{22}")
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 _PLAYLIST_ID = re.compile(r"[A-Za-z0-9_-]{2,64}")
-_HOSTS = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com"})
+_UPLOADS_ID = re.compile(r"UU(?:LF|SH|LV|LP|PS|PV|MF|MO|MS|MV)?([A-Za-z0-9_-]{22})")
+"""Playlists of all uploads of a channel, or of its videos, shorts, streams and so on."""
+_HOSTS = frozenset({"youtube.com", "youtube-nocookie.com", "www.youtube-nocookie.com"})
+_FRONT_ENDS = re.compile(
+    r"(?:[a-z0-9-]+\.)*(?:invidious|inv|piped)[a-z0-9-]*(?:\.[a-z0-9-]+)+|yewtu\.be|vid\.puffyan\.us"
+)
+"""Hosts of Invidious and Piped, whose addresses have YouTube's paths; they are never asked."""
 _FORMS = "Give a channel id (UC…), a handle (@name) or the address of the channel's page."
 _LONGEST_NAME = 100
 """Handles have at most 30 characters; old user and custom names may be longer."""
 _PAGES = frozenset({"watch", "shorts", "live", "embed", "v", "playlist", "feed", "results", "post"})
 """Paths of youtube.com that are no channel."""
+_TABS = frozenset(
+    {
+        *(
+            "about",
+            "channels",
+            "community",
+            "courses",
+            "discussion",
+            "featured",
+            "live",
+            "playlists",
+        ),
+        *("podcasts", "posts", "releases", "search", "shorts", "store", "streams", "videos"),
+    }
+)
+"""Pages of a channel behind its name."""
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "„": "“”", "‘": "’", "«": "»", "<": ">"}
 
 
 class ReferenceKind(StrEnum):
@@ -57,7 +80,9 @@ def parse_channel_reference(typed: str) -> ChannelReference:
     Raises:
         UsageError: it is none of these; the message says what to give instead.
     """
-    value = unicodedata.normalize("NFC", typed.strip())
+    value = tidied(typed)
+    if "/" not in value and "%" in value:
+        value = unicodedata.normalize("NFC", unquote(value))
     if is_channel_id(value):
         return ChannelReference(ReferenceKind.ID, value)
     if value.startswith("@"):
@@ -69,21 +94,25 @@ def parse_channel_reference(typed: str) -> ChannelReference:
     raise _unreadable(typed)
 
 
-def channel_in_feed(text: str) -> str:
-    """Return the id or user's address that the address of a feed names; other text as it is."""
-    if "feeds/videos.xml" not in text:
-        return text
-    try:
-        query = parse_qs(urlsplit(text.strip()).query)
-    except ValueError:
-        return text
-    if "channel_id" in query:
-        return query["channel_id"][0]
-    return f"youtube.com/user/{query['user'][0]}" if "user" in query else text
+def tidied(typed: str) -> str:
+    """Return what was typed without what came along unseen: marks, spaces, quotes around it."""
+    seen = "".join(c for c in typed if unicodedata.category(c) != "Cf")
+    value = unicodedata.normalize("NFC", seen).strip().rstrip(",;").rstrip()
+    while len(value) > 1 and value[-1] in _QUOTES.get(value[0], ""):
+        value = value[1:-1].strip()
+    # A cell of a table that was written for spreadsheets.
+    return value[1:] if value.startswith("'@") else value
 
 
 def _from_address(value: str, typed: str) -> ChannelReference:
-    match _steps(value, typed):
+    if value.startswith(("/@", "/channel/")):
+        value = "youtube.com" + value
+    steps, query = _steps(value, typed)
+    match steps:
+        case ["feeds", "videos.xml"] | ["playlist"]:
+            return _from_query(query, typed)
+        case ["feed", "channel", channel_id] if is_channel_id(channel_id):
+            return ChannelReference(ReferenceKind.ID, channel_id)
         case [handle, *_] if handle.startswith("@"):
             return _named(ReferenceKind.HANDLE, handle[1:], typed)
         case ["channel", channel_id, *_] if is_channel_id(channel_id):
@@ -92,7 +121,9 @@ def _from_address(value: str, typed: str) -> ChannelReference:
             return _named(ReferenceKind.USERNAME, name, typed)
         case ["c", name, *_]:
             return _named(ReferenceKind.CUSTOM, name, typed)
-        case [name] if name not in _PAGES and name not in {"channel", "user", "c"}:
+        case [name, *tab] if name not in _PAGES | {"channel", "user", "c"} and (
+            not tab or (tab[0] in _TABS and name != "feeds")
+        ):
             return _named(ReferenceKind.CUSTOM, name, typed)
         case [page, *_] if page in _PAGES:
             raise _unreadable(typed, "That page is no channel.")
@@ -100,10 +131,27 @@ def _from_address(value: str, typed: str) -> ChannelReference:
             raise _unreadable(typed)
 
 
-def _steps(value: str, typed: str) -> list[str]:
-    """Split the path of an address on youtube.com, which may lack its scheme."""
+def _from_query(query: str, typed: str) -> ChannelReference:
+    """Read whose the feed or list of uploads is that an address asks for."""
     try:
-        parts = urlsplit(value if "://" in value else f"https://{value}")
+        asked = {name: values[0].strip() for name, values in parse_qs(query).items()}
+    except ValueError:
+        raise _unreadable(typed) from None
+    channel_id = asked.get("channel_id", "")
+    if is_channel_id(channel_id):
+        return ChannelReference(ReferenceKind.ID, channel_id)
+    if "user" in asked:
+        return _named(ReferenceKind.USERNAME, asked["user"], typed)
+    uploads = _UPLOADS_ID.fullmatch(asked.get("playlist_id") or asked.get("list", ""))
+    if uploads:
+        return ChannelReference(ReferenceKind.ID, "UC" + uploads[1])
+    raise _unreadable(typed, "That is a list of videos, and no channel's uploads.")
+
+
+def _steps(value: str, typed: str) -> tuple[list[str], str]:
+    """Split an address on youtube.com, which may lack its scheme, into steps and query."""
+    try:
+        parts = urlsplit(value if "://" in value else f"https://{value.removeprefix('//')}")
         host = parts.hostname
     except ValueError:
         raise _unreadable(typed) from None
@@ -111,9 +159,10 @@ def _steps(value: str, typed: str) -> list[str]:
         raise _unreadable(typed)
     if host == "youtu.be":
         raise _unreadable(typed, "That is the address of a video.")
-    if host not in _HOSTS:
+    if not (host in _HOSTS or host.endswith(".youtube.com") or _FRONT_ENDS.fullmatch(host)):
         raise _unreadable(typed, "The address is not on youtube.com.")
-    return [unicodedata.normalize("NFC", unquote(step)) for step in parts.path.split("/") if step]
+    steps = [unicodedata.normalize("NFC", unquote(step)) for step in parts.path.split("/") if step]
+    return steps, parts.query
 
 
 def _named(kind: ReferenceKind, name: str, typed: str) -> ChannelReference:

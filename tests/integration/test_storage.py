@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from services import storage
 from services.errors import PermanentError, TransientError, UsageError
 from services.storage import ObjectStore, object_name
+from tests.support.buckets import without_bucket
 
 
 @pytest.fixture
@@ -218,3 +219,17 @@ def test_what_is_large_is_put_away_in_pieces_and_comes_back_whole(
     assert store.sizes(names) == {}
     assert store.get_many(names) == contents
     assert store.names() == sorted(names)
+
+
+def test_a_bucket_that_is_not_there_is_said_and_is_no_missing_object(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    with without_bucket() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        far = ObjectStore.from_url(environment["TUBEGRADER_STORAGE_URL"])
+        for use in (far.check, far.names, lambda: far.put(b"x"), lambda: far.get(sha256(b"x"))):
+            with pytest.raises(TransientError, match="bucket does not exist") as error:
+                use()
+            assert error.value.reason == "storeFailed"
+            assert "TUBEGRADER_STORAGE_URL" in (error.value.hint or "")

@@ -15,30 +15,50 @@ from db.queries.catalog.paused import IS_PAUSED
 
 
 def add(session: Session, channel_ids: Collection[str], *, now: datetime) -> list[str]:
-    """Add channels that are not known yet; return the ids of the new ones."""
+    """Watch channels; return the ids of those that were not watched: new ones, or imported ones."""
     statement = text(
         """
         INSERT INTO channels (channel_id, added_at)
         SELECT unnest(CAST(:ids AS text[])), :now
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (channel_id) DO UPDATE SET watched = true, added_at = excluded.added_at
+            WHERE NOT channels.watched
         RETURNING channel_id
         """
     )
     return list(session.scalars(statement, {"ids": sorted(channel_ids), "now": now}))
 
 
-def ids(session: Session, *, paused: bool = True) -> list[str]:
-    """Return the ids of all channels; ``paused`` False leaves out those that are."""
+def ids(session: Session, *, paused: bool = True, watched: bool = False) -> list[str]:
+    """Return the ids of all channels.
+
+    Args:
+        session: The unit of work.
+        paused: False leaves out those that are paused.
+        watched: Leaves out those that were only imported: what is to be crawled.
+    """
     statement = select(Channel.channel_id).order_by(Channel.channel_id)
     if not paused:
         statement = statement.where(~IS_PAUSED)
+    if watched:
+        statement = statement.where(Channel.watched)
     return list(session.scalars(statement))
 
 
 def known(session: Session, channel_ids: Collection[str]) -> set[str]:
-    """Return those of the ids that are watched."""
+    """Return those of the ids that are known, by a crawl or an import."""
     return set(
         session.scalars(select(Channel.channel_id).where(among(Channel.channel_id, channel_ids)))
+    )
+
+
+def watched(session: Session, channel_ids: Collection[str]) -> set[str]:
+    """Return those of the ids that are watched."""
+    return set(
+        session.scalars(
+            select(Channel.channel_id).where(
+                among(Channel.channel_id, channel_ids), Channel.watched
+            )
+        )
     )
 
 
@@ -103,7 +123,7 @@ def take_to_ask_again(session: Session, *, now: datetime, next_at: datetime) -> 
     return list(
         session.scalars(
             update(Channel)
-            .where(Channel.ask_again_at <= now)
+            .where(Channel.ask_again_at <= now, Channel.watched)
             .values(ask_again_at=next_at)
             .returning(Channel.channel_id)
         )

@@ -63,6 +63,16 @@ def known_ids(session: Session, video_ids: Collection[str]) -> set[str]:
     return set(session.scalars(select(Video.video_id).where(among(Video.video_id, video_ids))))
 
 
+def shown_of(session: Session, channel_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Return (video id, channel id) of the channels' known videos, without those that are gone."""
+    rows = session.execute(
+        select(Video.video_id, Video.channel_id).where(
+            among(Video.channel_id, channel_ids), Video.state == "public"
+        )
+    )
+    return [(video_id, channel_id) for video_id, channel_id in rows]
+
+
 def first_seen(session: Session, video_ids: Collection[str]) -> dict[str, datetime]:
     """Return when each of the videos that are known was first seen."""
     rows = session.execute(

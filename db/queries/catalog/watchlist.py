@@ -29,12 +29,12 @@ def overview(
 ) -> list[Mapping[str, Any]]:
     """Return the channels with their newest subscriber count, tags and how many videos are known.
 
-    ``state`` is a state, or ``paused``.
+    ``state`` is a state, ``paused``, ``watched`` or ``imported``.
     """
     rows = session.execute(
         text(
             f"""
-            SELECT c.channel_id, c.handle, c.title, c.state, c.paused_at, c.language,
+            SELECT c.channel_id, c.handle, c.title, c.state, c.watched, c.paused_at, c.language,
                 c.language_source, c.added_at, c.refreshed_at, c.listed_at,
                 ARRAY(
                     SELECT tag FROM channel_tags t WHERE t.channel_id = c.channel_id ORDER BY tag
@@ -49,7 +49,8 @@ def overview(
                     SELECT FROM channel_tags t WHERE t.channel_id = c.channel_id AND t.tag = :tag
                 ))
               AND (CAST(:state AS text) IS NULL OR c.state = :state
-                OR (:state = 'paused' AND {is_paused("c")}))
+                OR (:state = 'paused' AND {is_paused("c")})
+                OR (:state = 'watched' AND c.watched) OR (:state = 'imported' AND NOT c.watched))
             ORDER BY c.title, c.channel_id
             """
         ),
@@ -66,8 +67,9 @@ def facts(session: Session, channel_id: str) -> dict[str, Any]:
                 """
                 SELECT c.channel_id, c.handle, c.title, c.country, c.default_language, c.language,
                     c.language_source, c.published_at, c.uploads_playlist_id, c.uploads_truncated,
-                    c.state, c.ask_again_at, c.paused_at, c.added_at, c.refreshed_at, c.listed_at,
-                    c.walked_at, c.walk_token IS NOT NULL AS walk_under_way, c.walk_listed,
+                    c.state, c.watched, c.ask_again_at, c.paused_at, c.added_at, c.refreshed_at,
+                    c.listed_at, c.walked_at, c.walk_token IS NOT NULL AS walk_under_way,
+                    c.walk_listed,
                     s.captured_at AS counts_at, s.subscriber_count, s.view_count, s.video_count,
                     ARRAY(
                         SELECT tag FROM channel_tags t WHERE t.channel_id = c.channel_id

@@ -205,7 +205,7 @@ _FACTS = """
 
 _CHANNEL_FACTS = """
     FROM channels k
-    WHERE k.state IN ('closed', 'suspended', 'gone') AND k.refreshed_at < :general
+    WHERE k.watched AND k.state IN ('closed', 'suspended', 'gone') AND k.refreshed_at < :general
       AND num_nonnulls(k.title, k.country, k.default_language) > 0
       AND NOT k.channel_id = ANY(:channels)
 """

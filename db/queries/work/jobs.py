@@ -293,5 +293,8 @@ def end(
     job.lease_token = None
     job.finished_at = now
     job.result = result
+    if state == "succeeded":
+        # Progress is noted now and then, so the last was never that of the end.
+        job.progress_done = job.progress_total
     if error is not None:
         job.error_kind, job.error_reason, job.error_message = error

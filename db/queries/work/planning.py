@@ -127,13 +127,14 @@ def watched(session: Session, *, now: datetime) -> Watched:
         text(
             f"""
             SELECT (SELECT count(*) FROM channels
-                    WHERE state IN ('active', 'empty') AND NOT {is_paused()}),
+                    WHERE watched AND state IN ('active', 'empty') AND NOT {is_paused()}),
                 count(*) FILTER (WHERE state = 'public'),
                 count(*) FILTER (
                     WHERE published_at > CAST(:now AS timestamptz) - interval '30 days'
                 )
             FROM videos
             WHERE channel_id NOT IN {PAUSED_CHANNELS}
+              AND channel_id NOT IN (SELECT channel_id FROM channels WHERE NOT watched)
             """
         ),
         {"now": now},

@@ -12,6 +12,7 @@ from db.queries.catalog import videos
 from db.queries.speech import languages
 from services.context import Context
 from services.errors import UsageError
+from services.formatting import from_neutral_cell
 from services.youtube.identifiers import is_video_id
 
 LARGEST_FILE = 10_000_000
@@ -127,7 +128,9 @@ def read_csv(content: bytes, name: str) -> list[NamedLabel]:
                 hint="the first line must name them: video_id,language",
             )
         return [
-            NamedLabel(row[video] or "", row["language"] or "", line=reader.line_num)
+            NamedLabel(
+                from_neutral_cell(row[video] or ""), row["language"] or "", line=reader.line_num
+            )
             for row in reader
         ]
     except (UnicodeDecodeError, csv.Error) as error:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ml.thumbnails.models.registry import rung_names
+from tests.support.buckets import without_bucket
 from tests.support.cli import Ran, tubegrader
 from tests.support.embedded import leftovers
 
@@ -138,3 +139,12 @@ def test_an_ended_demo_answers_without_being_up_and_refuses_another_world(tmp_pa
     jobs = json.loads(tubegrader("--home", str(home), "jobs", "list", "--json").out)
     assert [job["kind"] for job in jobs] == ["retrain", "compare", "score", "train", "crawl"]
     assert all(job["state"] == "succeeded" for job in jobs)
+
+
+def test_a_bucket_that_is_not_there_is_said_before_anything_is_done(tmp_path: Path):
+    home = tmp_path / "home"
+    with without_bucket() as environment:
+        ran = tubegrader("demo", "--home", str(home), "--videos", "60", env=environment)
+    assert ran.code != 0
+    assert "bucket does not exist" in ran.complaint[0]
+    assert leftovers(home) == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from db.queries.catalog import channels
 from services.cli.main import app
 from services.context import Context
 from services.errors import BlockedError, UsageError
@@ -65,6 +66,20 @@ def test_a_schedule_of_training_says_what_to_learn_from(run):
             run(*wrong)
 
 
+def test_a_schedule_takes_channels_as_people_name_them(run, context):
+    ids = ["UC" + letter * 22 for letter in "abc"]
+    with context.transaction() as session:
+        channels.add(session, ids[:1], now=context.clock())
+        channels.refresh(session, {"channel_id": ids[0], "handle": "@A"}, now=context.clock())
+    words = ("schedule", "add", "some", "--kind", "crawl", "--every", "1d", "--channel")
+    address = f"https://www.youtube.com/channel/{ids[1]}/videos"
+    run(*words, "@a", "--channel", address, "--channel", ids[2])
+    found = {s["name"]: s["params"] for s in as_json(run("schedule", "list", "--json"))}
+    assert found["some"] == {"channel_ids": ids}
+    with pytest.raises(UsageError, match="not watched"):
+        run(*words, "@nobody")
+
+
 def test_a_schedule_from_its_addition_to_its_removal(run):
     words = ("schedule", "add", "berlin", "--kind", "retrain", "--cron", "30 2 * * *")
     assert "is added; next" in run(*words, "--zone", "Europe/Berlin", "--misfire", "skip")
@@ -86,7 +101,7 @@ def test_a_schedule_from_its_addition_to_its_removal(run):
     assert run("schedule", "remove", "often", "berlin").count("removed") == 2
     with pytest.raises(UsageError, match="no time zone"):
         run(*words, "--zone", "Nowhere")
-    with pytest.raises(UsageError, match="no channel id"):
+    with pytest.raises(UsageError, match="not watched"):
         run("schedule", "add", "c", "--kind", "crawl", "--every", "1d", "--channel", "@you")
 
 

@@ -102,6 +102,17 @@ def test_a_query_prints_csv(tubegrader, one_channel):
     ]
 
 
+def test_a_query_prints_csv_that_no_spreadsheet_runs(tubegrader, one_channel):
+    query = "SELECT '=1+1' AS \"=x\", -1 AS n, '@a' AS handle"
+    done = tubegrader("sql", "--csv", "-c", query)
+    assert list(csv.reader(io.StringIO(done.out))) == [
+        ["'=x", "n", "handle"],
+        ["'=1+1", "-1", "'@a"],
+    ]
+    done = tubegrader("sql", "--csv", "--raw", "-c", query)
+    assert list(csv.reader(io.StringIO(done.out))) == [["=x", "n", "handle"], ["=1+1", "-1", "@a"]]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

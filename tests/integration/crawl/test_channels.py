@@ -8,7 +8,7 @@ import pytest
 
 from services.context import Context
 from services.crawl import intake, runs, watchlist
-from services.crawl.intake import ADDED, KNOWN, MALFORMED, NOT_ASKED, NOT_FOUND
+from services.crawl.intake import ADDED, KNOWN, MALFORMED, NOT_ASKED, NOT_FOUND, SAME
 from services.crawl.sources import NamedChannel, read_channels
 from services.emulator.catalog import Catalog
 from services.emulator.faults import FaultPlan
@@ -47,18 +47,30 @@ def test_every_line_gets_its_outcome_and_none_stops_the_others(context: Context,
         )
         assert statuses(outcomes) == [
             *(ADDED, MALFORMED, NOT_FOUND, ADDED, NOT_FOUND),
-            *(ADDED, KNOWN, MALFORMED, MALFORMED),
+            *(ADDED, SAME, MALFORMED, MALFORMED),
         ]
         assert [o.line for o in outcomes] == list(range(1, 10))
         assert [o.channel_id for o in outcomes if not o.failed] == [one, two, three, one]
         assert "\x1b" not in outcomes[-1].text
         before, charged = counts(context), crawl.charged()
         again = intake.add(crawl.context, lines(three, two, handle.upper(), one))
-        assert statuses(again) == [KNOWN] * 4
+        assert statuses(again) == [KNOWN, KNOWN, SAME, KNOWN]
         assert counts(context) == before
         assert crawl.charged() == charged  # what is known costs nothing
         crawl.settle()
     assert value(context, "SELECT count(*) FROM videos") == len(catalog.videos)
+
+
+def test_a_channel_named_twice_is_added_once_and_the_counts_add_up(
+    context: Context, catalog: Catalog
+):
+    one, two, three = sorted(catalog.channels)
+    handle = catalog.channels[one].handle or ""
+    listed = lines(handle, one, f"youtube.com/channel/{one}", handle.upper(), two)
+    with offline_crawl(context, catalog, watch=False) as crawl:
+        intake.add(crawl.context, lines(three))
+        found = statuses(intake.add(crawl.context, [*listed, *lines(three, three)]))
+    assert found == [ADDED, SAME, SAME, SAME, ADDED, KNOWN, SAME]
 
 
 def test_without_quota_the_rest_is_not_asked_and_can_be_added_later(
@@ -102,7 +114,7 @@ def test_a_network_that_is_away_is_asked_twice_and_not_for_every_line(
         ("# mine\n\n UCa \r\n@b\n", [(3, "UCa"), (4, "@b")]),
         ("\ufeff@a\n", [(1, "@a")]),
         ("@a,note\n\n@b,other\n", [(1, "@a"), (3, "@b")]),
-        ("title;Channel\nx;@a\ny\n", [(2, "@a"), (3, "")]),
+        ("title;Channel\nx;@a\ny\n", [(2, "@a"), (3, "y")]),
         ("Channel\n@a\n", [(2, "@a")]),
         (
             "Channel Id,Channel Url,Channel Title\nUCa,http://x/channel/UCa,A\n",
@@ -115,7 +127,10 @@ def test_a_network_that_is_away_is_asked_twice_and_not_for_every_line(
                 '<outline type="rss" xmlUrl="https://www.youtube.com/feeds/videos.xml?channel_id=UCa"/>'
                 '\n<outline text="x" xmlUrl="https://example.org/feed"/></outline></body></opml>'
             ),
-            [(3, "UCa"), (4, "https://example.org/feed")],
+            [
+                (3, "https://www.youtube.com/feeds/videos.xml?channel_id=UCa"),
+                (4, "https://example.org/feed"),
+            ],
         ),
         ("", []),
     ],

@@ -286,3 +286,22 @@ def test_partition_bounds_are_utc_days_whatever_the_session_says(context: Contex
             text("SELECT tableoid::regclass::text FROM video_snapshots")
         ).scalar_one()
         assert found == "video_snapshots_2033_01_31"
+
+
+def test_channels_with_work_of_their_own_are_those_that_were_watched(empty_database):
+    migrate.upgrade(empty_database, "0021")
+    engine = create_engine(empty_database)
+    ids = {"a": "UC" + "a" * 22, "b": "UC" + "b" * 22}
+    known = "INSERT INTO channels (channel_id, added_at) VALUES (:a, now()), (:b, now())"
+    work = """
+        INSERT INTO work_items (kind, entity_id, channel_id, state)
+        VALUES ('channel.discover', :a, :a, 'idle'), ('video.snapshot', 'v', :b, 'idle')
+    """
+    with engine.begin() as connection:
+        connection.execute(text(known), ids)
+        connection.execute(text(work), ids)
+    migrate.upgrade(empty_database)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT watched FROM channels ORDER BY channel_id"))
+        assert found.scalars().all() == [True, False]
+    engine.dispose()

@@ -278,6 +278,22 @@ def test_the_commands_label_show_and_list_conflicts(speech: Speech, typed, tmp_p
         assert isinstance(typed("label", *words).exception, UsageError)
 
 
+def test_an_id_that_begins_with_a_dash_is_a_video_and_no_option(speech: Speech, typed):
+    dashed = "-dashed_id1"
+    speech.sql(
+        "INSERT INTO videos (video_id, channel_id, published_at, first_seen_at, source)"
+        " SELECT :new, channel_id, published_at, first_seen_at, source"
+        " FROM videos WHERE video_id = :old",
+        new=dashed,
+        old=OTHER,
+    )
+    done = typed("label", dashed, VIDEO, "en", "--by", "-annabelle1", "--json")
+    assert json.loads(done.stdout)["changed"] == [dashed, VIDEO]
+    assert "-annabelle1" in typed("label", "--show", dashed).stdout
+    assert isinstance(typed("audio", "refetch", "--", "-unknown_id").exception, UsageError)
+    assert typed("audio", "refetch", "-tooshort").exit_code == 2
+
+
 def test_the_audio_commands_select_list_and_refuse(typed, monkeypatch: pytest.MonkeyPatch):
     wanted = ("audio", "add", *CHANNELS, "--seconds", "60", "--videos", "3")
     added = typed(*wanted)

@@ -1,5 +1,6 @@
 """Recorded videos and counts from CSV files: hostile rows are refused one by one."""
 
+import csv
 import io
 import json
 from datetime import UTC, datetime
@@ -12,13 +13,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from services.cli.main import app
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.errors import UsageError
 from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.transfer.recorded import NEEDED
+from tests.support.cli import settings_of
 from tests.support.crawl import counts, rows, value
 from tests.support.csv_files import write_csv
 from tests.support.databases import owner_engine
@@ -136,6 +140,40 @@ def test_a_file_that_is_wrong_as_a_whole_leaves_nothing(
     with pytest.raises(UsageError):
         import_folder(context, folder)
     assert counts(context)["channels"] == counts(context)["videos"] == 0
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_than_commas_are_read(context: Context, folder: Path, delimiter: str):
+    cells = [{**GOOD, "title": "A; title, with\ttabs"}[name] for name in COLUMNS]
+    with (folder / "videos.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([COLUMNS, cells])
+    assert import_folder(context, folder).refused == {}
+    assert rows(context, "SELECT title FROM videos") == [("A; title, with\ttabs",)]
+
+
+def test_a_column_that_is_there_twice_is_an_error(context: Context, folder: Path):
+    (folder / "videos.csv").write_text(",".join([*COLUMNS, "title"]) + "\n")
+    with pytest.raises(UsageError, match="has the column title twice"):
+        import_folder(context, folder)
+
+
+def test_an_import_whose_every_row_is_refused_fails(
+    context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, setting in settings_of(context).items():
+        monkeypatch.setenv(name, setting)
+
+    def imported() -> tuple[int, bool]:
+        done = CliRunner().invoke(app, ["import", str(folder), "--json"])
+        return done.exit_code, json.loads(done.stdout)["all_refused"]
+
+    write_csv(folder / "videos.csv", COLUMNS, [{**GOOD, "view_count": "many"}] * 2)
+    assert imported() == (1, True)
+    write_csv(folder / "videos.csv", COLUMNS, [GOOD, {**GOOD, "view_count": "many"}])
+    assert imported() == (0, False)
+    assert imported() == (0, False)  # nothing new is nothing refused
+    write_csv(folder / "videos.csv", COLUMNS, [])
+    assert imported() == (0, False)
 
 
 def test_a_folder_without_anything_known_is_refused(context: Context, tmp_path: Path):

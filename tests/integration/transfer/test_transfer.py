@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import shutil
 import uuid
@@ -180,6 +181,56 @@ def test_an_export_without_the_meaning_of_its_counts_is_refused(
 def test_any_text_survives_a_cell(title: str | None):
     column = BY_NAME["videos"].table.c.title
     assert from_cell(to_cell(title), column) == title
+    for written in (title, f"={title}", f"'={title}", f"'{title}"):
+        cell = to_cell(written, neutral=True)
+        assert not cell.startswith(FORMULAS)
+        assert from_cell(cell, column, neutral=True) == written
+
+
+HOSTILE = ("=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "'=x", "''@", "'x", "\\=x", "plain")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_no_spreadsheet_runs_a_cell_and_texts_come_back_as_they_were(
+    context: Context, tmp_path: Path, raw: bool
+):
+    ids = ["-dashed_id1", *(f"video_{n:05}" for n in range(1, len(HOSTILE)))]
+    with context.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO channels (channel_id, handle, title, added_at)"
+                " VALUES (:c, '@handle', '=1+1', now())"
+            ),
+            {"c": "UC" + "c" * 22},
+        )
+        for video_id, title in zip(ids, HOSTILE, strict=True):
+            connection.execute(
+                text(
+                    "INSERT INTO videos (video_id, channel_id, title, published_at, first_seen_at)"
+                    " VALUES (:v, :c, :t, now(), now())"
+                ),
+                {"v": video_id, "c": "UC" + "c" * 22, "t": title},
+            )
+    export(context, tmp_path / "one", file_format="csv", raw=raw)
+    cells = [
+        cell
+        for name in ("videos", "channels")
+        for row in csv.reader(
+            io.StringIO((tmp_path / "one" / f"{name}.csv").read_bytes().decode(), newline="")
+        )
+        for cell in row
+    ]
+    assert any(cell.startswith(FORMULAS) for cell in cells) is raw
+    assert ("-dashed_id1" in cells) is raw
+    with beside(context, tmp_path) as other:
+        assert import_folder(other, tmp_path / "one").refused == {}
+        query = "SELECT video_id, title FROM videos ORDER BY video_id"
+        assert rows(other, query) == rows(context, query)
+        assert rows(other, "SELECT handle, title FROM channels") == [("@handle", "=1+1")]
+        export(other, tmp_path / "two", file_format="csv", raw=raw)
+        once, again = (files(tmp_path / name) for name in ("one", "two"))
+        assert {**again, "manifest.json": b""} == {**once, "manifest.json": b""}
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.integers(-(2**63), 2**63 - 1))
@@ -239,6 +290,7 @@ def test_snapshots_without_their_videos_are_refused_by_line(context: Context, tm
     with beside(context, tmp_path) as other:
         done = import_folder(other, tmp_path / "some")
         assert done.refused == {"unknownReference": 65}
+        assert done.all_refused
         assert done.refusals[0]["line"] == 2
         assert counts(other)["video_snapshots"] == 0
 

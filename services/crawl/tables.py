@@ -1,0 +1,206 @@
+"""Lines and tables of channels: delimiter, header and the column of channels, by what they hold."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from services.errors import UsageError
+from services.youtube.identifiers import is_channel_id, parse_channel_reference, tidied
+
+_COLUMNS = ("channel_id", "channelid", "channel", "channel_url", "url", "link", "handle")
+"""Headers of the column that names a channel, the best first; asked if no cell names one."""
+_DELIMITERS = ",;\t|"
+_SAMPLE = 200
+"""Lines by which the delimiter and the column are chosen."""
+_SEP = re.compile(r"sep=(.)", re.IGNORECASE)
+"""Excel's first line, which says what separates the cells."""
+_HEADER = re.compile(
+    r"(?:.* )?(?:youtube|channels?|kanal\w*|kanaal|chaines?|canal\w*|channel\w*|urls?|links?|lien|"
+    r"handles?|names?|nom|nome|nombre|titles?|titel|titulo|titre|ids?|address|adresse|канал\w*|"
+    r"频道\w*|頻道\w*|チャンネル\w*|채널\w*)(?: .*)?",
+)
+_BROKEN = re.compile(r"@|/|\byoutu|^UC.{6,}", re.IGNORECASE)
+"""Text that was meant to name a channel."""
+_COMMENT = re.compile(r"(\S+)\s+(?:#|//|--?\s|[–—(|←<]).*", re.DOTALL)
+_LONGEST_HEADER, _WORDS_OF_HEADER = 40, 3
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that hold something, stripped, with their numbers from 1."""
+    # Not splitlines: an editor counts lines by line feeds alone.
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        stripped = line.strip("\ufeff \t\v\f\u00a0\u200b\x1a")
+        if stripped:
+            yield number, stripped
+
+
+def holds_channel(cell: str) -> bool:
+    """Tell whether a cell names a channel, be it with a comment."""
+    return channel_in(cell) is not None
+
+
+def channel_in(cell: str) -> str | None:
+    """Return the channel that a cell names, without a comment beside it; None if it names none."""
+    whole = tidied(cell)
+    if _names_channel(whole):
+        return whole
+    commented = _COMMENT.fullmatch(whole)
+    if commented and _names_channel(commented[1]):
+        return tidied(commented[1])
+    # Among other words only an id or an address is surely meant: “@two words” is a mistake.
+    for word in re.split(r"[\s()\[\]<>|]+", whole):
+        bare = word.strip("\"'“”.,;:")
+        if (is_channel_id(bare) or "/" in bare) and _names_channel(bare):
+            return bare
+    return None
+
+
+def read(text: str) -> list[tuple[int, str]]:
+    """Return line and name of what each line or row says; what names no channel as it is written.
+
+    Comments, empty lines and a header are left out.
+
+    Raises:
+        ValueError: A cell is too large for a table.
+    """
+    lines = list(numbered(text))
+    delimiter = None
+    if lines and (said := _SEP.fullmatch(lines[0][1].strip('"')) or lines[0][1].lower() == "sep="):
+        delimiter = said[1] if isinstance(said, re.Match) else "\t"
+        skipped = lines.pop(0)[0]
+    else:
+        skipped = 0
+    sample = [line for _, line in lines if not line.startswith("#")][:_SAMPLE]
+    if delimiter is None:
+        delimiter = _delimiter(sample)
+    if delimiter is None:
+        rows = [_Row(number, line, [line]) for number, line in lines]
+    else:
+        rows = [row for row in _rows(text, delimiter) if row.line > skipped]
+    return list(_named(rows))
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    text: str
+    cells: Sequence[str]
+
+    def channel_at(self, column: int) -> str | None:
+        """Return the channel that a cell names."""
+        return channel_in(self.cells[column]) if column < len(self.cells) else None
+
+    def channel(self) -> str | None:
+        """Return the first channel that any cell names."""
+        return next(filter(None, map(channel_in, self.cells)), None)
+
+
+def _named(rows: list[_Row]) -> Iterator[tuple[int, str]]:
+    plain = [row for row in rows if not row.text.startswith("#")]
+    column = _column(plain[:_SAMPLE])
+    first = plain[0] if plain else None
+    for row in rows:
+        own = row.channel_at(column)
+        if row.text.startswith("#") and (column == 0 or own is None):
+            continue
+        found = own or row.channel()
+        if found is not None:
+            yield row.line, found
+        elif row is not first or not _is_header(row, column, plain[1:_SAMPLE]):
+            cell = row.cells[column].strip() if column < len(row.cells) else ""
+            yield row.line, tidied(cell) or row.text
+
+
+def _is_header(row: _Row, column: int, others: Sequence[_Row]) -> bool:
+    if any(_BROKEN.search(cell) for cell in row.cells):
+        return False
+    if any(_HEADER.fullmatch(_words(cell)) for cell in row.cells):
+        return len(row.cells) > 1 or len(row.text.split()) <= _WORDS_OF_HEADER
+    # A table's first row that names nothing, above rows that do.
+    return len(row.cells) > 1 and any(other.channel_at(column) for other in others)
+
+
+def _words(cell: str) -> str:
+    """Write ``channelId`` and ``Kanal-ID`` alike: ``channel id``, ``kanal id``."""
+    if len(cell) > _LONGEST_HEADER:
+        return ""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidied(cell))
+    plain = "".join(c for c in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(c))
+    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFC", plain)).strip().casefold()
+
+
+def _column(rows: Sequence[_Row]) -> int:
+    """Return the column that holds channels; of several the one of ids, which cost least."""
+    worth: dict[int, tuple[int, int, int, int]] = {}
+    for row in rows:
+        for at, cell in enumerate(row.cells):
+            found = channel_in(cell)
+            if found is not None:
+                n, ids, addresses, _ = worth.get(at, (0, 0, 0, 0))
+                worth[at] = (n + 1, ids + is_channel_id(found), addresses + ("/" in found), -at)
+    if worth:
+        return max(worth, key=lambda at: worth[at])
+    header = [_words(cell).replace(" ", "_") for cell in rows[0].cells] if rows else []
+    return next((header.index(wanted) for wanted in _COLUMNS if wanted in header), 0)
+
+
+def _delimiter(sample: Sequence[str]) -> str | None:
+    """Return what separates cells; None if lines are no table."""
+    best: tuple[int, int, int] = (0, 0, 0)
+    found = None
+    for place, delimiter in enumerate(_DELIMITERS):
+        n = sum(delimiter in line for line in sample)
+        if not n:
+            continue
+        rows = list(csv.reader(_shortened(sample), delimiter=delimiter))
+        columns = max((len(row) for row in rows), default=0)
+        held = [
+            sum(_names_channel(row[at]) for row in rows if at < len(row)) for at in range(columns)
+        ]
+        # The most channels in a column; then what divides the most lines.
+        worth = (max(held, default=0), n, -place)
+        if worth > best:
+            best, found = worth, delimiter
+    return found
+
+
+def _shortened(sample: Sequence[str]) -> list[str]:
+    return [line[:2000] + "\n" for line in sample]
+
+
+def _rows(text: str, delimiter: str) -> Iterator[_Row]:
+    try:
+        found = list(_parsed(text, delimiter, csv.QUOTE_MINIMAL))
+    except csv.Error:
+        # A quote that is never closed would swallow lines: then quotes are characters.
+        try:
+            found = list(_parsed(text, delimiter, csv.QUOTE_NONE))
+        except csv.Error as error:
+            raise ValueError(f"it is no CSV ({error})") from None
+    yield from found
+
+
+def _parsed(text: str, delimiter: str, quoting: int) -> Iterator[_Row]:
+    lines = re.sub(r"\r\n?", "\n", text)
+    reader = csv.reader(
+        io.StringIO(lines, newline=""),
+        delimiter=delimiter,
+        quoting=quoting,  # type: ignore[arg-type]
+        strict=quoting != csv.QUOTE_NONE,
+        skipinitialspace=delimiter != "\t",
+    )
+    for row in reader:
+        if any(tidied(cell) for cell in row):
+            whole = delimiter.join(row).strip("\ufeff \t\u00a0\u200b\x1a")
+            yield _Row(reader.line_num, whole, row)
+
+
+def _names_channel(text: str) -> bool:
+    try:
+        parse_channel_reference(text)
+    except UsageError:
+        return False
+    return True
