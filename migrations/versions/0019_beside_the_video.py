@@ -40,8 +40,9 @@ VIEWS = (
 # Plans of triggers are kept for as long as a session: they must be right for tables that have grown
 # since. Every way through a key is.
 _BY_KEY = "SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off"
-# Not "= ANY(ids)": each row would look through all of the ids of a large import.
-_ASKED = "(SELECT DISTINCT unnest(ids) AS video_id) asked"
+# Of each id what its keys lead to, whatever is known of the tables' sizes: OFFSET 0 lets no join go
+# the other way round, through all rows for each of the ids of a large import.
+_EACH = "(SELECT DISTINCT unnest(ids) AS id ORDER BY 1) asked CROSS JOIN LATERAL"
 _BEGAN = "coalesce(v.actual_start_at, v.published_at)"
 _PER_DAY = "{views} / greatest(extract(epoch FROM {at} - {began}) / 86400, 1)::double precision"
 
@@ -76,11 +77,13 @@ FUNCTIONS = (
         f"""
         RETURNS void LANGUAGE plpgsql {_BY_KEY} AS $$ BEGIN
             INSERT INTO newest_counts (video_id, began_at)
-                SELECT v.video_id, {_BEGAN}
-                FROM {_ASKED} JOIN videos v USING (video_id) ORDER BY v.video_id
+                SELECT id, began FROM {_EACH} (
+                    SELECT {_BEGAN} AS began FROM videos v WHERE v.video_id = id OFFSET 0
+                ) v
                 ON CONFLICT DO NOTHING;
-            PERFORM FROM {_ASKED} JOIN newest_counts n USING (video_id) ORDER BY n.video_id
-                FOR NO KEY UPDATE OF n;
+            PERFORM FROM {_EACH} (
+                SELECT FROM newest_counts WHERE video_id = id FOR NO KEY UPDATE
+            ) n;
         END $$
         """,
     ),
@@ -88,24 +91,30 @@ FUNCTIONS = (
         "set_newest_counts(ids text[])",
         "Reads the newest counts of videos from the snapshots that there are.",
         f"""
-        RETURNS void LANGUAGE plpgsql {_BY_KEY} AS $$ BEGIN
+        RETURNS void LANGUAGE plpgsql {_BY_KEY} AS $$ DECLARE one record; BEGIN
             PERFORM hold_counts(ids);
-            UPDATE newest_counts n SET slot = s.slot, captured_at = s.captured_at,
-                view_count = s.view_count, began_at = {_BEGAN},
-                views_per_day = {
-            _PER_DAY.format(views="s.view_count", at="s.captured_at", began=_BEGAN)
-        }
-            FROM {_ASKED} JOIN videos v USING (video_id)
-            LEFT JOIN LATERAL (
-                SELECT * FROM video_snapshots s
-                WHERE s.video_id = v.video_id AND s.view_count IS NOT NULL
-                ORDER BY s.slot DESC LIMIT 1
-            ) s ON true
-            WHERE n.video_id = v.video_id;
-            UPDATE current_scores s SET views_per_day = n.views_per_day
-            FROM {_ASKED} JOIN newest_counts n USING (video_id)
-            WHERE s.video_id = n.video_id
-              AND s.views_per_day IS DISTINCT FROM n.views_per_day;
+            FOR one IN
+                SELECT n.* FROM {_EACH} (
+                    SELECT v.video_id, {_BEGAN} AS began_at, s.slot, s.captured_at, s.view_count,
+                        {_PER_DAY.format(views="s.view_count", at="s.captured_at", began=_BEGAN)}
+                            AS views_per_day
+                    FROM videos v
+                    LEFT JOIN LATERAL (
+                        SELECT * FROM video_snapshots s
+                        WHERE s.video_id = v.video_id AND s.view_count IS NOT NULL
+                        ORDER BY s.slot DESC LIMIT 1
+                    ) s ON true
+                    WHERE v.video_id = id OFFSET 0
+                ) n
+            LOOP
+                UPDATE newest_counts SET began_at = one.began_at, slot = one.slot,
+                    captured_at = one.captured_at, view_count = one.view_count,
+                    views_per_day = one.views_per_day
+                WHERE video_id = one.video_id;
+                UPDATE current_scores SET views_per_day = one.views_per_day
+                WHERE video_id = one.video_id
+                  AND views_per_day IS DISTINCT FROM one.views_per_day;
+            END LOOP;
         END $$
         """,
     ),
@@ -117,13 +126,16 @@ FUNCTIONS = (
             PERFORM hold_counts(ids);
             INSERT INTO current_scores (video_id, model_version_id, rung, probability_over,
                 log10_views_per_day, scored_at, views_per_day)
-            SELECT s.video_id, s.model_version_id, m.rung, s.probability_over,
-                s.log10_views_per_day, s.scored_at, n.views_per_day
-            FROM {_ASKED} JOIN newest_counts n USING (video_id)
-            JOIN video_thumbnails t ON t.video_id = n.video_id AND t.is_current
-            JOIN scores s ON s.video_id = t.video_id AND s.thumbnail_sha256 = t.thumbnail_sha256
-            JOIN model_versions m ON m.model_version_id = s.model_version_id
-            WHERE s.model_version_id = ANY(models)
+            SELECT found.* FROM {_EACH} (
+                SELECT s.video_id, s.model_version_id, m.rung, s.probability_over,
+                    s.log10_views_per_day, s.scored_at, n.views_per_day
+                FROM newest_counts n
+                JOIN video_thumbnails t ON t.video_id = n.video_id AND t.is_current
+                JOIN scores s ON s.video_id = t.video_id
+                    AND s.thumbnail_sha256 = t.thumbnail_sha256
+                JOIN model_versions m ON m.model_version_id = s.model_version_id
+                WHERE n.video_id = id AND s.model_version_id = ANY(models) OFFSET 0
+            ) found
             ON CONFLICT (video_id, model_version_id) DO UPDATE SET
                 probability_over = excluded.probability_over,
                 log10_views_per_day = excluded.log10_views_per_day,

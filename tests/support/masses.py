@@ -33,6 +33,7 @@ from services.settings import Settings
 from services.transfer.export import export
 from services.transfer.importing import import_folder
 from services.work import jobs
+from tests.support.databases import owner_engine
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 OLDEST = timedelta(days=240)
@@ -293,7 +294,7 @@ def _spoken(context: Context) -> None:
 
 
 def _analyse(context: Context) -> None:
-    with context.engine.connect() as connection:
+    with owner_engine(context) as engine, engine.connect() as connection:
         apart = connection.execution_options(isolation_level="AUTOCOMMIT")
         apart.execute(text("VACUUM ANALYZE"))
 
