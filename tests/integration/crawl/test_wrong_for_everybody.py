@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -52,15 +53,20 @@ def breaker(crawl: Crawl, host: str) -> breakers.BreakerView:
     return next(b for b in breakers.listed(crawl.context) if b.host == host)
 
 
+def slow(*values: str) -> Any:
+    """One more of a kind, for the slow tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
         ("portal", "redirectRefused"),
-        ("html", "malformedAnswer"),
+        slow("html", "malformedAnswer"),
         ("not_found", "thumbnailMissing"),
-        ("forbidden", "http403"),
-        ("bad_request", "http400"),
-        ("pixel", "imageTooSmall"),
+        slow("forbidden", "http403"),
+        slow("bad_request", "http400"),
+        slow("pixel", "imageTooSmall"),
     ],
 )
 def test_thumbnails_outlast_a_day_of_wrong_answers(
@@ -81,7 +87,9 @@ def test_thumbnails_outlast_a_day_of_wrong_answers(
     assert failed(context) == []
 
 
-@pytest.mark.parametrize("fault", ["nothing", "not_found", "forbidden", "bad_request", "portal"])
+@pytest.mark.parametrize(
+    "fault", ["nothing", *map(slow, ("not_found", "forbidden", "bad_request", "portal"))]
+)
 def test_an_api_that_is_wrong_for_everybody_ends_and_hides_nothing(
     context: Context, catalog: Catalog, fault: str
 ):
@@ -106,7 +114,7 @@ def test_an_api_that_is_wrong_for_everybody_ends_and_hides_nothing(
 
 
 @pytest.mark.parametrize("call", ["channels.list", "playlistItems.list", "videos.list"])
-@pytest.mark.parametrize("fault", ["nothing", "not_found"])
+@pytest.mark.parametrize("fault", ["nothing", slow("not_found")])
 def test_one_method_that_is_wrong_while_the_others_are_right_ends_nothing(
     context: Context, catalog: Catalog, call: str, fault: str
 ):
