@@ -21,9 +21,7 @@ MOST_MEGABYTES = 600
 """Of a process that needs some 200 for libraries and a detector."""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "seed"), [(8, 0), pytest.param(60, 1, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("seconds", "seed"), [(8, 0), pytest.param(60, 1, marks=pytest.mark.slow)])
 def test_every_broken_file_gets_an_answer_or_a_reason_by_both_doors(seconds, seed):
     # A process of its own: what breaks in native code ends it, and its memory is its own.
     ran = subprocess.run(
