@@ -52,14 +52,14 @@ class FrailContext(Context):
         home = Home(self.settings.home)
         recorded(home.path, "postgres").stop(signal.SIGKILL, 10)
         self.killed += 1
-        again = postgres.start(home, durable=False)
+        again = postgres.start(home, durable=True)
         assert again.url.rpartition("/")[0] in str(self.settings.database_url), "where it was"
 
 
 @pytest.fixture
 def frail(tmp_path: Path) -> Iterator[FrailContext]:
     settings = Settings(home=tmp_path / "home")
-    with embedded.stack(settings, durable=False) as endpoints:
+    with embedded.stack(settings, durable=True) as endpoints:
         context = FrailContext(endpoints.applied_to(settings))
         collected(context, channels=32, videos=160)
         yield context
