@@ -54,25 +54,7 @@ def _in_batches(videos: int) -> list[Measurement]:
     ):
         _fill(context, videos)
         approvals.add(context, "letter", scope="statistics", channel_id=APPROVED)
-        moments, rows = [time.perf_counter()], [0]
-
-        def note(_kind: str, purged: int) -> None:
-            moments.append(time.perf_counter())
-            rows.append(purged)
-
-        retention.purge(context, dry_run=False, kinds=["video-statistics"], progress=note)
-    speeds = [_speed(moments, rows, quarter) for quarter in range(4)]
-    whole = rows[-1] / (moments[-1] - moments[0])
-    return [
-        Measurement(
-            f"{rows[-1]:,} counts purged, the last quarter",
-            f"{speeds[3]:,.0f} rows/s",
-            f"the first quarter, {speeds[0]:,.0f} rows/s",
-            speeds[3] / speeds[0],
-            at_least=0.7,
-        ),
-        Measurement("counts purged", f"{whole:,.0f} rows/s", "–", whole),
-    ]
+        return _purged(context, "video-statistics", "counts purged")
 
 
 def _scores(videos: int) -> list[Measurement]:
@@ -83,24 +65,29 @@ def _scores(videos: int) -> list[Measurement]:
     ):
         _add_videos(context, videos)
         _add_scores(context)
-        moments, rows = [time.perf_counter()], [0]
+        return _purged(context, "scores", "scores removed")
 
-        def note(_kind: str, removed: int) -> None:
-            moments.append(time.perf_counter())
-            rows.append(removed)
 
-        retention.purge(context, dry_run=False, kinds=["scores"], progress=note)
+def _purged(context: Context, kind: str, what: str) -> list[Measurement]:
+    """Purge one kind; return how its last quarter went against the first, and the whole of it."""
+    moments, rows = [time.perf_counter()], [0]
+
+    def note(_kind: str, purged: int) -> None:
+        moments.append(time.perf_counter())
+        rows.append(purged)
+
+    retention.purge(context, dry_run=False, kinds=[kind], progress=note)
     speeds = [_speed(moments, rows, quarter) for quarter in range(4)]
     whole = rows[-1] / (moments[-1] - moments[0])
     return [
         Measurement(
-            f"{rows[-1]:,} scores removed, the last quarter",
+            f"{rows[-1]:,} {what}, the last quarter",
             f"{speeds[3]:,.0f} rows/s",
             f"the first quarter, {speeds[0]:,.0f} rows/s",
             speeds[3] / speeds[0],
             at_least=0.7,
         ),
-        Measurement("scores removed", f"{whole:,.0f} rows/s", "–", whole),
+        Measurement(what, f"{whole:,.0f} rows/s", "–", whole),
     ]
 
 

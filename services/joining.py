@@ -1,19 +1,22 @@
 """What a worker or dispatcher looks at before it begins: the database, the time, the broker."""
 
+import itertools
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
 from services.clock import SharedClock
 from services.context import Context
-from services.errors import InfrastructureError, PermanentError, TransientError
+from services.errors import PermanentError, TransientError
+from services.work.backoff import Backoff
 
 log = structlog.get_logger()
 
 LARGEST_OFFSET_S = 30.0
 """Signatures of object stores and certificates need no better; our own times are the database's."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_PAUSES = Backoff(timedelta(seconds=0.5), timedelta(seconds=10))
 
 
 def prepare(context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -26,15 +29,14 @@ def prepare(context: Context, *, sleep: Callable[[float], None] = time.sleep) ->
     Raises:
         PermanentError: The clock of this machine is off (``clockOff``).
     """
-    pause_s = _FIRST_PAUSE_S
-    while True:
+    for failures in itertools.count(1):
         try:
             _check_clock(context)
             _check_broker(context)
-        except (InfrastructureError, TransientError) as error:
+        except TransientError as error:
+            pause_s = _PAUSES.after(failures).total_seconds()
             log.warning("worker.waits", problem=str(error), hint=error.hint, seconds=pause_s)
             sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         else:
             return
 

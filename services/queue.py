@@ -131,7 +131,7 @@ class TaskQueue:
             prefix: Of every key, as of :func:`key_prefix`.
         """
         self._redis_url = redis_url
-        self._prefix = prefix
+        self.prefix = prefix
 
     def send(self, task: Task, *args: str) -> None:
         """Send a task.
@@ -158,7 +158,7 @@ class TaskQueue:
         """
         with _reported(self._redis_url), self._redis.pipeline(transaction=False) as pipe:
             for name in QUEUES:
-                pipe.llen(self._prefix + name)
+                pipe.llen(self.prefix + name)
             return dict(zip(QUEUES, pipe.execute(), strict=True))
 
     def make_room(self) -> int:
@@ -172,7 +172,7 @@ class TaskQueue:
         with _reported(self._redis_url):
             if self._takes_more():
                 return 0
-            ours = list(self._redis.scan_iter(match=f"{self._prefix}*", count=1_000))
+            ours = list(self._redis.scan_iter(match=f"{self.prefix}*", count=1_000))
             if ours:
                 self._redis.delete(*ours)
             if self._takes_more():
@@ -182,7 +182,7 @@ class TaskQueue:
     def _takes_more(self) -> bool:
         from redis.exceptions import OutOfMemoryError  # noqa: PLC0415
 
-        key = f"{self._prefix}room"
+        key = f"{self.prefix}room"
         try:
             self._redis.set(key, "x" * NEEDED_BYTES, ex=60)
             self._redis.delete(key)
@@ -201,7 +201,7 @@ class TaskQueue:
         from celery import Celery  # noqa: PLC0415
 
         app = Celery("tubegrader-producer", set_as_current=False)
-        app.conf.update(celery_config(self._redis_url, prefix=self._prefix))
+        app.conf.update(celery_config(self._redis_url, prefix=self.prefix))
         return app
 
 

@@ -6,11 +6,10 @@ import structlog
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_process_init
 
-from db.queries.installation import installation_id
 from services import joining, log
 from services.context import Context
 from services.errors import TubeGraderError
-from services.queue import celery_config, key_prefix
+from services.queue import celery_config
 from services.settings import Settings
 from services.work import kinds
 from workers.pulse import Pulse
@@ -33,12 +32,10 @@ def _prepare(**_: Any) -> None:
     """Before a worker connects to the broker: see that it may, and whose queues it works on."""
     try:
         joining.prepare(context)
-        with context.transaction() as session:
-            prefix = key_prefix(installation_id(session))
     except TubeGraderError as error:
         structlog.get_logger().error("worker.refused", problem=str(error), hint=error.hint)
         raise SystemExit(1) from error
-    app.conf.update(celery_config(_broker, prefix=prefix))
+    app.conf.update(celery_config(_broker, prefix=context.queue.prefix))
 
 
 def _set_up_logging(**_: Any) -> None:

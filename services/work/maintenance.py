@@ -3,9 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from db.models.learning import THUMBNAILS
 from db.partitions import ensure_partitions
-from db.queries.learning import current_scores, drift, promotions
+from db.queries.learning import drift, promotions
 from db.queries.policy import sizes as size_rows
 from db.queries.work import jobs, notifications, pauses, quota, schedules
 from services.context import Context
@@ -43,9 +42,6 @@ def work(context: Context, job: JobHandle) -> dict[str, Any]:
         reports = drift.forget(session, before=now - KEPT)
         promotions.forget(session, before=now - KEPT)
         size_rows.forget(session, before=now - KEPT)
-    with context.transaction() as session:
-        promotions.lock_task(session, THUMBNAILS)
-        current_scores.forget(session)
     missed = forget_missed(context)
     sizes.record(context)
     job.progress(3, 3, "done")

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -113,6 +113,15 @@ class Crawl:
     def _behind_the_scenes(self, what: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(fetch(f"{self.url}/emulator/{what}").body)
         return found
+
+
+def without_channel(catalog: Catalog, channel_id: str) -> Catalog:
+    """Return the world as it is once a channel was deleted, its videos with it."""
+    return replace(
+        catalog,
+        channels={k: v for k, v in catalog.channels.items() if k != channel_id},
+        videos={k: v for k, v in catalog.videos.items() if v.channel_id != channel_id},
+    )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tests.support.crawl import (
     rows,
     true_counts,
     value,
+    without_channel,
 )
 
 
@@ -332,11 +333,7 @@ def test_a_channel_that_is_gone_is_not_taken_for_an_empty_one(context: Context, 
     with offline_crawl(context, catalog) as crawl:
         crawl.run()
         clock = crawl.clock
-    without = replace(
-        catalog,
-        channels={k: v for k, v in catalog.channels.items() if k != channel_id},
-        videos={k: v for k, v in catalog.videos.items() if v.channel_id != channel_id},
-    )
+    without = without_channel(catalog, channel_id)
     with offline_crawl(context, without, clock=clock, watch=False) as crawl:
         crawl.turn(hours=1)
         crawl.run()

@@ -20,6 +20,7 @@ from tests.support.crawl import (
     rows,
     true_counts,
     value,
+    without_channel,
 )
 from tests.support.emulator import fetch
 
@@ -152,11 +153,7 @@ def test_a_deleted_channel_is_gone_with_all_its_videos(context: Context, catalog
     with offline_crawl(context, catalog) as crawl:
         crawl.settle()
         clock = crawl.clock
-    without = replace(
-        catalog,
-        channels={k: v for k, v in catalog.channels.items() if k != channel_id},
-        videos={k: v for k, v in catalog.videos.items() if v.channel_id != channel_id},
-    )
+    without = without_channel(catalog, channel_id)
     with offline_crawl(context, without, clock=clock, watch=False) as crawl:
         crawl.turn(hours=1)
         crawl.run()
