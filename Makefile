@@ -8,10 +8,17 @@ STAMP := $(VENV)/.installed
 DEMO_HOME ?= .demo
 # `make demo CATALOG=DIR` serves a folder of real videos instead of invented ones.
 CATALOG ?=
+# `make demo KEEP=1` leaves the pages up until Ctrl-C.
+KEEP ?=
 # `make test T=tests/unit/ml` or `T=path::test` runs only that.
 T ?=
 # `make migration M="what it does"`.
 M ?=
+# `make bench ONLY="ingest views" REPEAT=5 JSON=FILE`; TABLE=docs/performance.md keeps what was measured.
+ONLY ?=
+REPEAT ?=
+JSON ?=
+TABLE ?=
 
 .PHONY: help install demo up down check unit test test-slow replay migration bench calibrate lock format clean
 
@@ -29,8 +36,8 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m ml.runtime.torchaudio_repair
 	@touch $@
 
-demo: $(STAMP) ## crawl, train, score and compare against an offline YouTube (CATALOG=DIR for real thumbnails)
-	$(BIN)/tubegrader demo --home $(DEMO_HOME) $(if $(CATALOG),--catalog $(CATALOG))
+demo: $(STAMP) ## crawl, train, score and compare against an offline YouTube (CATALOG=DIR for real thumbnails, KEEP=1 to look around)
+	$(BIN)/tubegrader demo --home $(DEMO_HOME) $(if $(CATALOG),--catalog $(CATALOG)) $(if $(KEEP),--keep)
 
 up: $(STAMP) ## start the embedded stack; Ctrl-C stops it
 	$(BIN)/tubegrader up
@@ -52,8 +59,8 @@ unit: $(STAMP) ## the unit tests alone: no database (a minute or two)
 test: $(STAMP) ## the test suite, without the slow ones (under 10 minutes on 2 cores); T=PATH::TEST narrows it
 	$(BIN)/pytest $(or $(T),--numprocesses 2 --dist loadfile)
 
-test-slow: $(STAMP) ## the slow tests (CI runs them after the others); T= likewise
-	$(BIN)/pytest -m slow $(T)
+test-slow: $(STAMP) ## the slow tests, two at a time (CI runs them after the others); T= likewise
+	$(BIN)/pytest -m slow $(or $(T),--numprocesses 2 --dist loadgroup)
 
 replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed (about an hour)
 	TUBEGRADER_REPLAY_DAYS=30 TUBEGRADER_REPLAY_CHANNELS=200 TUBEGRADER_REPLAY_VIDEOS=10000 \
@@ -62,8 +69,9 @@ replay: $(STAMP) ## a month of 10,000 videos with real processes that are killed
 migration: $(STAMP) ## the next revision of the schema, for the models as they are: M="what it does"
 	@$(BIN)/python -m migrations "$(M)"
 
-bench: $(STAMP) ## the budgets, as ratios measured in one run
-	$(BIN)/python -m benchmarks
+bench: $(STAMP) ## the budgets, as ratios measured in one run; ONLY=NAME, REPEAT=N, JSON=FILE, TABLE=PAGE
+	$(BIN)/python -m benchmarks $(ONLY) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(JSON),--json $(JSON)) \
+		$(if $(TABLE),--table $(TABLE))
 
 calibrate: $(STAMP) ## whether the intervals keep their word, over 600 invented catalogues
 	$(BIN)/python -m benchmarks.calibration --json docs/results/calibration.json \

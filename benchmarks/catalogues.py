@@ -15,7 +15,7 @@ import pyarrow as pa
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard
 from ml.evaluation.bootstrap import Interval
-from ml.evaluation.splits import assign_folds, fold_pairs, folds_of
+from ml.evaluation.splits import assign_folds, fold_pairs, folds_of, training_rows
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.data.dataset import Dataset, DatasetDescription
 from ml.thumbnails.data.rows import Features, Predictions, Targets
@@ -24,11 +24,9 @@ from ml.thumbnails.models.ladder import OUT_OF_FOLD_SCHEMA
 from ml.thumbnails.models.rung import TrainedPictures, TrainingData
 from ml.thumbnails.models.tabular import SubscribersAgeRung
 from ml.thumbnails.models.thumbnail import SubscribersAgeThumbnailRung
-from ml.thumbnails.stacking.crossfit import training_rows
 from ml.thumbnails.stacking.ensemble import Ensemble
 from ml.thumbnails.stacking.picture_model import PictureModel, PictureOutputs
-from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
-from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.thumbnails.stacking.regression import beyond_the_rest, fit_logistic, linear_predictor
 
 NUMBERS = 8
 """That stand for a picture; the first may matter, the second betrays the channel's size."""

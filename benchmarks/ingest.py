@@ -139,8 +139,8 @@ def _copy(context: Context, ids: Sequence[str], slot: datetime) -> float:
             sink.write(rows)
         driver.commit()
 
-    # Raw: without the newest counts, which ours keeps as well.
-    trigger = "ALTER TABLE video_snapshots {} TRIGGER newest_counts"
+    # Raw: without the newest and the daily counts, which ours keeps as well.
+    trigger = "ALTER TABLE video_snapshots {} TRIGGER USER"
     with context.engine.begin() as other:
         other.execute(text(trigger.format("DISABLE")))
     try:

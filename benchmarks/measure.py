@@ -2,9 +2,41 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self, SupportsFloat
+
+import psutil
+
+
+class Median(float):
+    """A median that knows what it is of, so that a ratio of two has a spread.
+
+    What was measured in the same round is divided: a busy moment hits both sides of it.
+    """
+
+    values: tuple[float, ...]
+
+    def __new__(cls, values: Sequence[float]) -> Self:
+        """Take the values of some rounds."""
+        made = super().__new__(cls, statistics.median(values))
+        made.values = tuple(float(value) for value in values)
+        return made
+
+    def __truediv__(self, other: SupportsFloat) -> "Median":
+        return Median([a / b for a, b in zip(self.values, self._beside(other), strict=True)])
+
+    def __rtruediv__(self, other: SupportsFloat) -> "Median":
+        return Median([b / a for a, b in zip(self.values, self._beside(other), strict=True)])
+
+    def __mul__(self, other: SupportsFloat) -> "Median":
+        return Median([a * b for a, b in zip(self.values, self._beside(other), strict=True)])
+
+    __rmul__ = __mul__
+
+    def _beside(self, other: SupportsFloat) -> Sequence[float]:
+        return other.values if isinstance(other, Median) else [float(other)] * len(self.values)
 
 
 @dataclass(frozen=True)
@@ -15,7 +47,8 @@ class Measurement:
         what: What was measured.
         measured: The one, with its unit, for people.
         against: What it is held against, likewise.
-        ratio: The one divided by the other, or the one itself where the budget is absolute.
+        ratio: The one divided by the other, or the one itself where the budget is absolute. A
+            :class:`Median` where there were rounds.
         at_least: The least that the ratio may be.
         at_most: The most that it may be. With neither it is for information.
     """
@@ -40,6 +73,33 @@ class Measurement:
             return f"≥ {self.at_least:g}"
         return "—" if self.at_most is None else f"≤ {self.at_most:g}"
 
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The least and the most that the ratio was in a round; None where there was one."""
+        values = self.ratio.values if isinstance(self.ratio, Median) else ()
+        return (min(values), max(values)) if len(values) > 1 else None
+
+
+def together(runs: Sequence[Sequence[Measurement]]) -> list[Measurement]:
+    """Return the measurements of several runs as one, each with the rounds of all of them.
+
+    What is said of the measured values is the first run's.
+    """
+    by_name: dict[tuple[str, str], list[Measurement]] = {}
+    for run in runs:
+        seen: dict[str, int] = {}
+        for one in run:
+            # Two may be named alike and held against different things: by their order, too.
+            seen[one.what] = seen.get(one.what, 0) + 1
+            by_name.setdefault((one.what, str(seen[one.what])), []).append(one)
+    found = []
+    for same in by_name.values():
+        values: list[float] = []
+        for one in same:
+            values += one.ratio.values if isinstance(one.ratio, Median) else [one.ratio]
+        found.append(replace(same[0], ratio=Median(values)) if len(values) > 1 else same[0])
+    return found
+
 
 def timed(work: Callable[[], object]) -> float:
     """Return the seconds that ``work`` takes."""
@@ -48,7 +108,29 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def interleaved(sides: Sequence[Callable[[], float]], *, rounds: int) -> list[float]:
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Return the seconds of processors that ``work`` takes in this process, of all its threads.
+
+    What others do on the machine counts less than on the clock.
+    """
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def processor_s_of(processes: Iterable[psutil.Process]) -> float:
+    """Return the seconds of processors that processes have had; one that has ended counts none."""
+    total = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def interleaved(sides: Sequence[Callable[[], float]], *, rounds: int) -> list[Median]:
     """Measure the sides in turn, so that a busy moment of the machine hits all of them.
 
     The first round warms up and is not counted.
@@ -62,7 +144,7 @@ def interleaved(sides: Sequence[Callable[[], float]], *, rounds: int) -> list[fl
             measured = side()
             if turn:
                 seconds.append(measured)
-    return [statistics.median(seconds) for seconds in found]
+    return [Median(seconds) for seconds in found]
 
 
 def against_bare_loop(

@@ -1,6 +1,7 @@
 """What analysts ask of a big database, as they do: first pages, and one rung added up."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from statistics import median
 
 from sqlalchemy import text
@@ -8,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from benchmarks import big, place
 from benchmarks.measure import Measurement, timed
-from db.queries.catalog import completeness, swaps, videos
+from db.queries.catalog import completeness, swaps
+from db.queries.learning import unscored
 from db.queries.policy import objects
 from services.context import Context
 
@@ -26,9 +28,11 @@ PAGES = {
     "champion_ladders": "",
     "promotion_history": "ORDER BY promotion_id DESC",
     "drift_findings": "ORDER BY drift_report_id DESC",
-    "completeness_gaps": "",
-    "completeness": "",
+    "completeness_gaps": "ORDER BY day DESC",
+    "completeness": "ORDER BY day DESC",
 }
+PAGE = 50
+OUTAGE = "UPDATE work_items SET slot = slot - :for, ready_at = ready_at - :for"
 README = """
     SELECT title, views_per_day, predicted_views_per_day FROM scored_videos
     WHERE rung = 'subscribers+thumbnail' ORDER BY log10_residual DESC LIMIT 5
@@ -38,9 +42,18 @@ TENTHS = """
         avg(probability_over), avg(is_over_threshold::int)
     FROM scored_videos WHERE rung = 'thumbnail' GROUP BY tenth
 """
-NO_CONTROLS = """
-    SELECT video_id, changed_at, window_days, ratio FROM thumbnail_changes
-    WHERE ratio IS NOT NULL ORDER BY changed_at DESC LIMIT 20
+SWAPS = """
+    SELECT video_id, changed_at, window_days, ratio / nullif(control_ratio, 0)
+    FROM thumbnail_changes
+    WHERE ratio IS NOT NULL AND control_videos >= 5 ORDER BY changed_at DESC LIMIT 20
+"""
+SWAPS_OF_A_CHANNEL = """
+    SELECT * FROM thumbnail_changes WHERE channel_id = (SELECT min(channel_id) FROM channels)
+    ORDER BY changed_at DESC LIMIT 50
+"""
+ALL_SWAPS = """
+    SELECT count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY ln(ratio / control_ratio))
+    FROM thumbnail_changes WHERE ratio > 0 AND control_ratio > 0
 """
 
 
@@ -52,7 +65,26 @@ def measure(*, full: bool) -> list[Measurement]:
         place.empty_context(folder, clock=lambda: big.NOW) as context,
     ):
         big.fill(context, big.Size(n, swaps=n // 100))
-        return ask(context, n)
+        big.keep_swaps(context)
+        return ask(context, n) + ask_after_an_outage(context, n)
+
+
+def ask_after_an_outage(context: Context, n: int) -> list[Measurement]:
+    """Ask what is complete after nothing was collected for ten days: all is overdue."""
+    with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text(OUTAGE), {"for": timedelta(days=10)})
+        connection.execute(text("VACUUM ANALYZE work_items"))
+    return [
+        Measurement(
+            f"{view}, {PAGE} rows, with everything overdue, of {n:,} videos",
+            f"{ms:,.1f} ms",
+            "–",
+            ms,
+        )
+        for view in ("completeness", "completeness_gaps")
+        for ms in (_milliseconds(context, _query(f"SELECT * FROM {view} LIMIT {PAGE}")),)
+    ]
 
 
 def ask(context: Context, n: int) -> list[Measurement]:
@@ -62,9 +94,11 @@ def ask(context: Context, n: int) -> list[Measurement]:
         models = list(session.scalars(text("SELECT scored_models()")))
     queries: list[tuple[str, float | None, Callable[[Session], object]]] = [
         ("the README's query", PAGE_MS, _query(README)),
-        ("swaps without controls, 20", PAGE_MS, _query(NO_CONTROLS)),
+        ("swaps beyond their controls, 20", PAGE_MS, _query(SWAPS)),
+        ("swaps of a channel", PAGE_MS, _query(SWAPS_OF_A_CHANNEL)),
+        ("all swaps added up", SUM_MS, _query(ALL_SWAPS)),
         *(
-            (f"{view}, 20 rows", PAGE_MS, _query(f"SELECT * FROM {view} {order} LIMIT 20"))
+            (f"{view}, {PAGE} rows", PAGE_MS, _query(f"SELECT * FROM {view} {order} LIMIT {PAGE}"))
             for view, order in PAGES.items()
         ),
         ("one rung added up by tenths", SUM_MS, _query(TENTHS)),
@@ -72,9 +106,7 @@ def ask(context: Context, n: int) -> list[Measurement]:
         (
             "nothing to score",
             SUM_MS,
-            lambda session: videos.to_score(
-                session, model_version_ids=models, now=big.NOW, after="", limit=512
-            ),
+            lambda session: unscored.count(session, model_version_ids=models),
         ),
         (
             "the newest 2,000 swaps",
@@ -86,6 +118,15 @@ def ask(context: Context, n: int) -> list[Measurement]:
             PAGE_MS,
             lambda session: objects.scored_pictures(session, hashes),
         ),
+        (
+            "completeness of a channel",
+            PAGE_MS,
+            _query(
+                "SELECT * FROM completeness WHERE channel_id = (SELECT min(channel_id) "
+                f"FROM channels) ORDER BY day DESC LIMIT {PAGE}"
+            ),
+        ),
+        ("completeness added up", None, _query("SELECT sum(collected) FROM completeness")),
         (
             "completeness of a week",
             None,

@@ -77,8 +77,39 @@ def lock_views(connection: Connection) -> None:
         connection.execute(text(f'ALTER VIEW "{name}" RESET (security_barrier)'))
 
 
+def in_parts(connection: Connection, name: str, part: Callable[[str], str | None]) -> None:
+    """Change many rows in parts, and go on with the part at which an earlier try was broken off.
+
+    Args:
+        connection: One that commits each statement by itself, as for :func:`index_concurrently`.
+        name: Of the change and of all that it goes by: of another name it begins anew.
+        part: Changes the rows after a key ("" for the first) and returns the last one's key, None
+            if there was none left. Doing one twice changes nothing.
+    """
+    connection.execute(
+        text(
+            "CREATE TABLE IF NOT EXISTS unfinished_changes "
+            "(name text PRIMARY KEY, after text NOT NULL)"
+        )
+    )
+    found = text("SELECT after FROM unfinished_changes WHERE name = :name")
+    done = text(
+        "INSERT INTO unfinished_changes VALUES (:name, :after) "
+        "ON CONFLICT (name) DO UPDATE SET after = excluded.after"
+    )
+    after = connection.execute(found, {"name": name}).scalar_one_or_none() or ""
+    while (last := part(after)) is not None:
+        after = last
+        connection.execute(done, {"name": name, "after": after})
+
+
+def forget_parts(connection: Connection) -> None:
+    """Forget how far changes in parts are, in the transaction that ends their migration."""
+    connection.execute(text("DROP TABLE IF EXISTS unfinished_changes"))
+
+
 def index_concurrently(connection: Connection, name: str, definition: str) -> None:
-    """Make an index that nobody waits for, anew if it was begun before.
+    """Make an index that nobody waits for, anew if it was begun before and not finished.
 
     Args:
         connection: One that commits each statement by itself; a migration's
@@ -86,6 +117,9 @@ def index_concurrently(connection: Connection, name: str, definition: str) -> No
         name: The index.
         definition: What follows its name: ``ON table (column, …)``.
     """
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+    if connection.execute(valid, {"name": name}).scalar_one_or_none():
+        return
     with _waiting(connection):
         # A try that was broken off leaves an index that is not valid.
         connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))

@@ -17,24 +17,28 @@ class Standing:
         role: Its name.
         superuser: It may do anything, also to files of the server.
         owner: It may change the schema.
+        analyst_locks: The analyst could hold the locks that our own work takes turns by.
     """
 
     role: str
     superuser: bool
     owner: bool
+    analyst_locks: bool = False
 
 
 def standing(database_url: str) -> Standing:
     """Return what the role of an address may do in its migrated database."""
     statement = text(
         """
-        SELECT current_user, r.rolsuper, pg_has_role(c.relowner, 'USAGE')
+        SELECT current_user, r.rolsuper, pg_has_role(c.relowner, 'USAGE'), EXISTS (
+            SELECT FROM pg_roles a WHERE a.rolname = :analyst AND has_function_privilege(
+                a.oid, 'pg_catalog.pg_advisory_lock(bigint)', 'EXECUTE'))
         FROM pg_roles r, pg_class c
         WHERE r.rolname = current_user AND c.oid = 'alembic_version'::regclass
         """
     )
     with create_engine(database_url, poolclass=NullPool).connect() as connection:
-        return Standing(*connection.execute(statement).one())
+        return Standing(*connection.execute(statement, {"analyst": ANALYST}).one())
 
 
 def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
@@ -50,6 +54,8 @@ def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
     with create_engine(owner_url, poolclass=NullPool).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('grant_roles'))"))
         connection.execute(text("SELECT grant_roles()"))
+        connection.execute(text("SELECT keep_locks()"))
+        _hide_tokens(connection)
         _grant_later_partitions(connection)
         driver = connection.connection.driver_connection
         assert driver is not None, "the connection is open"
@@ -58,6 +64,13 @@ def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
                 password.encode(), role.encode(), b"scram-sha-256"
             ).decode()
             connection.exec_driver_sql(f"ALTER ROLE {role} PASSWORD '{verifier}'")
+
+
+def _hide_tokens(connection: Connection) -> None:
+    """Take from the analyst what it does not read: who else may use the HTTP API."""
+    role = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
+    if connection.execute(role, {"role": ANALYST}).one_or_none() is not None:
+        connection.execute(text(f"REVOKE ALL ON api_tokens FROM {ANALYST}"))
 
 
 def _grant_later_partitions(connection: Connection) -> None:

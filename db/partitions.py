@@ -7,7 +7,7 @@ releases are months; which days a partition holds is read from its bounds, whate
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +25,7 @@ DROP_TRIES = 3
 """Few: what could not be dropped is emptied, and dropped another day."""
 _LOCK = 0x7069_6563_6573
 """An advisory lock's number; any will do that nothing else uses."""
+_DROP_LOCK = _LOCK + 1
 _BOUNDS = re.compile(r"FOR VALUES FROM \('([^']+)'\) TO \('([^']+)'\)")
 
 
@@ -47,7 +48,8 @@ def partitions(connection: Connection) -> list[Partition]:
         ),
         {"t": TABLE},
     )
-    bounds = [(name, _BOUNDS.fullmatch(bound)) for name, bound in found]
+    # One that is dropped in this moment is listed still, and has no bounds any more.
+    bounds = [(name, _BOUNDS.fullmatch(bound or "")) for name, bound in found]
     return sorted(
         Partition(_moment(bound[1]), _moment(bound[2]), name)
         for name, bound in bounds
@@ -89,16 +91,37 @@ def ensure_partitions_of(connection: Connection, slots: Iterable[datetime]) -> l
     return [new.name for new in missing]
 
 
-def drop_partition(connection: Connection, name: str) -> None:
-    """Drop a partition; whoever reads or writes others is held up for a moment only.
+def lock_dropping(connection: Connection) -> None:
+    """Let nobody else drop partitions until the transaction ends; nothing else waits for that.
+
+    A lock of the table itself would be in the way of whoever makes partitions, and that one, who
+    may have written into it, in ours.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _DROP_LOCK})
+
+
+def drop_partition(connection: Connection, name: str, *, only_if: Callable[[], bool]) -> None:
+    """Drop a partition; whoever reads or writes any is held up for a moment only.
+
+    Args:
+        connection: An open transaction that has no lock of the table.
+        name: The partition.
+        only_if: Asked when nobody reads or writes any more; should take a moment.
 
     Raises:
         OperationalError: Somebody reads or writes snapshots for longer than we wait; who waits
             for this lock holds up everybody who comes after.
     """
-    # Not detached first: that would lock the videos, too, which its foreign key refers to.
-    drop = text("SELECT drop_partition(:name)")
-    patiently(connection, lambda: connection.execute(drop, {"name": name}), tries=DROP_TRIES)
+
+    def drop() -> None:
+        # The table first, as everybody comes by: who has it and wants the partition would wait for
+        # us, and we for that one.
+        connection.execute(text(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE"))
+        if only_if():
+            # Not detached first: that would lock the videos, too, which a foreign key refers to.
+            connection.execute(text("SELECT drop_partition(:name)"), {"name": name})
+
+    patiently(connection, drop, tries=DROP_TRIES)
 
 
 def _make(connection: Connection, new: Partition) -> None:

@@ -32,6 +32,7 @@ SERVICE_KEYS = frozenset(
         "logging",
         "network_mode",
         "networks",
+        "ports",
         "profiles",
         "read_only",
         "restart",

@@ -183,5 +183,6 @@ def _wrong(why: str, path: Path) -> UsageError:
     return UsageError(
         f"the cadence in {path} cannot be used: {why}",
         reason="cadenceInvalid",
-        hint="without TUBEGRADER_CADENCE, `tubegrader plan --show-policy` prints one to begin from",
+        hint="without TUBEGRADER_CADENCE, `tubegrader quota plan --show-policy` prints one to begin"
+        " from",
     )

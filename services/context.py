@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.queries.work.fleet import present_moment
 from db.session import SessionFactory, make_engine, make_session_factory
 from services.clock import Clock, SharedClock, clock_at, system_clock
-from services.errors import UsageError
+from services.errors import InfrastructureError, UsageError
 from services.settings import Settings
-from services.transactions import transaction
+from services.transactions import UNAVAILABLE, open_session, transaction
 
 if TYPE_CHECKING:
     from services.cadence import Policy
@@ -46,11 +47,22 @@ class Context:
     def database_moment(self) -> datetime:
         """Return what time the database thinks it is.
 
+        Within a transaction of this thread's that one is asked: who holds a connection waits for no
+        second one, which others may hold who wait for theirs.
+
         Raises:
-            InfrastructureError: It is away or busy.
+            InfrastructureError: It is away or busy, or that transaction has failed.
         """
-        with self.transaction() as session:
+        session = open_session(self.engine)
+        if session is None:
+            with self.transaction() as session:
+                return present_moment(session)
+        try:
             return present_moment(session)
+        except SQLAlchemyError as error:
+            raise InfrastructureError(
+                "the transaction under way has failed", reason=UNAVAILABLE
+            ) from error
 
     @cached_property
     def cadence(self) -> "Policy":

@@ -3,16 +3,20 @@
 Each machine may run one. Whoever holds the office does the chores, each on a thread of its own; the
 others stand by and take over within seconds when it dies, freezes or loses the database. Should one
 that was frozen go on beside its successor, nothing is done twice: claims exclude each other.
+
+Nobody can end a thread that hangs. A dispatcher whose chore takes too long gives up the office and
+ends, saying which: another takes over, and whoever supervises this one starts it anew.
 """
 
 import threading
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 
 from services.context import Context
-from services.errors import TubeGraderError
+from services.errors import TransientError, TubeGraderError
 from services.queue import DISPATCHER
 from services.tick import CHORES, Chore
 from services.work import fleet
@@ -44,13 +48,27 @@ class Dispatcher:
         self._elected = threading.Event()
         self._stop = threading.Event()
         self._stood_at = time.monotonic()
+        self._began: dict[Chore, float] = {}
+        """When each chore that is being done was begun."""
+        self._told: set[Chore] = set()
+        self._hung: Chore | None = None
+        self._watched_at = time.monotonic()
 
     def is_alive(self) -> bool:
         """Tell whether it stands for election, as it should every second."""
         return time.monotonic() - self._stood_at < HANGING_S
 
+    def late(self) -> tuple[str, timedelta] | None:
+        """Return the chore that hangs, an essential one first, and how long ago it was begun."""
+        found = self._late()
+        return None if found is None else (found[0].name, found[1])
+
     def run(self, stop: threading.Event) -> None:
-        """Stand for election until ``stop`` is set, and do the chores while elected."""
+        """Stand for election until ``stop`` is set, and do the chores while elected.
+
+        Raises:
+            TransientError: An essential chore hangs (``choreHangs``); the office is given up.
+        """
         self._stop = stop
         threads = [
             threading.Thread(target=self._repeat, args=(chore,), name=chore.name, daemon=True)
@@ -61,9 +79,43 @@ class Dispatcher:
         while not stop.is_set():
             self._stand()
             stop.wait(RENEW_S)
+            self._watch()
         self._elected.clear()
         for thread in threads:
-            thread.join(timeout=10)
+            if self._hung is None or thread.name != self._hung.name:
+                thread.join(timeout=10)
+        if self._hung is not None:
+            raise TransientError(
+                f"“{self._hung.name}” hangs",
+                reason="choreHangs",
+                hint="this dispatcher ends, so that another one, or itself started anew, goes on; "
+                "if it comes again, see what PostgreSQL and Redis are busy with",
+            )
+
+    def _watch(self) -> None:
+        """Tell of a chore that hangs, once; where that is essential, leave the office to others."""
+        since, self._watched_at = self._watched_at, time.monotonic()
+        # Who was frozen itself has watched nobody: the chores have yet to go on, too.
+        found = self._late() if self._watched_at - since < FAILED_S else None
+        if found is None or found[0] in self._told:
+            return
+        chore, took = found
+        self._told.add(chore)
+        log.warning("chore.hangs", chore=chore.name, seconds=round(took.total_seconds()))
+        if chore.is_essential:
+            self._hung = chore
+            self._elected.clear()
+            try:
+                self._member.give_up()
+            except TubeGraderError as error:
+                log.warning("dispatcher.database_lost", problem=str(error))
+            self._stop.set()
+
+    def _late(self) -> tuple[Chore, timedelta] | None:
+        now = time.monotonic()
+        at_it = [(c, timedelta(seconds=now - began)) for c, began in [*self._began.items()]]
+        late = [(chore, took) for chore, took in at_it if took > chore.longest]
+        return max(late, key=lambda found: (found[0].is_essential, found[1]), default=None)
 
     def _stand(self) -> None:
         was = self._elected.is_set()
@@ -86,11 +138,13 @@ class Dispatcher:
         while not self._stop.is_set():
             # With a limit, so that the end is noticed by who stands by.
             if self._elected.wait(RENEW_S) and not self._stop.is_set():
-                pause_s = chore.every.total_seconds()
-                self._stop.wait(pause_s if self._do(chore) else min(pause_s, FAILED_S))
+                began = time.monotonic()
+                is_done = self._do(chore)
+                pause_s = chore.pause_s(time.monotonic() - began)
+                self._stop.wait(pause_s if is_done else min(pause_s, FAILED_S))
 
     def _do(self, chore: Chore) -> bool:
-        started = time.monotonic()
+        started = self._began[chore] = time.monotonic()
         try:
             outcome = chore.do(self._context)
         except TubeGraderError as error:
@@ -103,4 +157,8 @@ class Dispatcher:
                 seconds = round(time.monotonic() - started, 3)
                 log.info("chore.done", outcome=outcome, seconds=seconds)
             return True
+        finally:
+            if chore is not self._hung:
+                del self._began[chore]
+                self._told.discard(chore)
         return False

@@ -37,6 +37,10 @@ class UsageError(PermanentError):
         super().__init__(message, reason=reason, hint=hint)
 
 
+class NotFoundError(UsageError):
+    """What was named does not exist, such as a job with this id."""
+
+
 class TransientError(TubeGraderError):
     """Ask again soon: timeouts, resets, 5xx."""
 
@@ -45,6 +49,18 @@ class TransientError(TubeGraderError):
 
 class InfrastructureError(TransientError):
     """Our own database, broker or disk failed: it counts against nobody and nothing."""
+
+
+class HostError(InfrastructureError):
+    """This machine lacks what the work needs; another one may have it."""
+
+
+class HostDiskError(HostError):
+    """This machine's disk is full or cannot be written: it can do nothing, whatever it is sent."""
+
+
+class OtherHereError(HostError):
+    """What a model was made with is another one here. Where it is so everywhere waiting is vain."""
 
 
 class BusyError(TransientError):

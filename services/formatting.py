@@ -1,9 +1,13 @@
 """Numbers in messages for people, and cells of tables that spreadsheets open."""
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""How a cell begins that a spreadsheet takes for a formula, and may run."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet takes for a formula, and may run: with full-width signs too,
+where it is set to a language that types those."""
 
 
 def counted(number: int, thing: str) -> str:
@@ -46,3 +50,12 @@ class CsvLines:
     def write(self, line: str) -> None:
         """Write a line of a writer whose lines end in CR LF, as they do by default."""
         self._file.write(line.removesuffix("\r\n") + "\n")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV; what a spreadsheet would take for a formula is made harmless."""
+    file = io.StringIO()
+    writer = csv.writer(CsvLines(file))
+    for row in (columns, *rows):
+        writer.writerow([neutral_cell(cell) if isinstance(cell, str) else cell for cell in row])
+    return file.getvalue()

@@ -1,6 +1,6 @@
-"""Notifying the operator: a job failed, a breaker opened, a quota is used up.
+"""Notifying the operator of failed jobs, open breakers, used-up quotas and unfit workers.
 
-Events are read from the rows of jobs, breakers and quota, each under a key that is noted once;
+Events are read from their rows, each under a key that is noted once;
 nothing that fails has to think of it. A dispatcher sends them after the commit, to a webhook or
 to a command, tries again a few times, and then counts them as failed. One whose sender dies
 between sending and noting it is sent twice: receivers tell by its ``key``.
@@ -24,6 +24,7 @@ from db.queries.work.notifications import Event
 from services.context import Context
 from services.errors import TransientError, UsageError
 from services.settings import Settings
+from services.work import fleet
 from services.work.admission import blockers
 from services.work.backoff import Backoff
 
@@ -57,6 +58,7 @@ def note_events(context: Context) -> bool:
             *_failed_jobs(session, now=now),
             *_open_breakers(session),
             *_drift(session, now=now),
+            *_unfit_workers(session),
         ]
         events += [
             Event(
@@ -256,6 +258,25 @@ def _drift(session: Session, *, now: datetime) -> Sequence[Event]:
             {"drift_report_id": report.drift_report_id, "message": report.sentence},
         )
         for report in drift.alarms(session, since=now - LOOK_BACK)
+    ]
+
+
+def _unfit_workers(session: Session) -> Sequence[Event]:
+    return [
+        Event(
+            # Once a day, however often it tries and whichever of the machine's workers does.
+            f"unfit:{process.host}:{process.unfit_reason}:{process.unfit_until:%Y-%m-%d}",
+            "worker.unfit",
+            {
+                "host": process.host,
+                "role": process.role,
+                "reason": process.unfit_reason,
+                "message": process.unfitness,
+                "models": process.unfit_models,
+            },
+        )
+        for process in fleet.seen(session)
+        if process.unfitness is not None
     ]
 
 

@@ -39,7 +39,8 @@ class Queue:
 CRAWL: Final = Queue("crawl", processes=2)
 MEDIA: Final = Queue("media")
 LEARNING: Final = Queue("learning", spawns=True)
-QUEUES: Final = {queue.name: queue for queue in (CRAWL, MEDIA, LEARNING)}
+SCORING: Final = Queue("scoring", spawns=True)
+QUEUES: Final = {queue.name: queue for queue in (CRAWL, MEDIA, LEARNING, SCORING)}
 
 
 DISPATCHER: Final = "dispatcher"
@@ -99,6 +100,9 @@ def celery_config(redis_url: str, *, prefix: str = "") -> dict[str, Any]:
         # add a second, slower way to the same end.
         "task_acks_late": False,
         "worker_prefetch_multiplier": 1,
+        # What a worker had taken beside what it does, nobody else could do: at the end of a scoring
+        # the others would stand idle for as long as a shard takes.
+        "worker_disable_prefetch": True,
         "worker_soft_shutdown_timeout": 10.0,
         "worker_enable_soft_shutdown_on_idle": True,
         "worker_hijack_root_logger": False,

@@ -18,6 +18,7 @@ FIELDS: Final = (
     "analyst_url",
     "redis_url",
     "youtube_api_key",
+    "api_admin_token",
     "ytdlp_proxy",
     "notify_webhook",
     "mlflow_uri",

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     audio_max_bytes: int = Field(default=200_000_000, ge=10_000)
 
     speech_weights: Annotated[Path, AfterValidator(_absolute)] | None = None
-    """A Whisper that the user brings, for ``tubegrader language --kind pretrained_whisper``."""
+    """A Whisper that the user brings, for ``audio classify --kind pretrained_whisper``."""
 
     backbone: bool = True
     """Whether training also learns from a pretrained network's image features, if installed."""
@@ -99,8 +99,25 @@ class Settings(BaseSettings):
     backbone_model: Literal["efficientnet_lite0", "tf_efficientnet_lite0"] = "efficientnet_lite0"
     """Which of timm's models the file is of: padding and colours depend on it."""
 
+    embedding_cache_mb: int = Field(default=10_000, ge=0)
+    """How much of the image features in a store far away may lie on this disk too; 0: none."""
+
     training_videos: int = Field(default=200_000, ge=1_000)
     """The most videos that a dataset of thumbnails is of; of more there is a sample of channels."""
+
+    training_segments: int = Field(default=100_000, ge=1_000)
+    """The most segments that a dataset of speech is of; of more there is a sample of channels."""
+
+    api_port: int = Field(default=8765, ge=0, le=65_535)
+    """Where pages and the HTTP API are; of this machine's own a free one where it is taken."""
+    api_address: str = Field(default="127.0.0.1", max_length=100)
+    """The address that they listen on; another than the machine's own needs a token."""
+    api_hosts: str | None = Field(default=None, max_length=10_000)
+    """Names that they answer to beside the machine's own, separated by commas."""
+    api_admin_token: SecretStr | None = Field(default=None, min_length=32)
+    """A token that may do everything, for an installation that has none in its database yet."""
+    api_rate: int = Field(default=6_000, ge=0)
+    """Requests a minute of one token; 0: any number."""
 
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""
@@ -116,6 +133,9 @@ class Settings(BaseSettings):
     """How old the oldest statistic in an export may become before the folder is removed."""
     retention_nights: int = Field(default=14, ge=1, le=3_650)
     """How many of the newest nights of learning stay whole, whatever became of their models."""
+
+    retention_image_features_days: int = Field(default=30, ge=1, le=36_500)
+    """How long image features are kept after a model last used any of their kind."""
 
     notify_webhook: SecretStr | None = None
     """Where events are posted as JSON; such an address often holds a secret."""

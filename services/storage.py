@@ -7,11 +7,13 @@ tell whether it got what was put. The one caller of obstore.
 import asyncio
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import obstore
 from obstore.exceptions import BaseError
@@ -19,25 +21,25 @@ from obstore.store import ObjectStore as Backend
 from obstore.store import from_url
 
 from ml.runtime.files import file_sha256, replaced
-from services.errors import PermanentError, UsageError
+from services.errors import PermanentError, TransientError, TubeGraderError, UsageError
 from services.storage_errors import clear_errors
+from services.storage_pace import Pace
 
 if TYPE_CHECKING:
-    from obstore import GetResult
+    from obstore import Bytes, GetResult
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_SEAL = hashlib.sha256().digest_size
 SCHEMES = ("file://", "s3://", "gs://", "az://", "memory://")
 MARKER = "installation.json"
 """Says whose store this is, beside the objects (services.policy.ownership)."""
 QUARANTINE = "quarantine"
 """Where objects that nobody speaks of wait for their deletion; whoever reads one brings it back."""
 DERIVED = "derived"
-"""What can be made of objects again, by the object it is made of: beside them, not among them."""
+"""Where earlier releases kept image features, one object a picture; nobody reads them now."""
 AT_ONCE = 1_000
 """Objects that one request deletes: S3's limit."""
 LARGE = 8 * 2**20
-"""What is larger is copied in pieces: shards and models would fill the memory of a worker."""
+"""What is larger is copied in pieces: models would fill the memory of a worker."""
 IN_FLIGHT = 64
 """Requests at once: stores far away answer in 100 to 200 ms, whatever is asked."""
 
@@ -47,6 +49,7 @@ class ObjectStore:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._pace = Pace(IN_FLIGHT)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -109,20 +112,37 @@ class ObjectStore:
         return self.get_many([sha256])[0]
 
     def get_many(self, names: Iterable[str]) -> list[bytes]:
-        """Return many objects in order, IN_FLIGHT requests at a time; errors as ``get``."""
+        """Return many objects in order, as many at a time as the store bears; errors as ``get``."""
+        return asyncio.run(self._get_all(names, apart=False))
 
-        async def get_all() -> list[bytes]:
-            slots = asyncio.Semaphore(IN_FLIGHT)
+    def get_apart(self, names: Sequence[str]) -> "dict[str, bytes | TubeGraderError]":
+        """Return many objects by name as ``get_many`` does; for one that fails, its error."""
+        return dict(zip(names, asyncio.run(self._get_all(names, apart=True)), strict=True))
 
-            async def get_one(sha256: str) -> bytes:
+    async def _get_all(self, names: Iterable[str], *, apart: bool) -> list[Any]:
+        slots = asyncio.Semaphore(self._pace.at_once)
+        waited: list[float] = []
+
+        async def get_one(sha256: str) -> Any:
+            try:
                 async with slots:
+                    asked = time.perf_counter()
                     with clear_errors(sha256):
                         content = await self._read(sha256)
+                waited.append(time.perf_counter() - asked)
                 return _verified(sha256, hashlib.sha256(content).hexdigest(), content)
+            except TubeGraderError as error:
+                if not apart:
+                    raise
+                return error
 
-            return await asyncio.gather(*(get_one(n) for n in names))
-
-        return asyncio.run(get_all())
+        try:
+            got = await asyncio.gather(*(get_one(n) for n in names))
+        except TransientError:
+            self._pace.learn(waited, failed=True)
+            raise
+        self._pace.learn(waited, failed=any(isinstance(each, TransientError) for each in got))
+        return got
 
     def get_file(self, sha256: str, path: Path) -> None:
         """Write an object of any size to a file, which appears only once it is verified.
@@ -133,8 +153,8 @@ class ObjectStore:
         """
         digest = hashlib.sha256()
         with replaced(path) as partial:
-            with partial.open("wb") as file, clear_errors(sha256):
-                for chunk in self._open(sha256).stream():
+            with partial.open("wb") as file:
+                for chunk in self._pieces(sha256):
                     digest.update(chunk)
                     file.write(chunk)
             _verified(sha256, digest.hexdigest(), b"")
@@ -186,9 +206,8 @@ class ObjectStore:
                     max_concurrency=2,
                 )
             else:
-                await obstore.put_async(
-                    self._backend, _put_away(sha256), await answer.bytes_async()
-                )
+                content = await answer.bytes_async()
+                await obstore.put_async(self._backend, _put_away(sha256), content)
             await obstore.delete_async(self._backend, path)
 
         self._each(names, put_away)
@@ -205,48 +224,46 @@ class ObjectStore:
         """Delete objects from quarantine for good."""
         self._delete([_put_away(sha256) for sha256 in names])
 
-    def put_derived(self, kind: str, contents: Mapping[str, bytes]) -> None:
-        """Keep what was made of objects, by the object; with its own hash, to be verified by.
+    def get_ranges(
+        self, asked: Mapping[str, Sequence[tuple[int, int]]]
+    ) -> dict[str, list[memoryview]]:
+        """Return stretches of objects (first byte, end), many at a time, those side by side as one.
 
-        Args:
-            kind: Names all that the content depends on besides the object.
-            contents: By the object's SHA-256.
+        Nothing is verified: who asks for a part has a checksum of it. An object that is missing,
+        or ends before a stretch begins, is left out.
+
+        Raises:
+            TransientError: The store did not answer.
         """
-
-        async def put(sha256: str) -> None:
-            content = contents[sha256]
-            sealed = hashlib.sha256(content).digest() + content
-            await obstore.put_async(self._backend, f"{DERIVED}/{kind}/{sha256}", sealed)
-
-        self._each(contents, put)
-
-    def get_derived(self, kind: str, names: Iterable[str]) -> dict[str, bytes]:
-        """Return what was made of objects, of those of which it is there and whole."""
-        found: dict[str, bytes] = {}
+        found: dict[str, list[memoryview]] = {}
 
         async def get(sha256: str) -> None:
-            answer = await obstore.get_async(self._backend, f"{DERIVED}/{kind}/{sha256}")
-            sealed = bytes(await answer.bytes_async())
-            seal, content = sealed[:_SEAL], sealed[_SEAL:]
-            if hashlib.sha256(content).digest() == seal:
-                found[sha256] = content
+            starts, ends = (list(side) for side in zip(*asked[sha256], strict=True))
+            path = object_name(sha256)
+            ask = partial(obstore.get_ranges_async, self._backend, path, starts=starts, ends=ends)
+            try:
+                parts = await ask()
+            except FileNotFoundError:
+                with suppress(FileNotFoundError):
+                    await obstore.rename_async(self._backend, _put_away(sha256), path)
+                parts = await ask()
+            except BaseError:
+                if (await obstore.head_async(self._backend, path))["size"] >= max(ends):
+                    raise
+                return
+            found[sha256] = [memoryview(part) for part in parts]
 
-        self._each(names, get)
+        self._each(asked, get)
         return found
 
-    def derived(self) -> Iterator[dict[str, list[str]]]:
-        """Yield the paths of all that was made of objects, by the object, page by page."""
+    def delete_derived(self) -> int:
+        """Delete what earlier releases kept of image features, one object a picture."""
+        gone = 0
         with clear_errors("list"):
             for page in obstore.list(self._backend, DERIVED):
-                paths: dict[str, list[str]] = {}
-                for entry in page:
-                    path = str(entry["path"])
-                    paths.setdefault(path.rpartition("/")[2], []).append(path)
-                yield paths
-
-    def delete_derived(self, paths: Sequence[str]) -> None:
-        """Delete what was made of objects, by its paths."""
-        self._delete(paths)
+                self._delete([str(entry["path"]) for entry in page])
+                gone += len(page)
+        return gone
 
     def marker(self) -> bytes | None:
         """Return what the store says of whose it is; None if it says nothing."""
@@ -269,9 +286,8 @@ class ObjectStore:
             answer = bytes(obstore.get(self._backend, name).bytes())
             obstore.delete(self._backend, name)
         if answer != b"tubegrader":
-            raise PermanentError(
-                "the object store does not return what was put", reason="objectCorrupt"
-            )
+            problem = "the object store does not return what was put"
+            raise PermanentError(problem, reason="objectCorrupt")
 
     def _pages(self, prefix: str | None = None) -> Iterator[list[tuple[str, datetime]]]:
         """Yield hash and last writing of the objects, or of those below a prefix alone."""
@@ -334,6 +350,10 @@ class ObjectStore:
             with suppress(FileNotFoundError):
                 obstore.rename(self._backend, _put_away(sha256), object_name(sha256))
             return obstore.get(self._backend, object_name(sha256))
+
+    def _pieces(self, sha256: str) -> Iterator["Bytes"]:
+        with clear_errors(sha256):  # the store's, and not of where they are written
+            yield from self._open(sha256).stream()
 
     async def _put(self, sha256: str, content: bytes) -> bool:
         """Store an object unless it is there; tell whether it was not."""

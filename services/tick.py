@@ -4,28 +4,46 @@ Claims are committed before anything is sent. A message that is lost costs one l
 comes again by itself. Nothing here waits for the work that it hands out.
 """
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from sqlalchemy.orm import Session
 
 from db.partitions import ensure_partitions
-from db.queries.catalog import videos
+from db.queries.catalog import counted, kept_swaps, videos
 from db.queries.work import claims, jobs, work_items
-from services import notify
+from services import digest, notify
 from services.context import Context
 from services.crawl import channels, runs
+from services.errors import InfrastructureError, TransientError
 from services.queue import Task
 from services.schedules.firing import fire_due
-from services.work import admission, breakers, fleet
-from services.work.kinds import JOB_KINDS, VIDEO_SNAPSHOT, WORK_KINDS, WorkKind
+from services.transactions import SLOW
+from services.work import admission, breakers, fleet, shards
+from services.work.kinds import JOB_KINDS, SCORE_SHARD, VIDEO_SNAPSHOT, WORK_KINDS, WorkKind
 from services.work.pauses import paused_queues
+
+log = structlog.get_logger()
 
 MOST_JOBS = 10
 """Jobs that one tick sends; the next one, a second later, sends the rest."""
+BATCHES_ADDED = 200
+"""Batches of snapshots that one transaction adds up: a second's work."""
+NOTES_TAKEN = 20
+"""Notes of swaps that one transaction takes: a second's work even in large channels."""
+RECKONING_S = 1.0
+"""How long swaps are reckoned at a time; one that was begun may take :data:`RECKONED_IN` more."""
+RECKONED_IN = timedelta(seconds=10)
+"""How long one swap may take; 20,000 videos with 30 counts each take 3. Others the view reckons."""
+SLOW_S = 0.1
+"""What takes longer has the other swaps of its channel wait for a while."""
+RESTS = 10
+"""How many times as long they wait as it took, so that no channel keeps the others from theirs."""
 _Message = tuple[Task, tuple[str, ...]]
 """A task and what it is told: the token of a lease, after the id of a job if it is one."""
 
@@ -38,11 +56,22 @@ class Chore:
         name: For the log.
         do: Does what there is to do now; returns something false where there was nothing.
         every: From the end of one time to the beginning of the next.
+        longest: Who has not ended it after so long is hanging: many times what it ever takes, and
+            more than the database's time-outs.
+        is_essential: A dispatcher that hangs in it leaves the office to another.
+        share: Of the time, at most, that it is at work.
     """
 
     name: str
     do: Callable[[Context], object]
     every: timedelta
+    longest: timedelta = timedelta(minutes=10)
+    is_essential: bool = True
+    share: float = 1.0
+
+    def pause_s(self, took_s: float) -> float:
+        """Return how long to wait after a time that took so long."""
+        return max(self.every.total_seconds(), took_s / self.share - took_s)
 
 
 def dispatch(context: Context) -> int:
@@ -67,6 +96,7 @@ def hand_out(context: Context) -> int:
         if kind.name in ready - blocked.keys() and kind.queue.name not in full:
             messages += [(kind.task, (str(token),)) for token in _claim_batches(context, kind)]
     messages += _claim_jobs(context, full)
+    messages += _claim_shards(context, full)
     for task, args in messages:
         context.queue.send(task, *args)
     return len(messages)
@@ -95,6 +125,61 @@ def make_partitions(context: Context) -> list[str]:
         return ensure_partitions(session.connection(), start=context.clock())
 
 
+def add_up(context: Context) -> int:
+    """Add up by channel and day what was collected; return how many batches that were."""
+    total = 0
+    while True:
+        with context.transaction() as session:
+            added = counted.add_up(session, batches=BATCHES_ADDED)
+        total += added
+        if added < BATCHES_ADDED:
+            return total
+
+
+def keep_swaps(context: Context, *, for_s: float = RECKONING_S) -> int:
+    """Reckon for a while what swaps did to the views, channel by channel; return how many."""
+    until, total, some = time.monotonic() + for_s, 0, 1
+    while some and time.monotonic() < until:
+        with context.transaction() as session:
+            some = kept_swaps.take_notes(session, most=NOTES_TAKEN, now=context.clock())
+    while time.monotonic() < until:
+        kept = keep_swap(context)
+        if kept is None:
+            break
+        total += kept
+    return total
+
+
+def keep_swap(context: Context, *, at_most: timedelta = RECKONED_IN) -> bool | None:
+    """Reckon the swap whose turn it is; tell whether it is kept, None if none is ready.
+
+    Nobody who collects, adds up or drops waits. What changed meanwhile, or takes too long, is left
+    to the view for now.
+    """
+    with context.transaction() as session:
+        claimed = kept_swaps.claim(session, now=context.clock())
+    if claimed is None:
+        return None
+    began = time.monotonic()
+    is_kept = False
+    try:
+        with context.transaction() as session:
+            found = kept_swaps.read(session, claimed, at_most=at_most)
+    except TransientError as error:
+        if error.reason != SLOW:
+            raise
+        log.info("swap.put_off", video_id=claimed.video_id, reason=error.reason)
+    else:
+        with context.transaction() as session:
+            is_kept = kept_swaps.keep(session, claimed, found, now=context.clock())
+    took_s = time.monotonic() - began
+    if took_s > SLOW_S:
+        with context.transaction() as session:
+            until = context.clock() + timedelta(seconds=RESTS * took_s)
+            kept_swaps.rest(session, claimed.channel_id, until=until)
+    return is_kept
+
+
 def most_waiting(queue: str) -> int:
     """Return how many messages may wait in a queue: as many as may be under lease.
 
@@ -105,11 +190,15 @@ def most_waiting(queue: str) -> int:
 
 
 CHORES: Final = (
-    Chore("hand out", fire_and_hand_out, timedelta(seconds=1)),
+    Chore("hand out", fire_and_hand_out, timedelta(seconds=1), longest=timedelta(minutes=2)),
     Chore("follow crawls", follow, timedelta(seconds=1)),
-    Chore("tell the operator", tell, timedelta(seconds=1)),
-    Chore("make partitions", make_partitions, timedelta(hours=6)),
-    Chore("forget silent processes", fleet.forget_silent, timedelta(hours=1)),
+    Chore("tell the operator", tell, timedelta(seconds=1), is_essential=False),
+    # On its own: whatever becomes of a digest, alerts go out.
+    Chore("note digests", digest.note, timedelta(seconds=10), is_essential=False),
+    Chore("add up what was collected", add_up, timedelta(seconds=10), is_essential=False),
+    Chore("reckon swaps", keep_swaps, timedelta(seconds=10), is_essential=False, share=0.1),
+    Chore("make partitions", make_partitions, timedelta(hours=6), longest=timedelta(minutes=30)),
+    Chore("forget silent processes", fleet.forget_silent, timedelta(hours=1), is_essential=False),
 )
 
 
@@ -128,6 +217,21 @@ def _claim_jobs(context: Context, full: set[str]) -> list[_Message]:
                 session, kinds=task_of.keys(), limit=MOST_JOBS, now=now, lease=context.lease
             )
         ]
+
+
+def _claim_shards(context: Context, full: set[str]) -> list[_Message]:
+    queue = SCORE_SHARD.queue.name
+    if queue in full:
+        return []
+    try:
+        with context.transaction() as session:
+            if queue in paused_queues(session):
+                return []
+            return [(SCORE_SHARD, (str(token),)) for token in shards.claim(context, session)]
+    except InfrastructureError as error:
+        # What was claimed of other work is under lease by now, and must go out.
+        log.warning("shards.not_handed_out", reason=error.reason, problem=str(error))
+        return []
 
 
 def _without_unread(

@@ -1,11 +1,13 @@
 """Transactions, and what the database's errors mean: said once, by the class of their SQLSTATE."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import psycopg
 from psycopg import OperationalError
+from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -23,6 +25,7 @@ UNAVAILABLE = "databaseUnavailable"
 REFUSED = "refusedByDatabase"
 """The reason of what breaks a constraint or fits no column: SQLSTATEs of class 22 and 23."""
 LOCKED = "lockTimeout"
+DEADLOCK = "deadlock"
 _REASONS = {
     "08": UNAVAILABLE,  # connection exceptions
     "53": UNAVAILABLE,  # too many connections, out of memory, disk full
@@ -33,11 +36,13 @@ _REASONS = {
     "25006": UNAVAILABLE,  # read-only: a standby that was not promoted yet
     "25P03": "transactionIdle",  # this process stood still in a transaction
     "40001": "serializationFailure",
-    "40P01": "deadlock",
+    "40P01": DEADLOCK,
     "55P03": LOCKED,
 }
 """The reason of an SQLSTATE, or of all that begin with it."""
+SLOW = "statementTimeout"
 _SLOW = "57014"
+_threads = threading.local()
 
 
 @contextmanager
@@ -66,7 +71,26 @@ def transaction(sessions: SessionFactory) -> Iterator[Session]:
         As :func:`translating`.
     """
     with translating(), sessions.begin() as session:
-        yield session
+        open_here = _open_here()
+        open_here.append(session)
+        try:
+            yield session
+        finally:
+            open_here.remove(session)
+
+
+def open_session(engine: Engine) -> Session | None:
+    """Return the session of the transaction that this thread has open on a database, if any.
+
+    For what must not wait for a second connection while it keeps others from the first.
+    """
+    sessions = (s for s in reversed(_open_here()) if s.get_bind().engine.url == engine.url)
+    return next(sessions, None)
+
+
+def _open_here() -> list[Session]:
+    sessions: list[Session] = _threads.__dict__.setdefault("sessions", [])
+    return sessions
 
 
 class RefusedByDatabaseError(PermanentError):
@@ -146,7 +170,7 @@ def translated(error: DBAPIError | PoolTimeoutError) -> TransientError | None:
     sqlstate = getattr(origin, "sqlstate", None)
     problem = str(origin).splitlines()[0] if str(origin) else type(origin).__name__
     if sqlstate == _SLOW:
-        return TransientError(f"the database gave up: {problem}", reason="statementTimeout")
+        return TransientError(f"the database gave up: {problem}", reason=SLOW)
     reason = _REASONS.get(sqlstate or "") or _REASONS.get((sqlstate or "")[:2])
     # A connection that was lost, or never made, has no SQLSTATE.
     if reason is None and isinstance(origin, OperationalError) and sqlstate is None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from db.queries.catalog import channels
 from services.context import Context
-from services.errors import UsageError
-from services.youtube.identifiers import ReferenceKind, parse_channel_reference
+from services.errors import NotFoundError
+from services.naming import parse_channel
+from services.youtube.identifiers import ReferenceKind
 
 
 def named_ids(context: Context, typed: Sequence[str]) -> list[str]:
@@ -16,7 +17,7 @@ def named_ids(context: Context, typed: Sequence[str]) -> list[str]:
     """
     ids, others = set(), []
     for text in typed:
-        reference = parse_channel_reference(text)
+        reference = parse_channel(text)
         if reference.kind is ReferenceKind.ID:
             ids.add(reference.value)
         else:
@@ -34,7 +35,7 @@ def find(context: Context, typed: Sequence[str]) -> list[str]:
     """
     found = []
     for text in typed:
-        reference = parse_channel_reference(text)
+        reference = parse_channel(text)
         with context.transaction() as session:
             if reference.kind is ReferenceKind.ID:
                 matching = channels.known(session, [reference.value])
@@ -42,7 +43,7 @@ def find(context: Context, typed: Sequence[str]) -> list[str]:
                 handle = "@" + reference.value.lower()
                 matching = set(channels.by_handles(session, [handle]).values())
         if not matching:
-            raise UsageError(
+            raise NotFoundError(
                 f"{text} is not watched",
                 hint="`tubegrader channels list` shows what is; `channels add` adds one",
                 reason="notWatched",

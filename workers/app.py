@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
 
 from services import joining, log
 from services.context import Context
@@ -12,11 +12,18 @@ from services.errors import TubeGraderError
 from services.queue import celery_config
 from services.settings import Settings
 from services.work import kinds
-from workers.pulse import Pulse
+from workers.pulse import Pulse, name_process
 
 settings = Settings()
 app = Celery(
-    "tubegrader", include=["workers.crawl", "workers.learning", "workers.media", "workers.control"]
+    "tubegrader",
+    include=[
+        "workers.crawl",
+        "workers.learning",
+        "workers.media",
+        "workers.scoring",
+        "workers.control",
+    ],
 )
 _broker = settings.redis_url or "redis://127.0.0.1:6379/0"
 app.conf.update(celery_config(_broker))
@@ -50,5 +57,6 @@ def _start_child(**_: Any) -> None:
 
 
 celeryd_init.connect(_prepare)
+worker_init.connect(name_process)
 setup_logging.connect(_set_up_logging)
 worker_process_init.connect(_start_child)

@@ -31,7 +31,8 @@ def main() -> int:
     except _StoppedError:
         return 0
     except TubeGraderError as error:
-        structlog.get_logger().error("dispatcher.refused", problem=str(error), hint=error.hint)
+        what = "dispatcher.ends" if error.reason == "choreHangs" else "dispatcher.refused"
+        structlog.get_logger().error(what, problem=str(error), hint=error.hint)
         return 1
     finally:
         context.close()
@@ -46,6 +47,7 @@ def run(context: Context, stop: threading.Event) -> None:
         context,
         DISPATCHER,
         alive=lambda: dispatcher is None or dispatcher.is_alive(),
+        late=lambda: None if dispatcher is None else dispatcher.late(),
         ready_file=None if ready is None else Path(ready),
     )
     dispatcher = Dispatcher(context, member)

@@ -18,12 +18,6 @@ def train(job_id: str, token: str) -> str:
     return _run(job_id, token, tasks.train)
 
 
-@task("learning.score")
-def score(job_id: str, token: str) -> str:
-    """Score the newest models' own rows, and everything with the models in use."""
-    return _run(job_id, token, tasks.score)
-
-
 @task("learning.compare")
 def compare(job_id: str, token: str) -> str:
     """Compare the newest models on the scores in the database."""

@@ -1,7 +1,10 @@
 """All tables. Importing this module fills ``Base.metadata``."""
 
+from db.models.access import ApiToken
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
+from db.models.counted import CountedBatch, DailyCount
 from db.models.drift import DriftColumn, DriftReport
+from db.models.embeddings import Embedding, EmbeddingPack, EmbeddingRecipe
 from db.models.fleet import Election, WorkerProcess
 from db.models.installation import Installation
 from db.models.learning import (
@@ -12,6 +15,7 @@ from db.models.learning import (
     ModelAlias,
     ModelVersion,
     Promotion,
+    RungVersion,
     Score,
 )
 from db.models.policy import Approval, Export, Size
@@ -24,6 +28,7 @@ from db.models.schedules import (
     Schedule,
     ScheduleSlot,
 )
+from db.models.scoring import Scoring, Shard
 from db.models.speech import (
     AudioClip,
     AudioSelection,
@@ -31,10 +36,12 @@ from db.models.speech import (
     LanguageScore,
     SpeechSegment,
 )
+from db.models.swaps import KeptSwap, SwapToKeep
 from db.models.videos import NewestCount, Thumbnail, Video, VideoSnapshot, VideoThumbnail
-from db.models.work import Job, MissedSlot, QuotaUsage, WorkItem
+from db.models.work import CrawlPart, Job, MissedSlot, OddValue, QuotaUsage, WorkItem
 
 __all__ = [
+    "ApiToken",
     "Approval",
     "AudioClip",
     "AudioSelection",
@@ -42,11 +49,17 @@ __all__ = [
     "Channel",
     "ChannelSnapshot",
     "ChannelTag",
+    "CountedBatch",
+    "CrawlPart",
     "CurrentScore",
+    "DailyCount",
     "Dataset",
     "DriftColumn",
     "DriftReport",
     "Election",
+    "Embedding",
+    "EmbeddingPack",
+    "EmbeddingRecipe",
     "EndedPause",
     "Evaluation",
     "EvaluationMetric",
@@ -54,6 +67,7 @@ __all__ = [
     "GoodAnswer",
     "Installation",
     "Job",
+    "KeptSwap",
     "LanguageLabel",
     "LanguageScore",
     "MissedSlot",
@@ -61,14 +75,19 @@ __all__ = [
     "ModelVersion",
     "NewestCount",
     "Notification",
+    "OddValue",
     "Pause",
     "Promotion",
     "QuotaUsage",
+    "RungVersion",
     "Schedule",
     "ScheduleSlot",
     "Score",
+    "Scoring",
+    "Shard",
     "Size",
     "SpeechSegment",
+    "SwapToKeep",
     "Thumbnail",
     "Video",
     "VideoSnapshot",

@@ -27,6 +27,7 @@ class Channel(Base):
         CheckConstraint(f"ask_again_at IS NULL OR state IN {NOT_SHOWN_STATES}", name="ask_again"),
         CheckConstraint("(walk_token IS NULL) = (walk_started_at IS NULL)", name="walk"),
         Index("ix_channels_handle", text("lower(handle)")),
+        Index("ix_channels_title", text("coalesce(title, '')"), "channel_id"),
         Index("ix_channels_paused_at", "paused_at", postgresql_where=text("paused_at IS NOT NULL")),
         Index(
             "ix_channels_ask_again_at",

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
@@ -24,6 +25,21 @@ class WorkerProcess(Base):
     version: Mapped[str] = mapped_column(comment="of TubeGrader")
     started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    late_chore: Mapped[str | None] = mapped_column(
+        comment="of a dispatcher: what it began and has not ended for too long"
+    )
+    late_since: Mapped[datetime | None] = mapped_column(comment="when it began that")
+    unfit_reason: Mapped[str | None] = mapped_column(
+        comment="what its machine lacks for the work it is sent, by a stable word"
+    )
+    unfit_message: Mapped[str | None]
+    unfit_until: Mapped[datetime | None] = mapped_column(
+        comment="it takes nothing before then, and tries again"
+    )
+    unfit_models: Mapped[list[int] | None] = mapped_column(
+        ARRAY(BigInteger),
+        comment="the models that it lacks that for; NULL: whatever it is to do",
+    )
 
 
 class Election(Base):

@@ -94,6 +94,16 @@ class ModelVersion(Base):
     task: Mapped[str] = mapped_column(server_default=THUMBNAILS, comment="thumbnails or speech")
 
 
+class RungVersion(Base):
+    """The newest version number of a rung, which stays when its models go: none comes twice."""
+
+    __tablename__ = "rung_versions"
+    __table_args__ = (CheckConstraint("last_version >= 1", name="version_from_one"),)
+
+    rung: Mapped[str] = mapped_column(primary_key=True)
+    last_version: Mapped[int]
+
+
 class ModelAlias(Base):
     """Which model version is the champion of its task, and which challenged it last."""
 

@@ -27,6 +27,12 @@ class Video(Base):
         CheckConstraint(f"format IN {VIDEO_FORMATS}", name="format_known"),
         CheckConstraint("(state = 'gone') = (gone_at IS NOT NULL)", name="gone"),
         Index("ix_videos_channel_id_published_at", "channel_id", "published_at"),
+        Index(
+            "ix_videos_title_words",
+            text("to_tsvector('simple', coalesce(title, ''))"),
+            postgresql_using="gin",
+        ),
+        Index("ix_videos_published_at_video_id", "published_at", "video_id"),
     )
 
     video_id: Mapped[VideoId] = mapped_column(primary_key=True)
@@ -39,7 +45,11 @@ class Video(Base):
     category_id: Mapped[str | None]
     default_language: Mapped[str | None]
     default_audio_language: Mapped[str | None]
-    live_broadcast_content: Mapped[str] = mapped_column(server_default="none")
+    live_broadcast_content: Mapped[str | None] = mapped_column(
+        server_default="none",
+        comment="none, upcoming or live; none also until first refreshed; NULL: YouTube said "
+        "something else, so that it is not known",
+    )
     actual_start_at: Mapped[datetime | None] = mapped_column(
         comment="for streams: age runs from here"
     )
@@ -122,6 +132,12 @@ class Thumbnail(Base):
         CheckConstraint(f"thumbnail_sha256 ~ '{SHA256_PATTERN}'", name="sha256_form"),
         CheckConstraint("width > 0 AND height > 0 AND byte_size > 0", name="size_positive"),
         CheckConstraint("format IN ('jpeg', 'png', 'webp')", name="format_known"),
+        # Few: whether a picture is there is looked up here instead of in all there are.
+        Index(
+            "ix_thumbnails_purged",
+            "thumbnail_sha256",
+            postgresql_where=text("purged_at IS NOT NULL"),
+        ),
     )
 
     thumbnail_sha256: Mapped[Sha256] = mapped_column(primary_key=True)

@@ -54,6 +54,7 @@ class WorkItem(Base):
             "slot",
             postgresql_where=text("slot IS NOT NULL AND (ready_at IS NULL OR ready_at > slot)"),
         ),
+        Index("ix_work_items_held", "slot", postgresql_where=text("is_held")),
         Index(
             "ix_work_items_lease_token",
             "lease_token",
@@ -138,6 +139,16 @@ class Job(Base):
         Index("ix_jobs_ready_at", "ready_at", postgresql_where=text("ready_at IS NOT NULL")),
         Index("ix_jobs_created_at", "created_at"),
         Index("ix_jobs_failed_at", "finished_at", postgresql_where=text("state = 'failed'")),
+        Index("ix_jobs_retrained_at", "finished_at", postgresql_where=text("kind = 'retrain'")),
+        CheckConstraint(
+            "(submission_key IS NULL) = (submission_sha256 IS NULL)", name="submission"
+        ),
+        Index(
+            "ix_jobs_submission_key",
+            "submission_key",
+            unique=True,
+            postgresql_where=text("submission_key IS NOT NULL"),
+        ),
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -154,6 +165,13 @@ class Job(Base):
     waiting_until: Mapped[datetime | None] = mapped_column(
         comment="set while nothing can be done before this moment; the message says why"
     )
+    awaits_shards: Mapped[bool] = mapped_column(
+        server_default=text("false"),
+        comment="running without a worker of its own, until its shards have ended",
+    )
+    paused_at: Mapped[datetime | None] = mapped_column(
+        comment="since when nothing of it is begun; NULL: it is not paused"
+    )
     steps: Mapped[dict[str, Any]] = mapped_column(
         server_default=text("'{}'::jsonb"),
         comment="results of the steps that are done, of a job of several; a retry goes on after",
@@ -165,6 +183,56 @@ class Job(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    submission_key: Mapped[str | None] = mapped_column(
+        comment="who asked for it and by which key: asking again by it makes no second job"
+    )
+    submission_sha256: Mapped[str | None] = mapped_column(comment="of what was asked for by it")
+
+
+class OddValue(Base):
+    """How often on a day a field came with a value that cannot be kept, and a few such values."""
+
+    __tablename__ = "odd_values"
+    __table_args__ = (CheckConstraint("items > 0", name="items_positive"),)
+
+    day: Mapped[date] = mapped_column(primary_key=True, comment="in UTC")
+    field: Mapped[str] = mapped_column(primary_key=True, comment="in the API's word")
+    items: Mapped[int]
+    examples: Mapped[dict[str, Any]] = mapped_column(
+        comment="the first eight values, each with how often it came"
+    )
+
+
+class CrawlPart(Base):
+    """Some neighbouring channels of a crawl job, and how far their work was when last counted."""
+
+    __tablename__ = "crawl_parts"
+    __table_args__ = (
+        CheckConstraint("first >= 0 AND channels >= 1", name="some_channels"),
+        CheckConstraint("least(total, done, failed, in_doubt) >= 0", name="counts"),
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True
+    )
+    first: Mapped[int] = mapped_column(
+        primary_key=True, comment="place of its first channel among those that the job names"
+    )
+    channels: Mapped[int]
+    total: Mapped[int] = mapped_column(server_default="0", comment="work items")
+    done: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    in_doubt: Mapped[int] = mapped_column(server_default="0")
+    is_over: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="nothing was left to do; it is not counted again"
+    )
+    counted_at: Mapped[datetime | None]
+    waiting_until: Mapped[datetime | None] = mapped_column(
+        comment="when the first of what is left is ready; NULL: some is ready or under way"
+    )
+    waiting_kind: Mapped[str | None]
+    waiting_reason: Mapped[str | None]
+    waiting_message: Mapped[str | None]
 
 
 class QuotaUsage(Base):

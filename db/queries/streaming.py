@@ -32,4 +32,7 @@ def pages(
         dict(values or {}),
         execution_options={"stream_results": True, "max_row_buffer": size},
     )
-    yield from result.partitions(size)
+    try:
+        yield from result.partitions(size)
+    finally:
+        result.close()

@@ -1,8 +1,8 @@
 """The newest counts and the scores in use stand beside the video, ready to be ordered and added up.
 
 ``newest_counts`` and ``current_scores`` are filled by triggers, so that whoever writes snapshots,
-scores or pictures leaves them true. What is there already is filled in batches, each its own
-transaction: nobody waits for longer than one of them, and one that is killed is taken up.
+scores or pictures leaves them true. What is there already is filled in parts, each its own
+transaction: nobody waits for longer than one of them, and one that is killed goes on.
 
 Revision ID: 0019
 Revises: 0018
@@ -13,7 +13,7 @@ from functools import partial
 import sqlalchemy as sa
 from alembic import op
 
-from db.ddl import index_concurrently, lock_views, patiently
+from db.ddl import forget_parts, in_parts, index_concurrently, lock_views, patiently
 from db.views import view_sql
 
 revision = "0019"
@@ -278,6 +278,7 @@ def upgrade() -> None:
         for index, on in INDEXES.items():
             index_concurrently(op.get_bind(), index, f"ON {on}")
     patiently(op.get_bind(), partial(_replace_views, 2))
+    forget_parts(op.get_bind())
 
 
 def _begin() -> None:
@@ -293,18 +294,20 @@ def _begin() -> None:
 
 def _fill(connection: sa.Connection) -> None:
     """Fill both tables for what was there before the triggers, video by video."""
-    following = sa.text(
-        "SELECT array_agg(video_id) FROM (SELECT video_id FROM videos "
-        "WHERE video_id > :after ORDER BY video_id LIMIT :batch) f"
-    )
-    models = connection.execute(sa.text("SELECT array_agg(m) FROM scored_models() m")).scalar_one()
-    after = ""
-    while ids := connection.execute(following, {"after": after, "batch": BATCH}).scalar_one():
+    part = "SELECT video_id FROM videos WHERE video_id > :after ORDER BY video_id LIMIT :batch"
+    following = sa.text(f"SELECT array_agg(video_id) FROM ({part}) f")
+    models = connection.scalar(sa.text("SELECT array_agg(m) FROM scored_models() m"))
+
+    def fill(after: str) -> str | None:
+        if not (ids := connection.scalar(following, {"after": after, "batch": BATCH})):
+            return None
         connection.execute(sa.text("SELECT set_newest_counts(:ids)"), {"ids": ids})
         if models:
-            values = {"ids": ids, "models": models}
-            connection.execute(sa.text("SELECT set_current_scores(:ids, :models)"), values)
-        after = ids[-1]
+            scored = sa.text("SELECT set_current_scores(:ids, :models)")
+            connection.execute(scored, {"ids": ids, "models": models})
+        return str(ids[-1])
+
+    in_parts(connection, f"0019 {sorted(models or ())}", fill)  # of other models none is done yet
     for table in ("newest_counts", "current_scores"):
         connection.execute(sa.text(f"VACUUM ANALYZE {table}"))
 

@@ -1,24 +1,34 @@
-"""Folds that keep channels and copies of pictures whole, and stay the same from night to night.
+"""Folds of channels that stay the same from night to night, and which rows teach which model.
 
 What a fold keeps whole is a split group: channels that share a picture
 (:mod:`ml.thumbnails.data.duplicates`), for most channels the channel alone, and then named by its
 id. A group's fold is a hash of its name, so retraining on more data moves a channel into another
 fold only where a picture ties it to others, and a channel first seen at scoring time has a fold
 too.
+
+Pairwise cross-fitting (docs/decisions/0003): with K folds there are K(K-1)/2 ensemble members;
+member {j, k} is trained without folds j and k. A row of fold k is scored by the members that leave
+k out. The regression on top for fold k is fitted on the other folds, each row of fold j through the
+outputs of member {j, k}, which saw neither j nor k. So no label of fold k reaches anything that
+scores fold k.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 
-from ml.arrays import IntArray
+from ml.arrays import FloatArray, IntArray
 from ml.errors import LearningError
 
 MIN_FOLDS = 3
 """Pairwise cross-fitting leaves two folds out and needs at least one to learn from."""
 MIN_CHANNELS_PER_FOLD = 2
+Pair = tuple[int, int]
+"""Two folds j < k that a member leaves out."""
+OutputsByPair = Mapping[Pair, tuple[IntArray, FloatArray]]
+"""Each member's row indices (R,), all of its left-out folds, and outputs (R, C)."""
 
 
 def fold_of(group: str, *, seed: int, folds: int) -> int:
@@ -68,3 +78,44 @@ def assign_folds(groups: Sequence[str], *, seed: int, folds: int) -> IntArray:
 def fold_pairs(folds: int) -> list[tuple[int, int]]:
     """List the pairs {j, k} of folds that a member of the ensemble leaves out, j < k."""
     return list(combinations(range(folds), 2))
+
+
+def training_rows(folds_by_row: IntArray, left_out: Pair) -> IntArray:
+    """Return the indices of the rows in neither of the two folds."""
+    return np.flatnonzero(~np.isin(folds_by_row, left_out))
+
+
+def rows_outside(folds_by_row: IntArray, fold: int) -> IntArray:
+    """Return the indices of the rows outside one fold."""
+    return np.flatnonzero(folds_by_row != fold)
+
+
+def rows_inside(folds_by_row: IntArray, fold: int) -> IntArray:
+    """Return the indices of the rows in one fold."""
+    return np.flatnonzero(folds_by_row == fold)
+
+
+def mean_outputs(rows: int, folds: int, by_pair: OutputsByPair) -> FloatArray:
+    """Average, for each of N rows, the K - 1 members that never saw its fold, shape (N, C)."""
+    total = np.zeros((rows, _width(by_pair)))
+    for members_rows, outputs in by_pair.values():
+        total[members_rows] += outputs
+    return total / (folds - 1)
+
+
+def nested_outputs(folds_by_row: IntArray, outer: int, by_pair: OutputsByPair) -> FloatArray:
+    """Return (N, C): for rows of each fold j ≠ ``outer`` the outputs of member {j, outer}.
+
+    Rows of the outer fold are NaN: nothing fitted for it may use them.
+    """
+    result = np.full((len(folds_by_row), _width(by_pair)), np.nan)
+    for pair, (rows, outputs) in by_pair.items():
+        if outer in pair:
+            others = folds_by_row[rows] != outer
+            result[rows[others]] = outputs[others]
+    return result
+
+
+def _width(by_pair: OutputsByPair) -> int:
+    _, outputs = next(iter(by_pair.values()))
+    return int(outputs.shape[1])

@@ -7,7 +7,6 @@ their proportions: the 4:3 variants of YouTube carry letterbox bars there.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import simplejpeg
@@ -23,6 +22,7 @@ from ml.images.opening import (
     shown_size,
     upright,
 )
+from ml.runtime.pools import decoding
 
 WIDTH, HEIGHT = 160, 90
 MAX_PIXELS = 20_000_000
@@ -43,8 +43,6 @@ PREPROCESSING = {
     "resize": "jpeg dct scaling, then bilinear",
 }
 """What a model's weights rely on; stored with them."""
-_QUEUED = 4_096
-"""Thumbnails handed to the pool at a time: what waits there takes a kilobyte each."""
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -60,9 +58,25 @@ def decode_thumbnail(data: bytes, *, name: str, size: Size = (WIDTH, HEIGHT)) ->
     Raises:
         LearningError: Not an image of these formats, truncated, or larger than 20 megapixels.
     """
+    (image,) = decode_sizes(data, name=name, sizes=(size,))
+    return image
+
+
+def decode_sizes(data: bytes, *, name: str, sizes: Sequence[Size]) -> list[ImageArray]:
+    """Decode one JPEG, PNG or WebP in several sizes, each as :func:`decode_thumbnail` makes it.
+
+    A JPEG is decoded for each size, at the scale that is enough for it; whatever else there is,
+    once.
+
+    Raises:
+        LearningError: As :func:`decode_thumbnail`.
+    """
     try:
-        image = _decode_jpeg(data, size) if data.startswith(b"\xff\xd8") else None
-        return _fit(_open(data) if image is None else image, size)
+        scaled = _decode_jpeg(data, sizes) if data.startswith(b"\xff\xd8") else None
+        if scaled is None:
+            whole = _open(data)
+            return [_fit(whole, size) for size in sizes]
+        return [_fit(image, size) for image, size in zip(scaled, sizes, strict=True)]
     except UNDECODABLE as error:
         raise LearningError(
             f"thumbnail {name} ({len(data)} bytes) cannot be decoded: {error}",
@@ -77,12 +91,12 @@ def decode_thumbnails(
     workers: int = 2,
     size: Size = (WIDTH, HEIGHT),
 ) -> ImageArray:
-    """Decode many thumbnails on a thread pool, (N, height, width, 3) in the order of ``names``.
+    """Decode many thumbnails side by side, (N, height, width, 3) in the order of ``names``.
 
     Args:
         names: One name (SHA-256) a row; a name that occurs twice is decoded once.
         read: Returns the encoded bytes of a name; called from the pool's threads.
-        workers: How many threads; the decoders release the interpreter lock.
+        workers: How many threads at most; the decoders release the interpreter lock.
         size: Width and height wanted.
 
     Raises:
@@ -96,32 +110,31 @@ def decode_thumbnails(
     def fill(name: str) -> None:
         images[rows[name]] = decode_thumbnail(read(name), name=name, size=size)
 
-    distinct = list(rows)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        for start in range(0, len(distinct), _QUEUED):
-            for _ in pool.map(fill, distinct[start : start + _QUEUED]):
-                pass
+    decoding().each(fill, rows, width=workers)
     return images
 
 
-def _decode_jpeg(data: bytes, size: Size) -> Image.Image | None:
-    """Decode at the smallest scale that still covers the target; None: leave it to Pillow."""
+def _decode_jpeg(data: bytes, sizes: Sequence[Size]) -> list[Image.Image] | None:
+    """Decode at the smallest scales that still cover the sizes; None: leave it to Pillow."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(width, height)
         if colours in {"CMYK", "YCCK"}:
             return None
         orientation = orientation_in(data)
-        least_width, least_height = shown_size(size, orientation)
-        # Twice the target where there is that much, except at exact multiples: halving by the
-        # transform is as good as a filter, but only then is no second resampling needed.
-        pixels: ImageArray = simplejpeg.decode_jpeg(
-            data, colorspace="RGB", min_height=least_height, min_width=least_width
-        )
+        return [_scaled(data, shown_size(size, orientation), orientation) for size in sizes]
     except ValueError as error:
         if isinstance(error, _TooLargeError):
             raise
         return None
+
+
+def _scaled(data: bytes, least: Size, orientation: int) -> Image.Image:
+    # Twice the target where there is that much, except at exact multiples: halving by the
+    # transform is as good as a filter, but only then is no second resampling needed.
+    pixels: ImageArray = simplejpeg.decode_jpeg(
+        data, colorspace="RGB", min_height=least[1], min_width=least[0]
+    )
     return upright(Image.fromarray(pixels), orientation)
 
 

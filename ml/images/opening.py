@@ -7,11 +7,16 @@ looks at a picture takes it from here, so that all see the same.
 
 import io
 import struct
+import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
+
+# Of what is damaged and not needed Pillow warns on standard error, also in a worker's log. Not call
+# by call: which warnings are shown is the whole process's affair, other threads' too.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp"}

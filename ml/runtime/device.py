@@ -1,14 +1,15 @@
 """Where and in which number format torch computes, and how it stays repeatable."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
+
+from ml.runtime.pools import computing
 
 Result = TypeVar("Result")
 _RANDOM_STATE = threading.Lock()
@@ -82,12 +83,17 @@ def side_by_side(tasks: Sequence[Callable[[], Result]], device: Device) -> list[
     Raises:
         Exception: What the first failing task raised, once all have ended.
     """
-    workers = 1 if device.name != "cpu" else min(len(tasks), os.cpu_count() or 1)
     before = torch.get_num_threads()
     try:
         # Set here for all, and in each thread because OpenMP keeps the number by thread.
         torch.set_num_threads(1)
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return [future.result() for future in [pool.submit(task) for task in tasks]]
+        if device.name != "cpu":
+            return [task() for task in tasks]
+        return computing().run([partial(_on_one_thread, task) for task in tasks])
     finally:
         torch.set_num_threads(before)
+
+
+def _on_one_thread(task: Callable[[], Result]) -> Result:
+    torch.set_num_threads(1)
+    return task()

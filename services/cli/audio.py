@@ -5,22 +5,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.common import emit, emit_rows, open_context, print_json, print_table
-from services.cli.options import AsJson, VideosCommand
+from services.cli import completing, language
+from services.cli.common import confirm, emit, emit_rows, open_context, print_json
+from services.cli.options import AsJson, DryRun, VideosCommand, Yes
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from services.media.audio.labels import NamedLabel
 
-app = typer.Typer(help="Of which channels speech is collected.", no_args_is_help=True)
+app = typer.Typer(
+    help="Of which channels speech is collected, and its language.", no_args_is_help=True
+)
 
 Channels = Annotated[
     list[str] | None,
-    typer.Argument(help="Watched channels: ids (UC…), @handles or URLs.", metavar="CHANNEL..."),
+    typer.Argument(
+        help="Watched channels: ids (UC…), @handles or URLs.",
+        metavar="CHANNEL...",
+        autocompletion=completing.channels,
+    ),
 ]
 Tags = Annotated[
     list[str] | None,
-    typer.Option("--tag", help="All channels with this tag. May be given again.", metavar="TAG"),
+    typer.Option(
+        "--tag",
+        help="All channels with this tag. May be given again.",
+        metavar="TAG",
+        autocompletion=completing.tags,
+    ),
 ]
+app.command("classify", context_settings=language.ANY_NAME)(language.language)
 
 
 @app.command()
@@ -84,7 +98,8 @@ def list_(as_json: AsJson = False) -> None:
 def remove(
     channel: Channels = None,
     tags: Tags = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which.")] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Collect speech of channels no longer. What was collected stays until its retention ends."""
@@ -92,7 +107,10 @@ def remove(
     from services.media.audio import selection
 
     with open_context() as context:
-        ended = selection.remove(context, channel or [], tags=tags or [], dry_run=dry_run)
+        ended = selection.remove(context, channel or [], tags=tags or [], dry_run=True)
+        if not dry_run:
+            confirm(f"Listen to {counted(len(ended), 'channel')} no longer?", yes=yes)
+            ended = selection.remove(context, channel or [], tags=tags or [], dry_run=False)
     if as_json:
         print_json({"removed": ended, "dry_run": dry_run})
     elif dry_run:
@@ -106,7 +124,7 @@ def refetch(
     video: Annotated[
         list[str], typer.Argument(help="Videos: ids or addresses.", metavar="VIDEO...")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch the audio of videos again, also where it came well. The workers do it.
@@ -159,6 +177,7 @@ def _print_status(found: dict[str, Any]) -> None:
     )
 
 
+@app.command(cls=VideosCommand)
 def label(
     words: Annotated[
         list[str] | None,
@@ -209,7 +228,7 @@ def _named(words: list[str], file: Path | None) -> "list[NamedLabel]":
         if len(words) < 2:  # noqa: PLR2004
             raise UsageError(
                 "name videos and their language",
-                hint="tubegrader label VIDEO… en; or --show VIDEO…",
+                hint="tubegrader audio label VIDEO… en; or --show VIDEO…",
             )
         return [NamedLabel(video, words[-1]) for video in words[:-1]]
     if words:

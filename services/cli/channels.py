@@ -5,35 +5,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.common import emit, emit_rows, open_context, print_json, print_table
-from services.cli.options import AsJson, ChannelFiles
+from services.cli import completing, remote
+from services.cli.common import asked, emit, emit_rows, minute, print_json, say
+from services.cli.options import AsJson, ChannelFiles, DryRun, Yes
+from services.cli.tables import print_table
+from services.cli.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from services.crawl.intake import Outcome
     from services.crawl.sources import NamedChannel
+    from services.crawl.watchlist import Forgotten
 
-app = typer.Typer(help="The channels that are watched.", invoke_without_command=True)
+app = typer.Typer(help="The channels that are watched.")
 tag_app = typer.Typer(help="Tag channels, or take tags off.", no_args_is_help=True)
-app.add_typer(tag_app, name="tag")
+app.add_typer(tag_app, name="tag", cls=Words)
 
 Watched = Annotated[
-    list[str], typer.Argument(help="Ids (UC…), @handles or URLs.", metavar="CHANNEL...")
+    list[str],
+    typer.Argument(
+        help="Ids (UC…), @handles or URLs.",
+        metavar="CHANNEL...",
+        autocompletion=completing.channels,
+    ),
 ]
-Tags = Annotated[list[str], typer.Option("--tag", help="May be given again.", metavar="TAG")]
-
-
-@app.callback()
-def channels(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the channels that are watched, or see to them."""
-    if context.invoked_subcommand is None:
-        _list(tag=None, state=None, as_json=as_json)
+Tags = Annotated[
+    list[str],
+    typer.Option(
+        "--tag", help="May be given again.", metavar="TAG", autocompletion=completing.tags
+    ),
+]
 
 
 @app.command("list")
 def list_(
-    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
+    tag: Annotated[
+        str | None, typer.Option(help="Only those with this tag.", autocompletion=completing.tags)
+    ] = None,
     state: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +52,31 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the channels that are watched, and those that were only imported."""
-    _list(tag=tag, state=state, as_json=as_json)
+    from services.crawl import watchlist
+
+    found: list[dict[str, Any]] = asked(
+        lambda context: watchlist.overview(context, tag=tag, state=state),
+        lambda there: [
+            each | {"n_videos": each["video_count"]}
+            for each in there.items("/channels", Any, tag=tag, state=state)
+        ],
+    )
+    emit_rows(
+        found,
+        {
+            "channel": lambda c: c["channel_id"],
+            "handle": lambda c: c["handle"],
+            "title": lambda c: c["title"],
+            "state": _state,
+            "language": lambda c: c["language"],
+            "subscribers": lambda c: _counter(c["subscriber_count"]),
+            "videos": lambda c: f"{c['n_videos'] or 0:,}",
+            "tags": lambda c: ", ".join(c["tags"]),
+        },
+        as_json=as_json,
+        right=["subscribers", "videos"],
+        spare=["tags", "language", "handle"],
+    )
 
 
 @app.command()
@@ -69,8 +102,11 @@ def add(
         raise UsageError(
             "no channel was named", hint="give ids, @handles or URLs, or a file with --from"
         )
-    with open_context() as context:
-        outcomes = intake.add(context, named, tags=tags or [], language=language)
+    body = {"channels": [n.text for n in named], "tags": tags or [], "language": language}
+    outcomes = asked(
+        lambda context: intake.add(context, named, tags=tags or [], language=language),
+        lambda there: there.post("/channels", body, list[intake.Outcome]),
+    )
     if as_json:
         print_json([vars(outcome) for outcome in outcomes])
     else:
@@ -86,14 +122,19 @@ def add(
 
 @app.command()
 def show(
-    channel: Annotated[str, typer.Argument(help="Its id (UC…), @handle or URL.")],
+    channel: Annotated[
+        str,
+        typer.Argument(help="Its id (UC…), @handle or URL.", autocompletion=completing.channels),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show what is known of a channel: facts, counts, states, and how its crawl stands."""
     from services.crawl import watchlist
 
-    with open_context() as context:
-        facts = watchlist.facts(context, channel)
+    facts = asked(
+        lambda context: watchlist.facts(context, channel),
+        lambda there: there.get(f"/channels/{remote.channel(channel)}"),
+    )
     emit(facts, _print_facts, as_json=as_json)
 
 
@@ -109,9 +150,16 @@ def _print_facts(facts: dict[str, Any]) -> None:
     )
     typer.echo()
     print_table(
-        ["work", "state", "reason", "items", "last done", "next"],
+        ["work", "state", "reason", "items", "last done (UTC)", "next (UTC)"],
         [
-            [w["kind"], w["state"], w["reason"], f"{w['n']:,}", w["last_done_at"], w["next_at"]]
+            [
+                w["kind"],
+                w["state"],
+                w["reason"],
+                f"{w['n']:,}",
+                _at(w["last_done_at"]),
+                _at(w["next_at"]),
+            ]
             for w in facts["work"]
         ],
         right=["items"],
@@ -119,85 +167,80 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 
 @tag_app.command("add")
-def tag_add(channel: Watched, tags: Tags) -> None:
+def tag_add(channel: Watched, tags: Tags, as_json: AsJson = False) -> None:
     """Tag channels."""
-    _tag(channel, tags, remove=False)
+    _tag(channel, tags, remove=False, as_json=as_json)
 
 
 @tag_app.command("remove")
-def tag_remove(channel: Watched, tags: Tags) -> None:
+def tag_remove(channel: Watched, tags: Tags, as_json: AsJson = False) -> None:
     """Take tags off channels."""
-    _tag(channel, tags, remove=True)
+    _tag(channel, tags, remove=True, as_json=as_json)
 
 
 @app.command()
-def pause(channel: Watched) -> None:
+def pause(channel: Watched, as_json: AsJson = False) -> None:
     """Collect nothing of channels until they are resumed."""
-    _set_paused(channel, paused=True)
+    _set_paused(channel, paused=True, as_json=as_json)
 
 
 @app.command()
-def resume(channel: Watched) -> None:
+def resume(channel: Watched, as_json: AsJson = False) -> None:
     """Go on with channels that were paused."""
-    _set_paused(channel, paused=False)
+    _set_paused(channel, paused=False, as_json=as_json)
 
 
 @app.command()
 def forget(
-    channel: Annotated[str, typer.Argument(help="Its id (UC…), @handle or URL.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    channel: Annotated[
+        str,
+        typer.Argument(help="Its id (UC…), @handle or URL.", autocompletion=completing.channels),
+    ],
+    yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete a channel with all that was collected of it."""
+    from functools import partial
+
     from services.crawl import watchlist
     from services.errors import UsageError
 
-    with open_context() as context:
-        going = watchlist.forget(context, channel, dry_run=True)
+    def forgotten(forget: "Callable[..., Forgotten]") -> "Forgotten":
+        going: Forgotten = forget(channel, dry_run=True)
         if not as_json:
-            typer.echo(
-                f"{going.title or going.channel_id} ({going.channel_id}): {going.videos:,} videos, "
-                f"{going.video_snapshots:,} + {going.channel_snapshots:,} snapshots, "
-                f"{going.scores:,} scores, {going.thumbnails:,} thumbnails of nobody else, "
-                f"{going.audio_clips:,} clips of audio"
-            )
-            if going.datasets:
-                typer.echo(
-                    f"  {going.datasets} frozen datasets keep their own copies of what they took"
-                )
+            _print_going(going)
         if not dry_run:
             if not yes:
                 if not typer.get_text_stream("stdin").isatty():
                     raise UsageError("nothing was deleted: nobody can be asked", hint="say --yes")
                 typer.confirm("Delete all of that?", abort=True)
-            watchlist.forget(context, going.channel_id)
+            forget(going.channel_id, dry_run=False)
+        return going
+
+    going = asked(
+        lambda context: forgotten(partial(watchlist.forget, context)),
+        lambda there: forgotten(
+            lambda named, **how: there.delete(
+                f"/channels/{remote.channel(named)}", watchlist.Forgotten, **how
+            )
+        ),
+    )
     if as_json:
         print_json({**going.as_json(), "deleted": not dry_run})
     else:
         typer.echo("nothing was deleted" if dry_run else "deleted")
 
 
-def _list(*, tag: str | None, state: str | None, as_json: bool) -> None:
-    from services.crawl import watchlist
-
-    with open_context() as context:
-        found = watchlist.overview(context, tag=tag, state=state)
-    emit_rows(
-        found,
-        {
-            "channel": lambda c: c["channel_id"],
-            "handle": lambda c: c["handle"],
-            "title": lambda c: c["title"],
-            "state": _state,
-            "language": lambda c: c["language"],
-            "subscribers": lambda c: _counter(c["subscriber_count"]),
-            "videos": lambda c: f"{c['n_videos']:,}",
-            "tags": lambda c: ", ".join(c["tags"]),
-        },
-        as_json=as_json,
-        right=["subscribers", "videos"],
+def _print_going(going: "Forgotten") -> None:
+    typer.echo(
+        f"{going.title or going.channel_id} ({going.channel_id}): {going.videos:,} videos, "
+        f"{going.video_snapshots:,} + {going.channel_snapshots:,} snapshots, "
+        f"{going.scores:,} scores, {going.thumbnails:,} thumbnails of nobody else, "
+        f"{going.audio_clips:,} clips of audio"
     )
+    if going.datasets:
+        typer.echo(f"  {going.datasets} frozen datasets keep their own copies of what they took")
 
 
 def _state(channel: "Mapping[str, Any]") -> str:
@@ -243,25 +286,46 @@ def count_outcomes(outcomes: "Sequence[Outcome]") -> None:
     typer.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n), err=True)
 
 
-def _tag(channel: list[str], tags: list[str], *, remove: bool) -> None:
+def _tag(channel: list[str], tags: list[str], *, remove: bool, as_json: bool) -> None:
     from services.crawl import watchlist
     from services.formatting import counted
 
-    with open_context() as context:
-        n = watchlist.tag(context, channel, tags, remove=remove)
-    typer.echo(f"{counted(n, 'tag')} {'removed' if remove else 'added'}")
+    body = {"remove" if remove else "add": tags}
+    n = asked(
+        lambda context: watchlist.tag(context, channel, tags, remove=remove),
+        lambda there: sum(
+            there.post(f"/channels/{remote.channel(each)}/tags", body)["changed"]
+            for each in channel
+        ),
+    )
+    line = f"{counted(n, 'tag')} {'removed' if remove else 'added'}"
+    say({"changed": n}, line, as_json=as_json)
 
 
-def _set_paused(channel: list[str], *, paused: bool) -> None:
+def _set_paused(channel: list[str], *, paused: bool, as_json: bool) -> None:
     from services.crawl import watchlist
     from services.formatting import counted
 
-    with open_context() as context:
-        changed = watchlist.set_paused(context, channel, paused=paused)
-    typer.echo(f"{counted(len(changed), 'channel')} {'paused' if paused else 'resumed'}")
+    verb = "pause" if paused else "resume"
+    changed: list[str] = asked(
+        lambda context: watchlist.set_paused(context, channel, paused=paused),
+        lambda there: [
+            channel_id
+            for each in channel
+            for channel_id in there.post(f"/channels/{remote.channel(each)}/{verb}")["changed"]
+        ],
+    )
+    line = f"{counted(len(changed), 'channel')} {'paused' if paused else 'resumed'}"
+    say({"changed": changed}, line, as_json=as_json)
+
+
+def _at(value: Any) -> str:
+    return "" if value is None else minute(str(value))
 
 
 def _cell(key: str, value: Any) -> str:
+    if key.endswith("_at"):
+        return _at(value)
     if key == "subscriber_count" and value is None:
         return "hidden or not known"
     if isinstance(value, list):

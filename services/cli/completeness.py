@@ -1,12 +1,14 @@
-"""``tubegrader completeness``: expected against collected, with the reasons of the gaps."""
+"""``tubegrader channels completeness``: expected against collected, and why there are gaps."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.common import emit, open_context, print_table
+from services.cli import completing
+from services.cli.common import emit, open_context
 from services.cli.options import AsJson
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from services.crawl.completeness import Completeness
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 
 def completeness(
     channel: Annotated[
-        str | None, typer.Option(help="Only this one: its id (UC…), @handle or URL.")
+        str | None,
+        typer.Option(
+            help="Only this one: its id (UC…), @handle or URL.", autocompletion=completing.channels
+        ),
     ] = None,
     since: Annotated[
         datetime | None,
@@ -55,6 +60,7 @@ def _print(found: "Completeness", *, every: bool) -> None:
                 for day in shown
             ],
             right=["expected", "collected", "late", "missing"],
+            spare=["expected", "late"],
         )
     share = "nothing fell due" if found.share is None else f"{found.share:.2%}"
     typer.echo(

@@ -1,22 +1,14 @@
-"""``tubegrader pause``, ``resume``, ``breakers`` and ``notify``: the operator's hand."""
+"""``tubegrader work``, ``breakers`` and ``notifications``: the operator's hand."""
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from services.cli.common import emit_rows, open_context
+from services.cli import completing
+from services.cli.common import emit_rows, open_context, say
 from services.cli.options import AsJson
 from services.queue import QUEUES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from services.context import Context
-    from services.embedded.status import Status
-    from services.settings import Settings
-
-Found = TypeVar("Found")
 
 Queue = Annotated[
     str | None, typer.Option(help=f"Only this queue: {' or '.join(QUEUES)}.", metavar="QUEUE")
@@ -24,47 +16,57 @@ Queue = Annotated[
 
 Channels = Annotated[
     list[str] | None,
-    typer.Option("--channel", help="Only this channel: id, @handle or URL; again for more."),
+    typer.Option(
+        "--channel",
+        help="Only this channel: id, @handle or URL; again for more.",
+        autocompletion=completing.channels,
+    ),
 ]
 
 breakers = typer.Typer(help="Show and reset the breakers of hosts.")
-notify = typer.Typer(help="Notifications by webhook or command.", no_args_is_help=True)
+notifications = typer.Typer(help="Notifications by webhook or command.", no_args_is_help=True)
 
 
 def pause(
     queue: Queue = None,
     channel: Channels = None,
     reason: Annotated[str | None, typer.Option(help="Shown wherever the pause is.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Begin no more work until `resume`; what is running finishes. Schedules go on queueing."""
     from services.work import pauses
 
     if channel:
-        _set_channels(channel, queue, paused=True)
+        _set_channels(channel, queue, paused=True, as_json=as_json)
         return
     scope = queue or pauses.EVERYTHING
     with open_context() as context:
         new = pauses.pause(context, scope, reason=reason)
-    typer.echo(f"{scope} is paused" if new else f"{scope} was paused already")
+    line = f"{scope} is paused" if new else f"{scope} was paused already"
+    say({"scope": scope, "changed": new}, line, as_json=as_json)
 
 
-def resume(queue: Queue = None, channel: Channels = None) -> None:
+def resume(queue: Queue = None, channel: Channels = None, as_json: AsJson = False) -> None:
     """Lift a pause: of everything, of a queue, or of channels."""
     from services.work import pauses
 
     if channel:
-        _set_channels(channel, queue, paused=False)
+        _set_channels(channel, queue, paused=False, as_json=as_json)
         return
     scope = queue or pauses.EVERYTHING
     with open_context() as context:
         lifted = pauses.resume(context, scope)
         left = pauses.listed(context)
-    typer.echo(f"{scope} goes on" if lifted else f"{scope} was not paused")
-    for other in left:
-        typer.echo(f"still paused: {other.scope}" + (f" ({other.reason})" if other.reason else ""))
+    lines = [f"{scope} goes on" if lifted else f"{scope} was not paused"]
+    lines += [
+        f"still paused: {other.scope}" + (f" ({other.reason})" if other.reason else "")
+        for other in left
+    ]
+    found = {"scope": scope, "changed": lifted, "still_paused": [each.scope for each in left]}
+    say(found, "\n".join(lines), as_json=as_json)
 
 
-def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
+def _set_channels(typed: list[str], queue: str | None, *, paused: bool, as_json: bool) -> None:
     from services.crawl import watchlist
     from services.errors import UsageError
 
@@ -72,10 +74,9 @@ def _set_channels(typed: list[str], queue: str | None, *, paused: bool) -> None:
         raise UsageError("choose one of --queue and --channel")
     with open_context() as context:
         changed = watchlist.set_paused(context, typed, paused=paused)
-    for channel_id in changed:
-        typer.echo(f"{channel_id} {'is paused' if paused else 'goes on'}")
-    if not changed:
-        typer.echo(f"nothing to do: {'paused' if paused else 'not paused'} already")
+    lines = [f"{channel_id} {'is paused' if paused else 'goes on'}" for channel_id in changed]
+    nothing = f"nothing to do: {'paused' if paused else 'not paused'} already"
+    say({"changed": changed}, "\n".join(lines) or nothing, as_json=as_json)
 
 
 def blockers(as_json: AsJson = False) -> None:
@@ -99,41 +100,9 @@ def blockers(as_json: AsJson = False) -> None:
     )
 
 
-def asked(
-    settings: "Settings", seen: "Status", question: "Callable[[Context], Found]"
-) -> "Found | None":
-    """Ask the database for `status`, which starts nothing; None where it cannot say."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from services.context import Context
-    from services.embedded import lifecycle, postgres, urls
-    from services.embedded.home import Home
-    from services.errors import TubeGraderError
-
-    home = Home(settings.home)
-    running = postgres.running(home) if settings.database_url is None else None
-    url = settings.database_url or (running.url if running is not None else None)
-    up = {part.name for part in seen.parts if part.state == "up"}
-    if url is None or "postgres" not in up:
-        return None
-    own = {
-        "database_url": urls.database_url(url),
-        "storage_url": lifecycle.storage_url(home, settings),
-    }
-    context = Context.of_process(settings.model_copy(update=own))
-    try:
-        return question(context)
-    except (SQLAlchemyError, TubeGraderError):
-        return None  # of an earlier version: the next command migrates it
-    finally:
-        context.close()
-
-
-@breakers.callback(invoke_without_command=True)
-def list_breakers(context: typer.Context, as_json: AsJson = False) -> None:
+@breakers.command("list")
+def list_breakers(as_json: AsJson = False) -> None:
     """Show the breaker of each host: closed is well, open is not asked for a while."""
-    if context.invoked_subcommand is not None:
-        return
     from services.work import breakers as states
 
     with open_context() as opened:
@@ -154,32 +123,37 @@ def list_breakers(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @breakers.command("reset")
-def reset_breaker(host: Annotated[str, typer.Argument(help="Such as data-api.")]) -> None:
+def reset_breaker(
+    host: Annotated[str, typer.Argument(help="Such as data-api.", autocompletion=completing.hosts)],
+    as_json: AsJson = False,
+) -> None:
     """Close a breaker now: the host is asked again at once."""
     from services.work import breakers as states
 
     with open_context() as context:
         opened = states.reset(context, host)
-    typer.echo(f"{host} is asked again" if opened else f"{host} was closed already")
+    line = f"{host} is asked again" if opened else f"{host} was closed already"
+    say({"host": host, "changed": opened}, line, as_json=as_json)
 
 
-@notify.command("test")
-def test_notifications() -> None:
+@notifications.command("test")
+def send_test(as_json: AsJson = False) -> None:
     """Send a test to the webhook and the command now; exit code 1 if it does not arrive."""
-    from services import notify as notifications
+    from services import notify
 
     with open_context() as context:
-        for target in notifications.send_test(context):
-            typer.echo(f"the {target} took it")
+        taken = list(notify.send_test(context))
+    lines = "\n".join(f"the {target} took it" for target in taken)
+    say({"targets": taken}, lines, as_json=as_json)
 
 
-@notify.command("list")
+@notifications.command("list")
 def count_notifications(as_json: AsJson = False) -> None:
     """Count the notifications by event, target and state."""
-    from services import notify as notifications
+    from services import notify
 
     with open_context() as context:
-        found = notifications.counts(context)
+        found = notify.counts(context)
     emit_rows(
         found,
         {name: itemgetter(name) for name in ("event", "target", "state", "count")},

@@ -1,4 +1,4 @@
-"""``tubegrader crawl``, ``sql`` and ``migrate``: collecting, and asking the data."""
+"""``tubegrader channels crawl``, ``sql`` and ``migrate``: collecting, and asking the data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.common import emit, open_context, print_json, print_table, wait_for
+from services.cli import completing, remote
+from services.cli.common import asked, emit, open_context, print_json, say, submit_there, wait_for
 from services.cli.options import AsJson, ChannelFiles
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from services.context import Context
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 def crawl(
     channel: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids (UC…), @handles or URLs to watch from now on. None: all."),
+        typer.Argument(
+            help="Ids (UC…), @handles or URLs to watch from now on. None: all.",
+            autocompletion=completing.channels,
+        ),
     ] = None,
     files: ChannelFiles = None,
     audio: Annotated[
@@ -32,6 +37,13 @@ def crawl(
     """
     from services.crawl import runs
 
+    other = remote.home()
+    if other is not None:
+        if audio or files or "-" in (channel or []):
+            remote.refuse("a crawl of files or of audio")
+        request = {"kind": "crawl", "channels": channel or []}
+        submit_there(other, request, "crawling", describe_crawl, wait=wait, as_json=as_json)
+        return
     with open_context(workers=wait) as context:
         ids, failed = None, False
         if files or (channel and "-" in channel):
@@ -47,7 +59,7 @@ def crawl(
             job = wait_for(context, job_id, "crawling", quiet=as_json)
             emit(job, lambda done: typer.echo(describe_crawl(done.result or {})), as_json=as_json)
         else:
-            typer.echo(str(job_id))
+            say({"job_id": str(job_id)}, str(job_id), as_json=as_json)
     if failed:
         raise typer.Exit(1)
 
@@ -113,10 +125,13 @@ def sql(
     from services import querying
     from services.formatting import counted
 
-    with open_context() as context:
-        if query is None:
+    if query is None:
+        with open_context() as context:
             raise typer.Exit(querying.open_psql(context, owner=owner))
-        columns, rows = querying.run_query(context, query)
+    columns, rows = asked(
+        lambda context: querying.run_query(context, query),
+        lambda there: _answer(there, query),
+    )
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif as_csv:
@@ -135,17 +150,38 @@ def sql(
         typer.echo(f"({counted(len(rows), 'row')})")
 
 
-def migrate() -> None:
+def _answer(there: remote.Remote, query: str) -> tuple[list[str], Any]:
+    answer = there.post("/sql", {"query": query})
+    if answer["cut"]:
+        typer.echo(f"only the first {len(answer['rows']):,} rows; LIMIT says which", err=True)
+    return answer["columns"], answer["rows"]
+
+
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database to this version's schema, as TUBEGRADER_OWNER_URL if that is set."""
     from services.embedded.lifecycle import migrate_database
     from services.settings import Settings
 
+    remote.refuse("`migrate`")
     migrate_database(Settings())
-    typer.echo("the database is at the newest schema")
+    say({"newest": True}, "the database is at the newest schema", as_json=as_json)
+
+
+def catalog(as_json: AsJson = False) -> None:
+    """Print what each view has and means, as Markdown, or as dbt describes models."""
+    from services import catalog as views
+
+    with open_context() as context:
+        found = views.described(context)
+    if as_json:
+        print_json(views.as_dbt(found))
+    else:
+        typer.echo(views.as_markdown(found), nl=False)
 
 
 def describe_crawl(result: dict[str, Any]) -> str:
     """Return lines on what a crawl collected and what it could not."""
+    from services.crawl import odd
     from services.formatting import counted
 
     lines = [f"collected {counted(result['done'], 'item')}"]
@@ -157,4 +193,6 @@ def describe_crawl(result: dict[str, Any]) -> str:
         f"  {doubt['count']} × {doubt['work']} in doubt: {doubt['reason']}; asked again in hours"
         for doubt in result.get("doubts", ())
     ]
+    if result.get("odd"):
+        lines.append(f"  {odd.described(result['odd'])}")
     return "\n".join(lines)

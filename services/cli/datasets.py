@@ -4,12 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.common import emit, emit_rows, open_context, print_table
+from services.cli import completing
+from services.cli.common import emit, emit_rows, open_context
 from services.cli.options import AsJson
+from services.cli.tables import print_table
 
 app = typer.Typer(help="The frozen datasets that models learn from.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The beginning of its id, or newest.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="The beginning of its id, or newest.", autocompletion=completing.datasets),
+]
 
 
 @app.command("list")
@@ -76,8 +81,15 @@ def _print_dataset(found: dict[str, Any]) -> None:
 
 @app.command()
 def diff(
-    one: Annotated[str, typer.Argument(help="The beginning of the one's id, or newest.")],
-    other: Annotated[str, typer.Argument(help="Likewise of the other.")] = "newest",
+    one: Annotated[
+        str,
+        typer.Argument(
+            help="The beginning of the one's id, or newest.", autocompletion=completing.datasets
+        ),
+    ],
+    other: Annotated[
+        str, typer.Argument(help="Likewise of the other.", autocompletion=completing.datasets)
+    ] = "newest",
     as_json: AsJson = False,
 ) -> None:
     """Say how another dataset differs from one: rows added, removed, changed by column."""
@@ -116,6 +128,31 @@ def _print_findings(found: dict[str, Any]) -> None:
         typer.echo(f"  {finding['severity']} {finding['reason']}: {finding['message']}")
     if not found["findings"]:
         typer.echo("  no leaks")
+
+
+@app.command()
+def features(as_json: AsJson = False) -> None:
+    """Read every pack of image features again; fails if one is missing or damaged."""
+    from dataclasses import asdict
+
+    from services.policy import embeddings
+
+    with open_context() as context:
+        found = embeddings.verify(context)
+    emit(asdict(found) | {"clean": found.clean}, _print_verified, as_json=as_json)
+    if not found.clean:
+        raise typer.Exit(1)
+
+
+def _print_verified(found: dict[str, Any]) -> None:
+    typer.echo(f"{found['packs']:,} packs of {found['embeddings']:,} image features")
+    if found["clean"]:
+        typer.echo("  all whole")
+        return
+    typer.echo(
+        f"  {found['missing']:,} packs are missing and {found['damaged']:,} damaged: "
+        f"{found['lost']:,} image features are made anew when they are next asked for"
+    )
 
 
 def _listed(counts: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.common import open_context, print_table, wait_for
+from services.cli.common import open_context, wait_for
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from services.context import Context
@@ -28,6 +29,9 @@ def demo(
     speech: Annotated[
         bool, typer.Option(help="Also listen to a few channels: English or Chinese?")
     ] = True,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Serve the pages afterwards, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Crawl, train, score and compare against an offline YouTube, then stop.
 
@@ -54,9 +58,28 @@ def demo(
             if speech and not spoken_ids:
                 typer.echo("too few channels of each language are labelled: no speech", err=True)
             page = _whole_job(context, youtube.channel_ids, spoken_ids, world)
+            typer.echo(f"\nreport    {page}")
+            if keep:
+                _stay(context)
     shown = os.path.relpath(world.home)
-    typer.echo(f"\nreport    {page}")
     typer.echo(f"ask it    .venv/bin/tubegrader --home {shown} sql -c 'TABLE model_comparison'")
+    typer.echo(f"pages     .venv/bin/tubegrader --home {shown} up")
+
+
+def _stay(context: "Context") -> None:
+    """Leave the workers, the pages and the offline YouTube up until Ctrl-C."""
+    import threading
+    from contextlib import suppress
+
+    from services.embedded import workers
+    from services.embedded.home import Home
+
+    url = workers.api_url(Home(context.settings.home))
+    typer.echo(f"pages     {url or 'are not installed: pip install fastapi uvicorn'}")
+    typer.echo("Everything goes on until Ctrl-C.", err=True)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    typer.echo("stopping", err=True)
 
 
 def _whole_job(
@@ -138,6 +161,6 @@ def _listen(context: "Context") -> None:
     typer.echo(done["compare"]["sentence"])
     typer.secho(
         "These voices are synthetic: the figures prove that the parts work together, and nothing "
-        "about accuracy. `tubegrader compare speech --folder DIR` measures on real speech.",
+        "about accuracy. `tubegrader models compare speech --folder DIR` measures on real speech.",
         bold=True,
     )

@@ -1,11 +1,13 @@
-"""``tubegrader drift``: whether new videos differ from those that the champion learned on."""
+"""``tubegrader models drift``: whether new videos differ from what the champion learned on."""
 
 from typing import Annotated, Any
 
 import typer
 
-from services.cli.common import emit, minute, open_context, print_table
+from services.cli import remote
+from services.cli.common import emit, minute, open_context
 from services.cli.options import AsJson
+from services.cli.tables import print_table
 
 
 def drift(
@@ -19,6 +21,10 @@ def drift(
     Every retraining measures it. A threshold is what the distance reaches by chance; together they
     are exceeded in 1 of 20 nights at most if nothing has changed.
     """
+    there = remote.home()
+    if there is not None and not now:
+        emit(there.get("/drift/newest"), _print, as_json=as_json)
+        return
     from services.learning.drift import reading
 
     with open_context() as context:

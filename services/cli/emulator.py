@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from services.cli.common import print_json
+from services.cli.options import AsJson
+
 
 def emulator(
     catalog: Annotated[
@@ -71,9 +74,11 @@ def emulator(
     faults: Annotated[
         str | None,
         typer.Option(
-            help="Let answers fail: the share of them, such as 0.2, or a JSON file with a plan."
+            help="Let answers fail: the share of them, such as 0.2, or a JSON file with a plan. "
+            "`odd`: bend five items in a hundred, each in one of a hundred ways."
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve an offline YouTube: Data API, thumbnails, feeds and sound, until Ctrl-C."""
     from services.emulator.app import create_app
@@ -107,6 +112,9 @@ def emulator(
     url = address(bound)
 
     def announce() -> None:
+        if as_json:
+            print_json({"url": url, "channels": len(world.channels), "videos": len(world.videos)})
+            return
         counts = f"{len(world.channels):,} channels, {len(world.videos):,} videos"
         typer.echo(f"The offline YouTube listens on {url} ({counts}). Ctrl-C stops it.")
         typer.echo("\n".join(exports(url, key=key or "offline")))

@@ -1,4 +1,4 @@
-"""``tubegrader grade``: what the models say of pictures before one is used."""
+"""``tubegrader thumbnails grade``: what the models say of pictures before one is used."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.common import emit, open_context, print_table
+from services.cli import completing, remote
+from services.cli.common import emit, interval, open_context
 from services.cli.options import AsJson
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,10 @@ def grade(
     ],
     channel: Annotated[
         str | None,
-        typer.Option(help="Whose video it is for: an id (UC…) or @handle that was crawled."),
+        typer.Option(
+            help="Whose video it is for: an id (UC…) or @handle that was crawled.",
+            autocompletion=completing.channels,
+        ),
     ] = None,
     subscribers: Annotated[
         int | None,
@@ -50,6 +55,12 @@ def grade(
         raise UsageError(
             "--heatmap draws one picture", hint="give one picture, or take --html for several"
         )
+    there = remote.home()
+    if there is not None:
+        if html is not None or heatmap is not None:
+            remote.refuse("writing a page or a heat map")
+        _grade_there(there, images, channel, subscribers, as_json=as_json)
+        return
     with open_context() as context, _progress(quiet=as_json) as progress:
         grading = grade_pictures(
             context, images, channel=channel, subscribers=subscribers, progress=progress
@@ -63,6 +74,44 @@ def grade(
         typer.secho(each.problem, fg="red", err=True)
     if grading.unusable:
         raise typer.Exit(1)
+
+
+def _grade_there(
+    there: remote.Remote,
+    images: list[Path],
+    channel: str | None,
+    subscribers: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    from services.learning.grading import formatting
+
+    files = [("pictures", image.name, image.read_bytes()) for image in images]
+    found = there.upload("/grades", files, {"channel": channel, "subscribers": subscribers})
+
+    def show(grading: dict[str, Any]) -> None:
+        print_table(
+            ["picture", "against own videos", "against like-sized", "views, median thumbnail = 1"],
+            [
+                [
+                    each["name"],
+                    *(_interval(each["percentiles"].get(r)) for r in ("own", "likeSized")),
+                    _interval(each["over_median"]),
+                ]
+                for each in grading["pictures"]
+            ],
+        )
+        typer.echo(formatting.TEST_IT)
+
+    emit(found, show, as_json=as_json)
+    for each in found["unusable"]:
+        typer.secho(f"{each['name']}: {each['problem']}", fg="red", err=True)
+    if found["unusable"]:
+        raise typer.Exit(1)
+
+
+def _interval(value: Any) -> str:
+    return "" if value is None else interval(value) if isinstance(value, dict) else f"{value:.2f}"
 
 
 def print_grading(grading: "Grading") -> None:

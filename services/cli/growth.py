@@ -1,11 +1,12 @@
-"""``tubegrader growth``: two labels of the same videos."""
+"""``tubegrader thumbnails growth``: two labels of the same videos."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.common import emit, open_context, print_table
-from services.cli.options import AsJson
+from services.cli.common import emit, open_context
+from services.cli.options import MOST_VIEWS, AsJson
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from ml.evaluation.bootstrap import Interval
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def growth(
-    threshold: Annotated[float, typer.Option(help="Views a day.", min=0.001)] = 100.0,
+    threshold: Annotated[
+        float, typer.Option(help="Views a day.", min=0.001, max=MOST_VIEWS)
+    ] = 100.0,
     as_json: AsJson = False,
 ) -> None:
     """Compare views of one true week with the lifetime average, and how subscribers tell them."""

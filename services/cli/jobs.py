@@ -1,34 +1,62 @@
 """``tubegrader jobs``: what is running, how far it is, how it ended, and once more."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.common import emit, emit_rows, open_context, print_json, wait_for
-from services.cli.options import AsJson
+from services.cli import completing, remote
+from services.cli.common import (
+    asked,
+    confirm,
+    emit,
+    emit_rows,
+    open_context,
+    print_json,
+    say,
+    wait_for,
+    wait_there,
+)
+from services.cli.options import AsJson, DryRun, Watch, Yes
 
 if TYPE_CHECKING:
-    from services.work.jobs import JobView
+    from collections.abc import Sequence
+
+    from services.context import Context
+    from services.work.job_views import JobView
+    from services.work.waiting import Waiting
 
 app = typer.Typer(
-    help="List, show, watch, cancel and retry jobs; count work items.", no_args_is_help=True
+    help="List, show, watch, pause, cancel and retry jobs; count work items.", no_args_is_help=True
 )
 
-JobId = Annotated[str, typer.Argument(help="The job's id, or how it begins.", metavar="JOB")]
+JobId = Annotated[
+    str,
+    typer.Argument(
+        help="The job's id, or how it begins.", metavar="JOB", autocompletion=completing.jobs
+    ),
+]
 
 
 @app.command("list")
 def list_jobs(
-    limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 20,
-    kind: Annotated[str | None, typer.Option(help="Only this kind, such as crawl.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10**9, help="The most to show.")] = 20,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this kind, such as crawl.", autocompletion=completing.kinds_of_jobs
+        ),
+    ] = None,
     state: Annotated[str | None, typer.Option(help="Only in this state, such as failed.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs."""
     from services.work import jobs
+    from services.work.job_views import JobView
 
-    with open_context() as context:
-        found = jobs.newest(context, limit=limit, kind=kind, state=state)
+    found = asked(
+        lambda context: jobs.newest(context, limit=limit, kind=kind, state=state),
+        lambda there: there.items("/jobs", JobView, most=limit, kind=kind, state=state),
+    )
     emit_rows(
         found,
         {
@@ -47,44 +75,119 @@ def list_jobs(
 
 
 @app.command("show")
-def show_job(job_id: JobId, as_json: AsJson = False) -> None:
-    """Show one job."""
-    from services.work import jobs
+def show_job(job_id: JobId, watch: Watch = False, as_json: AsJson = False) -> None:
+    """Show one job, and what it waits for; of one that scores, when it will have ended."""
+    import uuid
 
+    from services.cli import watching
+    from services.work import jobs, waiting
+
+    there = remote.home()
+    if there is not None:
+        watching.watch(lambda: _draw(there.job(job_id), [], as_json=as_json), once=not watch)
+        return
     with open_context() as context:
-        job = jobs.find(context, job_id)
-    emit(job, _print, as_json=as_json)
+        found = uuid.UUID(jobs.find(context, job_id).job_id)
+
+        def draw() -> bool:
+            waits = waiting.waits_for(context, found)
+            return _draw(jobs.view(context, found), waits, as_json=as_json)
+
+        watching.watch(draw, once=not watch)
+
+
+def _draw(job: "JobView", waits: "Sequence[Waiting]", *, as_json: bool) -> bool:
+    """Print a job and what it waits for; tell whether it goes on."""
+    if as_json:
+        print_json(job.as_json() | {"waits_for": [wait.as_json() for wait in waits]})
+        return not job.ended
+    _print(job)
+    for wait in waits:
+        typer.echo(wait.line)
+    return not job.ended
 
 
 @app.command("watch")
-def watch_job(job_id: JobId) -> None:
+def watch_job(job_id: JobId, as_json: AsJson = False) -> None:
     """Follow a job until it ends."""
     import uuid
 
     from services.work import jobs
 
+    there = remote.home()
+    if there is not None:
+        job = there.job(job_id)
+        emit(wait_there(there, job.job_id, job.kind, quiet=as_json), _print, as_json=as_json)
+        return
     with open_context(workers=True) as context:
         job = jobs.find(context, job_id)
-        _print(wait_for(context, uuid.UUID(job.job_id), job.kind, quiet=False))
+        ended = wait_for(context, uuid.UUID(job.job_id), job.kind, quiet=as_json)
+    emit(ended, _print, as_json=as_json)
 
 
 @app.command("cancel")
-def cancel_job(job_id: JobId) -> None:
+def cancel_job(job_id: JobId, as_json: AsJson = False) -> None:
     """Ask a job to stop; what it did so far stays."""
     import uuid
 
     from services.work import jobs
+    from services.work.job_views import JobView
 
-    with open_context() as context:
-        job = jobs.find(context, job_id)
-        state = jobs.cancel(context, uuid.UUID(job.job_id))
-    typer.echo(f"job {job.job_id[:8]} is {'stopping' if state == 'running' else state}")
+    def cancel(context: "Context") -> "JobView":
+        found = uuid.UUID(jobs.find(context, job_id).job_id)
+        jobs.cancel(context, found)
+        return jobs.view(context, found)
+
+    job = asked(
+        cancel, lambda there: there.post(f"/jobs/{remote.segment(job_id)}/cancel", {}, JobView)
+    )
+    line = f"job {job.job_id[:8]} is {'stopping' if job.state == 'running' else job.state}"
+    say(job, line, as_json=as_json)
+
+
+@app.command("pause")
+def pause_job(job_id: JobId, as_json: AsJson = False) -> None:
+    """Begin nothing more of a scoring or a night; what runs finishes, what is planned stays."""
+    job, changed = _set_paused(job_id, paused=True)
+    say(job, f"job {job.job_id[:8]} {'is' if changed else 'was'} paused", as_json=as_json)
+
+
+@app.command("resume")
+def resume_job(job_id: JobId, as_json: AsJson = False) -> None:
+    """Let a paused job go on."""
+    job, changed = _set_paused(job_id, paused=False)
+    line = f"job {job.job_id[:8]} {'goes on' if changed else 'was not paused'}"
+    say(job, line, as_json=as_json)
+
+
+def _set_paused(job_id: str, *, paused: bool) -> tuple["JobView", bool]:
+    """Pause or resume a job; return it, and whether it was not so already."""
+    import uuid
+
+    from services.work import jobs
+    from services.work.job_views import JobView
+
+    def here(context: "Context") -> tuple[JobView, bool]:
+        found = uuid.UUID(jobs.find(context, job_id).job_id)
+        changed = (jobs.pause if paused else jobs.resume)(context, found)
+        return jobs.view(context, found), changed
+
+    def there(home: remote.Remote) -> tuple[JobView, bool]:
+        before = home.job(job_id)
+        verb = "pause" if paused else "resume"
+        now: JobView = home.post(f"/jobs/{before.job_id}/{verb}", {}, JobView)
+        return now, (before.paused_at is None) is not (now.paused_at is None)
+
+    return asked(here, there)
 
 
 @app.command("retry")
 def retry_jobs(
     job_id: Annotated[
-        list[str] | None, typer.Argument(help="Jobs to retry: ids, or how they begin.")
+        list[str] | None,
+        typer.Argument(
+            help="Jobs to retry: ids, or how they begin.", autocompletion=completing.jobs
+        ),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All jobs that failed.")] = False,
     items: Annotated[
@@ -96,12 +199,14 @@ def retry_jobs(
     kind: Annotated[
         str | None, typer.Option(help="With --failed or --items: only this kind.")
     ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Try again what failed: jobs by id, all that failed, or single items of work."""
+    from services.cli import retrying
     from services.errors import UsageError
     from services.formatting import counted
-    from services.work import jobs, retries
 
     if bool(job_id) + failed + items != 1:
         raise UsageError(
@@ -109,31 +214,39 @@ def retry_jobs(
         )
     if job_id and (reason or kind):
         raise UsageError("--reason and --kind go with --failed or --items")
-    with open_context() as context:
+    with retrying.failed() as ended:
         if items:
-            n = retries.retry_items(context, reason=reason, kind=kind)
-            print_json({"items": n}) if as_json else typer.echo(f"{counted(n, 'item')} due again")
+            n = ended.items(reason, kind)
+            if not dry_run:
+                confirm(f"Make {counted(n, 'item')} due again?", yes=yes)
+                n = ended.retry_items(reason, kind)
+            line = f"{counted(n, 'item')} {'would be ' if dry_run else ''}due again"
+            say({"items": n} | ({"dry_run": True} if dry_run else {}), line, as_json=as_json)
             return
-        if failed:
-            retried = retries.retry_failed_jobs(context, reason=reason, kind=kind)
-        else:
-            found = [jobs.find(context, prefix).job_id for prefix in job_id or ()]
-            retried = retries.retry_jobs(context, found)
-    if as_json:
-        print_json({"jobs": retried})
-        return
-    typer.echo(f"{counted(len(retried), 'job')} queued again")
-    for retried_id in retried:
-        typer.echo(f"  {retried_id[:8]}")
+        ids = ended.jobs(reason, kind) if failed else ended.named(job_id or ())
+        if not dry_run:
+            if failed:
+                confirm(f"Queue {counted(len(ids), 'job')} again?", yes=yes)
+            ids = ended.retry(ids)
+    lines = [f"{counted(len(ids), 'job')} {'would be ' if dry_run else ''}queued again"]
+    lines += [f"  {retried[:8]}" for retried in ids]
+    found = {"jobs": ids} | ({"dry_run": True} if dry_run else {})
+    say(found, "\n".join(lines), as_json=as_json)
 
 
-@app.command("items")
-def count_items(as_json: AsJson = False) -> None:
+def items(as_json: AsJson = False) -> None:
     """Count the work items by kind, state and reason; each is counted once."""
+    from datetime import datetime
+
     from services.work import retries
 
-    with open_context() as context:
-        counted = retries.item_counts(context)
+    def there(home: remote.Remote) -> list[dict[str, Any]]:
+        return [
+            each | {"oldest": datetime.fromisoformat(each["oldest"]) if each["oldest"] else None}
+            for each in home.get("/work-items")
+        ]
+
+    counted: list[dict[str, Any]] = asked(retries.item_counts, there)
     emit_rows(
         counted,
         {

@@ -1,4 +1,4 @@
-"""``tubegrader language``: which language is spoken in files."""
+"""``tubegrader audio classify``: which language is spoken in files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,7 +101,7 @@ def _paths(files: list[str]) -> list[Path]:
         else:
             found.append(name)
     if not found:
-        raise UsageError("no file was named", hint="ls *.mp3 | tubegrader language -")
+        raise UsageError("no file was named", hint="ls *.mp3 | tubegrader audio classify -")
     return [Path(name) for name in found]
 
 

@@ -1,18 +1,21 @@
-"""``tubegrader train``, ``score``, ``compare``, ``retrain`` and ``report``."""
+"""``tubegrader models train``, ``score``, ``compare``, ``retrain`` and ``report``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.cli.common import emit, open_context, run_job, wait_for
+from services.cli import remote
+from services.cli.common import emit, open_context, run_job, say, wait_for
 from services.cli.learning_tables import (
     describe_night,
+    describe_plan,
     describe_scoring,
     describe_training,
     print_comparison,
 )
-from services.cli.options import AsJson, Task, Wait
+from services.cli.options import LARGEST_SEED, MOST_VIEWS, AsJson, Task, Wait
 
 What = Annotated[Task, typer.Argument(help="What to learn from.", show_default=True)]
 Backbone = Annotated[
@@ -24,7 +27,8 @@ Backbone = Annotated[
     ),
 ]
 Threshold = Annotated[
-    float, typer.Option(min=0.001, help="Views per day that split over from under.")
+    float,
+    typer.Option(min=0.001, max=MOST_VIEWS, help="Views per day that split over from under."),
 ]
 Label = Annotated[
     str,
@@ -32,7 +36,9 @@ Label = Annotated[
         help="Which views: day7, day30, week, lifetime; auto takes what enough videos have."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Decides folds, first weights and order.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Decides folds, first weights and order.")
+]
 FineTune = Annotated[
     bool,
     typer.Option("--fine-tune", help="Train that network's last stages on as well; far slower."),
@@ -85,6 +91,7 @@ def train(
         emit(trained, lambda found: typer.echo(speech.describe_trained(found)), as_json=as_json)
         return
     params = _training_params(what, seed, threshold, label, backbone, fine_tune, conflicts)
+    request = _request("train", params | ({"force": True} if force else {}))
     params["force"] = force
     run_job(
         lambda context: jobs.submit(context, "train", params),
@@ -92,19 +99,35 @@ def train(
         describe_training,
         wait=wait,
         as_json=as_json,
+        request=request,
     )
 
 
-def score(what: What = Task.thumbnails, wait: Wait = True, as_json: AsJson = False) -> None:
+def score(
+    what: What = Task.thumbnails,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Start nothing; say what there is to do, and how long.")
+    ] = False,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
     """Score every video, or clip of speech, that lacks a score of the models in use, or newest."""
     from services.work import jobs
 
+    if plan:
+        from services.learning import tasks
+
+        with open_context() as context:
+            found = tasks.TASKS[what.value].estimate(context)
+        emit(found, lambda planned: typer.echo(describe_plan(planned)), as_json=as_json)
+        return
     run_job(
         lambda context: jobs.submit(context, "score", {"task": what.value}),
         "scoring",
         describe_scoring,
         wait=wait,
         as_json=as_json,
+        request={"kind": "score", "task": what.value},
     )
 
 
@@ -189,6 +212,7 @@ def retrain(
         describe_night,
         wait=wait,
         as_json=as_json,
+        request=_request("retrain", params),
     )
 
 
@@ -208,12 +232,22 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path(
         "tubegrader-report.html"
     ),
+    as_json: AsJson = False,
 ) -> None:
     """Write one self-contained HTML page with pictures of the newest comparison."""
     from services.learning.report import write_report
 
     with open_context() as context:
-        typer.echo(str(write_report(context, output.absolute())))
+        page = str(write_report(context, output.absolute()))
+    say({"file": page}, page, as_json=as_json)
+
+
+def _request(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the HTTP API is asked for; it trains as a night does, and knows no options."""
+    task = Task(params["task"])
+    if params != _training_params(task, 0, 100.0, "auto", None, fine_tune=False, conflicts="drop"):
+        remote.refuse("a training with options of its own")
+    return {"kind": kind, "task": task.value}
 
 
 def _training_params(

@@ -1,10 +1,12 @@
 """What jobs of learning did, in lines, and what the newest comparison found, in tables."""
 
+from datetime import timedelta
 from typing import Any
 
 import typer
 
-from services.cli.common import interval, print_table
+from services.cli.common import interval
+from services.cli.tables import print_table
 
 _WITHOUT_IMAGE_FEATURES = {
     "turnedOff": "without a pretrained network's image features: turned off",
@@ -29,9 +31,10 @@ def describe_training(result: dict[str, Any]) -> str:
         did_without = _UNMEASURED
     line = f"{did} {versions} on dataset {result['dataset_id'][:12]}{left_out}"
     sampled = result["excluded"].get("sampledOut", 0)
+    setting = "TRAINING_SEGMENTS" if "segments" in result else "TRAINING_VIDEOS"
     of_more = (
-        f"the dataset is a sample of whole channels: {sampled:,} more videos could have been"
-        " learned from (TUBEGRADER_TRAINING_VIDEOS)"
+        f"the dataset is a sample of whole channels: {sampled:,} more {what} could have been"
+        f" learned from (TUBEGRADER_{setting})"
         if sampled
         else ""
     )
@@ -61,7 +64,30 @@ def describe_scoring(result: dict[str, Any]) -> str:
             f"{n_models} models{unreadable}{refused}"
         )
     unreadable = f", {result['unreadable']} pictures unreadable" if result["unreadable"] else ""
+    lost = result.get("set_aside", {}).get("workerLost", 0)
+    unreadable += f", {lost} set aside because workers died of them" if lost else ""
     return f"scored {result['scored']} videos with {n_models} models{unreadable}{refused}"
+
+
+def describe_plan(plan: dict[str, Any]) -> str:
+    """Return lines on what a scoring job would do."""
+    what = "clips" if plan["task"] == "speech" else "videos"
+    seconds, pace = plan["seconds"], plan["rows_per_s"]
+    took = (
+        "time: not measured yet"
+        if seconds is None
+        else f"time: about {timedelta(seconds=round(seconds))}, at {pace:,.1f} {what} a second and "
+        f"worker ({max(plan['workers'], 1)} now)"
+    )
+    embedded = plan["pictures_to_embed"]
+    pictures = f", about {embedded:,} pictures to extract features of" if embedded else ""
+    return "\n".join(
+        (
+            f"{plan['rows']:,} {what} to score in {plan['shards']:,} shards{pictures}",
+            took,
+            f"space: about {plan['bytes'] / 1e6:,.1f} MB",
+        )
+    )
 
 
 def describe_decision(decision: dict[str, Any]) -> str:

@@ -3,10 +3,12 @@
 Start-up is a budget: nothing heavier than Typer is imported before a command runs.
 """
 
+import errno
+import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,22 +20,30 @@ from services.cli import (
     data,
     datasets,
     demo,
+    digest,
     drift,
     emulator,
     grade,
     growth,
     jobs,
-    language,
     learning,
     models,
     policy,
     quota,
+    remote,
     schedules,
     stack,
     swaps,
+    tokens,
     transfer,
+    videos,
 )
-from services.cli.options import VideosCommand
+from services.cli.words import COLLECT, LEARN, RUN, TRY, Words
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+if TYPE_CHECKING:
+    from services.errors import TubeGraderError
 
 app = typer.Typer(
     name="tubegrader",
@@ -41,6 +51,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=Words,
 )
 
 
@@ -54,6 +65,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     home: Annotated[
         Path | None,
         typer.Option(help="Folder of the embedded stack's state (TUBEGRADER_HOME).", metavar="DIR"),
@@ -64,70 +76,131 @@ def options(
 ) -> None:
     """Take the options that go before any command."""
     del version
+    context.color = _colour()
     if home is not None:
         os.environ["TUBEGRADER_HOME"] = str(home)
 
 
-WATCH, LEARN, RUN, TRY = "Collect", "Learn and compare", "Run the stack", "Try it offline"
-app.command(rich_help_panel=WATCH)(data.crawl)
-app.add_typer(channels.app, name="channels", rich_help_panel=WATCH)
-app.command(rich_help_panel=WATCH)(completeness.completeness)
-app.command(rich_help_panel=WATCH)(quota.plan)
-app.command(rich_help_panel=WATCH)(quota.quota)
-app.command("import", rich_help_panel=WATCH)(transfer.import_data)
-app.command("export", rich_help_panel=WATCH)(transfer.export_data)
-app.command(rich_help_panel=WATCH)(policy.purge)
-app.add_typer(policy.approvals, name="approvals", rich_help_panel=WATCH)
-app.add_typer(audio.app, name="audio", rich_help_panel=WATCH)
-app.command(cls=VideosCommand, rich_help_panel=WATCH)(audio.label)
-app.command(rich_help_panel=LEARN)(learning.train)
-app.command(rich_help_panel=LEARN)(learning.score)
-app.command(rich_help_panel=LEARN)(learning.compare)
-app.command(rich_help_panel=LEARN)(learning.retrain)
-app.command(rich_help_panel=LEARN)(drift.drift)
-app.command(rich_help_panel=LEARN)(learning.report)
-app.command(rich_help_panel=LEARN)(grade.grade)
-app.command(rich_help_panel=LEARN)(growth.growth)
-app.command(rich_help_panel=LEARN)(swaps.swaps)
-app.command(rich_help_panel=LEARN, context_settings=language.ANY_NAME)(language.language)
-app.add_typer(datasets.app, name="datasets", rich_help_panel=LEARN)
-app.add_typer(models.app, name="models", rich_help_panel=LEARN)
+def _noun(name: str, panel: str, group: typer.Typer | None = None, about: str = "") -> typer.Typer:
+    """Register what commands are about, under the heading where a user would look for it."""
+    group = group or typer.Typer(help=about)
+    app.add_typer(group, name=name, rich_help_panel=panel, cls=Words, no_args_is_help=True)
+    return group
+
+
+noun = _noun("channels", COLLECT, channels.app)
+noun.command()(data.crawl)
+noun.command()(completeness.completeness)
+_noun("videos", COLLECT, videos.app)
+noun = _noun("quota", COLLECT, about="What the quota goes for, and what it will.")
+noun.command("show")(quota.quota)
+noun.command()(quota.plan)
+_noun("audio", COLLECT, audio.app)
+_noun("approvals", COLLECT, policy.approvals)
+noun = _noun("data", COLLECT, about="Take data in and out, and remove what may not be kept.")
+noun.command("import")(transfer.import_data)
+noun.command("export")(transfer.export_data)
+noun.command()(policy.purge)
+noun.command()(data.catalog)
+noun = _noun("models", LEARN, models.app)
+noun.command()(learning.train)
+noun.command()(learning.score)
+noun.command()(learning.compare)
+noun.command()(learning.retrain)
+noun.command()(drift.drift)
+noun.command()(learning.report)
+noun = _noun("thumbnails", LEARN, about="Grade pictures, and see what pictures did.")
+noun.command()(grade.grade)
+noun.command()(growth.growth)
+noun.command()(swaps.swaps)
+_noun("datasets", LEARN, datasets.app)
+app.command(rich_help_panel=LEARN)(digest.digest)
 app.command(rich_help_panel=LEARN)(data.sql)
 app.command(rich_help_panel=RUN)(stack.up)
+app.command("open", rich_help_panel=RUN)(stack.open_page)
 app.command(rich_help_panel=RUN)(stack.down)
 app.command(rich_help_panel=RUN)(stack.status)
 app.command(rich_help_panel=RUN)(stack.doctor)
 app.command(rich_help_panel=RUN)(data.migrate)
-app.add_typer(jobs.app, name="jobs", rich_help_panel=RUN)
-app.add_typer(schedules.app, name="schedule", rich_help_panel=RUN)
-app.command(rich_help_panel=RUN)(control.pause)
-app.command(rich_help_panel=RUN)(control.resume)
-app.command("blockers", rich_help_panel=RUN)(control.blockers)
-app.command("holdups", hidden=True)(control.blockers)  # the name it had before
-app.add_typer(control.breakers, name="breakers", rich_help_panel=RUN)
-app.add_typer(control.notify, name="notify", rich_help_panel=RUN)
+_noun("jobs", RUN, jobs.app)
+_noun("schedules", RUN, schedules.app)
+noun = _noun("work", RUN, about="Hold work back, let it go on, and count what there is.")
+noun.command()(control.pause)
+noun.command()(control.resume)
+noun.command()(control.blockers)
+noun.command()(jobs.items)
+_noun("breakers", RUN, control.breakers)
+_noun("tokens", RUN, tokens.app)
+_noun("notifications", RUN, control.notifications)
 app.command(rich_help_panel=TRY)(demo.demo)
 app.command(rich_help_panel=TRY)(emulator.emulator)
 
 
 def main() -> None:
     """Run the command line; expected failures become one line, a hint and an exit code."""
+    _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the stream's encoding lacks is written as an escape, and costs no command.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     # The import of torch, Celery and the like is for commands; so is telling their errors apart.
     try:
-        app()
+        app(prog_name="tubegrader")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         from services.errors import TubeGraderError, UsageError
         from services.settings import refusal
 
-        error = refusal(error) or error
+        error = refusal(error) or _of_what_was_named(error) or remote.misread(error) or error
         if not isinstance(error, TubeGraderError):
             raise
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True, color=_colour())
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _colour() -> bool | None:
+    """Return False where nobody wants colours; else they go to terminals only, which is None."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
+def _open_what_is_closed() -> None:
+    """Have all three streams, as who starts us may have closed some (``>&-``).
+
+    Otherwise the next file or connection that is opened is what children take for theirs.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, opened)
+
+
+def _of_what_was_named(error: Exception) -> "TubeGraderError | None":
+    """Return one line about a file or text of the user's that the system itself refuses."""
+    from services.errors import PermanentError, UsageError
+
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        name = os.fsdecode(error.filename) if not isinstance(error.filename, int) else "a stream"
+        return PermanentError(f"{name} cannot be used: {error.strerror}", reason="fileUnusable")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # What is left of the output would be tried once more, and complained of, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return PermanentError(f"the output cannot be written: {error.strerror}", reason="diskFull")
+    typed = "".join(sys.argv)
+    if isinstance(error, UnicodeEncodeError) and not typed.isascii():
+        return UsageError(
+            f"what was typed holds bytes that are no text: {ascii(error.object)[:80]}",
+            hint="write it in UTF-8",
+            reason="notText",
+        )
+    from sqlalchemy.exc import DataError
+
+    if isinstance(error, DataError):
+        problem = next(iter(str(error.orig).splitlines()), "")
+        return UsageError(f"the database refuses a value: {problem}", reason="badValue")
+    return None
 
 
 if __name__ == "__main__":

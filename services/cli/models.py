@@ -1,25 +1,16 @@
 """``tubegrader models``: which models are in use, what decided it, and changing it by hand."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from services.cli.common import emit, minute, open_context, print_json, print_table
+from services.cli import completing, remote
+from services.cli.common import asked, emit, minute, print_json
 from services.cli.learning_tables import describe_decision
-from services.cli.options import AsJson, Task
-
-if TYPE_CHECKING:
-    from services.learning.promotion.decisions import Decision
+from services.cli.options import AsJson, DryRun, Task
+from services.cli.tables import print_table
 
 app = typer.Typer(help="Champions, challengers and all other models.", no_args_is_help=True)
-
-
-def _names(incomplete: str) -> list[str]:
-    """Complete rungs and aliases; which versions there are only the database knows."""
-    from ml.thumbnails.models.registry import rung_names
-
-    known = ("champion", "challenger", *rung_names())
-    return [name for name in known if name.startswith(incomplete)]
 
 
 Model = Annotated[
@@ -27,11 +18,10 @@ Model = Annotated[
     typer.Argument(
         help="RUNG (its newest version), RUNG@VERSION, RUNG@champion, champion or challenger.",
         metavar="MODEL",
-        autocompletion=_names,
+        autocompletion=completing.models,
     ),
 ]
 OfTask = Annotated[Task, typer.Option("--task", help="Whose champion or challenger.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 
 
 @app.command("list")
@@ -43,14 +33,17 @@ def list_models(
     """List the models in use and the newest ones, with the last decision of each task."""
     from services.learning.promotion.facts import listed
 
-    with open_context() as context:
-        found = listed(context, task=None if task is None else task.value, every=every)
+    of_task = None if task is None else task.value
+    found = asked(
+        lambda context: listed(context, task=of_task, every=every),
+        lambda there: there.get("/models", task=of_task, all="true" if every else None),
+    )
     emit(found, _print_models, as_json=as_json)
 
 
 def _print_models(found: dict[str, Any]) -> None:
     if not found["models"]:
-        typer.echo("no model was trained yet; `tubegrader train` makes some")
+        typer.echo("no model was trained yet; `tubegrader models train` makes some")
         return
     print_table(
         ["task", "model", "is", "trained (UTC)", "dataset", "metrics, out of fold"],
@@ -65,6 +58,7 @@ def _print_models(found: dict[str, Any]) -> None:
             ]
             for model in found["models"]
         ],
+        spare=["dataset", "trained (UTC)"],
     )
     for name, decision in found["decisions"].items():
         at = minute(decision["decided_at"])
@@ -83,8 +77,10 @@ def show_model(
     from services.learning.promotion.facts import facts_of
     from services.learning.promotion.naming import find
 
-    with open_context() as context:
-        facts = facts_of(context, find(context, model, task=task.value))
+    facts = asked(
+        lambda context: facts_of(context, find(context, model, task=task.value)),
+        lambda there: there.get(f"/models/{remote.segment(model)}", task=task.value),
+    )
     if as_json:
         print_json(facts | {"card": render(facts)} if card else facts)
     elif card:
@@ -105,9 +101,13 @@ def promote_model(
     from services.learning.promotion.by_hand import promote
     from services.learning.promotion.naming import find
 
-    with open_context() as context:
-        version = find(context, model, task=task.value)
-        decision = promote(context, version, why=why, dry_run=dry_run)
+    body = {"why": why, "dry_run": dry_run}
+    decision = asked(
+        lambda context: promote(
+            context, find(context, model, task=task.value), why=why, dry_run=dry_run
+        ).as_json(),
+        lambda there: there.post(f"/models/{remote.segment(model)}/promote", body, task=task.value),
+    )
     _print_decision(decision, dry_run=dry_run, as_json=as_json)
 
 
@@ -121,13 +121,15 @@ def roll_back(
     """Make the champion before the champion again."""
     from services.learning.promotion.by_hand import rollback
 
-    with open_context() as context:
-        decision = rollback(context, task.value, why=why, dry_run=dry_run)
+    body = {"why": why, "dry_run": dry_run}
+    decision = asked(
+        lambda context: rollback(context, task.value, why=why, dry_run=dry_run).as_json(),
+        lambda there: there.post(f"/champions/{task.value}/rollback", body),
+    )
     _print_decision(decision, dry_run=dry_run, as_json=as_json)
 
 
-def _print_decision(decision: "Decision", *, dry_run: bool, as_json: bool) -> None:
-    decided = decision.as_json()
+def _print_decision(decided: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(decided | {"dry_run": dry_run})
         return
@@ -135,7 +137,7 @@ def _print_decision(decision: "Decision", *, dry_run: bool, as_json: bool) -> No
     verb = "would be" if dry_run else "is"
     typer.echo(f"{decided['challenger']} {verb} champion{instead}")
     if not dry_run:
-        typer.echo("`tubegrader score` scores what it has not scored yet", err=True)
+        typer.echo("`tubegrader models score` scores what it has not scored yet", err=True)
 
 
 def _print_facts(facts: dict[str, Any]) -> None:

@@ -8,15 +8,25 @@ import typer
 from typer.core import TyperCommand
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be.")]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Draw it again every two seconds; Ctrl-C ends that.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 ChannelFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--from",
-        help="Plain lines, CSV, OPML or JSON; - is stdin. May be given again.",
+        help="Plain lines, CSV, OPML, HTML or JSON; - is stdin. May be given again.",
         metavar="FILE",
     ),
 ]
+
+MOST_VIEWS = 1e12
+"""A day; more than anything ever gets, and a number."""
+LARGEST_SEED = 2**32 - 1
+"""The largest that every generator of random numbers takes."""
 
 
 class Task(StrEnum):

@@ -1,12 +1,14 @@
-"""``tubegrader approvals`` and ``purge``: what may be kept, and what goes."""
+"""``tubegrader approvals`` and ``data purge``: what may be kept, and what goes."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.common import emit, emit_rows, open_context, print_table
-from services.cli.options import AsJson
+from services.cli import completing
+from services.cli.common import confirm, emit, emit_rows, open_context, say
+from services.cli.options import AsJson, Yes
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from services.policy.purged import PurgeReport
@@ -26,28 +28,31 @@ def add_approval(
     reference: Annotated[str, typer.Argument(help="Of the letter, ticket or contract.")],
     scope: Annotated[str, typer.Option(help="statistics, thumbnails or audio.")],
     channel: Annotated[
-        str | None, typer.Option(help="Only for this channel (UC…). None: for all.")
+        str | None, typer.Option(help="Only for this channel: id, @handle or URL. None: for all.")
     ] = None,
     granted: Day = None,
     expires: Day = None,
     note: Annotated[str | None, typer.Option(help="Anything worth remembering.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Record an approval."""
     from datetime import UTC
 
     from services.policy import approvals as ledger
+    from services.watched import named_ids
 
     with open_context() as context:
         is_new = ledger.add(
             context,
             reference,
             scope=scope,
-            channel_id=channel,
+            channel_id=None if channel is None else named_ids(context, [channel])[0],
             granted_at=granted and granted.replace(tzinfo=UTC),
             expires_at=expires and expires.replace(tzinfo=UTC),
             note=note,
         )
-    typer.echo("recorded" if is_new else "known already")
+    line = "recorded" if is_new else "known already"
+    say({"reference": reference, "new": is_new}, line, as_json=as_json)
 
 
 @approvals.command("list")
@@ -74,14 +79,19 @@ def list_approvals(as_json: AsJson = False) -> None:
 
 @approvals.command("revoke")
 def revoke_approval(
-    reference: Annotated[str, typer.Argument(help="As it was recorded.")],
+    reference: Annotated[
+        str, typer.Argument(help="As it was recorded.", autocompletion=completing.approvals)
+    ],
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """End an approval: what only it allowed goes with the next purge."""
     from services.policy import approvals as ledger
 
+    confirm(f"End {reference}? What only it allowed goes with the next purge.", yes=yes)
     with open_context() as context:
         ended = ledger.revoke(context, reference)
-    typer.echo(f"revoked {ended}")
+    say({"revoked": ended}, f"revoked {ended}", as_json=as_json)
 
 
 def purge(

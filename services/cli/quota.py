@@ -1,11 +1,13 @@
-"""``tubegrader quota`` and ``tubegrader plan``: what the quota went for, and what it will."""
+"""``tubegrader quota``: what the quota went for, and what it will."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.common import emit, open_context, print_table
-from services.cli.options import AsJson
+from services.cli.common import asked, emit, open_context
+from services.cli.options import AsJson, Watch
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,14 +21,24 @@ _PURPOSES = ("discovery", "statistics", "adHoc")
 
 def quota(
     days: Annotated[int, typer.Option(min=1, max=400, help="How many days to show.")] = 7,
+    watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what the YouTube quota was spent on: today, and in the last days."""
-    from services.crawl.spending import spending
+    from services.cli import watching
+    from services.crawl.spending import Spending, spending
 
-    with open_context() as context:
-        spent = spending(context, days=days)
-    emit(spent, _print_spending, as_json=as_json)
+    def drawn(found: Callable[[], Spending]) -> None:
+        def draw() -> bool:
+            emit(found(), _print_spending, as_json=as_json)
+            return True
+
+        watching.watch(draw, once=not watch)
+
+    asked(
+        lambda context: drawn(lambda: spending(context, days=days)),
+        lambda there: drawn(lambda: there.get("/quota", Spending, days=days)),
+    )
 
 
 def _print_spending(spent: "Spending") -> None:
@@ -100,7 +112,7 @@ def plan(
     if (channels is None) != (videos is None):
         raise UsageError(
             "--channels and --videos go together",
-            hint="for example: tubegrader plan --channels 200 --videos 10000 --uploads-per-day 60",
+            hint="such as `tubegrader quota plan --channels 200 --videos 10000`",
         )
     if channels is not None and videos is not None:
         found = _assumed(Context(Settings()), channels, videos, uploads_per_day, units)
@@ -166,7 +178,7 @@ def _remedy(found: "Plan") -> str:
         )
     return (
         f"With all intervals {found.stretch:g} times as long it would fit; "
-        "`tubegrader plan --show-policy` prints them."
+        "`tubegrader quota plan --show-policy` prints them."
     )
 
 

@@ -58,7 +58,7 @@ def describe_trained(trained: dict[str, Any]) -> str:
     return (
         f"trained {trained['rung']} on {trained['n_clips']} clips of {trained['n_speakers']} "
         f"speakers from {len(trained['sources'])} sources\n"
-        f"try it: tubegrader language --model {trained['model']} FILE…"
+        f"try it: tubegrader audio classify --model {trained['model']} FILE…"
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import typer
 
-from services.cli.common import interval, print_table
+from services.cli.common import interval
+from services.cli.tables import print_table
 from services.learning.speech.best import best_of
 
 Models = Mapping[str, Mapping[str, Any]]

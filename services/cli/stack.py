@@ -4,27 +4,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.common import print_json
-from services.cli.options import AsJson
+from services.cli import remote
+from services.cli.common import print_json, say
+from services.cli.options import AsJson, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
     from rich.panel import Panel
-    from rich.table import Table
 
     from services.embedded.endpoints import Endpoints
     from services.embedded.home import Home
-    from services.embedded.status import Status
-    from services.policy.sizes import Sizes
     from services.settings import Settings
-    from services.work.fleet import ProcessView
 
 _NOT_UP = 3
 _POLL_S = 0.2
-_SHOWN_BYTES = 1_000_000
-"""Smaller tables are in the total only, and in the JSON."""
 _LOG_COLOURS = {
     "postgres": "blue",
     "redis": "red",
@@ -32,9 +25,11 @@ _LOG_COLOURS = {
     "crawl": "green",
     "media": "magenta",
     "learning": "yellow",
+    "scoring": "bright_yellow",
     "dispatcher": "cyan",
+    "api": "bright_blue",
 }
-_STATE_COLOURS = {"up": "green", "ok": "green", "starting": "yellow", "warn": "yellow"}
+_LEVEL_COLOURS = {"ok": "green", "warn": "yellow"}
 
 
 def up(
@@ -42,8 +37,9 @@ def up(
         bool,
         typer.Option("--detach", help="Return once everything is ready, and leave it running."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Start PostgreSQL, Redis, the workers and the dispatcher; Ctrl-C stops them."""
+    """Start PostgreSQL, Redis, the workers, the dispatcher and the pages; Ctrl-C stops them."""
     from contextlib import ExitStack
 
     from services import embedded
@@ -51,11 +47,13 @@ def up(
     from services.embedded.home import Home
     from services.settings import Settings
 
+    remote.refuse("`up`")
     settings = Settings()
     home = Home(settings.home)
     console = _console()
     if _is_up(home, settings):
-        console.print(f"{home.path} is up already; `tubegrader status` shows it", soft_wrap=True)
+        line = f"{home.path} is up already; `tubegrader status` shows it"
+        say({"already_up": True}, line, as_json=as_json)
         return
     with ExitStack() as until_the_end:
         with console.status("starting") as spinner:
@@ -63,27 +61,94 @@ def up(
             endpoints = until_the_end.enter_context(
                 embedded.stack(settings, workers=True, role=role, progress=spinner.update)
             )
-        console.print(_summary(home, endpoints, detached=detach))
+        addresses = _addresses(home, endpoints)
+        if as_json:
+            print_json(addresses)
+        else:
+            console.print(_summary(home, addresses, detached=detach))
         if detach:
             lifecycle.stay_up(home)
             return
         try:
-            _follow(console, home, settings)
+            _follow(console, home, settings, quiet=as_json)
         except KeyboardInterrupt:
-            console.print("stopping; running tasks get a few seconds to finish")
-    console.print("stopped")
+            if not as_json:
+                console.print("stopping; running tasks get a few seconds to finish")
+    if not as_json:
+        console.print("stopped")
 
 
-def down() -> None:
+def open_page(
+    page: Annotated[
+        str, typer.Argument(help="A page, such as jobs, or a channel, or a video's or job's id.")
+    ] = "",
+    show: Annotated[bool, typer.Option("--url", help="Only print its address.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open a page in the browser: the overview, or that of whatever is named."""
+    from services.embedded import workers
+    from services.embedded.home import Home
+    from services.errors import PermanentError
+    from services.settings import Settings
+
+    home = Home(Settings().home)
+    other = remote.home()
+    here = workers.api_url(home) if workers.supervisor(home) is not None else None
+    url = here if other is None else other.url
+    if url is None:
+        raise PermanentError(
+            "no page is served in this home", reason="notUp", hint="`tubegrader up` first"
+        )
+    address = f"{url}/{_page_of(page)}"
+    if as_json or show or typer.launch(address) != 0:
+        say({"url": address}, address, as_json=as_json)
+
+
+def _page_of(name: str) -> str:
+    """Return the path of the page of what is named."""
+    import re
+    from urllib.parse import quote
+
+    from services.errors import UsageError
+    from services.naming import parse_channel
+    from services.youtube.identifiers import ReferenceKind
+
+    try:
+        named = parse_channel(name)
+    except UsageError:
+        pass
+    else:
+        mark = "" if named.kind is ReferenceKind.ID else "@"
+        return f"channels/{quote(mark + named.value)}"
+    for pattern, folder in (
+        (r"[\w-]{11}", "videos/"),
+        (r"[0-9a-f]{8}|[0-9a-f-]{36}", "jobs/"),
+    ):
+        if re.fullmatch(pattern, name) and name not in _PAGES:
+            return folder + quote(name)
+    return quote(name.strip("/"), safe="/?=&")
+
+
+_PAGES = frozenset({"comparison"})
+"""Pages whose names could be an id."""
+
+
+def down(as_json: AsJson = False) -> None:
     """Stop everything that runs in this home, and nothing else."""
+    from contextlib import nullcontext
+
     from services.embedded import lifecycle
     from services.embedded.home import Home
     from services.settings import Settings
 
+    remote.refuse("`down`")
     home = Home(Settings().home)
     console = _console()
-    with console.status("stopping"):
+    with console.status("stopping") if not as_json else nullcontext():
         stopped, users = lifecycle.stop_all(home)
+    if as_json:
+        print_json({"stopped": list(stopped), "used_by": [user.as_json() for user in users]})
+        return
     names = ", ".join(stopped)
     console.print(
         f"stopped {names} in {home.path}" if names else f"nothing runs in {home.path}",
@@ -96,45 +161,19 @@ def down() -> None:
             console.print(text, style="yellow", markup=False)
 
 
-def status(as_json: AsJson = False) -> None:
+def status(watch: Watch = False, as_json: AsJson = False) -> None:
     """Show each part, what is held back, and how large it is; exit code 3 unless all are up."""
-    from services.cli.control import asked
-    from services.embedded import status as parts
-    from services.policy import sizes
-    from services.settings import Settings
-    from services.work import admission, fleet
+    from services.cli import standing, watching
 
-    settings = Settings()
-    seen = parts.status(settings)
-    held = asked(settings, seen, admission.blockers) or []
-    processes = asked(settings, seen, fleet.listed) or []
-    measured = asked(settings, seen, sizes.measure)
-    if as_json:
-        print_json(
-            {
-                "up": seen.all_up,
-                "home": settings.home,
-                "parts": [part.as_json() for part in seen.parts],
-                "users": [
-                    {"pid": user.process.pid, "role": user.role, "command": user.command}
-                    for user in seen.users
-                ],
-                "fleet": [process.as_json() for process in processes],
-                "held_back": [blocker.as_json() for blocker in held],
-                "sizes": None if measured is None else measured.as_json(),
-            }
-        )
-    else:
-        _print_status(_console(), settings, seen)
-        if processes:
-            _console().print(_fleet_table(processes))
-        for blocker in held:
-            until = f" (until {blocker.until:%Y-%m-%d %H:%M} UTC)" if blocker.until else ""
-            line = _plain(f"held back: {blocker.what}: {blocker.message}{until}")
-            _console().print(line, style="yellow", soft_wrap=True)
-        if measured is not None:
-            _console().print(_size_table(measured))
-    if not seen.all_up:
+    all_up = False
+
+    def draw() -> bool:
+        nonlocal all_up
+        all_up = standing.show(as_json=as_json)
+        return True
+
+    watching.watch(draw, once=not watch)
+    if not all_up:
         raise typer.Exit(_NOT_UP)
 
 
@@ -148,12 +187,13 @@ def doctor(
     from services.embedded.doctor import Level, checks
     from services.settings import Settings
 
+    remote.refuse("`doctor`")
     console = _console()
     done = []
     for check in checks(Settings(), online=online):
         done.append(check)
         if not as_json:
-            colour = _STATE_COLOURS.get(check.level, "red")
+            colour = _LEVEL_COLOURS.get(check.level, "red")
             mark = f"[{colour}]{check.level:<4}[/]"
             console.print(mark, check.name, "[dim]·[/]", _plain(check.found), soft_wrap=True)
             if check.level is not Level.OK and check.remedy:
@@ -173,7 +213,7 @@ def _is_up(home: "Home", settings: "Settings") -> bool:
     return started and parts.status(settings).all_up
 
 
-def _follow(console: "Console", home: "Home", settings: "Settings") -> None:
+def _follow(console: "Console", home: "Home", settings: "Settings", *, quiet: bool) -> None:
     """Print what the processes log until somebody stops them."""
     import time
     from contextlib import closing
@@ -188,7 +228,7 @@ def _follow(console: "Console", home: "Home", settings: "Settings") -> None:
     logs = [(name, home.log(name)) for name in _LOG_COLOURS]
     with closing(Follower(logs)) as follower:
         while holders.of_process(home, me):  # `tubegrader down` takes us off the list
-            for line in follower.lines():
+            for line in () if quiet else follower.lines():
                 tag = Text(f"{line.name:>10} │ ", style=_LOG_COLOURS[line.name])
                 console.print(tag + Text.from_ansi(line.text), soft_wrap=True)
             if workers.supervisor(home) is None and holders.of_process(home, me):
@@ -197,89 +237,33 @@ def _follow(console: "Console", home: "Home", settings: "Settings") -> None:
             time.sleep(_POLL_S)
 
 
-def _summary(home: "Home", endpoints: "Endpoints", *, detached: bool) -> "Panel":
+def _addresses(home: "Home", endpoints: "Endpoints") -> dict[str, str | None]:
+    """Return where everything is, without passwords."""
+    from services.embedded import workers
+    from services.embedded.urls import redacted
+
+    return {
+        "pages": workers.api_url(home),
+        "database": redacted(endpoints.database_url),
+        "redis": redacted(endpoints.redis_url),
+        "objects": redacted(endpoints.storage_url),
+        "logs": str(home.logs),
+    }
+
+
+def _summary(home: "Home", addresses: dict[str, str | None], *, detached: bool) -> "Panel":
     from rich.panel import Panel
     from rich.table import Table
 
-    from services.embedded.urls import redacted
-
     rows = Table.grid(padding=(0, 2))
-    rows.add_row("database", _plain(redacted(endpoints.database_url)))
-    rows.add_row("redis", _plain(redacted(endpoints.redis_url)))
-    rows.add_row("objects", _plain(redacted(endpoints.storage_url)))
-    rows.add_row("logs", _plain(str(home.logs)))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, address in addresses.items():
+        if address is not None:
+            rows.add_row(name, _plain(address), style="bold" if name == "pages" else None)
     stop = f"tubegrader --home '{home.path}' down"
     rows.add_row("stop with", _plain(stop if detached else f"Ctrl-C, or {stop}"))
     return Panel(rows, title="TubeGrader is up", title_align="left", border_style="green")
-
-
-def _print_status(console: "Console", settings: "Settings", seen: "Status") -> None:
-    console.print(_plain(str(settings.home)), style="bold", soft_wrap=True)
-    console.print(_status_table(seen))
-    for part in seen.parts:
-        if part.message:
-            console.print(_plain(f"{part.name}: {part.message}"), style="yellow", soft_wrap=True)
-    for user in seen.users:
-        console.print(_plain(f"in use by {user.command} (pid {user.process.pid})"), style="dim")
-
-
-def _fleet_table(processes: "Sequence[ProcessView]") -> "Table":
-    """Return who works on the database, on whatever machine."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table("works on", "machine", "pid", "since", "last heard of", box=box.SIMPLE_HEAD)
-    for process in processes:
-        elected = " (elected)" if process.is_elected else ""
-        colour = "green" if process.is_alive else "red"
-        table.add_row(
-            f"{process.role}{elected}",
-            _plain(process.host),
-            str(process.pid),
-            f"{process.started_at:%m-%d %H:%MZ}",
-            f"[{colour}]{process.silent_s:,.0f} s ago",
-        )
-    return table
-
-
-def _status_table(seen: "Status") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table("part", "state", "pid", "since", "version", box=box.SIMPLE_HEAD)
-    table.add_column("endpoint", overflow="fold")
-    for part in seen.parts:
-        colour = _STATE_COLOURS.get(part.state, "red")
-        table.add_row(
-            part.name,
-            f"[{colour}]{part.state}",
-            str(part.pid or ""),
-            f"{part.since:%m-%d %H:%MZ}" if part.since else "",
-            part.version or "",
-            _plain(part.endpoint or ""),
-        )
-    return table
-
-
-def _size_table(measured: "Sizes") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    from services.policy.sizes import described
-
-    table = Table("what is kept", box=box.SIMPLE_HEAD)
-    for title in ("rows", "size", "a day", "a year"):
-        table.add_column(title, justify="right")
-    shown = [each for each in measured.kinds if each.bytes >= _SHOWN_BYTES]
-    for each in [*shown, measured.total]:
-        growth = (each.bytes_per_day, each.bytes_per_year)
-        table.add_row(
-            each.kind,
-            f"{each.rows:,}",
-            described(each.bytes),
-            *("" if value is None else described(value) for value in growth),
-        )
-    return table
 
 
 def _console() -> "Console":

@@ -1,11 +1,12 @@
-"""``tubegrader swaps``: what swapped thumbnails did to views."""
+"""``tubegrader thumbnails swaps``: what swapped thumbnails did to views."""
 
 from typing import TYPE_CHECKING
 
 import typer
 
-from services.cli.common import emit, open_context, print_table
+from services.cli.common import emit, open_context
 from services.cli.options import AsJson
+from services.cli.tables import print_table
 
 if TYPE_CHECKING:
     from ml.evaluation.bootstrap import Interval

@@ -1,4 +1,4 @@
-"""``tubegrader export`` and ``import``: tables and pictures out of the database and into it."""
+"""``tubegrader data export`` and ``import``: tables and pictures out of the database and in."""
 
 from datetime import datetime
 from pathlib import Path
@@ -88,6 +88,8 @@ def import_data(
     """
     from services.transfer.importing import import_folder
 
+    if report is not None:
+        _check_place(report)
     with open_context() as context:
         done = import_folder(context, directory, watch=watch, progress=_show(quiet=as_json))
     if report is not None:
@@ -106,6 +108,21 @@ def import_data(
     if done.all_refused:
         typer.echo("nothing was taken: every row was refused", err=True)
         raise typer.Exit(1)
+
+
+def _check_place(report: Path) -> None:
+    """See that a report can be written before anything is imported that it is about."""
+    import tempfile
+
+    from services.errors import UsageError
+
+    try:
+        why = "it is a folder" if report.is_dir() else None
+        tempfile.TemporaryFile(dir=report.absolute().parent).close()
+    except OSError as error:
+        why = error.strerror
+    if why is not None:
+        raise UsageError(f"cannot write {report}: {why}", hint="nothing was imported yet")
 
 
 def _print_imported(done: "Imported", *, watch: bool) -> None:

@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels, videos
 from db.queries.work import work_items
 from services.context import Context
+from services.crawl import odd
 from services.work import kinds, leases
+from services.work.others import others
 from services.youtube.facts import ChannelFacts
-from services.youtube.moments import is_plausible
+from services.youtube.moments import odd_publication
 
 ASK_AGAIN_EVERY = timedelta(days=30)
 NOT_FOUND = "channelNotFound"
@@ -37,9 +39,13 @@ def snapshot_channels(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of channels; return how many snapshots were added."""
     added = 0
     with leases.begin(context, token) as batch:
-        answer = context.youtube.for_purpose("statistics").channels(batch.items)
+        youtube = context.youtube.for_purpose("statistics")
+        answer = youtube.channels(batch.items, others(context, batch))
         batch.fail_unanswered(answer, missing=NOT_FOUND)
         now = context.clock()
+        told = answer.items.values()
+        published = (odd_publication(facts.published_at, now=now) for facts in told)
+        odd.note(context, [o for facts in told for o in facts.odd] + [o for o in published if o])
 
         def write(session: Session, channel_ids: Sequence[str]) -> int:
             at = {c: answer.answered_at[c] for c in channel_ids}
@@ -108,6 +114,6 @@ def _refresh(session: Session, facts: ChannelFacts, *, now: datetime) -> None:
     values = asdict(facts)
     for not_a_fact in ("subscriber_count", "view_count", "video_count", "odd"):
         del values[not_a_fact]
-    if facts.published_at is not None and not is_plausible(facts.published_at, now=now):
+    if odd_publication(facts.published_at, now=now) is not None:
         values["published_at"] = None
     channels.refresh(session, values, now=now)

@@ -8,8 +8,10 @@ under the cadence that was in force then.
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from db.queries.catalog import completeness as rows
 from services.context import Context
@@ -79,11 +81,7 @@ def report(
     since = since or now - DEFAULT_SPAN
     channel_id = None if channel is None else find(context, [channel])[0]
     with context.transaction() as session:
-        # What nobody works on at the moment has a reason that the operator can read.
-        held = {
-            kind: blocker.reason
-            for kind, blocker in admission.blocked_work(context, session, now=now).items()
-        }
+        held = _held(context, session, now=now)
         days = [
             _explained(day, held, now=now)
             for day in rows.by_day(session, since=since, now=now, channel_id=channel_id)
@@ -101,6 +99,118 @@ def report(
         reasons=dict(reasons.most_common()),
         not_listed=_renamed(not_listed, held.get(CHANNEL_DISCOVER.name)),
     )
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The channels that miss most, and what all of them together were to collect.
+
+    Attributes:
+        all: Of all channels; its ``days`` are those of the worst.
+        channels: How many are watched.
+    """
+
+    all: Completeness
+    channels: int
+
+
+def worst(context: Context, *, channel: str | None = None, since: date, most: int) -> Worst:
+    """Hold what was collected against what fell due, in detail for the channels that miss most.
+
+    Args:
+        context: The database and the clock.
+        channel: Only this one, by id, @handle or address.
+        since: The first UTC day.
+        most: Channels to tell in detail.
+
+    Raises:
+        UsageError: The channel is not watched.
+    """
+    now = context.clock()
+    channel_id = None if channel is None else find(context, [channel])[0]
+    with context.transaction() as session:
+        held = _held(context, session, now=now)
+        of_channels, together, channels = rows.of_worst(
+            session, since=since, now=now, channel_id=channel_id, most=most
+        )
+        not_listed = rows.not_listed(session, now=now, channel_id=channel_id)
+    whole = [_explained(day, held, now=now) for day in _days(together)]
+    reasons: Counter[str] = Counter()
+    for day in whole:
+        reasons.update(day["reasons"])
+    return Worst(
+        Completeness(
+            since=datetime.combine(since, time(), UTC),
+            days=[_explained(day, held, now=now) for day in _days(of_channels)],
+            expected=sum(day["expected"] for day in whole),
+            collected=sum(day["collected"] for day in whole),
+            late=sum(day["late"] for day in whole),
+            reasons=dict(reasons.most_common()),
+            not_listed=_renamed(not_listed, held.get(CHANNEL_DISCOVER.name)),
+        ),
+        channels,
+    )
+
+
+@dataclass(frozen=True)
+class InShort:
+    """What all channels together were to collect on one UTC day, named as in ``Completeness``."""
+
+    expected: int
+    collected: int
+    late: int
+    reasons: dict[str, int]
+    not_listed: dict[str, int]
+
+
+def of_day(context: Context, day: date, *, until: datetime) -> InShort:
+    """Hold what was collected on a UTC day against what fell due, from what is added up.
+
+    Args:
+        context: The database and the clock.
+        day: A day that is over.
+        until: Uploads that were to be read by then are told of.
+    """
+    now = context.clock()
+    with context.transaction() as session:
+        held = _held(context, session, now=now).get(CHANNEL_DISCOVER.name)
+        found = rows.of_day(session, day, now=now)
+        not_listed = rows.not_listed(session, now=until, channel_id=None)
+    collected, late = found.pop("", (0, 0))
+    missing = Counter({reason: n for reason, (n, _) in found.items()})
+    return InShort(
+        expected=collected + missing.total(),
+        collected=collected,
+        late=late,
+        reasons=dict(missing.most_common()),
+        not_listed=_renamed(not_listed, held),
+    )
+
+
+def _held(context: Context, session: Session, *, now: datetime) -> dict[str, str]:
+    """Return why nobody works on a kind at the moment, a reason that the operator can read."""
+    blocked = admission.blocked_work(context, session, now=now)
+    return {kind: blocker.reason for kind, blocker in blocked.items()}
+
+
+def _days(counted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make an entry per channel, day and kind of one per reason."""
+    days: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in counted:
+        shown = {name: row[name] for name in ("channel_id", "channel_title", "handle")}
+        day = days.setdefault(
+            (row["channel_id"], row["day"], row["kind"]),
+            {**shown, "day": row["day"], "kind": row["kind"], "expected": 0, "collected": 0}
+            | {"late": 0, "missing": 0, "reasons": {}},
+        )
+        day["expected"] += row["n"]
+        day["late"] += row["late"]
+        if row["reason"]:
+            day["missing"] += row["n"]
+            day["reasons"][row["reason"]] = row["n"]
+        else:
+            day["collected"] += row["n"]
+    return list(days.values())
 
 
 def _explained(day: dict[str, Any], held: dict[str, str], *, now: datetime) -> dict[str, Any]:

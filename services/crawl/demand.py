@@ -12,7 +12,7 @@ from db.queries.work import planning
 from services.cadence import Policy, next_slot
 from services.crawl.discovery import FEED_EVERY, TRUST_FEED_FOR, WHOLE_WALK_EVERY
 from services.work.kinds import CHANNEL_DISCOVER
-from services.youtube.gateway import IDS_PER_CALL
+from services.youtube.batches import IDS_PER_CALL
 from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose
 
 DAY = timedelta(days=1)

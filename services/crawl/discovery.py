@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
@@ -17,19 +18,20 @@ from sqlalchemy.orm import Session
 from db.queries.catalog import channels, videos
 from db.queries.work import evidence, work_items
 from services.context import Context
+from services.crawl import odd
 from services.crawl.channels import ASK_AGAIN_EVERY, note_shown
+from services.crawl.rounds import Rounds
 from services.errors import (
     PermanentError,
     TransientError,
-    TubeGraderError,
 )
-from services.transactions import RefusedByDatabaseError, refusing, savepoint, write_apart
+from services.transactions import RefusedByDatabaseError, savepoint, write_apart
 from services.work import kinds, leases
 from services.work.verdicts import HEARD_APART
+from services.youtube.batches import ONCE, Tries
 from services.youtube.facts import UploadsPage
-from services.youtube.failures import Streak
 from services.youtube.feed import Feed, fetch_feed
-from services.youtube.moments import IMPLAUSIBLE, is_plausible
+from services.youtube.moments import IMPLAUSIBLE, is_plausible, odd_publication
 
 log = structlog.get_logger()
 
@@ -50,20 +52,19 @@ EVER = datetime.min.replace(tzinfo=UTC)
 
 
 def discover_channels(context: Context, token: uuid.UUID) -> int:
-    """Read the uploads of a leased batch of channels; return how many videos are new."""
-    new, streak = 0, Streak()
+    """Read the uploads of a leased batch of channels; return how many videos are new.
+
+    One whose call fails while others are answered is put at the end of the batch and asked for once
+    more, after one pause for all of those. It is blamed if others are answered after that; where
+    nobody is, the host fell meanwhile, and nothing is said against any of them.
+    """
     with leases.begin(context, token) as batch:
-        for channel_id in list(batch.items):
-            try:
-                with refusing():
-                    new += _discover(context, batch, channel_id)
-                streak.broken()
-            except TubeGraderError as error:
-                if streak.ends_with(error):
-                    raise
-                batch.fail([channel_id], error)
+        rounds = Rounds(
+            context, batch, partial(_discover, context, batch), partial(_read_a_page, context)
+        )
+        rounds.read_all()
         _note_believed(context, batch)
-    return new
+    return rounds.new
 
 
 @dataclass
@@ -80,6 +81,7 @@ class _Walk:
         shown: The videos that this worker saw listed, with their moments of publication.
         from_newest: Whether this worker read the first page too.
         new: How many videos are new.
+        tokens: Of the pages that this worker read, or is about to.
     """
 
     channel_id: str
@@ -91,14 +93,15 @@ class _Walk:
     shown: dict[str, datetime] = field(default_factory=dict)
     from_newest: bool = True
     new: int = 0
+    tokens: set[str] = field(default_factory=set)
 
     def restart(self, now: datetime) -> None:
         """Begin anew; what was added stays."""
         self.page_token, self.listed, self.started_at = None, 0, now
-        self.shown, self.from_newest = {}, True
+        self.shown, self.from_newest, self.tokens = {}, True, set()
 
 
-def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
+def _discover(context: Context, batch: leases.Batch, channel_id: str, tries: Tries) -> int:
     """Read one channel's uploads, unless its feed tells that there is nothing new.
 
     Returns:
@@ -115,8 +118,10 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
         batch.release([channel_id])  # its feed is no answer of the host that uploads are asked of
         return 0
     while True:
-        page = _page(context, walk)
+        page = _page(context, walk, tries)
         now = context.clock()
+        published = (odd_publication(upload.published_at, now=now) for upload in page.uploads)
+        odd.note(context, [each for each in published if each is not None])
         with context.transaction() as session:
             at_end = _take_page(session, walk, page, now=now) or page.next_page_token is None
             channels.keep_walk(
@@ -127,6 +132,11 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
                 listed=walk.listed,
             )
         batch.heartbeat()
+        if page.is_broken or page.next_page_token in walk.tokens:
+            problem = "the next page of its uploads leads nowhere, or back"
+            raise TransientError(problem, reason="malformedAnswer")
+        if page.next_page_token is not None:
+            walk.tokens.add(page.next_page_token)
         walk.page_token = page.next_page_token
         if at_end:
             break
@@ -158,6 +168,11 @@ def _discover(context: Context, batch: leases.Batch, channel_id: str) -> int:
     return walk.new
 
 
+def _read_a_page(context: Context, channel_id: str) -> None:
+    walk, _ = _begin(context, channel_id)
+    context.youtube.for_purpose("discovery").uploads_page(walk.playlist_id, None, ONCE)
+
+
 def _begin(context: Context, channel_id: str) -> tuple[_Walk, bool]:
     """Return the walk to begin or to go on with, and whether a feed can stand in for it."""
     now = context.clock()
@@ -178,6 +193,7 @@ def _begin(context: Context, channel_id: str) -> tuple[_Walk, bool]:
         under_way = channel.walk_token is not None
         if channel.walk_started_at is not None and channel.walk_started_at + WALK_KEPT > now:
             walk.page_token, walk.listed = channel.walk_token, channel.walk_listed
+            walk.tokens |= {channel.walk_token} if channel.walk_token else set()
             walk.started_at, walk.from_newest = channel.walk_started_at, False
         feed_suffices = (
             context.settings.feed_hints
@@ -201,11 +217,11 @@ def _feed_has_news(context: Context, walk: _Walk) -> bool:
         return bool(listed - videos.known_ids(session, listed))
 
 
-def _page(context: Context, walk: _Walk) -> UploadsPage:
+def _page(context: Context, walk: _Walk, tries: Tries) -> UploadsPage:
     """Read the page that is next; a token that YouTube takes no longer begins the walk anew."""
     youtube = context.youtube.for_purpose("discovery")
     try:
-        return youtube.uploads_page(walk.playlist_id, walk.page_token)
+        return youtube.uploads_page(walk.playlist_id, walk.page_token, tries)
     except PermanentError as error:
         if error.reason != "invalidPageToken":
             raise
@@ -214,7 +230,7 @@ def _page(context: Context, walk: _Walk) -> UploadsPage:
             # later, and if it is refused again begin anew.
             raise TransientError(str(error), reason=error.reason) from error
         walk.restart(context.clock())
-        return youtube.uploads_page(walk.playlist_id, None)
+        return youtube.uploads_page(walk.playlist_id, None, tries)
 
 
 def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetime) -> bool:
@@ -222,9 +238,9 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
     # An entry without a date is private or deleted.
     listed = {u.video_id: u.published_at for u in page.uploads if u.published_at is not None}
     dated = {v: at for v, at in listed.items() if is_plausible(at, now=now)}
-    if odd := sorted(listed.keys() - dated.keys()):
-        example = f"{odd[0]}: publishedAt is {listed[odd[0]].isoformat()}"
-        log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=len(odd), example=example)
+    if undated := sorted(listed.keys() - dated.keys()):
+        example = f"{undated[0]}: publishedAt is {listed[undated[0]].isoformat()}"
+        log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=len(undated), example=example)
     is_known = _is_known(session, dated, until=walk.known_until)
 
     def write(part: Session, video_ids: Sequence[str]) -> list[str]:
@@ -249,7 +265,7 @@ def _take_page(session: Session, walk: _Walk, page: UploadsPage, *, now: datetim
     walk.new += len(new)
     walk.listed += len(page.uploads)
     # What is listed with an odd date does not tell how far back the list was read.
-    walk.shown |= dict.fromkeys(odd, now) | dated
+    walk.shown |= dict.fromkeys(undated, now) | dated
     return is_known and not returned
 
 

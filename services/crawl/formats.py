@@ -10,6 +10,8 @@ The API has no field for it. What it has decides, in this order:
    only the playlist of a channel's Shorts (UUSH…), undocumented and not there for all channels,
    could tell, for another unit per fifty videos.
 3. Everything else is a long video; without a duration nothing is said.
+
+Nor is anything said of what may be on air or over, in a word that is new to us.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,8 @@ PUNCTUAL = timedelta(seconds=3)
 
 def video_format(facts: VideoFacts) -> str | None:
     """Return ``short``, ``long``, ``live`` or ``premiere``; None where nothing tells."""
+    if facts.is_live_state_unknown:
+        return None
     on_air = facts.live_broadcast_content in ("upcoming", "live")
     if on_air or facts.actual_start_at is not None:
         return "premiere" if _is_premiere(facts, on_air=on_air) else "live"

@@ -7,28 +7,32 @@ as a whole or not at all (``add_all``).
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from db.queries.catalog import channels, watchlist
 from services.context import Context
 from services.crawl.channels import watch
 from services.crawl.sources import NamedChannel
 from services.errors import PermanentError, TubeGraderError, UsageError
+from services.naming import parse_channel
+from services.transactions import RefusedByDatabaseError, refusing, write_apart
 from services.youtube.facts import ChannelFacts
 from services.youtube.failures import ApiKeyError, Streak
 from services.youtube.identifiers import (
     ChannelReference,
     ReferenceKind,
-    parse_channel_reference,
 )
 
-ADDED, KNOWN, SAME, NOT_FOUND, MALFORMED, NOT_ASKED = (
+ADDED, KNOWN, SAME, NOT_FOUND, MALFORMED, NOT_ASKED, REFUSED = (
     "added",
     "known",
     "the same",
     "not found",
     "malformed",
     "not asked",
+    "refused",
 )
-STATUSES = (ADDED, KNOWN, SAME, NOT_FOUND, MALFORMED, NOT_ASKED)
+STATUSES = (ADDED, KNOWN, SAME, NOT_FOUND, MALFORMED, NOT_ASKED, REFUSED)
 IDS_AT_ONCE = 50
 """So many are written at once: what was asked for stays when the next call fails."""
 _NAMED_IN_ERROR = 5
@@ -89,7 +93,7 @@ def add(
     references: dict[int, ChannelReference] = {}
     for index, entry in enumerate(named):
         try:
-            references[index] = parse_channel_reference(entry.text)
+            references[index] = parse_channel(entry.text)
         except UsageError as error:
             outcomes[index] = _outcome(entry, MALFORMED, message=error.hint or str(error))
     found, problems = _add_found(context, set(references.values()), tags, language)
@@ -121,13 +125,13 @@ def add_all(context: Context, typed: Sequence[str]) -> AddedChannels:
     """
     if not typed:
         raise UsageError("no channel was named", hint="give an id (UC…), an @handle or a URL")
-    wanted = {parse_channel_reference(text) for text in typed}
+    wanted = {parse_channel(text) for text in typed}
     found: dict[str, ChannelFacts] = {}
     for answer in _look_up(context, wanted):
         if answer.problems:
             raise _refusal(answer.problems)
         found |= {facts.channel_id: facts for facts in answer.found.values()}
-    with context.transaction() as session:
+    with refusing(), context.transaction() as session:
         new = watch(session, list(found.values()), now=context.clock())
     return AddedChannels(channel_ids=sorted(found), new=len(new))
 
@@ -160,15 +164,24 @@ def _add_found(
 ) -> tuple[_Found, dict[ChannelReference, _Problem]]:
     """Watch what is found, as soon as it is; return it, and what was not."""
     found = _known(context, wanted)
-    _note(context, {channel_id for channel_id, _ in found.values()}, tags, language)
+    with context.transaction() as session:
+        _note(session, {channel_id for channel_id, _ in found.values()}, tags, language)
     problems: dict[ChannelReference, _Problem] = {}
+
+    def write(session: Session, some: Sequence[tuple[ChannelReference, ChannelFacts]]) -> _Found:
+        new = set(watch(session, [facts for _, facts in some], now=context.clock()))
+        _note(session, {facts.channel_id for _, facts in some}, tags, language)
+        return {r: (facts.channel_id, facts.channel_id in new) for r, facts in some}
+
+    def refused(
+        named: tuple[ChannelReference, ChannelFacts], error: RefusedByDatabaseError
+    ) -> None:
+        problems[named[0]] = _Problem(REFUSED, error)
+
     for answer in _look_up(context, set(wanted) - found.keys()):
         problems |= answer.problems
-        if answer.found:
-            with context.transaction() as session:
-                new = set(watch(session, list(answer.found.values()), now=context.clock()))
-            _note(context, {f.channel_id for f in answer.found.values()}, tags, language)
-            found |= {r: (f.channel_id, f.channel_id in new) for r, f in answer.found.items()}
+        for written in write_apart(context.transaction, [*answer.found.items()], write, refused):
+            found |= written
     return found, problems
 
 
@@ -260,12 +273,11 @@ def _as_typed(reference: ChannelReference) -> str:
 
 
 def _note(
-    context: Context, channel_ids: Collection[str], tags: Collection[str], language: str | None
+    session: Session, channel_ids: Collection[str], tags: Collection[str], language: str | None
 ) -> None:
-    with context.transaction() as session:
-        watchlist.add_tags(session, channel_ids, tags)
-        if language is not None:
-            channels.label_by_hand(session, channel_ids, language)
+    watchlist.add_tags(session, channel_ids, tags)
+    if language is not None:
+        channels.label_by_hand(session, channel_ids, language)
 
 
 def _outcome(

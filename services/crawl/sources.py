@@ -1,9 +1,9 @@
 """Lists of channels as people keep and export them.
 
-Plain lines, tables with any delimiter, OPML, JSON and lines of JSON (NewPipe, FreeTube, Invidious,
-Takeout): encoding, format and the column that holds channels are recognised by content. Whatever a
-file holds, what comes of it is names with their line numbers, or one ``UsageError`` about the file
-as a whole.
+Plain lines, tables with any delimiter, OPML, pages of HTML (bookmarks, saved lists of YouTube),
+JSON and lines of JSON (NewPipe, FreeTube, Invidious, Takeout): encoding, format and the column that
+holds channels are recognised by content. Whatever a file holds, what comes of it is names with
+their line numbers, or one ``UsageError`` about the file as a whole.
 """
 
 import json
@@ -18,7 +18,7 @@ from xml.sax.xmlreader import AttributesImpl, Locator
 import defusedxml.sax
 from defusedxml.common import DefusedXmlException
 
-from services.crawl import tables
+from services.crawl import pages, tables
 from services.crawl.encodings import decoded
 from services.errors import UsageError
 
@@ -26,6 +26,13 @@ LARGEST_FILE = 10_000_000
 """Bytes: some hundred thousand channels."""
 _ENCODING = re.compile(r"""\A(<\?xml[^>]{0,200}?)\s+encoding\s*=\s*(?:"[^"]*"|'[^']*')""")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
+_NO_LISTS = {
+    b"PK\3\4": "it is an archive (ZIP): unpack it and give the list that is in it",
+    b"\x1f\x8b": "it is an archive (gzip): unpack it and give the list that is in it",
+    b"SQLite format 3\0": "it is a database: have its program export the subscriptions",
+    b"%PDF-": "it is a PDF: give the list as text",
+}
+"""What people export lists in, or beside them, by how it begins."""
 _KEYS = ("channel_id", "channelId", "channelID", "url", "link", "handle", "id", "browseId")
 """Keys of JSON objects under which exports keep a channel, the best first."""
 
@@ -50,11 +57,17 @@ def read_channels(content: bytes, name: str) -> list[NamedChannel]:
     """
     if len(content) > LARGEST_FILE:
         raise _unusable(name, f"it is larger than {LARGEST_FILE // 1_000_000} MB")
+    if (
+        kind := next((k for start, k in _NO_LISTS.items() if content.startswith(start)), None)
+    ) is not None:
+        raise _unusable(name, kind)
     try:
-        text = decoded(content)
+        text = decoded(pages.unpacked(content))
     except ValueError as error:
         raise _unusable(name, str(error)) from None
     start = text.lstrip("\ufeff \t\r\n")
+    if pages.is_page(start):
+        return _from_page(text, name)
     if re.match(r"<(?!https?:|@|UC)", start):
         return _from_opml(text, name)
     if re.match(r"\{|\[\s*[\[{\"\]]", start):
@@ -139,6 +152,13 @@ def _channel_of(entry: dict[str, Any]) -> str | None:
     return found
 
 
+def _from_page(text: str, name: str) -> list[NamedChannel]:
+    found = [NamedChannel(line, address) for line, address in pages.linked_channels(text)]
+    if not found:
+        raise _unusable(name, "it is a page that links to no channel")
+    return found
+
+
 def _from_opml(text: str, name: str) -> list[NamedChannel]:
     start = text.lstrip("\ufeff \t\r\n")
     reader = _OpmlReader(before=text[: len(text) - len(start)].count("\n"))
@@ -148,7 +168,7 @@ def _from_opml(text: str, name: str) -> list[NamedChannel]:
         defusedxml.sax.parseString(plain.encode("utf-8", "replace"), reader, forbid_dtd=False)
     except DefusedXmlException:
         raise _unusable(name, "its XML defines entities, which no list of channels needs") from None
-    except (SAXException, ValueError, RecursionError) as error:
+    except (SAXException, ValueError, LookupError, RecursionError) as error:
         raise _unusable(name, f"it begins like XML and is none ({error})") from None
     return reader.found
 
@@ -183,5 +203,5 @@ def _unusable(name: str, why: str) -> UsageError:
     return UsageError(
         f"{name} cannot be used: {why}",
         reason="unreadableFile",
-        hint="give one channel a line, a table with a column of channels, OPML or JSON",
+        hint="give one channel a line, a table with a column of channels, OPML, HTML or JSON",
     )

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -14,29 +14,36 @@ from db.queries.catalog import videos
 from db.queries.speech import selections
 from services import cadence
 from services.context import Context
+from services.crawl import odd
 from services.crawl.formats import video_format
 from services.errors import TubeGraderError
-from services.work import leases
-from services.youtube.facts import VideoFacts, VideoStatistics
-from services.youtube.moments import IMPLAUSIBLE, is_plausible
+from services.work import admission, leases
+from services.work.others import others
+from services.youtube.facts import Oddity, VideoFacts, VideoStatistics
+from services.youtube.moments import odd_publication
 from services.youtube.view_counts import view_definition
 
 log = structlog.get_logger()
 
 GONE = "videoGone"
+ASK_UNKNOWN_EVERY = timedelta(days=1)
+"""A video whose live state YouTube gave in a word that is new to us is asked for in full so often.
+"""
 
 
 def snapshot_videos(context: Context, token: uuid.UUID) -> int:
     """Read the counters of a leased batch of videos; return how many snapshots were added.
 
     Videos seen for the first time, and streams that are not over, are asked for in full (title,
-    duration, language); the others for their counts only. One that YouTube no longer shows is
+    duration, language); the others for their counts only, but once a day, while there is room, one
+    of which it is not known whether it is a stream. One that YouTube no longer shows is
     marked gone once that is believed.
     """
     added = 0
     with leases.begin(context, token) as batch:
         found = _ask(context, batch)
         now = context.clock()
+        odd.note(context, found.odd(now=now))
 
         def write(session: Session, video_ids: Sequence[str]) -> int:
             some = found.only(video_ids)
@@ -69,6 +76,15 @@ class Found:
     counts: Mapping[str, VideoStatistics]
     answered_at: Mapping[str, datetime]
     facts: Mapping[str, VideoFacts] = field(default_factory=dict)
+
+    def odd(self, *, now: datetime) -> Iterable[Oddity]:
+        """Yield what of it cannot be kept."""
+        for counts in self.counts.values():
+            yield from counts.odd
+        for facts in self.facts.values():
+            yield from facts.odd
+            if (published := odd_publication(facts.published_at, now=now)) is not None:
+                yield published
 
     def only(self, video_ids: Sequence[str]) -> "Found":
         """Return what was told of some of them."""
@@ -130,16 +146,21 @@ def ingest(
 
 def _ask(context: Context, batch: leases.Batch) -> Found:
     """Return the counts of settled videos and the facts of the others."""
+    now = context.clock()
     with context.transaction() as session:
-        unsettled = videos.unsettled(session, batch.items)
-    youtube = context.youtube.for_purpose("statistics")
+        # A word that is new to us may be on every video: they are not to lose their counts for it.
+        has_room = admission.blocker_of_unread(context, session, now=now) is None
+        unsettled = videos.unsettled(
+            session, batch.items, unknown_before=now - ASK_UNKNOWN_EVERY if has_room else None
+        )
+    youtube, beside = context.youtube.for_purpose("statistics"), others(context, batch)
     in_full = sorted(unsettled)
     counts: dict[str, VideoStatistics] = {}
     answered_at: dict[str, datetime] = {}
     borne_out: set[str] = set()
     settled = [video_id for video_id in batch.items if video_id not in unsettled]
     if settled:
-        answer = youtube.statistics(settled)
+        answer = youtube.statistics(settled, beside)
         batch.fail_unanswered(answer, missing=None)
         counts, answered_at = answer.items, answer.answered_at
         # The quick call is not atomic: what it lacks is asked for again in full before it counts
@@ -149,7 +170,7 @@ def _ask(context: Context, batch: leases.Batch) -> Found:
     if not in_full:
         return Found(counts, answered_at)
     try:
-        full = youtube.videos(in_full)
+        full = youtube.videos(in_full, beside)
     except TubeGraderError as error:
         batch.fail_together(in_full, error)  # what the first call paid for is kept
         return Found(counts, answered_at)
@@ -161,13 +182,13 @@ def _ask(context: Context, batch: leases.Batch) -> Found:
 def _columns(facts: Iterable[VideoFacts], *, now: datetime) -> Iterable[Mapping[str, Any]]:
     """Yield the columns of ``videos`` that an answer fills; what it left out stays as it was."""
     for f in facts:
-        is_odd = f.published_at is not None and not is_plausible(f.published_at, now=now)
-        if is_odd:
-            example = f"{f.video_id}: publishedAt is {f.published_at}"
-            log.warning("youtube.odd_value", reason=IMPLAUSIBLE, items=1, example=example)
+        unlikely = odd_publication(f.published_at, now=now)
+        if unlikely is not None:
+            example = f"{f.video_id}: {unlikely.message}"
+            log.warning("youtube.odd_value", reason=unlikely.reason, items=1, example=example)
         columns = {
             "title": f.title,
-            "published_at": None if is_odd else f.published_at,
+            "published_at": None if unlikely is not None else f.published_at,
             "duration_s": f.duration_s,
             "category_id": f.category_id,
             "default_language": f.default_language,
@@ -176,5 +197,11 @@ def _columns(facts: Iterable[VideoFacts], *, now: datetime) -> Iterable[Mapping[
             "actual_start_at": f.actual_start_at,
             "format": video_format(f),
         }
-        answered = {name: value for name, value in columns.items() if value is not None}
+        answered: dict[str, Any] = {
+            name: value for name, value in columns.items() if value is not None
+        }
+        if f.is_live_state_unknown:
+            # What it was before is not what YouTube says of it now: that it is live, or is not,
+            # would be a claim that nobody made.
+            answered["live_broadcast_content"] = None
         yield {"video_id": f.video_id, **answered}

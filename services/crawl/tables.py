@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.errors import UsageError
-from services.youtube.identifiers import is_channel_id, parse_channel_reference, tidied
+from services.naming import LONGEST, parse_channel, undressed
+from services.youtube.identifiers import is_channel_id
+from services.youtube.identifiers import tidied as tidied_whole
 
 _COLUMNS = ("channel_id", "channelid", "channel", "channel_url", "url", "link", "handle")
 """Headers of the column that names a channel, the best first; asked if no cell names one."""
@@ -22,9 +24,11 @@ _HEADER = re.compile(
     r"handles?|names?|nom|nome|nombre|titles?|titel|titulo|titre|ids?|address|adresse|канал\w*|"
     r"频道\w*|頻道\w*|チャンネル\w*|채널\w*)(?: .*)?",
 )
-_BROKEN = re.compile(r"@|/|\byoutu|^UC.{6,}", re.IGNORECASE)
+_BROKEN = re.compile(r"[@＠﹫]|/|\byoutu|^UC.{6,}", re.IGNORECASE)
 """Text that was meant to name a channel."""
 _COMMENT = re.compile(r"(\S+)\s+(?:#|//|--?\s|[–—(|←<]).*", re.DOTALL)
+_MARKER = re.compile(r"(?:[-*+•·‣–—]|[0-9]{1,6}[.)])\s+")
+"""In front of an entry of a list."""
 _LONGEST_HEADER, _WORDS_OF_HEADER = 40, 3
 
 
@@ -44,18 +48,26 @@ def holds_channel(cell: str) -> bool:
 
 def channel_in(cell: str) -> str | None:
     """Return the channel that a cell names, without a comment beside it; None if it names none."""
-    whole = tidied(cell)
-    if _names_channel(whole):
-        return whole
-    commented = _COMMENT.fullmatch(whole)
-    if commented and _names_channel(commented[1]):
-        return tidied(commented[1])
+    whole = undressed(tidied(cell))
+    for entry in (whole, tidied(_MARKER.sub("", whole, count=1)) if _MARKER.match(whole) else None):
+        if entry is None:
+            continue
+        if _names_channel(entry):
+            return entry
+        commented = _COMMENT.fullmatch(entry)
+        if commented and _names_channel(commented[1]):
+            return tidied(commented[1])
     # Among other words only an id or an address is surely meant: “@two words” is a mistake.
     for word in re.split(r"[\s()\[\]<>|]+", whole):
         bare = word.strip("\"'“”.,;:")
         if (is_channel_id(bare) or "/" in bare) and _names_channel(bare):
             return bare
     return None
+
+
+def tidied(cell: str) -> str:
+    """Return a cell without what came along unseen; of one that is too long for a name a part."""
+    return tidied_whole(cell[:LONGEST])
 
 
 def read(text: str) -> list[tuple[int, str]]:
@@ -200,7 +212,7 @@ def _parsed(text: str, delimiter: str, quoting: int) -> Iterator[_Row]:
 
 def _names_channel(text: str) -> bool:
     try:
-        parse_channel_reference(text)
+        parse_channel(text)
     except UsageError:
         return False
     return True

@@ -6,6 +6,7 @@ from typing import Any
 
 from db.models.channels import CHANNEL_STATES
 from db.queries.catalog import channels, thumbnails, watchlist
+from db.queries.learning import embeddings
 from db.queries.policy import objects
 from db.queries.speech import clips
 from db.queries.work import claims
@@ -46,11 +47,20 @@ def overview(
     Raises:
         UsageError: There is no such state.
     """
+    check_state(state)
+    with context.transaction() as session:
+        return [dict(row) for row in watchlist.overview(session, tag=tag, state=state)]
+
+
+def check_state(state: str | None) -> None:
+    """See that lists of channels can be narrowed to a state; None narrows nothing.
+
+    Raises:
+        UsageError: There is no such state.
+    """
     known = (*CHANNEL_STATES, "paused", "watched", "imported")
     if state is not None and state not in known:
         raise UsageError(f"no channel is “{state}”", hint=f"use {', '.join(known)}")
-    with context.transaction() as session:
-        return [dict(row) for row in watchlist.overview(session, tag=tag, state=state)]
 
 
 def facts(context: Context, typed: str) -> dict[str, Any]:
@@ -121,6 +131,7 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
         listed_sounds = watchlist.listed_objects(session, sounds)
         if not dry_run:
             watchlist.delete_channel(session, channel_id, own)
+            embeddings.forget(session, own)
     if not dry_run:
         with context.transaction() as session:
             # Another channel may have shown one of them in the meantime, but none does now.

@@ -97,7 +97,9 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
                 yield schema
                 if schema.level is Level.OK:
                     yield _role(home, settings)
+                    yield from _fleet(home, settings)
                     yield _attempt("audio", lambda: _audio(home, settings))
+                    yield _odd_values(home, settings)
             queue = _attempt("Redis", lambda: _redis(home, settings))
             yield queue
         store = _attempt("object store", lambda: _store(home, settings))
@@ -144,6 +146,10 @@ def _role(home: Home, settings: "Settings") -> Check:
     except OperationalError as error:
         remedy = "`tubegrader migrate` with TUBEGRADER_OWNER_URL sets its password"
         return Check("role", Level.FAIL, str(error.orig).strip().splitlines()[-1], remedy)
+    if not (found.owner or found.superuser) and found.analyst_locks:
+        what = "who asks the database could hold the locks that work takes turns by"
+        remedy = "`SELECT keep_locks()` as a superuser: docs/operations/security.md, Roles"
+        return Check("role", Level.WARN, what, remedy)
     if not (found.owner or found.superuser):
         return Check("role", Level.OK, f"{found.role} reads and writes rows, and nothing else")
     what = "a superuser" if found.superuser else "the owner of the tables"
@@ -153,6 +159,34 @@ def _role(home: Home, settings: "Settings") -> Check:
         f"everything runs as {found.role}, {what}",
         "tubegrader_app can do all that is needed: docs/operations/security.md, Roles",
     )
+
+
+def _fleet(home: Home, settings: "Settings") -> Iterator[Check]:
+    from services.context import Context
+    from services.work import fleet
+
+    own = {"database_url": lifecycle.start_database(home, settings).url}
+    context = Context(settings.model_copy(update=own))
+    try:
+        found = fleet.listed(context)
+    except TubeGraderError as error:
+        yield Check("dispatcher", Level.WARN, str(error), error.hint)
+        return
+    finally:
+        context.close()
+    hanging = [each.lateness for each in found if each.lateness is not None]
+    elected = [each for each in found if each.is_elected]
+    if hanging:
+        remedy = "its log says more; `SELECT * FROM pg_stat_activity` shows what PostgreSQL is at"
+        yield Check("dispatcher", Level.WARN, "; ".join(hanging), remedy)
+    elif elected:
+        yield Check("dispatcher", Level.OK, f"elected on {elected[0].host}, nothing hangs")
+    else:
+        yield Check("dispatcher", Level.OK, "none is elected; `tubegrader up` starts one")
+    unfit = [each.unfitness for each in found if each.unfitness is not None]
+    if unfit:
+        remedy = "mend it on that machine; others go on meanwhile: docs/operations/scoring.md"
+        yield Check("machines", Level.WARN, "; ".join(unfit), remedy)
 
 
 def _audio(home: Home, settings: "Settings") -> str:
@@ -178,6 +212,25 @@ def _audio(home: Home, settings: "Settings") -> str:
         "off: none is downloaded without an approval "
         "(`tubegrader approvals add REFERENCE --scope audio`)"
     )
+
+
+def _odd_values(home: Home, settings: "Settings") -> Check:
+    from services.context import Context
+    from services.crawl import odd
+
+    database = {"database_url": lifecycle.start_database(home, settings).url}
+    context = Context(settings.model_copy(update=database))
+    try:
+        found = odd.lately(context)
+    except TubeGraderError as error:
+        return Check("odd values", Level.WARN, str(error), error.hint)
+    finally:
+        context.close()
+    if not found:
+        return Check("odd values", Level.OK, "none in 7 days")
+    figures = {"fields": [field.as_json() for field in found]}
+    line = f"in 7 days {odd.described(found)}"
+    return Check("odd values", Level.OK, line, figures=figures)
 
 
 def _redis(home: Home, settings: "Settings") -> str:
@@ -256,7 +309,7 @@ def _youtube(home: Home, settings: "Settings") -> str:
 
 def _processes(settings: "Settings") -> Check:
     found = {part.name: part for part in status.status(settings).parts}
-    processes = [found[name] for name in workers.NAMES]
+    processes = [found[name] for name in workers.names()]
     failed = [part for part in processes if part.state not in (status.UP, status.DOWN)]
     if failed:
         part = failed[0]

@@ -4,6 +4,7 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from services.embedded.home import Home, read_json, write_json
 from services.embedded.identity import ProcessId
@@ -17,6 +18,10 @@ class Holder:
     process: ProcessId
     role: str
     command: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return {"pid": self.process.pid, "role": self.role, "command": self.command}
 
 
 def hold(home: Home, role: str, process: ProcessId | None = None) -> Holder:

@@ -52,6 +52,15 @@ class Line:
     text: str
 
 
+def naming(folder: Path, text: str, most: int = 100) -> list[Line]:
+    """Return the newest lines of the logs in a folder that name something, file by file."""
+    found = []
+    for log in sorted(folder.glob("*.log")):
+        lines = tail(log, _TAIL_BYTES).splitlines()
+        found += [Line(log.stem, line) for line in lines if text in line]
+    return found[-most:]
+
+
 class Follower:
     """Reads what is added to several logs, also when they are rotated or appear later."""
 

@@ -184,6 +184,7 @@ class Family:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def _after_death(self, child: _Child, how: str) -> None:
+        self._ready_file(child).unlink(missing_ok=True)
         lived_s = time.monotonic() - child.started
         quick = lived_s < _QUICK_DEATH_S or child.state is not ProcessState.UP
         child.quick_deaths = child.quick_deaths + 1 if quick else 1

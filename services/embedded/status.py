@@ -14,7 +14,7 @@ from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.embedded.processes import ProcessState
 from services.errors import TubeGraderError
-from services.queue import DISPATCHER
+from services.queue import DISPATCHER, QUEUES
 
 if TYPE_CHECKING:
     from services.embedded.postgres import PostgresServer
@@ -150,13 +150,15 @@ def _processes(home: Home) -> list[Part]:
     record: dict[str, Any] = home.read_state(workers.SUPERVISOR)
     supervised = workers.supervisor(home) is not None
     return [
-        _process(name, record.get("processes", {}).get(name, {}), supervised=supervised)
-        for name in workers.NAMES
+        _process(home, name, record.get("processes", {}).get(name, {}), supervised=supervised)
+        for name in workers.names()
     ]
 
 
-def _process(name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
-    endpoint = f"queue {name}" if name != DISPATCHER else None
+def _process(home: Home, name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
+    endpoint = None if name == DISPATCHER else f"queue {name}"
+    if name == workers.API:
+        endpoint = workers.api_url(home)
     process = ProcessId.from_json(entry.get("process"))
     if process is None or not process.alive():
         state = entry.get("state", DOWN) if supervised else DOWN
@@ -166,7 +168,7 @@ def _process(name: str, entry: dict[str, Any], *, supervised: bool) -> Part:
     if not supervised:
         message = "its supervisor was killed; the next `tubegrader up` replaces it"
         return Part(name, "orphaned", process.pid, _moment(entry["since"]), endpoint, None, message)
-    runs = "tubegrader" if name == DISPATCHER else "celery"
+    runs = "celery" if name in QUEUES else "tubegrader"
     version = f"{runs} {importlib.metadata.version(runs)}"
     since = _moment(entry["since"])
     return Part(name, entry["state"], process.pid, since, endpoint, version)

@@ -1,11 +1,13 @@
 """The worker processes of one machine: which they are, and the supervisor that runs them."""
 
 import hashlib
+import importlib.util
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from services.embedded.home import Home
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from services.settings import Settings
 
 SUPERVISOR = "supervisor"
-NAMES = (*QUEUES, DISPATCHER)
-"""The worker of each queue, and the dispatcher."""
+API = "api"
 
 _READY_S = 120.0
 _LAUNCHES = 3
@@ -34,8 +35,8 @@ _OWN_AFFAIR = {"home", "owner_url", "log_format", "log_level"}
 
 
 def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessSpec]:
-    """Return the worker of each queue, and the dispatcher."""
-    env = {
+    """Return the worker of each queue, the dispatcher and, where it is installed, the api."""
+    as_api = {
         **environment(settings),
         "TUBEGRADER_DATABASE_URL": endpoints.database_url,
         "TUBEGRADER_REDIS_URL": endpoints.redis_url,
@@ -43,6 +44,8 @@ def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessS
         # They change rows, not the schema; empty hides the supervisor's.
         "TUBEGRADER_OWNER_URL": "",
     }
+    # Only the api needs to know who may do everything there.
+    env = as_api | {"TUBEGRADER_API_ADMIN_TOKEN": ""}
     celery = (sys.executable, "-m", "services.embedded.celery_process", "-A", "workers.app")
     log_level = ("--loglevel", settings.log_level)
     specs = []
@@ -52,8 +55,29 @@ def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessS
         if queue.spawns:
             argv += ["--pool-start-method", "spawn"]
         specs.append(ProcessSpec(name, argv, env))
-    dispatcher = (sys.executable, "-m", "workers.dispatcher")
-    return [*specs, ProcessSpec(DISPATCHER, dispatcher, env)]
+    modules = {DISPATCHER: "workers.dispatcher"} | ({API: "services.api"} if has_api() else {})
+    ours = [
+        ProcessSpec(n, (sys.executable, "-m", m), as_api if n == API else env)
+        for n, m in modules.items()
+    ]
+    return [*specs, *ours]
+
+
+def names() -> list[str]:
+    """Return the worker of each queue, the dispatcher, and the api where it is installed."""
+    return [*QUEUES, DISPATCHER, *([API] if has_api() else [])]
+
+
+def has_api() -> bool:
+    """Tell whether what pages and the HTTP API need is installed."""
+    return all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "python_multipart")))
+
+
+def api_url(home: Home) -> str | None:
+    """Return where a home's pages are, None while nothing serves them."""
+    with suppress(OSError):
+        return (home.ready / API).read_text() or None
+    return None
 
 
 def environment(settings: "Settings") -> dict[str, str]:
@@ -174,11 +198,17 @@ def _check_settings(home: Home, settings: "Settings", record: Mapping[str, Any])
 
 def _not_ready(record: Mapping[str, Any]) -> list[str]:
     processes = record.get("processes", {})
-    for entry in processes.values():
-        if entry["state"] == ProcessState.FAILED:
+    for name, entry in processes.items():
+        # Without pages everything else works; `status` shows what became of them.
+        if entry["state"] == ProcessState.FAILED and name != API:
             raise TransientError(
                 f"a worker process keeps dying\n{entry['message']}",
                 reason="workerDies",
                 hint="tubegrader doctor checks what it needs",
             )
-    return [name for name, entry in processes.items() if entry["state"] != ProcessState.UP]
+    done = {API: (ProcessState.UP, ProcessState.FAILED)}
+    return [
+        name
+        for name, entry in processes.items()
+        if entry["state"] not in done.get(name, (ProcessState.UP,))
+    ]

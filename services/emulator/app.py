@@ -20,9 +20,14 @@ from services.emulator.feeds import channel_feed
 from services.emulator.introspection import welcome
 from services.emulator.masks import Mask, apply_mask, parse_mask
 from services.emulator.methods import METHODS, Method
+from services.emulator.odd import AGAIN
+from services.emulator.odd_answers import bent_answer, spoiled
+from services.emulator.odd_pictures import bent_feed, bent_picture
 from services.emulator.pictures import ALWAYS_THERE, Gallery, Picture, placeholder
 from services.emulator.problems import (
     ApiError,
+    backend_error,
+    bad_parameter,
     invalid_token,
     missing_key,
     no_such_method,
@@ -119,30 +124,58 @@ def _measured(world: World, name: str, answer: _Endpoint) -> _Endpoint:
 
 async def _api(world: World, method: Method, request: Request) -> Response:
     """Answer one call: key, quota, then the method; a refusal is an answer too."""
-    at, fault = world.clock(), request.state.fault
     try:
         query = await Query.read(request)
         if query is None:
             raise no_such_method(f"{request.method} {request.url.path}")
-        key = query.one("key") or request.headers.get("x-goog-api-key")
-        if not key:
-            raise missing_key()
-        if world.keys is not None and key not in world.keys:
-            raise wrong_key()
-        if fault in UNBILLED:
-            raise world.ledger.refuse(key, method.bucket, at)
-        world.ledger.charge(key, method.bucket, at)
-        if fault == "expired_token":
-            raise invalid_token()
+        _charge(world, method, query, request)
+        named = _named(query)
+        _refuse_broken(world, named)
         mask: Mask = {}
         fields = query.one("fields")
         if fields is not None:
             mask = parse_mask(fields, method.response)
-        body = _envelope(method, method.answer(world.catalog, query, at))
+        if query.one("pageToken") == AGAIN:
+            query = query.without("pageToken")
+        body = _envelope(method, method.answer(world.catalog, query, world.clock()))
     except ApiError as error:
         return json_answer(error.body(), request, status=error.status)
+    answer = apply_mask(mask, body)
+    if (calls := world.odd.of_calls(named)) is not None:
+        return spoiled(calls, answer)
+    if world.odd.bend(method.name, answer, named):
+        return bent_answer(answer)
     pretty = query.one("prettyPrint") != "false"
-    return json_answer(apply_mask(mask, body), request, tag=f'"{body["etag"]}"', pretty=pretty)
+    return json_answer(answer, request, tag=f'"{body["etag"]}"', pretty=pretty)
+
+
+def _charge(world: World, method: Method, query: Query, request: Request) -> None:
+    """Book a call on its key, unless it fails before; raise what refuses it."""
+    at, fault = world.clock(), request.state.fault
+    key = query.one("key") or request.headers.get("x-goog-api-key")
+    if not key:
+        raise missing_key()
+    if world.keys is not None and key not in world.keys:
+        raise wrong_key()
+    if fault in UNBILLED:
+        raise world.ledger.refuse(key, method.bucket, at)
+    world.ledger.charge(key, method.bucket, at)
+    if fault == "expired_token":
+        raise invalid_token()
+
+
+def _refuse_broken(world: World, named: list[str]) -> None:
+    """Refuse a call that names something for which all calls fail."""
+    calls = world.odd.of_calls(named)
+    if calls == "500" or not set(named).isdisjoint(world.faults.plan.broken):
+        raise backend_error()
+    if calls == "400":
+        raise bad_parameter("id", "Invalid value.")
+
+
+def _named(query: Query) -> list[str]:
+    """Return the ids that a call is about; an uploads playlist is its channel's."""
+    return [*query.many("id"), *(f"UC{playlist[2:]}" for playlist in query.many("playlistId"))]
 
 
 def _envelope(method: Method, answer: Json) -> Json:
@@ -164,7 +197,12 @@ async def _thumbnail(world: World, request: Request) -> Response:
     sizes = ALWAYS_THERE if video is None else ALWAYS_THERE | video.sizes
     if version is None or size not in sizes or (dot, suffix) != (".", "jpg"):
         return Response(placeholder().data, 404, media_type="image/jpeg")
-    return _conditional(request, world.gallery.picture(version.key, size), version.since)
+    picture = world.gallery.picture(version.key, size)
+    bend = None if video is None else world.odd.at("picture", video.video_id)
+    if bend is None:
+        return _conditional(request, picture, version.since)
+    data = bent_picture(bend.name, picture.data)
+    return PlainTextResponse("", 500) if data is None else Response(data, media_type="image/jpeg")
 
 
 def _conditional(request: Request, picture: Picture, modified: datetime) -> Response:
@@ -200,6 +238,8 @@ async def _feed(world: World, request: Request) -> Response:
     if channel is None or world.catalog.standing(channel, at) != "open":
         return PlainTextResponse("Not Found", 404)
     body = channel_feed(world.catalog, channel, at)
+    if (bend := world.odd.at("feed", channel.channel_id)) is not None:
+        body = bent_feed(bend.name, body)
     return Response(body, media_type="text/xml; charset=UTF-8")
 
 

@@ -54,7 +54,8 @@ def _explained(answer: _Endpoint) -> _Endpoint:
 
 async def _truth(world: World, request: Request) -> Response:
     text = request.query_params.get("at")
-    return json_answer(truth(world.catalog, world.clock() if text is None else _moment(text)))
+    found = truth(world.catalog, world.clock() if text is None else _moment(text))
+    return json_answer(found | {"bent": world.odd.report()})
 
 
 async def _quota(world: World, _request: Request) -> Response:

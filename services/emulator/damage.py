@@ -138,14 +138,15 @@ def _swap_ids(body: Any) -> None:
 
 
 @cache
-def _pixel() -> bytes:
+def tiny_picture() -> bytes:
+    """Return a JPEG of one pixel."""
     encoded = BytesIO()
     Image.new("RGB", (1, 1)).save(encoded, "JPEG")
     return encoded.getvalue()
 
 
 @cache
-def _huge() -> bytes:
+def huge_picture() -> bytes:
     """Return a PNG of a few hundred bytes that claims 60,000x60,000 pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -175,6 +176,6 @@ _DAMAGES: dict[Fault, Callable[[Response, Strike], Response]] = {
     "not_found": _for_all(404, "notFound"),
     "forbidden": _for_all(403, "forbidden"),
     "bad_request": _for_all(400, "badRequest"),
-    "pixel": lambda _response, _strike: Response(_pixel(), media_type="image/jpeg"),
-    "huge": lambda _response, _strike: Response(_huge(), media_type="image/png"),
+    "pixel": lambda _response, _strike: Response(tiny_picture(), media_type="image/jpeg"),
+    "huge": lambda _response, _strike: Response(huge_picture(), media_type="image/png"),
 }

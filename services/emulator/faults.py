@@ -113,6 +113,7 @@ LIES: frozenset[Fault] = frozenset(
 )
 """Faults under which an answer claims to be good."""
 
+ODD_SHARE = 0.05
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -124,6 +125,8 @@ class FaultPlan(BaseModel):
             ``BY_NAME``: a day without quota, or a private video, is asked for by name.
         rates: Probability by kind, by endpoint (``videos.list``, ``thumbnails``, …; ``*`` for all
             that have the kind). An endpoint named here takes nothing from ``share``.
+        broken: Ids of channels and videos: each call that names one of them is answered 500.
+        odd: Share of the channels and videos that are bent (:mod:`services.emulator.odd`).
         seed: Which requests are struck.
         latency_s: How long a slow answer takes, in seconds.
         retry_after_s: What ``Retry-After`` says, in seconds.
@@ -133,6 +136,8 @@ class FaultPlan(BaseModel):
 
     share: Share = 0.0
     rates: dict[str, dict[Fault, Share]] = Field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    odd: Share = 0.0
     seed: int = Field(default=0, ge=0)
     latency_s: float = Field(default=0.05, ge=0, le=600)
     retry_after_s: int = Field(default=1, ge=0)
@@ -153,11 +158,13 @@ class FaultPlan(BaseModel):
 
     @classmethod
     def read(cls, data: str | bytes) -> "FaultPlan":
-        """Return the plan in JSON; a bare number is a share.
+        """Return the plan in JSON; a bare number is a share, ``odd`` bends five items in a hundred.
 
         Raises:
             UsageError: It is none; the message says what is wrong.
         """
+        if data in ("odd", b"odd"):
+            return cls(odd=ODD_SHARE)
         try:
             share = float(data)
         except ValueError:
@@ -169,7 +176,7 @@ class FaultPlan(BaseModel):
             place = ".".join(str(part) for part in first["loc"])
             raise UsageError(
                 f"That is no fault plan: {place + ': ' if place else ''}{first['msg']}. "
-                'Give a share such as 0.2, or JSON such as {"share": 0.2, "seed": 1}.'
+                'Give a share such as 0.2, `odd`, or JSON such as {"share": 0.2, "seed": 1}.'
             ) from None
 
     @classmethod

@@ -127,6 +127,11 @@ def invalid_token() -> ApiError:
     )
 
 
+def backend_error() -> ApiError:
+    """Something broke on YouTube's side."""
+    return ApiError(500, "backendError", "Backend Error", domain="global")
+
+
 def no_such_playlist() -> ApiError:
     """Unknown, private or empty: YouTube answers all three alike."""
     message = "No playlist was found for the request's <code>playlistId</code> parameter."

@@ -42,6 +42,10 @@ class Query:
         body = (await request.body()).decode("utf-8", "replace")
         return cls(parse_qsl(body, keep_blank_values=True))
 
+    def without(self, name: str) -> "Query":
+        """Return the query without a parameter."""
+        return Query([(key, value) for key, value in self._pairs if key != name])
+
     def one(self, name: str) -> str | None:
         """Return the last non-empty value of ``name``, or None."""
         values = [value for key, value in self._pairs if key == name and value]

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.clock import Clock
 from services.emulator.catalog import Catalog
 from services.emulator.faults import Faults
+from services.emulator.odd import Oddities
 from services.emulator.pictures import Gallery
 from services.emulator.quota import Ledger
 from services.emulator.sound import Sound
@@ -30,7 +31,16 @@ class World:
     latency_s: float
     faults: Faults
     sound: Sound
+    _odd: tuple[float, int, Oddities] | None = None
     served: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def odd(self) -> Oddities:
+        """What the plan in force bends."""
+        share, seed = self.faults.plan.odd, self.faults.plan.seed
+        if self._odd is None or self._odd[:2] != (share, seed):
+            self._odd = share, seed, Oddities.of(self.catalog, share, seed=seed)
+        return self._odd[2]
 
 
 def json_answer(

@@ -35,7 +35,7 @@ def get_folder(store: ObjectStore, files: Mapping[str, str], folder: Path) -> Pa
 
 
 def image_features_folder(context: Context) -> Path:
-    """Return where image features of thumbnails are kept; deleted ones are extracted anew."""
+    """Return where this machine keeps what it needs for image features besides the features."""
     return context.settings.home / "looks"
 
 

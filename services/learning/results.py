@@ -22,7 +22,8 @@ def newest_comparison(context: Context, task: str) -> dict[str, Any]:
         raise PermanentError(
             "nothing was compared yet",
             reason="noComparison",
-            hint=f"`tubegrader crawl`, then `tubegrader retrain {task}`: it compares, too",
+            hint=f"`tubegrader channels crawl`, then `tubegrader models retrain {task}`: it"
+            " compares, too",
         )
     rungs = newest.detail["rungs"]
     printed = {
@@ -67,7 +68,7 @@ def need_models(models: Sequence[ModelVersion], task: str, purpose: str) -> None
         raise PermanentError(
             f"there is no model of {task} {purpose}",
             reason="noModel",
-            hint=f"`tubegrader train {task}` first",
+            hint=f"`tubegrader models train {task}` first",
         )
 
 

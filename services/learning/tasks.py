@@ -14,6 +14,7 @@ from db.models.learning import SPEECH, THUMBNAILS
 from services.context import Context
 from services.errors import PermanentError
 from services.work.jobs import JobHandle, JobWork
+from services.work.shards import ShardHandle
 
 
 class LearningTask(ABC):
@@ -53,6 +54,14 @@ class LearningTask(ABC):
     @abstractmethod
     def score_in_use(self, context: Context, job: JobHandle) -> dict[str, Any]:
         """Score everything that lacks a score of the models in use: what users read."""
+
+    @abstractmethod
+    def estimate(self, context: Context) -> dict[str, Any]:
+        """Return what :meth:`score_in_use` would take now."""
+
+    @abstractmethod
+    def score_shard(self, context: Context, handle: ShardHandle) -> None:
+        """Do a shard of any of these scorings."""
 
     @abstractmethod
     def compare(self, context: Context, job: JobHandle) -> dict[str, Any]:
@@ -109,6 +118,18 @@ class ThumbnailsTask(LearningTask):
 
         return scoring.score_in_use(context, job)
 
+    def estimate(self, context: Context) -> dict[str, Any]:
+        """Look at every video."""
+        from services.learning.thumbnails import scoring  # noqa: PLC0415
+
+        return scoring.estimate(context)
+
+    def score_shard(self, context: Context, handle: ShardHandle) -> None:
+        """Do a shard of videos."""
+        from services.learning.thumbnails import shards  # noqa: PLC0415
+
+        shards.do_shard(context, handle)
+
     def compare(self, context: Context, job: JobHandle) -> dict[str, Any]:
         """Compare the rungs by what the videos did."""
         from services.learning.thumbnails import comparison  # noqa: PLC0415
@@ -129,9 +150,9 @@ class ThumbnailsTask(LearningTask):
 
     def check_files(self, context: Context, models: Sequence[ModelVersion], folder: Path) -> None:
         """See that rungs can be loaded."""
-        from services.learning.thumbnails import scoring  # noqa: PLC0415
+        from services.learning.thumbnails import predicting  # noqa: PLC0415
 
-        scoring.load_rungs(context, models, folder)
+        predicting.load_rungs(context, models, folder)
 
 
 class SpeechTask(LearningTask):
@@ -162,6 +183,18 @@ class SpeechTask(LearningTask):
         from services.learning.speech import scoring  # noqa: PLC0415
 
         return scoring.score_in_use(context, job)
+
+    def estimate(self, context: Context) -> dict[str, Any]:
+        """Look at every clip."""
+        from services.learning.speech import scoring  # noqa: PLC0415
+
+        return scoring.estimate(context)
+
+    def score_shard(self, context: Context, handle: ShardHandle) -> None:
+        """Do a shard of clips."""
+        from services.learning.speech import shards  # noqa: PLC0415
+
+        shards.do_shard(context, handle)
 
     def compare(self, context: Context, job: JobHandle) -> dict[str, Any]:
         """Compare the models by what was labelled."""
@@ -211,3 +244,12 @@ def score(context: Context, job: JobHandle) -> dict[str, Any]:
 def compare(context: Context, job: JobHandle) -> dict[str, Any]:
     """Do a comparison job; its params name the task."""
     return task_of(job.params).compare(context, job)
+
+
+def score_shard(context: Context, handle: ShardHandle) -> None:
+    """Do a shard of a scoring, whichever task it is of.
+
+    Raises:
+        HostError: This machine lacks something for it.
+    """
+    TASKS[handle.shard.task].score_shard(context, handle)

@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from db.queries.catalog import thumbnails
 from services.context import Context
-from services.errors import PermanentError
+from services.errors import PermanentError, TubeGraderError
 from services.work import leases
+from services.work.others import blamed
+from services.work.verdicts import MALFORMED_REASONS
+from services.youtube.batches import spoils_in_passing
 from services.youtube.perceptual import is_same_picture, perceptual_hash
 from services.youtube.thumbnails import (
     FailedThumbnail,
@@ -24,6 +27,9 @@ from services.youtube.thumbnails import (
     UnchangedThumbnail,
     fetch_all_thumbnails,
 )
+
+ROUNDS = 3
+"""So often what failed is fetched, beside others that came."""
 
 
 def fetch_batch(context: Context, token: uuid.UUID) -> int:
@@ -71,26 +77,43 @@ def _fetch(
 ) -> tuple[list[FetchedThumbnail], list[str]]:
     """Return what came, and the videos whose thumbnail is still what its ETag says."""
     settings = context.settings
-    requests = [
+    asked = [
         ThumbnailRequest(v, etag=current[v].etag if v in current else None) for v in batch.items
     ]
     fetched: list[FetchedThumbnail] = []
     unchanged: list[str] = []
-    for result in fetch_all_thumbnails(
-        requests,
-        base_url=settings.thumbnail_url,
-        variant=settings.thumbnail_variant,
-        concurrency=settings.thumbnail_concurrency,
-        max_bytes=settings.thumbnail_max_bytes,
-    ):
-        match result:
-            case FetchedThumbnail():
-                fetched.append(result)
-            case UnchangedThumbnail():
-                unchanged.append(result.video_id)
-            case FailedThumbnail():
-                batch.fail([result.video_id], result.error)
+    failed: dict[str, TubeGraderError] = {}
+    again: dict[str, TubeGraderError] = {}
+    for _ in range(ROUNDS):
+        results = fetch_all_thumbnails(
+            asked,
+            base_url=settings.thumbnail_url,
+            variant=settings.thumbnail_variant,
+            concurrency=settings.thumbnail_concurrency,
+            max_bytes=settings.thumbnail_max_bytes,
+        )
+        fetched += [r for r in results if isinstance(r, FetchedThumbnail)]
+        unchanged += [r.video_id for r in results if isinstance(r, UnchangedThumbnail)]
+        errors = {r.video_id: r.error for r in results if isinstance(r, FailedThumbnail)}
+        again = {v: e for v, e in errors.items() if v in failed and failed[v].reason == e.reason}
+        failed = {v: e for v, e in failed.items() if v not in {r.video_id for r in asked}} | errors
+        asked = [r for r in asked if r.video_id in errors and _is_odd(errors[r.video_id])]
+        if not asked or not (fetched or unchanged):
+            break
+    for video_id, error in failed.items():
+        if video_id not in again:
+            batch.fail([video_id], error)
+        elif error.reason in MALFORMED_REASONS:
+            batch.fail_again(video_id, error)
+        else:
+            # Others came meanwhile: it is this one, as of an id that spoils its calls.
+            batch.fail([video_id], blamed(error))
     return fetched, unchanged
+
+
+def _is_odd(error: TubeGraderError) -> bool:
+    """Tell whether it may be chance, or the one thumbnail: it is seen when asked again at once."""
+    return error.reason in MALFORMED_REASONS or spoils_in_passing(error)
 
 
 def _split_by_picture(

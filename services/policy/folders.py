@@ -6,10 +6,12 @@ can look from here. A file beside the exports tells which: it names the place.
 """
 
 import json
+import os
 import socket
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -48,7 +50,7 @@ def _place_of(folder: Path) -> uuid.UUID | None:
 def why_kept(export: Export) -> str | None:
     """Return why a folder cannot be removed here; None if it can, or is gone already."""
     manifest = Path(export.directory) / MANIFEST
-    if not manifest.parent.exists():
+    if not _holds_files(manifest.parent):
         if export.place_id is None:  # of an earlier release
             is_here = export.host == socket.gethostname()
         else:
@@ -64,18 +66,56 @@ def why_kept(export: Export) -> str | None:
 def remove(folder: Path) -> None:
     """Remove the files that the manifest names, and the folders where nothing else is left.
 
-    The manifest goes last, so that a removal that is broken off can be taken up.
+    Broken off anywhere it can be done again: the manifest goes when it is alone, and a folder
+    without any file is known for one that had it. Beside files that are not the export's it stays,
+    for :func:`forget`.
+
+    Raises:
+        OSError: Something cannot be removed.
     """
     manifest = folder / MANIFEST
-    names = json.loads(manifest.read_text("utf-8"))["files"]
-    parents: set[Path] = set()
-    for name in names:
-        file = folder / name
-        file.unlink(missing_ok=True)
-        parents.update(p for p in file.parents if p.is_relative_to(folder))
-    manifest.unlink()
-    for parent in sorted(parents | {folder}, key=lambda p: len(p.parts), reverse=True):
-        if not any(parent.iterdir()):
-            parent.rmdir()
-        else:
-            log.warning("export.folder_not_empty", folder=str(parent))
+    if _holds_files(folder):
+        for name in json.loads(manifest.read_text("utf-8"))["files"]:
+            (folder / name).unlink(missing_ok=True)
+    _prune(folder)
+    if _entries(folder) == [manifest]:
+        manifest.unlink()
+        folder.rmdir()
+    elif folder.exists():
+        log.warning("export.folder_not_empty", folder=str(folder))
+
+
+def forget(folder: Path) -> None:
+    """Remove the manifest where other files keep the folder, once it is noted that it is purged.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    (folder / MANIFEST).unlink(missing_ok=True)
+
+
+def _holds_files(folder: Path) -> bool:
+    """Tell whether there is any file below; what cannot be looked into may hold some."""
+
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
+    try:
+        return any(files for _, _, files in os.walk(folder, onerror=fail))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _prune(folder: Path) -> None:
+    """Remove the empty folders in a folder, and itself if nothing is left in it."""
+    for path in _entries(folder):
+        if path.is_dir() and not path.is_symlink():
+            _prune(path)
+    if folder.exists() and not _entries(folder):
+        folder.rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [*folder.iterdir()] if folder.is_dir() else []

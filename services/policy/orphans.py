@@ -8,10 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
 from db.queries.policy import objects
 from services.context import Context
 from services.errors import PermanentError
 from services.policy import ownership
+
+log = structlog.get_logger()
 
 AGE = timedelta(days=7)
 """An object that no row speaks of may be about to be: one that has lain so long is not."""
@@ -66,7 +70,7 @@ def sweep(
             f"than {MOST_SHARE:.0%}: nothing was deleted",
             reason="tooManyOrphans",
             hint="see whether the database is the right one and whole; if it is, "
-            "`tubegrader purge --kind orphans --yes --force`",
+            "`tubegrader data purge --kind orphans --yes --force`",
         )
     # Before more is put there: nothing is put away and deleted in one run, whatever the clocks say.
     found.deleted = _empty_quarantine(context, dry_run=dry_run)
@@ -75,15 +79,9 @@ def sweep(
             orphans = _orphans(context, names)
             context.store.quarantine(orphans)
             progress(len(orphans))
-        _delete_derived(context)
+        if gone := context.store.delete_derived():
+            log.info("purge.image_features_unpacked", objects=gone)
     return found
-
-
-def _delete_derived(context: Context) -> None:
-    """Delete what was made of objects that no row speaks of; it can be made again."""
-    for paths in context.store.derived():
-        orphans = _orphans(context, list(paths))
-        context.store.delete_derived([path for name in orphans for path in paths[name]])
 
 
 def _empty_quarantine(context: Context, *, dry_run: bool) -> int:

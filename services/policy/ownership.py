@@ -59,7 +59,7 @@ class Marker:
             raise PermanentError(
                 "the object store's installation.json cannot be read",
                 reason="storeMarkerDamaged",
-                hint="if the store is this database's, `tubegrader purge --claim-store`",
+                hint="if the store is this database's, `tubegrader data purge --claim-store`",
             ) from error
 
 
@@ -93,7 +93,7 @@ def check_not_foreign(context: Context) -> None:
             "was deleted",
             reason="foreignStore",
             hint="check TUBEGRADER_DATABASE_URL and TUBEGRADER_STORAGE_URL; if both are right, "
-            "`tubegrader purge --claim-store`",
+            "`tubegrader data purge --claim-store`",
         )
 
 
@@ -124,7 +124,7 @@ def check_own(context: Context, *, before: datetime) -> None:
             f"{len(sample):,} objects in it: nothing was deleted",
             reason="unclaimedStore",
             hint="check TUBEGRADER_DATABASE_URL and TUBEGRADER_STORAGE_URL; if both are right, "
-            "`tubegrader purge --claim-store`",
+            "`tubegrader data purge --claim-store`",
         )
     if sample:
         claim(context)

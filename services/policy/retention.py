@@ -15,15 +15,16 @@ import structlog
 from sqlalchemy.orm import Session
 
 from db.queries.catalog import thumbnails
+from db.queries.learning import embeddings as vectors
 from db.queries.policy import exports, objects
 from db.queries.policy import retention as rows
 from db.queries.policy.retention import Limit
 from db.queries.speech import clips
 from services.context import Context
 from services.errors import InfrastructureError, PermanentError, UsageError
-from services.policy import folders, learned, limits, orphans, ownership, permission
+from services.policy import embeddings, folders, learned, limits, orphans, ownership, permission
 from services.policy.purged import KindReport, PurgeReport, Refused, Run
-from services.transactions import LOCKED
+from services.transactions import DEADLOCK, LOCKED
 
 log = structlog.get_logger()
 
@@ -33,8 +34,8 @@ MOST_ENTITIES = 20_000
 PICTURES = 200
 CLIPS = 20
 """So few, because each has some dozen objects, and recorders wait while they are deleted."""
-PURGED = (*limits.KINDS, *learned.KINDS, "facts", "orphans")
-WITH_OBJECTS = ("thumbnails", "audio", "models", "datasets", "orphans")
+PURGED = (*limits.KINDS, *learned.KINDS, "facts", embeddings.KIND, "orphans")
+WITH_OBJECTS = ("thumbnails", "audio", "models", "datasets", embeddings.KIND, "orphans")
 """What goes from the object store, too."""
 
 
@@ -81,6 +82,9 @@ def purge(
         try:
             if kind == "orphans":
                 _orphans(run, found)
+                continue
+            if kind == embeddings.KIND:
+                embeddings.purge(run, found)
                 continue
             if kind in WITH_OBJECTS:
                 ownership.check_not_foreign(context)
@@ -136,7 +140,7 @@ def _video_statistics(run: Run, limit: Limit, found: KindReport) -> None:
             with run.context.transaction() as session:
                 gone = rows.drop_partition(session, name, limit)
         except InfrastructureError as error:
-            if error.reason != LOCKED:
+            if error.reason not in (LOCKED, DEADLOCK):
                 raise
             log.info("purge.partition_in_use", partition=name)
             break  # emptied in batches; the next purge finds it empty and drops it
@@ -250,6 +254,7 @@ def _thumbnails(run: Run, limit: Limit, found: KindReport) -> None:
                 thumbnails.hold(session)
                 free = objects.purge_pictures(session, limit, free, now=run.context.clock())
                 found.hold("scores of it stay", objects.scored_pictures(session, free))
+                vectors.forget(session, free)
                 run.context.store.delete_many(free)
         run.count(found, len(free))
 
@@ -315,8 +320,13 @@ def _exports(run: Run, limit: Limit, found: KindReport) -> None:
             continue
         if not run.dry_run:
             folder = Path(export.directory)
-            if folder.exists():
+            try:
                 folders.remove(folder)
-            with run.context.transaction() as session:
-                exports.end_export(session, export.export_id, now=run.context.clock())
+                with run.context.transaction() as session:
+                    exports.end_export(session, export.export_id, now=run.context.clock())
+                folders.forget(folder)
+            except OSError as error:
+                log.warning("export.not_removed", folder=str(folder), problem=str(error))
+                found.hold("cannot be removed", 1)
+                continue
         run.count(found, 1)

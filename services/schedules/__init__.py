@@ -1,7 +1,7 @@
 """Schedules: what is asked for again and again, kept in PostgreSQL, fired by dispatchers."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from db.models import Schedule
 from db.models.schedules import MISFIRE_POLICIES
 from db.queries.work import schedules as rows
 from services.context import Context
-from services.errors import UsageError
+from services.errors import NotFoundError, UsageError
 from services.schedules import firing, triggers
 from services.schedules.kinds import KINDS
 from services.schedules.names import checked_name
@@ -21,6 +21,8 @@ __all__ = [
     "Plan",
     "ScheduleView",
     "add",
+    "change",
+    "find",
     "listed",
     "next_fire_times",
     "pause",
@@ -81,6 +83,10 @@ class ScheduleView:
     last_job_id: str | None
     last_job_state: str | None
 
+    def plan(self) -> Plan:
+        """Return what was asked for."""
+        return _plan_of(self)
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
         return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
@@ -104,8 +110,41 @@ def add(context: Context, plan: Plan) -> bool:
             return False
     raise UsageError(
         f"there is another schedule named {plan.name}",
-        hint=f"`tubegrader schedule remove {plan.name}` first, or choose another name",
+        hint=f"`tubegrader schedules remove {plan.name}` first, or choose another name",
     )
+
+
+def change(context: Context, plan: Plan) -> bool:
+    """Ask for something else by the schedule of a name; False where it is as it was.
+
+    Slots from now on are those of the new plan; whether it is paused stays.
+
+    Raises:
+        UsageError: Something about it is wrong, or there is none of this name.
+    """
+    now = context.clock().replace(microsecond=0)
+    trigger = _checked(plan, now=now)
+    with context.transaction() as session:
+        [schedule] = _named(rows.in_use(session, [plan.name]), [plan.name])
+        if _plan_of(schedule) == plan:
+            return False
+        for name, value in asdict(plan).items():
+            setattr(schedule, name, value)
+        # An interval counts from here.
+        schedule.created_at = now
+        schedule.next_slot = triggers.next_fire_times(trigger, now, 1)[0]
+    return True
+
+
+def find(context: Context, name: str) -> ScheduleView:
+    """Return the schedule of a name.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    with context.transaction() as session:
+        [schedule] = _named(rows.in_use(session, [name]), [name])
+        return _view(schedule, rows.last_slots(session).get(schedule.schedule_id))
 
 
 def listed(context: Context) -> list[ScheduleView]:
@@ -208,6 +247,8 @@ def _checked(plan: Plan, *, now: datetime) -> Trigger:
         raise UsageError("a grace cannot be negative")
     if {"channel_ids", "tags"} & plan.params.keys() and not KINDS[plan.kind].of_channels:
         raise UsageError("only a crawl has channels")
+    if "task" in plan.params and not KINDS[plan.kind].of_task:
+        raise UsageError(f"a {plan.kind} is of no task")
     if plan.cron is not None and plan.interval_s is None:
         return checked(Cron(plan.cron, plan.time_zone), now=now)
     if plan.interval_s is not None and plan.cron is None:
@@ -220,24 +261,15 @@ def _checked(plan: Plan, *, now: datetime) -> Trigger:
 def _named(found: list[Schedule], names: Collection[str]) -> list[Schedule]:
     missing = sorted(set(names) - {schedule.name for schedule in found})
     if missing:
-        raise UsageError(
+        raise NotFoundError(
             f"there is no schedule {', '.join(missing)}",
-            hint="`tubegrader schedule list` shows them",
+            hint="`tubegrader schedules list` shows them",
         )
     return found
 
 
-def _plan_of(schedule: Schedule) -> Plan:
-    return Plan(
-        name=schedule.name,
-        kind=schedule.kind,
-        cron=schedule.cron,
-        interval_s=schedule.interval_s,
-        time_zone=schedule.time_zone,
-        misfire=schedule.misfire,
-        grace_s=schedule.grace_s,
-        params=schedule.params,
-    )
+def _plan_of(schedule: Schedule | ScheduleView) -> Plan:
+    return Plan(**{each.name: getattr(schedule, each.name) for each in fields(Plan)})
 
 
 def _view(schedule: Schedule, last: rows.LastSlot | None) -> ScheduleView:

@@ -30,11 +30,13 @@ class Lack:
     hint: str
 
 
-NO_CHANNELS = Lack("noChannels", "no channel to work on", "`tubegrader crawl @handle` adds one")
+NO_CHANNELS = Lack(
+    "noChannels", "no channel to work on", "`tubegrader channels crawl @handle` adds one"
+)
 NO_SPEECH = Lack(
     "noSpeech",
     "no speech to learn from",
-    "`tubegrader audio add CHANNEL…`, then `tubegrader crawl --audio`",
+    "`tubegrader audio add CHANNEL…`, then `tubegrader channels crawl --audio`",
 )
 
 
@@ -47,11 +49,13 @@ class ScheduleKind:
         request: Works out, when it fires, the params of its job from its own; or tells what is
             lacking for a job.
         of_channels: Whether its params may name channels, by ``channel_ids`` or ``tags``.
+        of_task: Whether they may name a ``task`` of learning.
     """
 
     job: str
     request: Callable[[Session, Params], dict[str, Any] | Lack]
     of_channels: bool = False
+    of_task: bool = False
 
 
 def _as_planned(_session: Session, params: Params) -> dict[str, Any]:
@@ -78,10 +82,10 @@ KINDS: Final = {
     kind.job: kind
     for kind in (
         ScheduleKind("crawl", _crawl, of_channels=True),
-        ScheduleKind("train", _learn),
-        ScheduleKind("score", _learn),
-        ScheduleKind("compare", _learn),
-        ScheduleKind("retrain", _learn),
+        ScheduleKind("train", _learn, of_task=True),
+        ScheduleKind("score", _learn, of_task=True),
+        ScheduleKind("compare", _learn, of_task=True),
+        ScheduleKind("retrain", _learn, of_task=True),
         ScheduleKind("upkeep", _as_planned),
     )
 }

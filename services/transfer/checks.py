@@ -94,6 +94,8 @@ def picture_file(directory: Path, text: str) -> Path:
             raise RejectedRowError("pictureMissing", f"{text[:80]!r} does not exist")
     except OSError as error:
         raise RejectedRowError("badPath", f"{text[:80]!r}: {error.strerror}") from None
+    except ValueError:  # half a character, for instance
+        raise RejectedRowError("badPath", f"{text[:80]!r} is no name of a file") from None
     return file
 
 

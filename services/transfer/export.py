@@ -96,6 +96,12 @@ def export(
     form = _Form(file_format, is_neutral=file_format == "csv" and not raw)
     directory = directory.absolute()
     try:
+        os.fspath(directory).encode()  # it is noted in the database
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"cannot write {os.fspath(directory)!a}: the name is no text in UTF-8"
+        ) from error
+    try:
         taken = directory.exists() and any(directory.iterdir())
         if not taken:
             directory.parent.mkdir(parents=True, exist_ok=True)

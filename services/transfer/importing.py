@@ -106,7 +106,7 @@ def import_folder(
     """
     rejected = RejectedRows()
     with Spool() as spool:
-        if is_export(directory):
+        if _is_export(directory):
             rows = read_export(directory, context.store, spool, rejected, progress)
         elif any((directory / name).is_file() for name in NEEDED):
             now = context.clock()
@@ -129,6 +129,13 @@ def import_folder(
         watched,
         all_refused=_all_refused(spool, rows, new, rejected),
     )
+
+
+def _is_export(directory: Path) -> bool:
+    try:
+        return is_export(directory)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be read: {error.strerror}") from error
 
 
 def _all_refused(

@@ -84,7 +84,7 @@ def _verified(directory: Path) -> tuple[dict[str, Any], bool]:
         known = manifest["format"] == FORMAT_NAME and version in (FORMAT_VERSION, NEUTRAL_VERSION)
         files: dict[str, Any] = manifest["files"]
         expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(wrong) from error
     if not known:
         raise UsageError(wrong, hint=f"this release reads versions up to {NEUTRAL_VERSION}")

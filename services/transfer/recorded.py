@@ -1,5 +1,6 @@
 """Folders that others recorded: CSVs of videos with pictures, and of counts over time."""
 
+import codecs
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -223,10 +224,11 @@ def read_csv(
     Commas, semicolons or tabs separate its cells, whichever its first line does by.
 
     Raises:
-        UsageError: It cannot be read, is not UTF-8 or not CSV, or lacks a column or has it twice.
+        UsageError: It cannot be read, is neither UTF-8 nor marked UTF-16, is no CSV, or lacks a
+            column or has it twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding(path), newline="") as file:
             first = file.readline(_LONGEST_HEADER)
             file.seek(0)
             reader = csv.DictReader(file, delimiter=_delimiter(first, needed), strict=True)
@@ -240,9 +242,19 @@ def read_csv(
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from error
+        raise UsageError(
+            f"{path} is neither UTF-8 nor marked UTF-16", hint="save it as UTF-8"
+        ) from error
     except csv.Error as error:
         raise UsageError(f"{path} is not CSV: {error}") from error
+
+
+def _encoding(path: Path) -> str:
+    """Return how a file is encoded by its mark: spreadsheets save "Unicode text" as UTF-16."""
+    with path.open("rb") as file:
+        return (
+            "utf-16" if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+        )
 
 
 def _delimiter(header: str, needed: tuple[str, ...]) -> str:

@@ -7,19 +7,19 @@ so a message that comes twice starts nothing twice; a thread keeps the lease whi
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from db.models import Job
 from db.models.work import JOB_STATES
 from db.queries.work import jobs as rows
+from db.queries.work import scorings
 from services.context import Context
 from services.errors import (
     BusyError,
     InfrastructureError,
+    NotFoundError,
     PermanentError,
     QuotaError,
     TransientError,
@@ -27,48 +27,45 @@ from services.errors import (
     UsageError,
 )
 from services.transactions import translating
+from services.work import submissions
 from services.work.heartbeat import KeptLease, LeaseLostError
+from services.work.job_views import JobView, view_of, with_pace
 from services.work.kinds import JOB_KINDS
+from services.work.submissions import Submission
 
+PAUSABLE = ("score", "retrain")
 RETRY_AFTER = timedelta(minutes=1)
 """A job that failed in passing is tried again so much later; its attempts are few."""
+
+
+AWAITED_FOR = timedelta(seconds=10)
+"""A job that waits for its shards is woken by the last of them, and looks after so long anyway."""
 
 
 class JobCancelledError(Exception):
     """Somebody asked for the job to be cancelled; raised inside the work."""
 
 
-@dataclass(frozen=True)
-class JobView:
-    """A job as a front door shows it."""
-
-    job_id: str
-    kind: str
-    state: str
-    progress_done: int
-    progress_total: int
-    progress_message: str | None
-    waiting_until: datetime | None
-    error_reason: str | None
-    error_message: str | None
-    steps: dict[str, Any]
-    result: dict[str, Any] | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will happen to it."""
-        return self.state in ("succeeded", "failed", "cancelled")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values for ``--json``."""
-        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+class AwaitsShardsError(Exception):
+    """Others do what is left of the work: the job is given back until they have."""
 
 
-def submit(context: Context, kind: str, params: dict[str, Any]) -> uuid.UUID:
-    """Record a job; a dispatcher starts it. Returns its id."""
+def submit(
+    context: Context, kind: str, params: dict[str, Any], *, once: Submission | None = None
+) -> uuid.UUID:
+    """Record a job; a dispatcher starts it. Returns its id.
+
+    Args:
+        context: The database.
+        kind: Of job.
+        params: What it is asked to do.
+        once: By which key; asking again by it returns the same job.
+
+    Raises:
+        PermanentError: Something else was asked for by that key.
+    """
+    if once is not None:
+        return submissions.submit(context, kind, params, once)
     with context.transaction() as session:
         return rows.submit(session, kind, params, now=context.clock())
 
@@ -77,23 +74,15 @@ def view(context: Context, job_id: uuid.UUID) -> JobView:
     """Return a job.
 
     Raises:
-        UsageError: There is none with this id.
+        NotFoundError: There is none with this id.
     """
     with context.transaction() as session:
         job = rows.get(session, job_id)
         if job is None:
-            raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
-        return _view(job)
-
-
-def watch(context: Context, job_id: uuid.UUID, *, poll_s: float = 0.2) -> Iterator[JobView]:
-    """Yield a job now and again, the last time when it has ended."""
-    while True:
-        job = view(context, job_id)
-        yield job
-        if job.ended:
-            return
-        time.sleep(poll_s)
+            raise NotFoundError(
+                f"there is no job {job_id}", hint="`tubegrader jobs list` shows them"
+            )
+        return with_pace(session, view_of(job), now=context.clock())
 
 
 def succeeded(job: JobView) -> JobView:
@@ -110,9 +99,14 @@ def succeeded(job: JobView) -> JobView:
 
 
 def newest(
-    context: Context, *, limit: int = 20, kind: str | None = None, state: str | None = None
+    context: Context,
+    *,
+    limit: int = 20,
+    kind: str | None = None,
+    state: str | None = None,
+    after: tuple[datetime, uuid.UUID] | None = None,
 ) -> list[JobView]:
-    """Return the newest jobs, of a kind and state if given.
+    """Return the newest jobs, of a kind and state if given; those after one's moment and id.
 
     Raises:
         UsageError: There is no such kind or state.
@@ -121,20 +115,29 @@ def newest(
         if value is not None and value not in known:
             raise UsageError(f"no job is “{value}”", hint=f"use {', '.join(known)}")
     with context.transaction() as session:
-        found = rows.newest(session, limit=limit, kind=kind, state=state)
-        return [_view(job) for job in found]
+        found = rows.newest(session, limit=limit, kind=kind, state=state, after=after)
+        return [view_of(job) for job in found]
+
+
+_DIGITS = 32
+"""Of a job's id."""
 
 
 def find(context: Context, prefix: str) -> JobView:
     """Return the one job whose id starts with ``prefix``.
 
     Raises:
-        UsageError: None or several do.
+        NotFoundError: None or several do.
     """
-    found = [job for job in newest(context, limit=10_000) if job.job_id.startswith(prefix.lower())]
+    digits = prefix.lower().replace("-", "")
+    found: list[JobView] = []
+    if len(digits) <= _DIGITS and not set(digits) - set("0123456789abcdef"):
+        low, high = (uuid.UUID(digits.ljust(_DIGITS, end)) for end in "0f")
+        with context.transaction() as session:
+            found = [view_of(job) for job in rows.between(session, low, high, limit=2)]
     if len(found) != 1:
-        problem = "no job" if not found else f"{len(found)} jobs"
-        raise UsageError(
+        problem = "no job" if not found else "more than one job"
+        raise NotFoundError(
             f"{problem} with an id that starts with {prefix!r}",
             hint="`tubegrader jobs list` shows them",
         )
@@ -145,13 +148,41 @@ def cancel(context: Context, job_id: uuid.UUID) -> str:
     """Ask a job to stop; return its state afterwards.
 
     Raises:
-        UsageError: There is no such job.
+        NotFoundError: There is no such job.
     """
     with context.transaction() as session:
         state = rows.request_cancel(session, job_id, now=context.clock())
     if state is None:
-        raise UsageError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
+        raise NotFoundError(f"there is no job {job_id}", hint="`tubegrader jobs list` shows them")
     return state
+
+
+def pause(context: Context, job_id: uuid.UUID) -> bool:
+    """Begin nothing more of a scoring or retraining; False if it was paused. What runs finishes.
+
+    Raises:
+        UsageError: There is no such job, it has ended, or is of another kind.
+    """
+    job = view(context, job_id)
+    if job.ended or job.kind not in PAUSABLE:
+        raise UsageError(
+            f"the {job.kind} job {job.job_id[:8]} "
+            + ("has ended" if job.ended else "cannot be paused"),
+            hint=f"{' and '.join(PAUSABLE)} jobs can; `tubegrader work pause` pauses a queue",
+        )
+    with context.transaction() as session:
+        return rows.set_paused(session, job_id, context.clock())
+
+
+def resume(context: Context, job_id: uuid.UUID) -> bool:
+    """Let a paused job go on; False if it was not paused.
+
+    Raises:
+        UsageError: There is no such job.
+    """
+    view(context, job_id)
+    with context.transaction() as session:
+        return rows.set_paused(session, job_id, None)
 
 
 class JobHandle:
@@ -235,8 +266,8 @@ def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) ->
     """Take a job and do its work; record the end. Called by workers.
 
     Returns:
-        How it ended: a job state, ``queued`` when it is to be tried again, or ``taken`` when
-        another worker has it.
+        How it ended: a job state, ``queued`` when it is to be tried again, ``running`` when it
+        waits for its shards, or ``taken`` when another worker has it.
     """
     with context.transaction() as session:
         lease_end = context.clock() + context.lease
@@ -251,11 +282,15 @@ def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) ->
         return "taken"
     except JobCancelledError:
         return _finish(context, handle, "cancelled")
+    except AwaitsShardsError:
+        return patiently(context, lambda: _wait(context, handle))
     except (TransientError, QuotaError) as failure:
         error = failure
-        return _patiently(context, lambda: _try_again(context, handle, error))
+        return patiently(context, lambda: _try_again(context, handle, error))
     except TubeGraderError as error:
-        return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
+        return _finish(
+            context, handle, "failed", error=(error.kind, error.reason, in_a_line(error))
+        )
     except Exception as error:
         # A defect: say so in the row, and let the worker log the trace.
         problem = ("permanent", "defect", f"{type(error).__name__}: {error}")
@@ -284,13 +319,32 @@ def _finish(
                 error=error,
             )
 
-    return state if _patiently(context, finish) else "taken"
+    return state if patiently(context, finish) else "taken"
 
 
-def _patiently(context: Context, end: Callable[[], Ended]) -> Ended:
-    """Record how a job ended, also where the database is away meanwhile.
+def _wait(context: Context, handle: JobHandle) -> str:
+    now = context.clock()
+    with context.transaction() as session:
+        kept = rows.wait_for_shards(
+            session, handle.job_id, handle.token, again_at=now + AWAITED_FOR
+        )
+        if kept:
+            # The last of them may have ended just before.
+            scorings.wake(session, handle.job_id, now=now)
+    return "running" if kept else "taken"
 
-    For as long as a lease: after that the job comes back by itself, as from a worker that died.
+
+def patiently(context: Context, end: Callable[[], Ended]) -> Ended:
+    """Record how work ended, also where the database is away meanwhile.
+
+    For as long as a lease: after that the work comes back by itself, as from a worker that died.
+
+    Args:
+        context: The database.
+        end: Records it; doing it twice changes nothing.
+
+    Raises:
+        InfrastructureError: It is away for longer.
     """
     given_up = time.monotonic() + context.lease.total_seconds()
     while True:
@@ -318,27 +372,9 @@ def _try_again(context: Context, handle: JobHandle, error: TransientError | Quot
             return "queued" if kept else "taken"
     if cancelled:
         return _finish(context, handle, "cancelled")
-    return _finish(context, handle, "failed", error=(error.kind, error.reason, _line(error)))
+    return _finish(context, handle, "failed", error=(error.kind, error.reason, in_a_line(error)))
 
 
-def _line(error: TubeGraderError) -> str:
+def in_a_line(error: TubeGraderError) -> str:
+    """Return what is wrong and, if there is one, what to do."""
     return f"{error} ({error.hint})" if error.hint else str(error)
-
-
-def _view(job: Job) -> JobView:
-    return JobView(
-        job_id=str(job.job_id),
-        kind=job.kind,
-        state=job.state,
-        progress_done=job.progress_done,
-        progress_total=job.progress_total,
-        progress_message=job.progress_message,
-        waiting_until=job.waiting_until,
-        error_reason=job.error_reason,
-        error_message=job.error_message,
-        steps=job.steps,
-        result=job.result,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-    )

@@ -4,10 +4,11 @@ A new kind of work is an entry in ``WORK_KINDS``, the service that does it and t
 that name; nothing else lists the kinds. The same holds for a kind of job and ``JOB_KINDS``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from services.queue import CRAWL, LEARNING, MEDIA, Queue, Task
+from services.queue import CRAWL, LEARNING, MEDIA, SCORING, Queue, Task
 
 if TYPE_CHECKING:
     from services.youtube.quota import Bucket, Purpose
@@ -121,12 +122,15 @@ JOB_KINDS: Final = {
     for kind in (
         JobKind("crawl", None),
         JobKind("train", Task("learning.train", LEARNING)),
-        JobKind("score", Task("learning.score", LEARNING)),
+        JobKind("score", Task("scoring.score", SCORING)),
         JobKind("compare", Task("learning.compare", LEARNING)),
         JobKind("retrain", Task("learning.retrain", LEARNING)),
         JobKind("upkeep", Task("control.maintain", CRAWL)),
     )
 }
+
+SCORE_SHARD: Final = Task("scoring.score_shard", SCORING)
+"""Does a shard of a scoring, which is under a lease as a batch of work is."""
 
 
 def recurring(entity: str | None = None) -> list[str]:
@@ -138,9 +142,15 @@ def recurring(entity: str | None = None) -> list[str]:
     ]
 
 
+def of_crawl(params: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of work that a crawl job with these parameters asks for."""
+    return recurring() + ([VIDEO_AUDIO.name] if params.get("audio") else [])
+
+
 def tasks() -> list[Task]:
     """Return every task that is ever sent."""
     return [
         *(kind.task for kind in WORK_KINDS.values()),
         *(kind.task for kind in JOB_KINDS.values() if kind.task is not None),
+        SCORE_SHARD,
     ]

@@ -27,7 +27,8 @@ from services.transactions import Written, write_apart
 from services.work import breakers
 from services.work.heartbeat import KeptLease, LeaseLostError
 from services.work.kinds import WORK_KINDS, WorkKind
-from services.work.verdicts import LATEST, ONCE_FOR, RETRIES, Hearing, is_verdict
+from services.work.verdicts import LATEST, RETRIES, Hearing, Judge, is_verdict
+from services.youtube.batches import UNANSWERABLE
 from services.youtube.facts import Answer
 from services.youtube.failures import ApiKeyError
 
@@ -48,6 +49,7 @@ class Batch:
         token: The lease. Whoever lost it changes nothing any more.
         items: What is to be done, by entity; empty when the message came late or twice.
         kind: Of what kind all of them are; None for an empty batch.
+        begun_at: When its work began.
     """
 
     def __init__(
@@ -57,12 +59,13 @@ class Batch:
         self.items = {item.entity_id: item for item in items}
         self.kind = next((WORK_KINDS[item.kind] for item in items), None)
         self._context = context
-        self._begun_at = context.clock()
+        self.begun_at = context.clock()
         self._completed: set[str] = set()
         self._errors: dict[str, TubeGraderError] = {}
         self._unsupported: set[str] = set()
         self._of_requests: set[str] = set()
-        self._judge: _Judge | None = None
+        self._lasting: set[str] = set()
+        self._judge: Judge | None = None
         self._believed: dict[str, str] | None = None
         every_s = context.lease.total_seconds() / 4
         self._lease = KeptLease(self._extend, every_s=every_s)
@@ -177,6 +180,11 @@ class Batch:
             if entity_id in self.items and entity_id not in self._completed:
                 self._errors.setdefault(entity_id, error)
 
+    def fail_again(self, entity_id: str, error: TubeGraderError) -> None:
+        """Note that an item was refused, and once more when it was asked for again at once."""
+        self._lasting.add(entity_id)
+        self.fail([entity_id], error)
+
     def fail_together(self, entity_ids: Collection[str], error: TubeGraderError) -> None:
         """Note that a call about several items failed: it says nothing of any one of them."""
         self._of_requests |= set(entity_ids) - self._errors.keys()
@@ -184,6 +192,7 @@ class Batch:
 
     def fail_unanswered(self, answer: Answer[Any], *, missing: str | None) -> None:
         """Note what an answer left out: missing (by this reason), refused, not asked."""
+        self._lasting |= answer.lasting
         for refusal in answer.refused:
             self.fail([refusal.item_id], PermanentError(refusal.message, reason=refusal.reason))
         if missing is not None:
@@ -242,24 +251,26 @@ class Batch:
     def _tell_breaker(self, session: Session, kind: WorkKind) -> datetime | None:
         """Note how the host did; return when it is asked again, where it is not for a while."""
         if self._is_answered:
-            evidence.note_good_answer(session, kind.name, at=self._begun_at)
+            evidence.note_good_answer(session, kind.name, at=self.begun_at)
+        # Who spoils each call says nothing of the host.
+        errors = [e for e in self._errors.values() if e.reason != UNANSWERABLE]
         return breakers.record(
             session,
             kind.host,
-            n_items=len(self.items),
-            errors=self._errors.values(),
+            n_items=len(self.items) - len(self._errors) + len(errors),
+            errors=errors,
             now=self._context.clock(),
         )
 
-    def _judged(self, session: Session) -> "_Judge":
+    def _judged(self, session: Session) -> Judge:
         """Return what verdicts are judged by, the same until the batch has ended."""
         if self._judge is None:
             assert self.kind is not None, "an empty batch has no verdicts"
             well_at = evidence.last_good_answer(session, self.kind.name)
-            self._judge = _Judge(self._context.clock(), self._is_answered, well_at)
+            self._judge = Judge(self._context.clock(), self._is_answered, well_at)
         return self._judge
 
-    def _hearing(self, judge: "_Judge", entity_id: str) -> Hearing:
+    def _hearing(self, judge: Judge, entity_id: str) -> Hearing:
         item = self.items[entity_id]
         return Hearing(
             reason=self._errors[entity_id].reason,
@@ -269,9 +280,10 @@ class Batch:
             is_supported=judge.is_answered and entity_id not in self._unsupported,
             is_borne_out=judge.bears_out(item.doubted_at or judge.at, self._tried_for(judge, item)),
             is_of_request=entity_id in self._of_requests,
+            is_lasting=entity_id in self._lasting,
         )
 
-    def _how(self, judge: "_Judge", entity_id: str, not_before: datetime | None) -> "_End":
+    def _how(self, judge: Judge, entity_id: str, not_before: datetime | None) -> "_End":
         """Return how an item ends that failed and is not ended by a verdict that is believed."""
         item, error = self.items[entity_id], self._errors[entity_id]
         if is_verdict(error):
@@ -295,7 +307,7 @@ class Batch:
     def _is_once(self) -> bool:
         return self.kind is not None and not self.kind.recurring
 
-    def _tried_for(self, judge: "_Judge", item: work_items.LeasedItem) -> timedelta:
+    def _tried_for(self, judge: Judge, item: work_items.LeasedItem) -> timedelta:
         """Return for how long an item that is collected once has been tried."""
         return judge.at - item.slot if self._is_once else timedelta(0)
 
@@ -333,19 +345,6 @@ class _End:
     retry_at: datetime | None
     counted: bool = True
     in_doubt: bool = False
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """What speaks for the host: this batch, and when another of the kind last went well."""
-
-    at: datetime
-    is_answered: bool
-    well_at: datetime | None
-
-    def bears_out(self, moment: datetime, tried_for: timedelta) -> bool:
-        """Tell whether others went well since a moment, or nobody is left who could."""
-        return (self.well_at is not None and self.well_at > moment) or tried_for >= ONCE_FOR
 
 
 @contextmanager

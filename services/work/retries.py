@@ -23,6 +23,19 @@ def retry_jobs(context: Context, job_ids: Collection[str]) -> list[str]:
         return [str(j) for j in job_rows.retry(session, job_ids=wanted, now=context.clock())]
 
 
+def failed_jobs(
+    context: Context, *, reason: str | None = None, kind: str | None = None
+) -> list[str]:
+    """Return the ids of the failed jobs of a reason and kind, all by default.
+
+    Raises:
+        UsageError: There is no such kind of job.
+    """
+    _known(kind, JOB_KINDS, "job")
+    with context.transaction() as session:
+        return [str(j) for j in job_rows.failed(session, reason=reason, kind=kind)]
+
+
 def retry_failed_jobs(
     context: Context, *, reason: str | None = None, kind: str | None = None
 ) -> list[str]:
@@ -37,6 +50,18 @@ def retry_failed_jobs(
             session, states=("failed",), reason=reason, kind=kind, now=context.clock()
         )
         return [str(j) for j in retried]
+
+
+def failed_items(context: Context, *, reason: str | None = None, kind: str | None = None) -> int:
+    """Count the failed work items of a reason and kind, all by default.
+
+    Raises:
+        UsageError: There is no such kind of work.
+    """
+    _known(kind, WORK_KINDS, "work")
+    with context.transaction() as session:
+        found = overview.failures_by_reason(session, kinds=None if kind is None else [kind])
+    return sum(n for _, why, n in found if reason in (None, why))
 
 
 def retry_items(context: Context, *, reason: str | None = None, kind: str | None = None) -> int:

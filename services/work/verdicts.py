@@ -13,6 +13,7 @@ from services.cadence import next_slot
 from services.errors import PermanentError, TubeGraderError, UsageError
 from services.transactions import REFUSED
 from services.work.backoff import Backoff
+from services.youtube.batches import UNANSWERABLE, Fares
 from services.youtube.failures import ApiKeyError
 
 HEARD_APART = timedelta(hours=6)
@@ -27,6 +28,12 @@ ONCE_FOR = timedelta(days=7)
 """What is collected once has nobody left beside it in the end who could bear it out: so long it is
 tried, every few hours, and then what comes of it counts."""
 RETRIES = Backoff(timedelta(seconds=15), timedelta(hours=1))
+
+SPOILS_AGAIN = timedelta(hours=6)
+"""Who spoils each call that names it is asked alone, seldomer and seldomer up to this: it costs a
+unit each time, and after a bad day of half the host nobody is to wait for another day. What is
+wrong is the host's to mend, so it is believed as late as what nobody can bear out."""
+WORKED_LATELY = timedelta(minutes=5)
 
 ANSWERS_TO_BELIEVE = 8
 MALFORMED_REASONS = frozenset(
@@ -75,6 +82,7 @@ class Hearing:
         is_supported: Something else in the same answer, or batch, went well.
         is_borne_out: Something else of the kind went well since ``first_at``.
         is_of_request: A call was refused as a whole, which says nothing of any single item.
+        is_lasting: The same was heard when it was asked for again at once: it is no chance.
     """
 
     reason: str
@@ -84,6 +92,7 @@ class Hearing:
     is_supported: bool
     is_borne_out: bool
     is_of_request: bool = False
+    is_lasting: bool = False
 
     @property
     def is_believed(self) -> bool:
@@ -91,6 +100,8 @@ class Hearing:
         if self.is_of_request or self._is_perhaps_chance:
             return False
         age = self.at - self.first_at
+        if self.reason == UNANSWERABLE:
+            return age >= ONCE_FOR and (self._host_works or self.is_borne_out)
         if self._host_works:
             return age >= HEARD_APART
         return self.is_borne_out and age >= ALONE_FOR
@@ -103,6 +114,8 @@ class Hearing:
     @property
     def again_at(self) -> datetime:
         """When the item is asked for again while it is in doubt."""
+        if self.reason == UNANSWERABLE:
+            return self.at + min(max(self.at - self.first_at, SOONEST), SPOILS_AGAIN)
         if self._host_works and not self.is_of_request:
             if self._is_perhaps_chance:
                 return self.at + RETRIES.after(self.attempts)
@@ -116,4 +129,45 @@ class Hearing:
 
     @property
     def _is_perhaps_chance(self) -> bool:
-        return self.reason in MALFORMED_REASONS and self.attempts < ANSWERS_TO_BELIEVE
+        return (
+            self.reason in MALFORMED_REASONS
+            and not self.is_lasting
+            and self.attempts < ANSWERS_TO_BELIEVE
+        )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What speaks for the host: this batch, and when another of the kind last went well."""
+
+    at: datetime
+    is_answered: bool
+    well_at: datetime | None
+
+    def bears_out(self, moment: datetime, tried_for: timedelta) -> bool:
+        """Tell whether others went well since a moment, or nobody is left who could."""
+        return (self.well_at is not None and self.well_at > moment) or tried_for >= ONCE_FOR
+
+
+def fares(
+    *,
+    since: datetime,
+    now: datetime,
+    kind_well_at: datetime | None,
+    host_well_at: datetime | None,
+    failures: int,
+) -> Fares:
+    """Return how a host that failed a call for many items fares otherwise.
+
+    Args:
+        since: When the items failed before, or else were begun.
+        now: The present moment.
+        kind_well_at: When others of their kind were last answered well.
+        host_well_at: When others of any kind were that the same host answers.
+        failures: Batches of the host in a row of which nothing was answered well since.
+    """
+    if kind_well_at is not None and kind_well_at > since:
+        return Fares.SINCE
+    if host_well_at is not None and failures == 0 and host_well_at >= now - WORKED_LATELY:
+        return Fares.LATELY
+    return Fares.UNKNOWN

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 from services.errors import TubeGraderError
 
+UNKNOWN_LIVE_STATE = "unknownLiveState"
+
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
@@ -17,11 +19,19 @@ class Oddity:
 
     Attributes:
         reason: A stable word to count by, such as ``unknownLiveState``.
-        message: One line for people.
+        field: What it is of, in the API's word.
+        value: What came, short and printable.
     """
 
     reason: str
-    message: str
+    field: str
+    value: str
+
+    @property
+    def message(self) -> str:
+        """One line for people."""
+        problem = "is unknown" if self.reason.startswith("unknown") else "cannot be kept"
+        return f"{self.field} {problem}: {self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +80,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class UploadsPage:
-    """Up to 50 uploads, newest first; ``total`` is YouTube's own, approximate count."""
+    """Up to 50 uploads, newest first.
+
+    ``total`` is YouTube's own, approximate count; ``is_broken``: there is a next page, and what
+    should lead to it cannot.
+    """
 
     uploads: tuple[Upload, ...] = ()
     next_page_token: str | None = None
+    is_broken: bool = False
     total: int | None = None
     refused: tuple[Refusal, ...] = ()
 
@@ -98,7 +113,8 @@ class VideoStatistics:
 class VideoFacts:
     """One video.
 
-    ``live_broadcast_content`` is ``none``, ``upcoming`` or ``live``; the age of a stream runs
+    ``live_broadcast_content`` is ``none``, ``upcoming`` or ``live``, or None: left out, or (among
+    ``odd`` then) another word. The age of a stream runs
     from ``actual_start_at``. ``duration_s`` is in whole seconds and 0 while a stream is running.
     """
 
@@ -119,6 +135,11 @@ class VideoFacts:
     made_for_kids: bool | None = None
     odd: tuple[Oddity, ...] = ()
 
+    @property
+    def is_live_state_unknown(self) -> bool:
+        """Whether YouTube said of it, in a word that we do not know, whether it is live."""
+        return any(odd.reason == UNKNOWN_LIVE_STATE for odd in self.odd)
+
 
 FactsT = TypeVar("FactsT")
 
@@ -134,6 +155,7 @@ class Answer(Generic[FactsT]):
         unasked: Ids not asked for because ``failure`` came first. Only a list longer than one
             call can have any: what the earlier calls paid for is kept.
         alone: Those of the missing whose call brought nothing at all: it may be the call.
+        lasting: Those of the refused that were refused twice in a row: it is no chance.
         failure: Why the rest was not asked, or None.
         answered_at: When the call that an item came with was answered, in UTC, by id.
     """
@@ -142,6 +164,7 @@ class Answer(Generic[FactsT]):
     missing: tuple[str, ...] = ()
     alone: frozenset[str] = frozenset()
     refused: tuple[Refusal, ...] = ()
+    lasting: frozenset[str] = frozenset()
     unasked: tuple[str, ...] = ()
     failure: TubeGraderError | None = None
     answered_at: dict[str, datetime] = field(default_factory=dict)

@@ -37,7 +37,8 @@ CALL_FAILURES = (
     OSError,
     ValueError,  # bodies that are no JSON, or no UTF-8
     RecursionError,  # JSON nested thousands deep
-    AttributeError,  # the client trips over error bodies of another shape
+    AttributeError,  # the client trips over error bodies of another shape,
+    TypeError,  # and over an error that is no object
 )
 """All that a call through the client can raise when the other side misbehaves."""
 
@@ -82,6 +83,8 @@ _QUOTA_REASONS = frozenset({"quotaexceeded", "dailylimitexceeded"})
 _RATE_REASONS = frozenset(
     {"ratelimitexceeded", "userratelimitexceeded", "rate_limit_exceeded", "resource_exhausted"}
 )
+NO_ANSWER_REASONS = frozenset({"noNetwork", "timeout", "connectionRefused", "redirectRefused"})
+"""The host itself said nothing, so that nothing follows for what it was asked for."""
 _LONGEST_LINE = 200
 _PER_DAY = re.compile(r"per ?day", re.IGNORECASE)
 _METHOD_STATUSES = frozenset(

@@ -1,10 +1,9 @@
 """The one caller of the YouTube Data API v3: typed facts in, each unit booked before its call."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from copy import copy
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self
 
 import structlog
 
@@ -14,9 +13,17 @@ from services.errors import (
     PermanentError,
     QuotaError,
     TransientError,
-    TubeGraderError,
 )
 from services.youtube import failures
+from services.youtube.batches import (
+    IDS_PER_CALL,
+    PAUSE_S,
+    USUAL,
+    Method,
+    Others,
+    Tries,
+    by_ids,
+)
 from services.youtube.facts import (
     Answer,
     ChannelFacts,
@@ -32,6 +39,7 @@ from services.youtube.identifiers import (
     is_video_id,
     parse_channel_reference,
 )
+from services.youtube.items import Body, FactsT
 from services.youtube.parsing import (
     MalformedItemError,
     clean_text,
@@ -42,12 +50,6 @@ from services.youtube.parsing import (
 )
 from services.youtube.quota import BATCH_STATS, SHARED, Bucket, Purpose, QuotaLedger
 from services.youtube.transport import Transport
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-IDS_PER_CALL = 50
-"""YouTube's limit, for ids and for entries of a page alike."""
 
 # Short on purpose: beyond 2,048 characters the client turns a GET into a POST.
 _CHANNEL_PARTS = "snippet,contentDetails,statistics"
@@ -71,8 +73,10 @@ _STATISTICS_FIELDS = "kind,items(id,statistics(viewCount,likeCount,commentCount)
 
 log = structlog.get_logger()
 
-FactsT = TypeVar("FactsT", ChannelFacts, VideoFacts, VideoStatistics)
-Body = Mapping[str, Any]
+LONGEST_TOKEN = 1_000
+"""Characters. YouTube's have about a hundred; a request with many more reaches nobody."""
+NOT_KNOWN = Others()
+"""Nothing is known beside what is asked for."""
 
 
 class YouTubeGateway:
@@ -120,13 +124,17 @@ class YouTubeGateway:
         view._ledger = self._ledger.for_purpose(purpose)  # noqa: SLF001  (our own copy)
         return view
 
-    def channels(self, ids: Iterable[str]) -> Answer[ChannelFacts]:
+    def pause(self) -> None:
+        """Pause before what failed is asked for once more."""
+        self._wait(PAUSE_S)
+
+    def channels(self, ids: Iterable[str], others: Others = NOT_KNOWN) -> Answer[ChannelFacts]:
         """Ask for channels by id: 1 unit for each 50."""
 
-        def ask(batch: list[str]) -> Body:
-            return self._list_channels(id=",".join(batch))
+        def ask(batch: list[str], tries: Tries) -> Body:
+            return self._list_channels(tries, id=",".join(batch))
 
-        return _by_ids(ids, is_channel_id, ask, parse_channel, self._clock)
+        return by_ids(ids, is_channel_id, self._method(ask, parse_channel), others)
 
     def channel_by_handle(self, handle: str) -> ChannelFacts:
         """Ask for the channel with a handle (with or without ``@``): 1 unit.
@@ -157,7 +165,9 @@ class YouTubeGateway:
                 body = self._list_channels(forHandle="@" + reference.value)
         return _only_channel(body, typed.strip())
 
-    def uploads_page(self, playlist_id: str, page_token: str | None = None) -> UploadsPage:
+    def uploads_page(
+        self, playlist_id: str, page_token: str | None = None, tries: Tries = USUAL
+    ) -> UploadsPage:
         """Ask for 50 entries of an uploads playlist: 1 unit.
 
         YouTube answers ``playlistNotFound`` for a living channel without uploads; that is an
@@ -176,6 +186,7 @@ class YouTubeGateway:
                     **({"pageToken": page_token} if page_token else {}),
                 ),
                 SHARED,
+                tries,
             )
         except PermanentError as error:
             if error.reason == "playlistNotFound" and page_token is None:
@@ -183,54 +194,63 @@ class YouTubeGateway:
             raise
         return _uploads(body)
 
-    def videos(self, ids: Iterable[str]) -> Answer[VideoFacts]:
+    def videos(self, ids: Iterable[str], others: Others = NOT_KNOWN) -> Answer[VideoFacts]:
         """Ask for videos by id, whatever their channels: 1 unit for each 50."""
 
-        def ask(batch: list[str]) -> Body:
-            return self._list_videos(batch, _VIDEO_PARTS, _VIDEO_FIELDS)
+        def ask(batch: list[str], tries: Tries) -> Body:
+            return self._list_videos(batch, _VIDEO_PARTS, _VIDEO_FIELDS, tries)
 
-        return _by_ids(ids, is_video_id, ask, parse_video, self._clock)
+        return by_ids(ids, is_video_id, self._method(ask, parse_video), others)
 
-    def statistics(self, ids: Iterable[str]) -> Answer[VideoStatistics]:
+    def statistics(self, ids: Iterable[str], others: Others = NOT_KNOWN) -> Answer[VideoStatistics]:
         """Ask for the counts of videos by id: 1 unit for each 50, of a bucket of its own.
 
         Where that bucket is empty or the endpoint lacks ``videos.batchGetStats``, the shared
         bucket pays for ``videos.list`` instead.
         """
-        return _by_ids(ids, is_video_id, self._ask_statistics, parse_statistics, self._clock)
+        method = self._method(self._ask_statistics, parse_statistics)
+        return by_ids(ids, is_video_id, method, others)
 
-    def _ask_statistics(self, batch: list[str]) -> Body:
+    def _method(
+        self, ask: Callable[[list[str], Tries], Body], parse: Callable[[Body], FactsT]
+    ) -> Method[FactsT]:
+        return Method(ask, parse, self._clock, self._wait)
+
+    def _ask_statistics(self, batch: list[str], tries: Tries) -> Body:
         if BATCH_STATS not in self._missing_methods:
             request = self._transport.service.videos().batchGetStats(
                 part="statistics", id=",".join(batch), fields=_STATISTICS_FIELDS
             )
             try:
-                return self._call(request, BATCH_STATS)
+                return self._call(request, BATCH_STATS, tries)
             except QuotaError:
                 pass  # the shared bucket may have some left, and says so if not
             except BlockedError as error:
                 if error.reason != "methodUnavailable":
                     raise
                 self._missing_methods.add(BATCH_STATS)
-        return self._list_videos(batch, "statistics", _STATISTICS_FIELDS)
+        return self._list_videos(batch, "statistics", _STATISTICS_FIELDS, tries)
 
-    def _list_channels(self, **selector: str) -> Body:
+    def _list_channels(self, tries: Tries = USUAL, **selector: str) -> Body:
         return self._call(
             self._transport.service.channels().list(
                 part=_CHANNEL_PARTS, maxResults=IDS_PER_CALL, fields=_CHANNEL_FIELDS, **selector
             ),
             SHARED,
+            tries,
         )
 
-    def _list_videos(self, batch: list[str], parts: str, fields: str) -> Body:
+    def _list_videos(self, batch: list[str], parts: str, fields: str, tries: Tries) -> Body:
         return self._call(
             self._transport.service.videos().list(part=parts, id=",".join(batch), fields=fields),
             SHARED,
+            tries,
         )
 
-    def _call(self, request: Any, bucket: Bucket) -> Body:
+    def _call(self, request: Any, bucket: Bucket, tries: Tries = USUAL) -> Body:
         """Execute a request of the client, booking each attempt before it is made."""
-        for attempt in range(1, self._attempts + 1):
+        most = min(tries.most or self._attempts, self._attempts)
+        for attempt in range(1, most + 1):
             now = self._clock()
             try:
                 body = self._transport.execute(request, lambda: self._ledger.reserve(bucket, 1))
@@ -242,10 +262,11 @@ class YouTubeGateway:
                 failure = failures.malformed_answer()
             if isinstance(failure, QuotaError):
                 self._ledger.exhausted(bucket, failure.reset_at)
-            if not isinstance(failure, TransientError) or attempt == self._attempts:
+            if not isinstance(failure, TransientError) or attempt == most:
                 # Outside the except block: the client's error would carry the key along.
                 raise failure
-            self._wait(2.0 ** (attempt - 1))
+            if tries.pauses(failure):
+                self._wait(2.0 ** (attempt - 1))
         raise AssertionError("attempts is at least 1")
 
 
@@ -256,89 +277,6 @@ def _is_answer(body: object) -> bool:
         and isinstance(body.get("items", []), list)
         and bool("items" in body or body.get("kind"))
     )
-
-
-def _by_ids(
-    ids: Iterable[str],
-    is_valid: Callable[[str], bool],
-    ask: Callable[[list[str]], Body],
-    parse: Callable[[Body], FactsT],
-    clock: Clock,
-) -> Answer[FactsT]:
-    """Ask for any number of ids, 50 a call, and account for each of them."""
-    wanted = list(dict.fromkeys(ids))
-    valid = [item_id for item_id in wanted if is_valid(item_id)]
-    refused = {
-        item_id: Refusal(clean_text(item_id), "malformedId", "not an id of YouTube's form")
-        for item_id in wanted
-        if not is_valid(item_id)
-    }
-    found: dict[str, FactsT] = {}
-    answered_at: dict[str, datetime] = {}
-    alone: set[str] = set()
-    failure: TubeGraderError | None = None
-    asked = 0
-    while asked < len(valid):
-        batch = valid[asked : asked + IDS_PER_CALL]
-        try:
-            taken, not_taken = _sorted_items(ask(batch), set(batch), parse)
-        except TubeGraderError as error:
-            if asked == 0:
-                raise
-            failure = error
-            break
-        asked += len(batch)
-        alone.update([] if taken else batch)
-        answered_at |= dict.fromkeys(taken, clock())
-        found |= taken
-        refused |= not_taken
-    _note_oddities(found)
-    missing = tuple(i for i in valid[:asked] if i not in found and i not in refused)
-    return Answer(
-        items={item_id: found[item_id] for item_id in valid if item_id in found},
-        missing=missing,
-        alone=frozenset(alone.intersection(missing)),
-        refused=tuple(refused.values()),
-        unasked=tuple(valid[asked:]),
-        failure=failure,
-        answered_at=answered_at,
-    )
-
-
-def _sorted_items(
-    body: Body, batch: set[str], parse: Callable[[Body], FactsT]
-) -> tuple[dict[str, FactsT], dict[str, Refusal]]:
-    """Sort the items of one answer into found and refused; what nobody asked for is neither.
-
-    Raises:
-        TransientError: The answer is about others only. That says nothing about these ids, least
-            of all that they are gone.
-    """
-    found: dict[str, FactsT] = {}
-    refused: dict[str, Refusal] = {}
-    for item in body.get("items", ()):
-        item_id = _id_in(item)
-        if item_id not in batch or item_id in found or item_id in refused:
-            continue
-        try:
-            found[item_id] = parse(item)
-        except MalformedItemError as error:
-            refused[item_id] = error.refusal(item_id)
-    if body.get("items") and not found and not refused:
-        raise failures.malformed_answer()
-    return found, refused
-
-
-def _note_oddities(found: Mapping[str, ChannelFacts | VideoFacts | VideoStatistics]) -> None:
-    """Count what is odd in an answer, with an example of each reason."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    for item_id, facts in found.items():
-        for odd in facts.odd:
-            counts[odd.reason] += 1
-            examples.setdefault(odd.reason, f"{item_id}: {odd.message}")
-    for reason, n in counts.items():
-        log.warning("youtube.odd_value", reason=reason, items=n, example=examples[reason])
 
 
 def _only_channel(body: Body, named: str) -> ChannelFacts:
@@ -369,17 +307,14 @@ def _uploads(body: Body) -> UploadsPage:
             uploads.setdefault(upload.video_id, upload)
     if refused and not uploads:
         raise failures.malformed_answer()  # else it would look like a channel without uploads
-    token = body.get("nextPageToken")
+    token = body.get("nextPageToken") or None
+    leads_on = isinstance(token, str) and len(token) <= LONGEST_TOKEN
     info = body.get("pageInfo")
     total = info.get("totalResults") if isinstance(info, dict) else None
     return UploadsPage(
         uploads=tuple(uploads.values()),
-        next_page_token=clean_text(token) if isinstance(token, str) and token else None,
+        next_page_token=clean_text(token) if leads_on and isinstance(token, str) else None,
+        is_broken=token is not None and not leads_on,
         total=total if isinstance(total, int) and total >= 0 else None,
         refused=tuple(refused),
     )
-
-
-def _id_in(item: object) -> str:
-    value = item.get("id") if isinstance(item, dict) else None
-    return value if isinstance(value, str) else ""

@@ -21,8 +21,17 @@ _FRONT_ENDS = re.compile(
 _FORMS = "Give a channel id (UC…), a handle (@name) or the address of the channel's page."
 _LONGEST_NAME = 100
 """Handles have at most 30 characters; old user and custom names may be longer."""
-_PAGES = frozenset({"watch", "shorts", "live", "embed", "v", "playlist", "feed", "results", "post"})
+_PAGES = frozenset(
+    {
+        *("watch", "shorts", "live", "embed", "v", "playlist", "feed", "results", "post"),
+        *("account", "ads", "api", "attribution_link", "clip", "creators", "e", "gaming"),
+        *("hashtag", "howyoutubeworks", "iframe_api", "img", "kids", "logout", "m", "movies"),
+        *("oembed", "paid_memberships", "premium", "redirect", "reporthistory", "signin", "source"),
+        *("t", "upload", "view_play_list", "vi"),
+    }
+)
 """Paths of youtube.com that are no channel."""
+_OTHER_HOSTS = frozenset(f"{name}.youtube.com" for name in ("accounts", "consent", "gdata", "i"))
 _TABS = frozenset(
     {
         *(
@@ -157,6 +166,8 @@ def _steps(value: str, typed: str) -> tuple[list[str], str]:
         raise _unreadable(typed) from None
     if parts.scheme not in {"http", "https"} or host is None:
         raise _unreadable(typed)
+    if host in _OTHER_HOSTS:
+        raise _unreadable(typed, "That page is no channel.")
     if host == "youtu.be":
         raise _unreadable(typed, "That is the address of a video.")
     if not (host in _HOSTS or host.endswith(".youtube.com") or _FRONT_ENDS.fullmatch(host)):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.youtube.facts import (
+    UNKNOWN_LIVE_STATE,
     ChannelFacts,
     Oddity,
     Refusal,
@@ -189,7 +190,7 @@ def count(item: Json, key: str, odd: list[Oddity]) -> int | None:
     if number > LARGEST_SENT:
         raise MalformedItemError("malformedCount", f"{key} exceeds 64 bits: {value}")
     if number > LARGEST_COUNT:
-        odd.append(Oddity("countTooLarge", f"{key} cannot be kept: {value}"))
+        odd.append(Oddity("countTooLarge", key, _shown(value)))
         return None
     return number
 
@@ -212,7 +213,7 @@ def live_state(item: Json, key: str, odd: list[Oddity]) -> str | None:
         return value
     if value == "completed":
         return "none"
-    odd.append(Oddity("unknownLiveState", f"{key} is unknown: {_shown(value)}"))
+    odd.append(Oddity(UNKNOWN_LIVE_STATE, key, _shown(value)))
     return None
 
 
@@ -227,8 +228,11 @@ def moment(item: Json, key: str) -> datetime | None:
         raise MalformedItemError("malformedTime", f"{key}: {error}") from None
 
 
+_LEAP_SECOND = re.compile(r"(?<=T[0-9]{2}:[0-9]{2}:)60")
+
+
 def parse_moment(value: object) -> datetime:
-    """Return an RFC 3339 time in UTC.
+    """Return an RFC 3339 time in UTC; a leap second is the one before it.
 
     Raises:
         ValueError: it is no such time, or it has no time zone.
@@ -236,7 +240,7 @@ def parse_moment(value: object) -> datetime:
     if not isinstance(value, str):
         raise ValueError("not a time")  # noqa: TRY004 - one kind for all malformed input
     try:
-        parsed = datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(_LEAP_SECOND.sub("59", value.upper()))
         in_utc = parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"not a time: {_shown(value)}") from None
@@ -250,10 +254,11 @@ _DURATION = re.compile(
     r"(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?"
 )
 _ANY_DURATION = re.compile(
-    r"P(?=.)(?:[0-9]{1,9}(?:[.,][0-9]{1,9})?[YMWD]){0,4}"
-    r"(?:T(?:[0-9]{1,9}(?:[.,][0-9]{1,9})?[HMS]){1,3})?"
+    r"P(?=.)(?:[0-9]{1,40}(?:[.,][0-9]{1,40})?[YMWD]){0,4}"
+    r"(?:T(?:[0-9]{1,40}(?:[.,][0-9]{1,40})?[HMS]){1,3})?"
 )
-"""Of ISO 8601: with months, years and fractions, which are no number of whole seconds."""
+"""Of ISO 8601: with months, years and fractions, which are no number of whole seconds, and with
+any number that is none of a video's."""
 _SECONDS = (604_800, 86_400, 3_600, 60, 1)
 
 
@@ -272,7 +277,7 @@ def duration(item: Json, key: str, odd: list[Oddity]) -> int | None:
         seconds = sum(int(part) * unit for part, unit in zip(parts, _SECONDS, strict=True))
         if seconds <= LONGEST_DURATION_S:
             return seconds
-    odd.append(Oddity("oddDuration", f"{key} is no number of seconds: {_shown(value)}"))
+    odd.append(Oddity("oddDuration", key, _shown(value)))
     return None
 
 

@@ -252,6 +252,7 @@ class Month:
                 server = postgres.running(Home(self.home))
                 if server is not None:  # one that was started again may listen elsewhere
                     self.context.engine.dispose()
+                    self.context.__dict__.pop("sessions", None)  # they are the old engine's
                     self.context.__dict__["engine"] = make_engine(server.url)
 
 

@@ -81,7 +81,7 @@ def test_too_little_to_learn_from(context, world, params, reason, advice):
 
 def test_nothing_was_collected(context):
     message = refused(context, train(context), "noData")
-    assert "tubegrader crawl" in message
+    assert "tubegrader channels crawl" in message
 
 
 def test_a_job_that_is_tried_again_learns_from_what_there_is_by_then(context, monkeypatch):
@@ -143,7 +143,7 @@ def test_a_truncated_shard_is_named_and_put_right_by_freezing_anew(crawled):
     shard.write_bytes(whole[: len(whole) // 2])
     message = refused(crawled, train(crawled), "objectCorrupt")
     assert frozen.dataset_id[:12] in message
-    assert "tubegrader train --force" in message
+    assert "tubegrader models train --force" in message
     verified = tubegrader("datasets", "verify", env=settings_of(crawled))
     assert verified.code == 1
     healed = train(crawled, force=True)

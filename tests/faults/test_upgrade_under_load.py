@@ -14,7 +14,7 @@ from db import migrate
 from services.embedded import Endpoints
 from tests.support.databases import EMPTY, own_database, owned
 
-RELEASE = "0010"
+RELEASES = ("0010", "0022")
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
 PATIENCE = "5s"
 VIDEOS, CHANNELS = 60_000, 600
@@ -29,15 +29,23 @@ FILL = """
         generate_series(CAST(:now AS timestamptz) - interval '9 days', :now, '3 days') d (day);
     INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at)
     SELECT kind, video_id, channel_id, 'due', :now, :now FROM videos,
-        (VALUES ('video.snapshot'), ('video.thumbnail')) k (kind)
+        (VALUES ('video.snapshot'), ('video.thumbnail')) k (kind);
+    INSERT INTO thumbnails (thumbnail_sha256, format, width, height, byte_size, stored_at)
+    SELECT repeat(n, 64), 'jpeg', 320, 180, 9000, :now FROM (VALUES ('0'), ('1')) t (n);
+    INSERT INTO video_thumbnails (video_id, version, thumbnail_sha256, variant, is_current,
+        first_seen_at, last_seen_at)
+    SELECT video_id, version, repeat((version - 1)::text, 64), 'mqdefault',
+        (version = 2) = (right(video_id, 1) = '1'),
+        :now - interval '1 day' * (9 - 4 * version), :now - interval '1 day' * (6 - 3 * version)
+    FROM videos, generate_series(1, 2) version WHERE version = 1 OR right(video_id, 1) = '1'
 """
 
 
-@pytest.fixture
-def release(endpoints: Endpoints) -> Iterator[str]:
-    """The address of a database of the earlier release, with data."""
+@pytest.fixture(params=RELEASES)
+def release(endpoints: Endpoints, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a database of an earlier release, with data."""
     with own_database(owned(endpoints.database_url), "release", template=EMPTY) as url:
-        migrate.upgrade(url, RELEASE)
+        migrate.upgrade(url, request.param)
         engine = create_engine(url)
         with engine.begin() as connection:
             connection.execute(
@@ -57,6 +65,7 @@ def release(endpoints: Endpoints) -> Iterator[str]:
 def read(connection: Connection, n: int) -> None:
     """As an analyst does."""
     connection.execute(text("SELECT * FROM scored_videos LIMIT 20")).all()
+    connection.execute(text("SELECT video_id FROM thumbnail_changes LIMIT 20")).all()
     connection.execute(
         text("SELECT max(view_count) FROM video_snapshots WHERE video_id = :v"),
         {"v": f"{n % VIDEOS + 1:011d}"},
@@ -86,6 +95,17 @@ def write(connection: Connection, n: int) -> None:
     )
 
 
+def show(connection: Connection, n: int) -> None:
+    """As who fetches thumbnails does."""
+    connection.execute(
+        text(
+            "UPDATE video_thumbnails SET last_seen_at = greatest(last_seen_at, :now) "
+            "WHERE video_id = :v AND is_current"
+        ),
+        {"v": f"{n % VIDEOS + 1:011d}", "now": NOW},
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nobody_waits_for_long_while_the_schema_changes(release: str):
@@ -110,11 +130,18 @@ def test_nobody_waits_for_long_while_the_schema_changes(release: str):
         engine.dispose()
         return n
 
-    with ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(6) as pool:
         under_way = [
             pool.submit(go_on, work, held_s)
             # Some keep their transactions open for a while, as batch jobs do.
-            for work, held_s in ((read, 0), (read, 1.5), (claim, 0), (write, 0), (write, 0.5))
+            for work, held_s in (
+                (read, 0),
+                (read, 1.5),
+                (claim, 0),
+                (write, 0),
+                (write, 0.5),
+                (show, 0.1),
+            )
         ]
         try:
             assert migrate.upgrade(release) is True

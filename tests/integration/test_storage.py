@@ -189,22 +189,26 @@ def test_a_store_is_made_where_there_is_none(tmp_path: Path):
     assert store.get_many([]) == []
 
 
-def test_what_is_made_of_objects_lies_beside_them_and_is_verified(store: ObjectStore, folder: Path):
-    name, other = store.put(b"a picture"), sha256(b"another")
-    store.put_derived("numbers-v1", {name: b"\x00\x01", other: b"\x02"})
+def test_stretches_of_objects_come_back_as_far_as_they_are_there(store: ObjectStore, folder: Path):
+    one, other, away = store.put_many([b"0123456789", b"abcdefghij", b"ABCDEFGHIJ"])
+    store.quarantine([away])
+    absent = sha256(b"x")
+    asked = {one: [(0, 2), (8, 10)], other: [(3, 4)], away: [(1, 3)], absent: [(0, 1)]}
+    found = {name: list(map(bytes, parts)) for name, parts in store.get_ranges(asked).items()}
+    assert found == {one: [b"01", b"89"], other: [b"d"], away: [b"BC"]}
+    (folder / object_name(other)).write_bytes(b"abc")
+    assert store.get_ranges({other: [(3, 4)]}) == {}
+    assert store.names() == sorted([one, other, away])
+
+
+def test_what_earlier_releases_kept_beside_the_objects_is_deleted(store: ObjectStore, folder: Path):
+    name = store.put(b"a picture")
+    (folder / "derived/numbers-v1").mkdir(parents=True)
+    (folder / f"derived/numbers-v1/{name}").write_bytes(b"numbers")
     assert store.names() == [name]
-    assert store.get_derived("numbers-v1", [name, other, sha256(b"x")]) == {
-        name: b"\x00\x01",
-        other: b"\x02",
-    }
-    assert store.get_derived("numbers-v2", [name]) == {}
-    damaged = folder / f"derived/numbers-v1/{name}"
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x09")
-    assert store.get_derived("numbers-v1", [name, other]) == {other: b"\x02"}
-    found = {key: paths for page in store.derived() for key, paths in page.items()}
-    assert found.keys() == {name, other}
-    store.delete_derived(found[other])
-    assert store.get_derived("numbers-v1", [other]) == {}
+    assert store.delete_derived() == 1
+    assert store.delete_derived() == 0
+    assert files(folder) == {object_name(name)}
 
 
 def test_what_is_large_is_put_away_in_pieces_and_comes_back_whole(

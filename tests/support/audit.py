@@ -109,6 +109,7 @@ def audit(
 
 
 _Row = Mapping[str, Any]
+_STANDS = ("state", "ready_at", "attempts", "error_reason", "error_at", "doubted_at")
 _Following = Callable[[_Row], set[datetime]]
 """The slots that the policy may want after a snapshot: two where it was taken near a change."""
 
@@ -213,7 +214,8 @@ def _wrong_slots(
         due = item["state"] != "failed" and not _is_rightly_doubted(world, item)
         if max(wanted) + world.patience < world.end and due:
             last = series[-1]["slot"]
-            yield f"{name}: nothing since {last}, wanted {_any(wanted)} ({item['state']})"
+            stands = ", ".join(f"{key} {item[key]}" for key in _STANDS)
+            yield f"{name}: nothing since {last}, wanted {_any(wanted)} ({stands})"
     have = {row[entity] for row in rows}
     for (item_kind, name), item in items.items():
         if item_kind != kind or name in have or item["state"] == "failed":
@@ -290,8 +292,12 @@ def _wrongly_gone(engine: Engine, world: World, known: Mapping[str, _Row]) -> It
 
 def _is_rightly_doubted(world: World, item: _Row) -> bool:
     """Whether an item waits to be heard of once more, and the truth knows why."""
-    heard = item["doubted_at"] is not None and item["error_kind"] == "permanent"
-    return item["state"] == "due" and heard and _is_explained(world, item)
+    if item["state"] != "due" or item["doubted_at"] is None:
+        return False
+    if item["error_kind"] == "permanent":
+        return _is_explained(world, item)
+    # Asked for once more, it met something that passes: the doubt of before stands.
+    return not _on_show(world, item["entity_id"], item["doubted_at"])
 
 
 def _is_explained(world: World, item: _Row) -> bool:

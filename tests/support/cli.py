@@ -5,8 +5,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from unittest.mock import patch
 
+from click.testing import CliRunner
+
+from services.cli.main import main
 from services.context import Context
+from tests.support.forked import Forks
+
+_FORKS = Forks()
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,18 @@ class Ran:
 def tubegrader(
     *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout_s: float = 240
 ) -> Ran:
-    """Run a command with exactly the given TUBEGRADER_* settings."""
-    outside = {k: v for k, v in os.environ.items() if not k.startswith("TUBEGRADER_")}
+    """Run a command with exactly the given TUBEGRADER_* settings, in a process of its own."""
+    return Ran(*_FORKS.run(arguments, _environment(env), stdin, timeout_s))
+
+
+def tubegrader_started(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 240
+) -> Ran:
+    """The same with a new interpreter, as a shell does it: for commands that start processes."""
     done = subprocess.run(
         [sys.executable, "-m", "services.cli.main", *arguments],
-        env={**outside, **(env or {})},
-        input=stdin,
+        env=_environment(env),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -64,3 +77,25 @@ def pointing_at(url: str, key: str = "offline") -> dict[str, str]:
         "TUBEGRADER_FEED_URL": url,
         "TUBEGRADER_YOUTUBE_API_KEY": key,
     }
+
+
+def in_process(*arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> Ran:
+    """Run a command as ``tubegrader`` does, but in this process: a tenth of the time."""
+    with (
+        CliRunner().isolation(stdin, env=env) as (out, err, _),
+        patch.object(sys, "argv", ["tubegrader", *arguments]),
+    ):
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    shown = (stream.getvalue().decode("utf-8", "replace") for stream in (out, err))
+    return Ran(code, *shown)
+
+
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("TUBEGRADER_")}
+    return {**outside, **(env or {})}

@@ -100,6 +100,10 @@ class Crawl:
         """What the offline YouTube really has at this moment."""
         return self._behind_the_scenes("truth")
 
+    def truth_at(self, moment: datetime) -> dict[str, Any]:
+        """What it had, or will have, at another moment."""
+        return self._behind_the_scenes(f"truth?at={moment:%Y-%m-%dT%H:%M:%S}Z")
+
     def charged(self, key: str = KEY) -> dict[tuple[str, str], int]:
         """What the offline YouTube has booked on a key: calls by Pacific day and bucket."""
         rows = self._behind_the_scenes("quota")["quota"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, text
@@ -45,7 +46,9 @@ def own_database(url: str, name: str, *, template: str | None = None) -> Iterato
     template = template or make_url(url).database
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}"'))
+        # Copied as files, not through the log: a third of the work, and nothing is left in the
+        # buffers that dropping it would have to write out first.
+        connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template}" STRATEGY FILE_COPY'))
     try:
         yield make_url(url).set(database=name).render_as_string(hide_password=False)
     finally:
@@ -64,3 +67,21 @@ def context_on(
         storage_url=(folder / "objects").as_uri(),
     )
     return Context(settings, clock)
+
+
+def with_one_connection(context: Context) -> Context:
+    """Return the context with one connection, where nobody waits for a second one for long.
+
+    Its clock asks the database each time, as that of a process does every half minute.
+    """
+    url, told = str(context.settings.database_url), context.clock
+    context.engine.dispose()
+    context.__dict__.pop("sessions", None)
+    context.__dict__["engine"] = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=5)
+
+    def clock() -> datetime:
+        context.database_moment()
+        return told()
+
+    context.clock = clock
+    return context

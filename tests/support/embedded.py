@@ -77,7 +77,7 @@ def home(made_home: Path) -> Iterator[Path]:
 
 
 def fast_folder() -> str | None:
-    """A folder in memory if it is roomy: each test copies a cluster's thousand files."""
+    """A folder in memory if it is roomy: tests copy clusters and databases by the hundred."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30
     return str(memory) if roomy else None

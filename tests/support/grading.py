@@ -89,5 +89,5 @@ def _store(context: Context, ids: list[str], sizes: list[int | None], drawn: lis
         store_videos(context, session, drawn, now=NOW)
 
 
-def learn(context: Context) -> None:
-    report.learn(context, config=SMALL)
+def learn(context: Context, config: LadderConfig = SMALL) -> None:
+    report.learn(context, config=config)

@@ -9,6 +9,7 @@ from ml.speech.data.manifest import Clip, Manifest
 from ml.speech.frontend.cache import FeatureCache
 from ml.speech.models.network_model import NetworkModel
 from ml.speech.models.spectrogram_cnn import SpectrogramCnnModel
+from ml.speech.models.training import SpeechConfig
 from tests.support import sound
 from tests.support.speech import TINY, spoken, write_wav
 
@@ -22,11 +23,13 @@ def spoken_in(language: str, seed: int, seconds: float = 3.0) -> np.ndarray:
     return sound.voiced(seconds, seed=seed).astype(np.float32)
 
 
-def trained_model(folder: Path, *, seed: int = 0) -> NetworkModel:
-    """Train the smallest network on 40 invented clips."""
+def trained_model(
+    folder: Path, *, seed: int = 0, config: SpeechConfig = CONFIG, each: int = 20
+) -> NetworkModel:
+    """Train the smallest network on 40 invented clips, or as many of each language."""
     clips = []
     for language in ("en", "zh"):
-        for number in range(20):
+        for number in range(each):
             path = folder / f"{language}-{number}.wav"
             write_wav(path, spoken_in(language, 100 + number))
             clips.append(
@@ -42,4 +45,4 @@ def trained_model(folder: Path, *, seed: int = 0) -> NetworkModel:
                 )
             )
     cache = FeatureCache(folder / "features")
-    return SpectrogramCnnModel.fit_with(CONFIG, Manifest(tuple(clips)), cache, seed=seed)
+    return SpectrogramCnnModel.fit_with(config, Manifest(tuple(clips)), cache, seed=seed)

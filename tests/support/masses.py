@@ -10,9 +10,8 @@ from sqlalchemy import text
 
 from db.models.learning import SPEECH, THUMBNAILS
 from db.partitions import ensure_partitions
-from db.queries.catalog import videos
 from db.queries.learning import datasets as dataset_rows
-from db.queries.learning import evaluations, model_versions, promotions
+from db.queries.learning import evaluations, model_versions, promotions, unscored
 from ml.artifacts import ModelCard
 from ml.evaluation.splits import folds_of
 from ml.thumbnails.data.dataset import Dataset, write_dataset
@@ -26,6 +25,7 @@ from services.crawl import runs
 from services.learning.artifacts import put_folder, workspace
 from services.learning.drift import measuring
 from services.learning.report import contents
+from services.learning.sampling import SAMPLED_OUT
 from services.learning.speech import comparison as speech_comparison
 from services.learning.speech import datasets as speech_datasets
 from services.learning.thumbnails import comparison, datasets, scored, selection
@@ -313,7 +313,7 @@ def _dataset(context: Context, folder: Path) -> Dataset:
 def _frozen(context: Context) -> None:
     request = selection.Request(pictures=False, force=True)
     frozen = datasets.freeze(context, request)
-    assert frozen.excluded[selection.SAMPLED_OUT] > 0
+    assert frozen.excluded[SAMPLED_OUT] > 0
 
 
 def _listed(context: Context) -> None:
@@ -325,9 +325,10 @@ def _listed(context: Context) -> None:
     assert len(scored.lacking(context, dataset.table, [*models, 0])) == len(dataset)
     now = context.clock()
     with context.transaction() as session:
-        assert videos.count_to_score(session, model_version_ids=[0]) > len(dataset)
-        page = videos.to_score(session, model_version_ids=[0], now=now, after="", limit=512)
-    assert len(page) == 512
+        assert unscored.count(session, model_version_ids=[0]) > len(dataset)
+        page = unscored.page(session, model_version_ids=[0], before=None, limit=512)
+        found = unscored.to_score(session, page.video_ids, model_version_ids=[0], now=now)
+    assert len(found) == 512
 
 
 def _compared(context: Context) -> None:

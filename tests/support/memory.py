@@ -3,9 +3,19 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-_PEAK = "\nprint(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
+_SAY = """
+import sys
+from pathlib import Path
+def say(which):
+    print("takes", Path("/proc/self/status").read_text().split(which)[1].split()[0], flush=True)
+def say_size():
+    import ctypes
+    ctypes.CDLL(None).malloc_trim(0)
+    say("VmRSS:")
+"""
 
 
 def peak_megabytes(work: str, *arguments: str | Path) -> float:
@@ -18,13 +28,26 @@ def peak_megabytes(work: str, *arguments: str | Path) -> float:
         work: Python, which finds the arguments in ``sys.argv[1:]``.
         arguments: Passed on.
     """
-    code = f"import sys\nfrom pathlib import Path\n{work}{_PEAK}"
+    return _said(f"{work}\nsay('VmHWM:')\n", arguments)[-1]
+
+
+def sizes_megabytes(work: str, *arguments: str | Path) -> list[float]:
+    """Return the resident sets of such a process at the moments at which it calls ``say_size()``.
+
+    Without what is taken for a moment, which depends on how threads come to meet: what is free by
+    then is given back to the system first, into which a leak would go unseen.
+    """
+    return _said(work, arguments)
+
+
+def _said(work: str, arguments: Sequence[str | Path]) -> list[float]:
     output = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", f"{_SAY}{work}", *map(str, arguments)],
         check=True,
         capture_output=True,
         text=True,
         timeout=1_800,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ).stdout
-    return int(output.split()[-1]) / 1024
+    said = [line.split() for line in output.splitlines() if line.startswith("takes ")]
+    return [int(kilobytes) / 1024 for _, kilobytes in said]

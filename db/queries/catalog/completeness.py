@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -158,6 +158,161 @@ def by_day(
         {"since": since, "now": now, "channel": channel_id},
     ).mappings()
     return [dict(row) for row in rows]
+
+
+def of_worst(
+    session: Session, *, since: date, now: datetime, channel_id: str | None, most: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Add up whole UTC days by channel, of which the worst come back, and of all together.
+
+    Reads what is added up already (``daily_counts``), and what is overdue.
+
+    Args:
+        session: The unit of work.
+        since: The first day.
+        now: The present moment.
+        channel_id: Only this channel.
+        most: Channels whose days come back: those that miss most.
+
+    Returns:
+        Slots of the worst channels, by channel, day, kind and reason (empty: collected); those of
+        all channels together, likewise; and how many channels are watched.
+    """
+    session.execute(text("SET LOCAL work_mem = '64MB'"))
+    rows = session.execute(
+        text(_OF_WORST), {"since": since, "now": now, "channel": channel_id, "most": most}
+    ).mappings()
+    of_channels, together, channels = [], [], 0
+    for row in rows:
+        if row["channel_id"] is None:
+            together.append(dict(row))
+            channels = row["n_channels"]
+        else:
+            of_channels.append(dict(row))
+    return of_channels, together, channels
+
+
+_ADDED_UP = """
+        SELECT f.day, f.kind, f.reason, sum(f.n_slots) AS n, sum(f.n_late) AS late
+        FROM {counted} f
+        WHERE f.day >= :since AND f.kind <> 'channel.discover'
+          AND (CAST(:channel AS text) IS NULL OR f.channel_id = :channel)
+          AND (f.reason = '' OR f.channel_id NOT IN (
+            SELECT c.channel_id FROM channels c WHERE NOT c.watched
+          ))
+        GROUP BY f.day, f.kind, f.reason
+"""
+# Of the channels that miss nothing, which are most as a rule, only those shown are looked at.
+_OF_WORST = f"""
+    WITH moving AS MATERIALIZED (
+        -- No numeric, which each row that it is put together with would be made.
+        SELECT v.channel_id, b.day, 'video.snapshot' AS kind, '' AS reason,
+            sum(b.sign)::bigint AS n_slots,
+            sum(CASE WHEN b.is_late THEN b.sign ELSE 0 END)::bigint AS n_late
+        FROM counted_batches b
+        CROSS JOIN LATERAL unnest(b.video_ids) AS one (video_id)
+        CROSS JOIN LATERAL (
+            SELECT v.channel_id FROM videos v WHERE v.video_id = one.video_id OFFSET 0
+        ) v
+        WHERE b.day >= :since
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT s.channel_id, (s.slot AT TIME ZONE 'UTC')::date, s.kind, s.reason, count(*), 0
+        FROM overdue_slots(:now) s
+        WHERE s.slot >= CAST(:since AS timestamp) AT TIME ZONE 'UTC'
+        GROUP BY 1, 2, 3, 4
+    ), counted AS NOT MATERIALIZED (
+        SELECT channel_id, day, kind, reason, n_slots, n_late FROM daily_counts
+        UNION ALL
+        SELECT * FROM moving
+    ), wanted AS NOT MATERIALIZED (
+        SELECT channel_id, title AS channel_title, handle, watched, coalesce(title, '') AS name
+        FROM channels WHERE CAST(:channel AS text) IS NULL OR channel_id = :channel
+    ), missing AS (
+        SELECT w.channel_id, sum(f.n_slots) AS n, w.name
+        FROM counted f JOIN wanted w USING (channel_id)
+        WHERE f.reason <> '' AND f.day >= :since AND f.kind <> 'channel.discover' AND w.watched
+        GROUP BY w.channel_id, w.name HAVING sum(f.n_slots) > 0
+        ORDER BY n DESC, w.name, w.channel_id LIMIT :most
+    ), shown AS MATERIALIZED (
+        SELECT channel_id, max(n) AS n, name FROM (
+            SELECT * FROM missing
+            UNION ALL
+            (
+                SELECT w.channel_id, 0, w.name FROM wanted w
+                WHERE EXISTS (
+                    SELECT FROM daily_counts f WHERE f.channel_id = w.channel_id
+                        AND f.day >= :since AND f.kind <> 'channel.discover'
+                    OFFSET 0  -- channel by channel
+                ) OR w.channel_id IN (
+                    SELECT channel_id FROM moving WHERE kind <> 'channel.discover'
+                )
+                ORDER BY w.name, w.channel_id LIMIT :most
+            )
+        ) s
+        GROUP BY channel_id, name ORDER BY 2 DESC, name, channel_id LIMIT :most
+    )
+    SELECT w.channel_id, w.channel_title, w.handle, f.day, f.kind, f.reason,
+        sum(f.n_slots)::bigint AS n, sum(f.n_late)::bigint AS late, NULL::bigint AS n_channels
+    FROM (
+        SELECT s.channel_id, d.* FROM shown s
+        CROSS JOIN LATERAL (
+            SELECT d.day, d.kind, d.reason, d.n_slots, d.n_late FROM daily_counts d
+            WHERE d.channel_id = s.channel_id AND d.day >= :since
+            OFFSET 0  -- channel by channel
+        ) d
+        UNION ALL
+        SELECT m.* FROM moving m WHERE m.channel_id IN (SELECT channel_id FROM shown)
+    ) f
+    JOIN wanted w USING (channel_id)
+    WHERE f.kind <> 'channel.discover' AND (f.reason = '' OR w.watched)
+    GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(f.n_slots) <> 0
+    UNION ALL
+    SELECT NULL, NULL, NULL, t.day, t.kind, t.reason, sum(t.n)::bigint, sum(t.late)::bigint,
+        (SELECT count(*) FROM wanted WHERE watched)
+    FROM (
+        {_ADDED_UP.format(counted="daily_counts")}
+        UNION ALL
+        {_ADDED_UP.format(counted="moving")}
+    ) t
+    GROUP BY t.day, t.kind, t.reason HAVING sum(t.n) <> 0
+"""
+
+
+def of_day(session: Session, day: date, *, now: datetime) -> dict[str, tuple[int, int]]:
+    """Add up a UTC day's snapshots of all channels, from what is added up by channel already.
+
+    Returns:
+        By why they were missed (empty: they were collected), how many, and how many of them late.
+    """
+    rows = session.execute(
+        text(
+            """
+            SELECT f.reason, sum(f.n_slots)::bigint, sum(f.n_late)::bigint
+            FROM (
+                SELECT channel_id, kind, reason, n_slots, n_late FROM daily_counts WHERE day = :day
+                UNION ALL
+                SELECT v.channel_id, 'video.snapshot', '', b.sign,
+                    CASE WHEN b.is_late THEN b.sign ELSE 0 END
+                FROM counted_batches b
+                CROSS JOIN LATERAL unnest(b.video_ids) AS one (video_id)
+                CROSS JOIN LATERAL (
+                    SELECT channel_id FROM videos WHERE video_id = one.video_id OFFSET 0
+                ) v
+                WHERE b.day = :day
+                UNION ALL
+                SELECT s.channel_id, s.kind, s.reason, 1, 0 FROM overdue_slots(:now) s
+                WHERE (s.slot AT TIME ZONE 'UTC')::date = :day
+            ) f
+            WHERE f.kind <> 'channel.discover' AND (f.reason = '' OR f.channel_id NOT IN (
+                SELECT c.channel_id FROM channels c WHERE NOT c.watched
+            ))
+            GROUP BY f.reason HAVING sum(f.n_slots) <> 0
+            """
+        ),
+        {"day": day, "now": now},
+    )
+    return {reason: (n, late) for reason, n, late in rows}
 
 
 def not_listed(session: Session, *, now: datetime, channel_id: str | None) -> dict[str, int]:

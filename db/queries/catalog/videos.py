@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import and_, false, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Video, VideoSnapshot, WorkItem
 from db.queries import bulk
 from db.queries.arrays import among
-from db.queries.learning import asof
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,28 @@ def refresh(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetim
         session.execute(update(Video), [{**row, **shown} for row in rows])
 
 
-def unsettled(session: Session, video_ids: Collection[str]) -> set[str]:
-    """Return those of the videos whose facts are not known, or change still: coming streams."""
+def unsettled(
+    session: Session, video_ids: Collection[str], *, unknown_before: datetime | None
+) -> set[str]:
+    """Return those of the videos whose facts are not known, or change still: coming streams.
+
+    One of which it is not known whether it is a stream is among them only if it was last read
+    before a moment, if any: its counts are read meanwhile.
+    """
     return set(
         session.scalars(
             select(Video.video_id).where(
                 among(Video.video_id, video_ids),
-                or_(Video.refreshed_at.is_(None), Video.live_broadcast_content != "none"),
+                or_(
+                    Video.refreshed_at.is_(None),
+                    Video.live_broadcast_content != "none",
+                    and_(
+                        Video.live_broadcast_content.is_(None),
+                        Video.refreshed_at < unknown_before,
+                    )
+                    if unknown_before is not None
+                    else false(),
+                ),
             )
         )
     )
@@ -184,7 +198,7 @@ def append_snapshots(session: Session, rows: Sequence[Mapping[str, Any]]) -> int
 def put_off_unread(
     session: Session, token: uuid.UUID, *, until: datetime, reason: str, message: str, now: datetime
 ) -> int:
-    """Put off those videos of a lease that would be asked for in full, for want of quota.
+    """Put off those videos of a lease that have to be asked for in full, for want of quota.
 
     Returns:
         How many items the lease still holds.
@@ -203,108 +217,3 @@ def put_off_unread(
     session.execute(statement, values)
     left = select(func.count()).where(WorkItem.lease_token == token)
     return session.execute(left).scalar_one()
-
-
-def count_to_score(
-    session: Session, *, model_version_ids: Collection[int], besides: Collection[str] = ()
-) -> int:
-    """Count the videos that ``to_score`` would return in all, leaving some out."""
-    statement = text(f"SELECT count(*) {_TO_SCORE} AND t.video_id <> ALL(:besides)")
-    counted = session.execute(
-        statement,
-        {
-            "after": "",
-            "models": list(model_version_ids),
-            "n_models": len(model_version_ids),
-            "besides": list(besides),
-        },
-    )
-    return int(counted.scalar_one())
-
-
-def to_score(
-    session: Session,
-    *,
-    model_version_ids: Collection[int],
-    now: datetime,
-    after: str,
-    limit: int,
-) -> list[ToScore]:
-    """Return videos whose current thumbnail lacks a score of any of the model versions.
-
-    Args:
-        session: The unit of work.
-        model_version_ids: The models.
-        now: Ages are counted up to this moment.
-        after: Only videos with a greater id: where the last page ended.
-        limit: The most to return, by video id.
-    """
-    statement = text(
-        f"""
-        WITH asked AS (
-            SELECT t.video_id
-            {_TO_SCORE}
-            ORDER BY t.video_id
-            LIMIT :limit
-        )
-        SELECT v.video_id, v.channel_id, t.thumbnail_sha256,
-               b.subscriber_count, b.subscriber_count_high,
-               {_days("CAST(:now AS timestamptz)", "began.at")} AS age_days,
-               v.format, v.duration_s,
-               {_days("CAST(:now AS timestamptz)", "c.published_at")} AS channel_age_days,
-               e.n_earlier AS n_earlier_videos, h.log_views_per_day AS earlier_log_views_per_day,
-               {_days("began.at", "e.last_upload_at")} AS days_since_last_upload
-        FROM asked
-        JOIN videos v ON v.video_id = asked.video_id
-        JOIN video_thumbnails t ON t.video_id = asked.video_id AND t.is_current
-        JOIN channels c ON c.channel_id = v.channel_id
-        CROSS JOIN LATERAL (SELECT coalesce(v.actual_start_at, v.published_at) AS at) began
-        CROSS JOIN LATERAL (SELECT CAST(:now AS timestamptz) AS predicted_at) m
-        LEFT JOIN LATERAL (
-            SELECT subscriber_count, subscriber_count_high FROM channel_snapshots
-            WHERE channel_id = v.channel_id ORDER BY slot DESC LIMIT 1
-        ) b ON true
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS n_earlier, max(w.published_at) AS last_upload_at FROM videos w
-            WHERE w.channel_id = v.channel_id AND w.live_broadcast_content = 'none'
-              AND (w.published_at, w.video_id) < (v.published_at, v.video_id)
-        ) e
-        {asof.USUAL_VIEWS}
-        ORDER BY v.video_id
-        """
-    )
-    rows = session.execute(
-        statement,
-        {
-            "after": after,
-            "models": list(model_version_ids),
-            "n_models": len(model_version_ids),
-            "limit": limit,
-            "now": now,
-            "history": asof.HISTORY,
-        },
-    )
-    return [ToScore(**row) for row in rows.mappings()]
-
-
-def _days(end: str, start: str) -> str:
-    return f"greatest(extract(epoch FROM {end} - {start})::float8 / 86400, 0)"
-
-
-# Side by side along two keys in their order: of a video that has all of its scores nothing is read
-# but the entries of both. Only of the others it is asked which picture it is, and whether its bytes
-# are there.
-_TO_SCORE = """
-    FROM video_thumbnails t
-    LEFT JOIN (
-        SELECT s.video_id, count(*) AS n FROM current_scores s
-        WHERE s.video_id > :after AND s.model_version_id = ANY(:models)
-        GROUP BY s.video_id
-    ) scored ON scored.video_id = t.video_id
-    WHERE t.is_current AND t.video_id > :after
-      AND CASE WHEN coalesce(scored.n, 0) < :n_models THEN (
-        SELECT p.purged_at IS NULL FROM video_thumbnails c
-        JOIN thumbnails p ON p.thumbnail_sha256 = c.thumbnail_sha256
-        WHERE c.video_id = t.video_id AND c.is_current
-      ) END
-"""

@@ -12,6 +12,16 @@ from db.models import Channel, ChannelTag, Dataset, Thumbnail
 from db.queries.arrays import among
 from db.queries.catalog.paused import is_paused
 
+NARROWED = f"""
+    (CAST(:tag AS text) IS NULL OR EXISTS (
+        SELECT FROM channel_tags t WHERE t.channel_id = c.channel_id AND t.tag = :tag
+    ))
+    AND (CAST(:state AS text) IS NULL OR c.state = :state
+        OR (:state = 'paused' AND {is_paused("c")})
+        OR (:state = 'watched' AND c.watched) OR (:state = 'imported' AND NOT c.watched))
+"""
+"""Channels ``c`` with a tag, and in a state, ``paused``, ``watched`` or ``imported``."""
+
 
 @dataclass(frozen=True)
 class Belongings:
@@ -45,12 +55,7 @@ def overview(
                     SELECT count(*) FROM videos v WHERE v.channel_id = c.channel_id
                 ) AS n_videos
             FROM channels c
-            WHERE (CAST(:tag AS text) IS NULL OR EXISTS (
-                    SELECT FROM channel_tags t WHERE t.channel_id = c.channel_id AND t.tag = :tag
-                ))
-              AND (CAST(:state AS text) IS NULL OR c.state = :state
-                OR (:state = 'paused' AND {is_paused("c")})
-                OR (:state = 'watched' AND c.watched) OR (:state = 'imported' AND NOT c.watched))
+            WHERE {NARROWED}
             ORDER BY c.title, c.channel_id
             """
         ),

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import exists, func, select, text
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
-from db.models import LanguageScore, ModelVersion, Score
+from db.models import LanguageScore, ModelVersion, RungVersion, Score
 
 
 def add(
@@ -26,19 +26,9 @@ def add(
     task: str,
 ) -> ModelVersion:
     """Record a trained rung of a task under the next version number of that rung."""
-    # Two trainings may end at once; the lock makes the numbers follow each other.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtext('model_versions:' || :r))"), {"r": rung}
-    )
-    version = session.scalar(
-        select(func.coalesce(func.max(ModelVersion.version), 0) + 1).where(
-            ModelVersion.rung == rung
-        )
-    )
-    assert version is not None
     row = ModelVersion(
         rung=rung,
-        version=version,
+        version=_next_version(session, rung),
         dataset_id=dataset_id,
         job_id=job_id,
         trained_at=trained_at,
@@ -51,6 +41,32 @@ def add(
     session.add(row)
     session.flush()
     return row
+
+
+def _next_version(session: Session, rung: str) -> int:
+    """Return a number that no model of the rung has or ever had."""
+    # Two trainings may end at once; the lock makes the numbers follow each other.
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('model_versions:' || :r))"), {"r": rung}
+    )
+    given = (
+        select(func.coalesce(func.max(ModelVersion.version), 0) + 1)
+        .where(ModelVersion.rung == rung)
+        .scalar_subquery()
+    )
+    row = insert(RungVersion).values(rung=rung, last_version=given)
+    version: int = session.execute(
+        row.on_conflict_do_update(
+            index_elements=[RungVersion.rung],
+            # A worker of an earlier release notes none.
+            set_={
+                "last_version": func.greatest(
+                    RungVersion.last_version + 1, row.excluded.last_version
+                )
+            },
+        ).returning(RungVersion.last_version)
+    ).scalar_one()
+    return version
 
 
 def like(

@@ -4,18 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import Score
+from db.queries import bulk
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
     """Write scores; one that exists for its video, thumbnail and model stays. Return how many."""
-    if not rows:
-        return 0
-    statement = insert(Score).values(list(rows)).on_conflict_do_nothing().returning(Score.video_id)
-    return len(session.execute(statement).all())
+    return bulk.append(session, Score, rows)
 
 
 def of_rows(

@@ -46,6 +46,8 @@ _KEPT = """
             SELECT model_version_id FROM model_aliases
             UNION SELECT champion_version_id FROM changes WHERE back <= :recent
             UNION SELECT challenger_version_id FROM changes WHERE back <= :recent
+            UNION SELECT unnest(model_version_ids) FROM scorings
+                WHERE job_id IN (SELECT job_id FROM unended)
         ) OR job_id IN (SELECT job_id FROM unended)
         UNION SELECT steps #>> '{dataset,dataset_id}' FROM unended
         UNION SELECT steps #>> '{train,dataset_id}' FROM unended
@@ -76,6 +78,11 @@ class Scores:
 SCORES = (
     Scores("scores", "videos", "video_id"),
     Scores("language_scores", "audio_clips", "clip_id"),
+)
+_GIVEN = "INSERT INTO rung_versions AS n SELECT rung, max(version) FROM model_versions"
+_NEWER = (
+    "ON CONFLICT (rung) DO UPDATE SET "
+    "last_version = greatest(n.last_version, excluded.last_version)"
 )
 
 
@@ -248,6 +255,8 @@ def remove_dataset(session: Session, dataset_id: str, *, nights: int) -> Removed
     removed.decisions = _deleted(session, f"DELETE FROM promotions {_OVERRULED}", ids)
     by_dataset = "WHERE dataset_id = ANY(:ids)"
     removed.evaluations = _deleted(session, f"DELETE FROM evaluations {by_dataset}", ids)
+    # A worker of an earlier release may have given a number without noting it.
+    session.execute(text(f"{_GIVEN} {by_dataset} GROUP BY rung {_NEWER}"), ids)
     _deleted(session, f"DELETE FROM model_versions {by_dataset}", ids)
     _deleted(session, f"DELETE FROM datasets {by_dataset}", ids)
     removed.objects = tuple(sorted(names - referenced_objects(session, names)))

@@ -106,6 +106,8 @@ def referenced_objects(session: Session, names: Collection[str]) -> set[str]:
                 UNION
                 SELECT value FROM model_versions, jsonb_each_text(files) WHERE value = ANY(:names)
                 UNION
+                SELECT pack_sha256 FROM embedding_packs WHERE pack_sha256 = ANY(:names)
+                UNION
                 SELECT audio_sha256 FROM audio_clips
                 WHERE audio_sha256 = ANY(:names) AND purged_at IS NULL
                 UNION

@@ -8,6 +8,8 @@ from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 
 from db import partitions
+from db.queries.catalog import counted
+from db.queries.catalog.turns import take_reckoning_turn, take_turn
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,18 @@ def whole_partitions(session: Session, limit: Limit) -> list[str]:
     return [
         found.name
         for found in partitions.partitions(session.connection())
-        if found.high <= limit.whole and not _holds_later(session, found.name, limit.whole)
+        if found.high <= limit.whole and not _holds_later(session, found, limit.whole)
     ]
 
 
-def _holds_later(session: Session, partition: str, moment: datetime) -> bool:
-    statement = text(f"SELECT EXISTS (SELECT FROM {partition} WHERE captured_at >= :moment)")
-    return bool(session.execute(statement, {"moment": moment}).scalar_one())
+def _holds_later(session: Session, partition: partitions.Partition, moment: datetime) -> bool:
+    # By its bounds: another purge may drop it before its name is read.
+    statement = text(
+        f"SELECT EXISTS (SELECT FROM {partitions.TABLE} "
+        "WHERE slot >= :low AND slot < :high AND captured_at >= :moment)"
+    )
+    values = {"low": partition.low, "high": partition.high, "moment": moment}
+    return bool(session.execute(statement, values).scalar_one())
 
 
 def drop_partition(session: Session, name: str, limit: Limit) -> int | None:
@@ -76,18 +83,30 @@ def drop_partition(session: Session, name: str, limit: Limit) -> int | None:
             for this lock holds up everybody who comes after.
     """
     connection = session.connection()
+    take_reckoning_turn(session)
     session.execute(text("SET LOCAL lock_timeout = '3s'"))
     # Two who purge take their turns: the second finds it gone.
-    session.execute(text(f"LOCK TABLE ONLY {partitions.TABLE} IN SHARE UPDATE EXCLUSIVE MODE"))
-    if name not in {found.name for found in partitions.partitions(connection)}:
+    partitions.lock_dropping(connection)
+    found = {one.name: one for one in partitions.partitions(connection)}.get(name)
+    if found is None:
         return None
-    # Nobody writes into it any more, but everybody reads: only the dropping itself is exclusive.
-    session.execute(text(f"LOCK TABLE {name} IN SHARE MODE"))
-    if _holds_later(session, name, limit.whole):
-        return None
-    held = int(session.execute(text(f"SELECT count(*) FROM {name}")).scalar_one())
-    partitions.drop_partition(connection, name)
-    return held
+    held_and_later = text(
+        f"SELECT count(*), count(*) FILTER (WHERE captured_at >= :moment) FROM {name}"
+    ).bindparams(moment=limit.whole)
+    gone: int | None = None
+
+    def is_due() -> bool:
+        nonlocal gone
+        held, later = session.execute(held_and_later).one()
+        gone = None if later else held
+        return not later
+
+    # Before: who forgets has the table, and those in front of it should not keep it from others.
+    take_turn(session)
+    partitions.drop_partition(connection, name, only_if=is_due)
+    if gone is not None:
+        counted.forget(session, low=found.low, high=found.high)
+    return gone
 
 
 def delete_video_snapshots(

@@ -40,11 +40,12 @@ _OBJECTS = {
     "pictures": ("thumbnails", "o.purged_at IS NULL", ""),
     "audio": ("audio_clips", "o.purged_at IS NULL", ""),
     "segments": ("speech_segments", "c.purged_at IS NULL", "JOIN audio_clips c USING (clip_id)"),
+    "packs of image features": ("embedding_packs", "true", ""),
 }
 
 
 def objects(session: Session) -> list[Row]:
-    """Return pictures, audio and segments in the store: from a sample where there are many."""
+    """Return what of each kind is in the store: from a sample where there are many."""
     found = []
     for kind, (table, held, joined) in _OBJECTS.items():
         pages = session.execute(

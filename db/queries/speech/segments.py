@@ -79,7 +79,7 @@ _LACKS = """
 """
 _SEGMENT_LACKS = _LACKS.format(same="d.segment_id = s.segment_id")
 _CLIPS = f"""
-    FROM audio_clips a
+    FROM {{clips}} a
     WHERE a.is_current AND a.purged_at IS NULL AND (
         {_LACKS.format(same="d.clip_id = a.clip_id AND d.segment_id IS NULL")}
         OR EXISTS (
@@ -93,16 +93,59 @@ _CLIPS = f"""
 
 def count_clips_to_score(session: Session, *, model_version_ids: Collection[int]) -> int:
     """Count the current clips that lack a score, of themselves or a segment, of a model."""
-    statement = text(f"SELECT count(*) {_CLIPS}")
+    statement = text(f"SELECT count(*) {_CLIPS.format(clips='audio_clips')}")
     return int(session.execute(statement, {"models": list(model_version_ids)}).scalar_one())
 
 
+@dataclass(frozen=True)
+class ClipPage:
+    """The next clips, and those of them that lack a score.
+
+    Attributes:
+        last: Where the next page begins; None: this was the last one.
+        clip_ids: Lacking a score of one of the models, the newest first.
+    """
+
+    last: int | None
+    clip_ids: Sequence[int]
+
+
 def clips_to_score(
-    session: Session, *, model_version_ids: Collection[int], after: int, limit: int
+    session: Session, *, model_version_ids: Collection[int], before: int | None, limit: int
+) -> ClipPage:
+    """Return what lacks a score of one of the models among the next clips, the newest first.
+
+    Args:
+        session: The unit of work.
+        model_version_ids: The models.
+        before: Where the last page ended; None: the first one.
+        limit: How many clips are looked at, so that it takes as long whatever lacks a score.
+    """
+    earlier = "" if before is None else "WHERE clip_id < :before"
+    statement = text(
+        f"""
+        WITH page AS MATERIALIZED (
+            SELECT clip_id, cutting_version, is_current, purged_at FROM audio_clips {earlier}
+            ORDER BY clip_id DESC LIMIT :limit
+        ), lacking AS (SELECT a.clip_id {_CLIPS.format(clips="page")})
+        SELECT (SELECT count(*) FROM page), (SELECT min(clip_id) FROM page),
+            coalesce((SELECT array_agg(clip_id ORDER BY clip_id DESC) FROM lacking), '{{}}')
+        """
+    )
+    values = {"models": list(model_version_ids), "limit": limit}
+    n, last, clip_ids = session.execute(
+        statement, values | ({} if before is None else {"before": before})
+    ).one()
+    return ClipPage(last if n == limit else None, clip_ids)
+
+
+def lacking(
+    session: Session, clip_ids: Collection[int], *, model_version_ids: Collection[int]
 ) -> list[int]:
-    """Return the next clips that lack a score of one of the models, by id."""
-    statement = text(f"SELECT a.clip_id {_CLIPS} AND a.clip_id > :after ORDER BY 1 LIMIT :limit")
-    values = {"models": list(model_version_ids), "after": after, "limit": limit}
+    """Return those of some clips that are current and lack a score of one of the models, by id."""
+    clips = _CLIPS.format(clips="audio_clips")
+    statement = text(f"SELECT a.clip_id {clips} AND a.clip_id = ANY(:clips) ORDER BY 1")
+    values = {"models": list(model_version_ids), "clips": list(clip_ids)}
     return list(session.scalars(statement, values))
 
 

@@ -25,6 +25,11 @@ def known(session: Session) -> Sequence[Breaker]:
     return session.scalars(select(Breaker).order_by(Breaker.host)).all()
 
 
+def failures(session: Session, host: str) -> int:
+    """Return how many batches of a host failed in a row."""
+    return session.scalar(select(Breaker.failures).where(Breaker.host == host)) or 0
+
+
 def lock(session: Session, host: str, *, now: datetime) -> Breaker:
     """Return a host's breaker, made if need be, locked until the end of the unit of work."""
     session.execute(insert(Breaker).values(host=host, changed_at=now).on_conflict_do_nothing())

@@ -46,6 +46,12 @@ def try_lock(session: Session, kind: str) -> bool:
     return taken
 
 
+def wait_briefly(session: Session, milliseconds: int = 1_000) -> None:
+    """Wait for nobody's lock for long in this unit of work: all others' work waits behind it."""
+    statement = text("SELECT set_config('lock_timeout', CAST(:ms AS text), true)")
+    session.execute(statement, {"ms": milliseconds})
+
+
 def count_leased(session: Session, kind: str, *, now: datetime) -> int:
     """Count the items of a kind that are under a live lease: the length of the queue in effect."""
     return session.execute(

@@ -32,6 +32,12 @@ def last_good_answer(session: Session, kind: str) -> datetime | None:
     return session.scalar(select(GoodAnswer.answered_at).where(GoodAnswer.kind == kind))
 
 
+def last_good_answers(session: Session, kinds: Collection[str]) -> dict[str, datetime]:
+    """Return since when at least each of some kinds was last answered well, where it ever was."""
+    statement = select(GoodAnswer.kind, GoodAnswer.answered_at).where(GoodAnswer.kind.in_(kinds))
+    return {row.kind: row.answered_at for row in session.execute(statement)}
+
+
 def doubt(
     session: Session, kind: str, entity_ids: Collection[str], *, now: datetime
 ) -> dict[str, datetime]:

@@ -5,10 +5,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.models import Job
+from db.queries.work import scorings, shards
 
 MAX_ATTEMPTS = 3
 """A job whose worker died so often fails instead of starting once more."""
@@ -30,14 +31,37 @@ def get(session: Session, job_id: uuid.UUID) -> Job | None:
 
 
 def newest(
-    session: Session, *, limit: int, kind: str | None = None, state: str | None = None
+    session: Session,
+    *,
+    limit: int,
+    kind: str | None = None,
+    state: str | None = None,
+    after: tuple[datetime, uuid.UUID] | None = None,
 ) -> list[Job]:
-    """Return jobs, of a kind and state if given, newest first."""
-    statement = select(Job).order_by(Job.created_at.desc()).limit(limit)
+    """Return jobs, of a kind and state if given, newest first; those after one if given."""
+    statement = select(Job).order_by(Job.created_at.desc(), Job.job_id.desc()).limit(limit)
     if kind is not None:
         statement = statement.where(Job.kind == kind)
     if state is not None:
         statement = statement.where(Job.state == state)
+    if after is not None:
+        created_at, job_id = after
+        statement = statement.where(
+            Job.created_at <= created_at,
+            tuple_(Job.created_at, Job.job_id) < tuple_(literal(created_at), literal(job_id)),
+        )
+    return list(session.scalars(statement))
+
+
+def counted_by_state(session: Session) -> dict[str, int]:
+    """Return how many jobs there are in each state."""
+    found = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    return {state: n for state, n in found}  # noqa: C416 - a result has keys of its own
+
+
+def between(session: Session, low: uuid.UUID, high: uuid.UUID, *, limit: int) -> list[Job]:
+    """Return some of the jobs whose ids lie between two, both included."""
+    statement = select(Job).where(Job.job_id.between(low, high)).order_by(Job.job_id).limit(limit)
     return list(session.scalars(statement))
 
 
@@ -71,7 +95,11 @@ def claim(
     """
     ready = session.scalars(
         select(Job)
-        .where(Job.kind.in_(kinds), Job.ready_at <= now)
+        .where(
+            Job.kind.in_(kinds),
+            Job.ready_at <= now,
+            Job.paused_at.is_(None) | Job.cancel_requested,
+        )
         .order_by(Job.ready_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -105,6 +133,8 @@ def take(session: Session, job_id: uuid.UUID, token: uuid.UUID, *, until: dateti
         return None
     job.lease_token = uuid.uuid4()
     job.ready_at = until
+    # Not when it is claimed: until a worker has it, it waits, and others see that.
+    job.awaits_shards = False
     # Counted here and not when claimed: a message that waits long in its queue is nobody's death.
     job.attempts += 1
     session.flush()
@@ -180,6 +210,40 @@ def finish(
     return True
 
 
+def wait_for_shards(
+    session: Session, job_id: uuid.UUID, token: uuid.UUID, *, again_at: datetime
+) -> bool:
+    """Give a job back until its shards have ended; it runs on without a worker of its own.
+
+    Args:
+        session: The unit of work.
+        job_id: Which job.
+        token: Of the lease, which nobody has afterwards.
+        again_at: When it is looked at in any case.
+    """
+    job = session.scalars(
+        select(Job).where(Job.job_id == job_id, Job.lease_token == token).with_for_update()
+    ).one_or_none()
+    if job is None:
+        return False
+    job.awaits_shards = True
+    job.lease_token = uuid.uuid4()
+    job.ready_at = again_at
+    job.attempts = max(job.attempts - 1, 0)
+    session.flush()
+    return True
+
+
+def set_paused(session: Session, job_id: uuid.UUID, paused_at: datetime | None) -> bool:
+    """Pause a job that has not ended, or resume it; False where that changes nothing."""
+    job = session.scalars(select(Job).where(Job.job_id == job_id).with_for_update()).one_or_none()
+    if job is None or job.finished_at is not None or (job.paused_at is None) == (paused_at is None):
+        return False
+    job.paused_at = paused_at
+    session.flush()
+    return True
+
+
 def retry_later(
     session: Session,
     job_id: uuid.UUID,
@@ -243,11 +307,24 @@ def retry(
             error_message=None,
             started_at=None,
             finished_at=None,
+            paused_at=None,
         )
         .returning(Job.job_id)
     )
     if job_ids is not None:
         statement = statement.where(Job.job_id.in_(job_ids))
+    if reason is not None:
+        statement = statement.where(Job.error_reason == reason)
+    if kind is not None:
+        statement = statement.where(Job.kind == kind)
+    retried = list(session.scalars(statement))
+    scorings.forget_of(session, retried)
+    return retried
+
+
+def failed(session: Session, *, reason: str | None, kind: str | None) -> list[uuid.UUID]:
+    """Return the ids of the jobs that failed, of a reason and kind; the newest first."""
+    statement = select(Job.job_id).where(Job.state == "failed").order_by(Job.created_at.desc())
     if reason is not None:
         statement = statement.where(Job.error_reason == reason)
     if kind is not None:
@@ -268,6 +345,9 @@ def request_cancel(session: Session, job_id: uuid.UUID, *, now: datetime) -> str
         end(job, "cancelled", now=now)
     elif job.state == "running":
         job.cancel_requested = True
+        shards.cancel(session, job_id, now=now)
+        if job.awaits_shards:
+            job.ready_at = now
     session.flush()
     return job.state
 
@@ -291,6 +371,7 @@ def end(
     job.waiting_until = None
     job.ready_at = None
     job.lease_token = None
+    job.awaits_shards = False
     job.finished_at = now
     job.result = result
     if state == "succeeded":

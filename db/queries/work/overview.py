@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from db.models import WorkItem
@@ -95,3 +95,31 @@ def _by_reason(
     if kinds is not None:
         statement = statement.where(WorkItem.kind.in_(kinds))
     return [(k, str(r), c) for k, r, c in session.execute(statement)]
+
+
+def oldest_due(session: Session, *, now: datetime) -> list[tuple[str, datetime]]:
+    """Return each kind of work of which something is due, with how long the oldest has been."""
+    # By kind, because the first entry of each is one look into the index of what is ready.
+    rows = session.execute(
+        text(
+            """
+            WITH RECURSIVE kinds AS (
+                (SELECT kind FROM work_items
+                 WHERE ready_at IS NOT NULL AND NOT is_held ORDER BY kind LIMIT 1)
+                UNION ALL
+                SELECT (
+                    SELECT w.kind FROM work_items w
+                    WHERE w.ready_at IS NOT NULL AND NOT w.is_held AND w.kind > kinds.kind
+                    ORDER BY w.kind LIMIT 1
+                ) FROM kinds WHERE kinds.kind IS NOT NULL
+            )
+            SELECT kind, at FROM kinds CROSS JOIN LATERAL (
+                SELECT min(ready_at) AS at FROM work_items w
+                WHERE w.kind = kinds.kind AND w.ready_at IS NOT NULL AND NOT w.is_held
+            ) oldest
+            WHERE kind IS NOT NULL AND at <= :now ORDER BY at
+            """
+        ),
+        {"now": now},
+    )
+    return [(kind, at) for kind, at in rows]

@@ -74,7 +74,8 @@ def due_videos(session: Session, *, now: datetime, end: datetime) -> Sequence[Du
         text(
             f"""
             SELECT {_DUE}, date_trunc('hour', coalesce(v.actual_start_at, v.published_at)),
-                v.format, v.refreshed_at IS NULL, v.live_broadcast_content <> 'none', count(*)
+                v.format, v.refreshed_at IS NULL,
+                coalesce(v.live_broadcast_content, 'none') <> 'none', count(*)
             FROM work_items w JOIN videos v ON v.video_id = w.entity_id
             WHERE w.kind = 'video.snapshot' AND {_WITHIN}
             GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5

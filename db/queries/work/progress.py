@@ -9,6 +9,21 @@ from sqlalchemy.orm import Session
 
 from db.queries.catalog.paused import PAUSED_CHANNELS
 
+_IN_DOUBT = """
+    coalesce(
+        state = 'due' AND error_kind = 'permanent' AND error_at >= :since AND ready_at > :now
+            AND (error_reason <> ALL (:soon) OR ready_at > :now + interval '1 hour'),
+        false
+    )
+"""
+_IS_DONE = """
+    coalesce(
+        done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now)
+            OR (done_at IS NOT NULL AND state = 'idle'),
+        false
+    )
+"""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -68,20 +83,10 @@ def progress(
                 FROM unnest(CAST(:kinds AS text[]), CAST(:untils AS timestamptz[]))
                     AS h (kind, held_until)
             ), mine AS (
-                SELECT state, error_kind, error_reason, error_message, coalesce(
-                    state = 'due' AND error_kind = 'permanent' AND error_at >= :since
-                        AND ready_at > :now AND (
-                            error_reason <> ALL (:soon) OR ready_at > :now + interval '1 hour'
-                        ),
-                    false
-                ) AS in_doubt,
+                SELECT state, error_kind, error_reason, error_message, {_IN_DOUBT} AS in_doubt,
                     CASE WHEN ready_at IS NOT NULL THEN greatest(ready_at, held_until) END
                         AS ready_at,
-                    coalesce(
-                    done_at >= :since OR (done_at IS NOT NULL AND state = 'due' AND slot > :now)
-                    OR (done_at IS NOT NULL AND state = 'idle'),
-                    false
-                ) AS is_done
+                    {_IS_DONE} AS is_done
                 FROM work_items
                 LEFT JOIN held USING (kind)
                 WHERE kind = ANY(:work) AND channel_id = ANY(:channels)
@@ -129,6 +134,85 @@ def progress(
         waiting_reason=row.reason if parked else None,
         waiting_message=row.message if parked else None,
     )
+
+
+@dataclass(frozen=True)
+class OpenWork:
+    """Items of one kind and state that a crawl waits for.
+
+    Attributes:
+        kind: Of work.
+        state: ``ready`` to be claimed, ``leased``, ``parked`` after a failure, or ``later``.
+        reason: Of the failure; None but where they are parked.
+        items: How many.
+        first_ready: When the first of them may be claimed.
+        failed_at: When one of them failed last.
+        message: What was said then.
+        attempts: The most that one of them was begun.
+    """
+
+    kind: str
+    state: str
+    reason: str | None
+    items: int
+    first_ready: datetime
+    failed_at: datetime | None
+    message: str | None
+    attempts: int
+
+
+def open_work(
+    session: Session,
+    *,
+    channel_ids: Sequence[str],
+    kinds: Collection[str],
+    since: datetime,
+    now: datetime,
+    asked_again_soon: Collection[str] = (),
+) -> list[OpenWork]:
+    """Return what :func:`progress` counts as still to do, by kind, state and reason."""
+    rows = session.execute(
+        text(
+            f"""
+            SELECT kind, open_state, reason, count(*), min(ready_at), max(error_at),
+                (array_agg(error_message ORDER BY error_at DESC NULLS LAST))[1], max(attempts)
+            FROM (
+                SELECT *, CASE WHEN open_state = 'parked' THEN error_reason END AS reason FROM (
+                    SELECT *, CASE
+                        WHEN state = 'leased' THEN 'leased'
+                        WHEN ready_at <= :now THEN 'ready'
+                        WHEN error_reason IS NOT NULL THEN 'parked'
+                        ELSE 'later'
+                    END AS open_state
+                    FROM work_items
+                    WHERE kind = ANY(:work) AND channel_id = ANY(:channels)
+                      AND state IN ('due', 'leased')
+                      AND channel_id NOT IN {PAUSED_CHANNELS}
+                      AND NOT {_IS_DONE} AND NOT {_IN_DOUBT}
+                ) mine
+            ) sorted
+            GROUP BY kind, open_state, reason
+            ORDER BY count(*) DESC, kind, open_state, reason
+            """
+        ),
+        {
+            "since": since,
+            "now": now,
+            "channels": list(channel_ids),
+            "work": list(kinds),
+            "soon": list(asked_again_soon),
+        },
+    )
+    return [OpenWork(*row) for row in rows]
+
+
+def count_items(session: Session, *, channel_ids: Sequence[str], kinds: Collection[str]) -> int:
+    """Return how many work items of some kinds channels have."""
+    statement = text(
+        "SELECT count(*) FROM work_items WHERE channel_id = ANY(:channels) AND kind = ANY(:kinds)"
+    )
+    values = {"channels": list(channel_ids), "kinds": list(kinds)}
+    return int(session.execute(statement, values).scalar_one())
 
 
 def next_channels(session: Session, channel_ids: Sequence[str], *, items: int) -> int:

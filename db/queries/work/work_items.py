@@ -27,7 +27,7 @@ class LeasedItem:
     """One item of a claimed batch.
 
     ``failed_at`` and ``doubted_at``: when it last went badly, and when the verdict now in doubt
-    was first heard; None since it last went well.
+    was first heard; None since it last went well. ``failed_for``: the reason of the last failure.
     """
 
     entity_id: str
@@ -37,6 +37,7 @@ class LeasedItem:
     kind: str
     failed_at: datetime | None = None
     doubted_at: datetime | None = None
+    failed_for: str | None = None
 
 
 def add_items(
@@ -153,10 +154,11 @@ def begin(
             WorkItem.kind,
             WorkItem.error_at,
             WorkItem.doubted_at,
+            WorkItem.error_reason,
         )
     )
     items = sorted(
-        (LeasedItem(e, c, s, a, k, f, d) for e, c, s, a, k, f, d in begun if s is not None),
+        (LeasedItem(e, c, s, *more) for e, c, s, *more in begun if s is not None),
         key=lambda item: item.entity_id,
     )
     return swapped, items

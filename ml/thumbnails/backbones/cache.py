@@ -1,47 +1,41 @@
-"""Embeddings on disk: two append-only files a recipe, one of names and one of half floats.
+"""Embeddings by their picture: asked for, added where they are missing, kept for every night.
 
 Computing an embedding takes a thousand times as long as reading it, and the same pictures come back
 every night. Names are content hashes, so nothing in here ever goes stale.
 """
 
-import fcntl
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.errors import LearningError
+from ml.thumbnails.backbones.local import HalfArray, LocalVectors
 
-HalfArray: TypeAlias = npt.NDArray[np.float16]
-
-_NAME_BYTES = 65
-"""A SHA-256 in hexadecimal and a line feed."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-_PAGE = 1024
-"""Vectors that are asked for elsewhere at once."""
 
 
 class Shared(Protocol):
     """Where machines keep vectors for each other, by recipe and picture."""
 
-    def get(self, recipe: str, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return those that are there, whole."""
+    def get(
+        self, recipe: str, names: Sequence[str], width: int
+    ) -> Iterable[tuple[Sequence[str], HalfArray]]:
+        """Yield those that are there and whole, some at a time: names, and (N, ``width``)."""
 
-    def put(self, recipe: str, vectors: Mapping[str, bytes]) -> None:
-        """Keep some."""
+    def put(self, recipe: str, names: Sequence[str], vectors: HalfArray) -> None:
+        """Keep the vectors of pictures, (N, width); those that are there stay as they are."""
 
 
 class EmbeddingCache:
     """Vectors of ``width`` half floats by the SHA-256 of their picture.
 
-    Safe among processes: whoever adds holds a lock, and a name is written after its vector, so a
-    killed process leaves at most a vector without a name, which the next one overwrites.
+    What :meth:`missing` found stays in memory until it is read: it was looked at to know whether
+    it is whole, and where it lies may be far away. A cache is one thread's; any number of them may
+    be open on the same vectors.
     """
 
     def __init__(
@@ -50,44 +44,20 @@ class EmbeddingCache:
         """Open or begin a cache.
 
         Args:
-            directory: Where caches are; each recipe has its own folder in it.
+            directory: Where vectors are kept that nobody shares.
             recipe: Names everything that the numbers depend on: weights and preprocessing.
             width: Numbers a picture.
-            shared: What is not here is looked for there before it is missing, and what is made here
-                goes there too.
+            shared: Where they are kept for everybody, instead of in the directory.
         """
-        folder = directory / recipe
-        folder.mkdir(parents=True, exist_ok=True)
-        self._names = folder / "names.txt"
-        self._vectors = folder / f"vectors.{width}.f16"
         self._width = width
         self._recipe = recipe
-        self._shared = shared
-        self._names.touch()
-        self._vectors.touch()
+        self._kept: Shared = LocalVectors(directory) if shared is None else shared
+        self._held = _Held((), width)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Return which pictures are not there yet, each once, in order."""
-        known = self._positions()
-        missing = [name for name in dict.fromkeys(names) if name not in known]
-        if self._shared is None or not missing:
-            return missing
-        found = self._brought(self._shared, missing)
-        return [name for name in missing if name not in found]
-
-    def _brought(self, shared: Shared, names: Sequence[str]) -> set[str]:
-        """Keep what others have made of pictures; return of which."""
-        found: set[str] = set()
-        for start in range(0, len(names), _PAGE):
-            vectors = {
-                name: np.frombuffer(vector, dtype=np.float16)
-                for name, vector in shared.get(self._recipe, names[start : start + _PAGE]).items()
-                if len(vector) == self._width * np.dtype(np.float16).itemsize
-            }
-            if vectors:
-                self._keep(list(vectors), np.stack(list(vectors.values())))
-                found |= vectors.keys()
-        return found
+        self._held = self._fetched(names)
+        return self._held.lacking(names)
 
     def read(self, names: Sequence[str]) -> HalfArray:
         """Return the vectors of pictures, (N, width).
@@ -95,19 +65,17 @@ class EmbeddingCache:
         Raises:
             LearningError: One is not there.
         """
-        known = self._positions()
-        absent = [name for name in names if name not in known]
+        held, self._held = self._held, _Held((), self._width)
+        if held.lacking(names):
+            held = self._fetched(names)
+        absent = held.lacking(names)
         if absent:
             raise LearningError(
-                f"{len(absent)} embeddings are not in {self._vectors.parent}, the first of"
+                f"{len(absent)} embeddings of {self._recipe} are not there, the first of"
                 f" {absent[0]}; compute them first",
                 reason="embeddingMissing",
             )
-        if not names:
-            return np.zeros((0, self._width), dtype=np.float16)
-        stored = np.memmap(self._vectors, dtype=np.float16, mode="r")
-        rows = stored[: len(stored) // self._width * self._width].reshape(-1, self._width)
-        return np.asarray(rows[[known[name] for name in names]])
+        return held.of(names)
 
     def add(self, names: Sequence[str], vectors: npt.NDArray[np.floating]) -> None:
         """Keep the vectors of pictures, (N, width); those known already stay as they are.
@@ -125,30 +93,53 @@ class EmbeddingCache:
                 "an embedding is not finite in half precision; the weights are damaged",
                 reason="embeddingNotFinite",
             )
-        self._keep(names, halves)
-        if self._shared is not None:
-            self._shared.put(
-                self._recipe,
-                {name: vector.tobytes() for name, vector in zip(names, halves, strict=True)},
-            )
+        first: dict[str, int] = {}
+        for row, name in enumerate(names):
+            first.setdefault(name, row)
+        once, fresh = list(first), halves[list(first.values())]
+        self._kept.put(self._recipe, once, fresh)
+        self._held.fill(once, fresh)
 
-    def _keep(self, names: Sequence[str], halves: HalfArray) -> None:
-        with self._names.open("r+b") as index, self._vectors.open("r+b") as store:
-            fcntl.flock(index, fcntl.LOCK_EX)
-            known = self._positions()
-            row_bytes = self._width * halves.itemsize
-            store.seek(len(known) * row_bytes)
-            index.seek(len(known) * _NAME_BYTES)
-            fresh = {name: row for row, name in enumerate(names) if name not in known}
-            store.write(halves[list(fresh.values())].tobytes())
-            store.truncate()
-            store.flush()
-            os.fsync(store.fileno())
-            index.write("".join(f"{name}\n" for name in fresh).encode())
-            index.truncate()
+    def _fetched(self, names: Sequence[str]) -> "_Held":
+        held = _Held(names, self._width)
+        if names:
+            for found, vectors in self._kept.get(self._recipe, held.names, self._width):
+                held.fill(found, vectors)
+        return held
 
-    def _positions(self) -> dict[str, int]:
-        """Return each known picture's row; a name cut short at the end does not count."""
-        data = self._names.read_bytes()
-        whole = data[: len(data) // _NAME_BYTES * _NAME_BYTES].decode()
-        return {name: row for row, name in enumerate(whole.split("\n")[:-1])}
+
+class _Held:
+    """The vectors of some pictures in memory, as far as they are known."""
+
+    def __init__(self, names: Sequence[str], width: int) -> None:
+        self._rows = {name: row for row, name in enumerate(dict.fromkeys(names))}
+        self._vectors = np.empty((len(self._rows), width), dtype=np.float16)
+        self._known = np.zeros(len(self._rows), dtype=np.bool_)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._rows)
+
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Return which of the names are not known, each once, in order."""
+        rows = self._rows
+        return [n for n in dict.fromkeys(names) if n not in rows or not self._known[rows[n]]]
+
+    def fill(self, names: Sequence[str], vectors: HalfArray) -> None:
+        """Take what is wanted of some vectors; who was known before stays."""
+        wanted = [
+            (row, place)
+            for place, name in enumerate(names)
+            if (row := self._rows.get(name)) is not None and not self._known[row]
+        ]
+        if wanted:
+            rows, places = (list(side) for side in zip(*wanted, strict=True))
+            self._vectors[rows] = vectors[places]
+            self._known[rows] = True
+
+    def of(self, names: Sequence[str]) -> HalfArray:
+        if len(names) == len(self._rows) and all(
+            self._rows[name] == row for row, name in enumerate(names)
+        ):
+            return self._vectors
+        return np.asarray(self._vectors[[self._rows[name] for name in names]])

@@ -172,19 +172,19 @@ class _Convolution(nn.Conv2d):
         super().__init__(
             before, after, kernel, stride=stride, padding=padding, groups=groups, bias=False
         )
-        self._same = flavour.same_padding
+        self.same = flavour.same_padding
 
     def forward(self, hidden: Tensor) -> Tensor:
-        if self._same:
-            across = _missing(hidden.shape[3], self.kernel_size[1], self.stride[1])
-            down = _missing(hidden.shape[2], self.kernel_size[0], self.stride[0])
+        if self.same:
+            across = missing_padding(hidden.shape[3], self.kernel_size[1], self.stride[1])
+            down = missing_padding(hidden.shape[2], self.kernel_size[0], self.stride[0])
             hidden = functional.pad(
                 hidden, (across // 2, across - across // 2, down // 2, down - down // 2)
             )
         return super().forward(hidden)
 
 
-def _missing(size: int, kernel: int, stride: int) -> int:
+def missing_padding(size: int, kernel: int, stride: int) -> int:
     """Return how many rows or columns have to be added for ceil(size / stride) outputs."""
     outputs = -(-size // stride)
     return max((outputs - 1) * stride + kernel - size, 0)

@@ -7,7 +7,7 @@ ImageNet's things is shown, the early ones know light, colour, texture and drawi
 least as much about the hand that made a thumbnail (figures: docs/results/pictures.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +17,12 @@ import torch
 from torch.nn import functional
 
 from ml.arrays import ImageArray
-from ml.errors import LearningCancelledError
-from ml.images.pictures import decode_pictures
 from ml.runtime.device import Device, choose_device, side_by_side
 from ml.thumbnails.backbones.cache import EmbeddingCache, Shared
+from ml.thumbnails.backbones.compiled import can_compile, compiled_network
 from ml.thumbnails.backbones.efficientnet_lite import STAGE_CHANNELS, EfficientNetLite0
+from ml.thumbnails.backbones.export import embedding_graph, maps_graph
 from ml.thumbnails.backbones.weights import Backbone
-from ml.training.callbacks import Cancelled, Progress
 
 ENLARGED = (252, 448)
 """Rows and columns of the second view: 1.4 times the first."""
@@ -41,8 +40,6 @@ MAP_WIDTH = 112 * 12 * 20
 MAP_RECIPE = "lite0-maps-v1"
 """Likewise, of the maps."""
 _BATCH = {"cpu": 16, "cuda": 128}
-_AT_ONCE = 4
-"""Batches between two reports of progress, to keep every core busy."""
 
 
 def stage_columns(view: str, first: int, last: int) -> slice:
@@ -54,49 +51,82 @@ def stage_columns(view: str, first: int, last: int) -> slice:
     return slice(start + sum(STAGE_CHANNELS[:first]), start + sum(STAGE_CHANNELS[: last + 1]))
 
 
-def embedding_cache(
-    directory: Path, backbone: Backbone, shared: Shared | None = None
-) -> EmbeddingCache:
-    """Open the cache of a backbone's embeddings."""
-    recipe = f"{RECIPE}-{backbone.sha256[:16]}"
+def embedding_cache(directory: Path, weights: str, shared: Shared | None = None) -> EmbeddingCache:
+    """Open the cache of the embeddings that a backbone with these weights makes."""
+    recipe = f"{RECIPE}-{weights[:16]}"
     return EmbeddingCache(directory, recipe=recipe, width=WIDTH, shared=shared)
 
 
-def embed_thumbnails(
-    names: Sequence[str],
-    read: Callable[[str], bytes],
-    backbone: Backbone,
-    cache: EmbeddingCache,
-    *,
-    progress: Progress = lambda *_: None,
-    cancelled: Cancelled = lambda: False,
-    device: Device | None = None,
-) -> npt.NDArray[np.float32]:
-    """Return the embeddings of thumbnails, (N, :data:`WIDTH`), computing those not kept yet.
+class PictureNetwork:
+    """The network with the fastest that computes it here: a GPU, onnxruntime, or torch."""
 
-    Args:
-        names: The SHA-256 of each row's thumbnail.
-        read: Returns the encoded bytes of a name; called from other threads.
-        backbone: The network.
-        cache: Where embeddings are kept; what was computed stays there when this is stopped.
-        progress: Told the number of pictures done, of those that were missing.
-        cancelled: Asked between batches.
-        device: None chooses the best one here.
+    def __init__(
+        self,
+        weights: str,
+        load: Callable[[], Backbone],
+        *,
+        folder: Path | None = None,
+        device: Device | None = None,
+    ) -> None:
+        """Choose; nothing is loaded before a picture comes.
 
-    Raises:
-        LearningError: A thumbnail is unreadable.
-        LearningCancelledError: ``cancelled`` said so.
-    """
-    device = device or choose_device()
-    missing = cache.missing(names)
-    size = _BATCH[device.name] * _AT_ONCE
-    for start in range(0, len(missing), size):
-        if cancelled():
-            raise LearningCancelledError("embedding thumbnails was cancelled")
-        some = missing[start : start + size]
-        cache.add(some, embed(decode_pictures(some, read), backbone.network, device))
-        progress(start + len(some), len(missing), "embedding thumbnails")
-    return cache.read(names).astype(np.float32)
+        Args:
+            weights: SHA-256 of the network's weights.
+            load: Brings them, where they are needed.
+            folder: Where compiled graphs are kept for the next process.
+            device: None chooses the best one here.
+        """
+        self.weights = weights
+        self._load = load
+        self._loaded: Backbone | None = None
+        self.device = device or choose_device()
+        compiles = self.device.name == "cpu" and can_compile()
+        self._embedding = compiled_network("embedding", weights, folder) if compiles else None
+        self._maps = compiled_network("maps", weights, folder) if compiles else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether embeddings can be made without loading the weights."""
+        return self._embedding is not None and self._embedding.kept
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network's weights in torch.
+
+        Raises:
+            LearningError: They cannot be used.
+        """
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def embed(self, pictures: ImageArray) -> npt.NDArray[np.float32]:
+        """As :func:`embed`.
+
+        Raises:
+            LearningError: The runtime's numbers are others than torch's.
+        """
+        if self._embedding is None:
+            return embed(pictures, self.backbone.network, self.device)
+        self._embedding.open(
+            lambda: embedding_graph(self.backbone.network),
+            lambda drawn: embed(drawn, self.backbone.network, self.device),
+        )
+        return self._embedding.run(pictures)
+
+    def frozen_maps(self, pictures: ImageArray) -> npt.NDArray[np.float16]:
+        """As :func:`frozen_maps`.
+
+        Raises:
+            LearningError: The runtime's numbers are others than torch's.
+        """
+        if self._maps is None:
+            return frozen_maps(pictures, self.backbone.network, self.device)
+        self._maps.open(
+            lambda: maps_graph(self.backbone.network, FROZEN_STAGES),
+            lambda drawn: frozen_maps(drawn, self.backbone.network, self.device),
+        )
+        return self._maps.run(pictures).astype(np.float16)
 
 
 def embed(

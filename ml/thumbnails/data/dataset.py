@@ -265,7 +265,8 @@ def check_version(description: DatasetDescription) -> None:
     if description.schema_version != SCHEMA_VERSION:
         raise LearningError(
             f"dataset {description.id[:12]} has schema version {description.schema_version}, this"
-            f" program reads {SCHEMA_VERSION}: freeze a new one (`tubegrader train --force`)",
+            f" program reads {SCHEMA_VERSION}: freeze a new one"
+            " (`tubegrader models train --force`)",
             reason="datasetVersion",
         )
 

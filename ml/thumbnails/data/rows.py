@@ -31,6 +31,22 @@ SHORT, LIVE = "is_short", "is_live"
 """The formats as columns of 0 and 1; what is neither is a long video. A premiere counts as live."""
 
 
+def check_measured(card: ModelCard, version: int) -> None:
+    """See that measurements of a version are those that a model learned from.
+
+    Raises:
+        LearningError: They are made otherwise.
+    """
+    # Up to version 1 a card did not say.
+    trained_on = card.config.get("measurements", 1)
+    if "backbone" in card.config and trained_on != version:
+        raise LearningError(
+            f"this model was trained on measurements of thumbnails of version {trained_on}, and"
+            f" this release makes version {version}; train anew: tubegrader models train",
+            reason="measurementsOther",
+        )
+
+
 @dataclass(frozen=True)
 class Features:
     """What is known about N videos before their views.
@@ -120,6 +136,15 @@ class Features:
                 reason="backboneWeightsOther",
             )
         return self.image_features
+
+    def check_measured(self, card: ModelCard) -> None:
+        """See that the measurements are those that a model learned from.
+
+        Raises:
+            LearningError: They are made otherwise.
+        """
+        if self.image_features is not None:
+            check_measured(card, self.image_features.measured_by)
 
     def measurements(self) -> FloatArray:
         """Return the thumbnails' measurements as a model's columns, (N, M), NaN where missing.

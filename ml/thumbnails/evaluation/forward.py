@@ -25,9 +25,10 @@ from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap, over_trainings
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features, Predictions, Targets
+from ml.thumbnails.models.cross_fitted import CrossFittedRung
 from ml.thumbnails.models.registry import rung_classes
-from ml.thumbnails.models.rung import CrossFittedRung, Need, Role, Rung
-from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.thumbnails.models.rung import Need, Role, Rung
+from ml.thumbnails.stacking.regression import beyond_the_rest
 
 if TYPE_CHECKING:
     # Torch comes with it, which the other rungs do without.
@@ -205,7 +206,7 @@ class _Split:
         The regressions on top believe it as much as it deserves.
         """
         from ml.thumbnails.stacking.head import ThumbnailHead  # noqa: PLC0415 - torch, only where pictures are known
-        from ml.thumbnails.stacking.heads import columns_of  # noqa: PLC0415
+        from ml.thumbnails.stacking.picture_model import columns_of  # noqa: PLC0415
 
         assert self.learning.image_features is not None
         assert self.requested.image_features is not None

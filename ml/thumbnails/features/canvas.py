@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ml.arrays import BoolArray, FloatArray, ImageArray
 from ml.errors import LearningError
@@ -17,6 +16,7 @@ Box = tuple[int, int, int, int]
 
 SALIENCY_SIZE: Size = (64, 36)
 HUE_BINS = 36
+_HUE_BIN = np.arange(256) * HUE_BINS // 256
 COLOURLESS = 0.01
 """Mean saturation times value below which a picture is grey: its hues are of rounding only."""
 
@@ -44,6 +44,8 @@ class Canvas:
     """A frame as collected, (180, 320, 3) RGB, and views of its picture without bars."""
 
     frame: ImageArray
+    shown: ImageArray | None = None
+    """The picture without bars, where somebody has cut them off already."""
 
     def __post_init__(self) -> None:
         if self.frame.shape != (HEIGHT, WIDTH, 3):
@@ -61,7 +63,7 @@ class Canvas:
     @cached_property
     def rgb(self) -> ImageArray:
         """The picture without bars, (180, 320, 3)."""
-        return without_bars(self.frame)
+        return without_bars(self.frame) if self.shown is None else self.shown
 
     @cached_property
     def grey(self) -> ImageArray:
@@ -70,30 +72,31 @@ class Canvas:
         return result
 
     @cached_property
-    def lab(self) -> npt.NDArray[np.float32]:
-        """CIE L*a*b* under D65: L* from 0 to 100, (180, 320, 3)."""
+    def lightness(self) -> ImageArray:
+        """L* of CIE L*a*b* under D65 in steps of 100/255, (180, 320)."""
         cv2 = opencv()
-        result: npt.NDArray[np.float32] = cv2.cvtColor(
-            self.rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB
-        )
+        whole = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2LAB)
+        result: ImageArray = cv2.extractChannel(whole, 0)
         return result
 
     @cached_property
-    def hsv(self) -> FloatArray:
-        """Hue in degrees, saturation and value from 0 to 1, (180, 320, 3)."""
+    def hsv(self) -> tuple[ImageArray, ImageArray, ImageArray]:
+        """Hue in 256ths of a circle, saturation and value to 255, (180, 320) each."""
         cv2 = opencv()
-        whole = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2HSV_FULL)
-        result: FloatArray = whole * np.array([360 / 256, 1 / 255, 1 / 255])
-        return result
+        hue, saturated, value = cv2.split(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2HSV_FULL))
+        return hue, saturated, value
 
     @cached_property
     def hues(self) -> FloatArray:
         """How much colour (saturation times value) has each of 36 hues, (36,); zeros if grey."""
-        hue, saturated, value = np.moveaxis(self.hsv, 2, 0)
-        bins = np.minimum((hue * HUE_BINS / 360).astype(np.int64), HUE_BINS - 1)
-        weight = saturated * value
-        counted = np.bincount(bins.ravel(), weights=weight.ravel(), minlength=HUE_BINS)
-        return np.asarray(counted) if weight.mean() > COLOURLESS else np.zeros(HUE_BINS)
+        cv2 = opencv()
+        hue, saturated, value = self.hsv
+        weight = cv2.multiply(saturated, value, dtype=cv2.CV_32F).ravel()
+        counted = np.bincount(hue.ravel(), weights=weight, minlength=256) / 255**2
+        if counted.sum() <= COLOURLESS * hue.size:
+            return np.zeros(HUE_BINS)
+        binned = np.bincount(_HUE_BIN, weights=counted, minlength=HUE_BINS)
+        return binned.astype(np.float64)
 
     @cached_property
     def edges(self) -> BoolArray:

@@ -6,15 +6,17 @@ other, and what holds for a catalogue is for its own data to say.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ml.arrays import FloatArray, ImageArray
+from ml.runtime.pools import computing
 from ml.thumbnails.features import colour, composition, faces, texture
 from ml.thumbnails.features.canvas import Canvas
 from ml.thumbnails.features.text import Text, find_text
 
-MEASUREMENT_VERSION = 1
+MEASUREMENT_VERSION = 2
 """Counts up whenever a number would come out differently for the same picture."""
 
 
@@ -161,16 +163,17 @@ class Measured:
     faces: list[tuple[int, int, int, int]]
 
 
-def measure(frame: ImageArray) -> Measured:
+def measure(frame: ImageArray, shown: ImageArray | None = None) -> Measured:
     """Measure a thumbnail.
 
     Args:
         frame: As collected, with its bars, (180, 320, 3) RGB.
+        shown: Without its bars, where somebody has cut them off already.
 
     Raises:
         LearningError: Another size, or OpenCV is missing.
     """
-    canvas = Canvas(frame)
+    canvas = Canvas(frame, shown)
     text, found = find_text(canvas), faces.find_faces(canvas)
     face_x, face_y = faces.face_position(found)
     focus_x, focus_y = composition.saliency_centre(canvas)
@@ -206,9 +209,14 @@ def measure(frame: ImageArray) -> Measured:
     return Measured(np.array(bounded, dtype=np.float64), text, found)
 
 
-def measure_all(frames: Sequence[ImageArray]) -> FloatArray:
-    """Measure N thumbnails, (N, F)."""
-    return np.array([measure(frame).values for frame in frames]).reshape(-1, len(FEATURES))
+def measure_all(
+    frames: Sequence[ImageArray], shown: Sequence[ImageArray] | None = None
+) -> FloatArray:
+    """Measure N thumbnails side by side, (N, F); as :func:`measure`."""
+    without = [None] * len(frames) if shown is None else shown
+    tasks = [partial(measure, *both) for both in zip(frames, without, strict=True)]
+    measured = computing().run(tasks)
+    return np.array([each.values for each in measured]).reshape(-1, len(FEATURES))
 
 
 def columns(values: FloatArray) -> FloatArray:

@@ -2,36 +2,46 @@
 
 import numpy as np
 
-from ml.thumbnails.features.canvas import HUE_BINS, Canvas
+from ml.thumbnails.features.canvas import HUE_BINS, Canvas, opencv
+
+_DARK = 20 * 255 / 100
 
 
 def brightness(canvas: Canvas) -> float:
     """Mean lightness L*."""
-    return float(canvas.lab[..., 0].mean())
+    return float(opencv().mean(canvas.lightness)[0] * 100 / 255)
 
 
 def rms_contrast(canvas: Canvas) -> float:
     """Standard deviation of luma over its range (Peli 1990)."""
-    return float(canvas.grey.std() / 255)
+    _, deviation = opencv().meanStdDev(canvas.grey)
+    return float(deviation.item() / 255)
 
 
 def michelson_contrast(canvas: Canvas) -> float:
     """(light - dark) / (light + dark), of the 99th and the 1st percentile of luma."""
-    dark, light = np.percentile(canvas.grey, [1, 99])
+    counts = np.bincount(canvas.grey.ravel(), minlength=256).cumsum()
+    dark, light = np.searchsorted(counts, [0.01 * counts[-1], 0.99 * counts[-1]])
     return float((light - dark) / (light + dark)) if light > 0 else 0.0
 
 
 def saturation(canvas: Canvas) -> float:
     """Mean saturation of HSV."""
-    return float(canvas.hsv[..., 1].mean())
+    return float(opencv().mean(canvas.hsv[1])[0] / 255)
 
 
 def colourfulness(canvas: Canvas) -> float:
     """Hasler & Süsstrunk 2003, "Measuring Colourfulness in Natural Images", metric M3."""
-    red, green, blue = np.moveaxis(canvas.rgb.astype(np.float64), 2, 0)
-    opponents = np.stack([red - green, (red + green) / 2 - blue])
-    spread = np.hypot(*opponents.std(axis=(1, 2)))
-    return float(spread + 0.3 * np.hypot(*opponents.mean(axis=(1, 2))))
+    cv2 = opencv()
+    red, green, blue = cv2.split(canvas.rgb)
+    opponents = (
+        cv2.subtract(red, green, dtype=cv2.CV_32F),
+        cv2.subtract(
+            cv2.addWeighted(red, 0.5, green, 0.5, 0, dtype=cv2.CV_32F), blue, dtype=cv2.CV_32F
+        ),
+    )
+    means, deviations = np.array([cv2.meanStdDev(each) for each in opponents])[..., 0, 0].T
+    return float(np.hypot(*deviations) + 0.3 * np.hypot(*means))
 
 
 def dominant_hue(canvas: Canvas) -> float:
@@ -51,4 +61,4 @@ def warmth(canvas: Canvas) -> float:
 
 def dark_share(canvas: Canvas) -> float:
     """Share of pixels with L* below 20."""
-    return float((canvas.lab[..., 0] < 20).mean())  # noqa: PLR2004
+    return float((canvas.lightness < _DARK).mean())

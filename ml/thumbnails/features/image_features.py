@@ -1,7 +1,7 @@
 """What is known of thumbnails, in blocks of columns, and the blends of blocks to choose from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ml.arrays import FloatArray, IntArray
 from ml.errors import LearningError
 from ml.thumbnails.backbones.embeddings import WIDTH, stage_columns
-from ml.thumbnails.features.catalogue import columns
+from ml.thumbnails.features.catalogue import MEASUREMENT_VERSION, columns
 
 Float32Array = npt.NDArray[np.float32]
 Float16Array = npt.NDArray[np.float16]
@@ -49,20 +49,21 @@ class ImageFeatures:
     """What is known of N thumbnails.
 
     Attributes:
-        embeddings: From :func:`ml.thumbnails.backbones.embeddings.embed_thumbnails`, (N,
-            ``WIDTH``).
+        embeddings: From :func:`ml.thumbnails.backbones.embeddings.embed`, (N, ``WIDTH``).
         measurements: From :func:`ml.thumbnails.features.catalogue.measure_all`, (N, F), or None to
             do without.
         maps: From :func:`ml.thumbnails.backbones.embeddings.frozen_maps`, (N, ``MAP_WIDTH``), or
             None to do without.
         backbone: SHA-256 of the network's weights; what was learned from one network's embeddings
             is nonsense with another's.
+        measured_by: Version of the measurements; likewise.
     """
 
     embeddings: Float32Array
     measurements: FloatArray | None = None
     backbone: str = ""
     maps: Float16Array | None = None
+    measured_by: int = MEASUREMENT_VERSION
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -71,7 +72,7 @@ class ImageFeatures:
         """Return the given rows."""
         measured = None if self.measurements is None else self.measurements[rows]
         maps = None if self.maps is None else self.maps[rows]
-        return ImageFeatures(self.embeddings[rows], measured, self.backbone, maps)
+        return replace(self, embeddings=self.embeddings[rows], measurements=measured, maps=maps)
 
     def measurement_columns(self) -> FloatArray | None:
         """Return the measurements as a model's columns, (N, M), or None where there are none."""

@@ -11,7 +11,8 @@ BINS = 32
 def sharpness(canvas: Canvas) -> float:
     """log10(1 + variance of the Laplacian), on which autofocus relies (Pech-Pacheco 2000)."""
     cv2 = opencv()
-    return float(np.log10(1 + cv2.Laplacian(canvas.grey, cv2.CV_32F).var()))
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(canvas.grey, cv2.CV_16S))
+    return float(np.log10(1 + deviation.item() ** 2))
 
 
 def edge_density(canvas: Canvas) -> float:
@@ -26,7 +27,7 @@ def subband_entropy(canvas: Canvas) -> float:
     cluttered picture cannot be told in few bits.
     """
     cv2 = opencv()
-    current = canvas.lab[..., 0]
+    current = canvas.lightness.astype(np.float32) * np.float32(100 / 255)
     entropies = []
     for _ in range(LEVELS):
         smaller = cv2.pyrDown(current)

@@ -7,7 +7,8 @@ import numpy as np
 
 from ml.arrays import FloatArray
 from ml.thumbnails.data.rows import Features, Predictions, Targets
-from ml.thumbnails.models.rung import CrossFittedRung, Role, RungSpec
+from ml.thumbnails.models.cross_fitted import CrossFittedRung
+from ml.thumbnails.models.rung import Role, RungSpec
 
 
 @dataclass(frozen=True)

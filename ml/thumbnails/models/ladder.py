@@ -144,7 +144,9 @@ def train_ladder(
         raise LearningError("fine-tuning needs the pretrained network", reason="noLooks")
     image_card = replace(
         card,
-        config={} if known is None else {"backbone": known.backbone},
+        config=(
+            {} if known is None else {"backbone": known.backbone, "measurements": known.measured_by}
+        ),
         preprocessing=FRAME_PREPROCESSING,
     )
 

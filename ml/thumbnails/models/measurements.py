@@ -9,10 +9,17 @@ import numpy as np
 from ml.arrays import BoolArray, FloatArray
 from ml.logistic import sigmoid
 from ml.thumbnails.data.rows import Features, Predictions, Targets
-from ml.thumbnails.models.rung import CrossFittedRung, Need, RungSpec
+from ml.thumbnails.models.cross_fitted import CrossFittedRung
+from ml.thumbnails.models.rung import Need, RungSpec
 from ml.thumbnails.models.tabular import HistoryRung
-from ml.thumbnails.stacking.design import Column, Design
-from ml.thumbnails.stacking.regression import RIDGE, fit_linear, fit_logistic, linear_predictor
+from ml.thumbnails.stacking.regression import (
+    RIDGE,
+    Column,
+    Design,
+    fit_linear,
+    fit_logistic,
+    linear_predictor,
+)
 from ml.thumbnails.stacking.ridge import inner_folds, left_out_in_turn
 
 PENALTIES = tuple(float(penalty) for penalty in 10.0 ** np.arange(0, 6.01, 0.5))

@@ -8,7 +8,8 @@ import numpy as np
 from ml.arrays import FloatArray
 from ml.logistic import sigmoid
 from ml.thumbnails.data.rows import Features, Predictions, Targets
-from ml.thumbnails.models.rung import CrossFittedRung, Need, Role, RungSpec
+from ml.thumbnails.models.cross_fitted import CrossFittedRung
+from ml.thumbnails.models.rung import Need, Role, RungSpec
 from ml.thumbnails.stacking.regression import fit_logistic, linear_predictor
 from ml.thumbnails.stacking.ridge import Decomposition, inner_folds, left_out_in_turn
 

@@ -10,19 +10,18 @@ import numpy as np
 from ml.arrays import FloatArray
 from ml.artifacts import read_artifact, write_artifact
 from ml.thumbnails.data.rows import Features, Predictions
+from ml.thumbnails.models.cross_fitted import RegressedRung
 from ml.thumbnails.models.reference import FrozenRidgeRung
 from ml.thumbnails.models.rung import Need, Rung, RungSpec, TrainingData
-from ml.thumbnails.models.tabular import (
-    HistoryRung,
-    RegressedRung,
-    SubscribersAgeRung,
-    SubscribersRung,
-)
-from ml.thumbnails.stacking.crossfit import OUTPUTS, OVER, RESIDUAL, VIEWS
-from ml.thumbnails.stacking.design import Column
+from ml.thumbnails.models.tabular import HistoryRung, SubscribersAgeRung, SubscribersRung
+from ml.thumbnails.stacking.regression import Column
 
 if TYPE_CHECKING:
     from ml.thumbnails.stacking.picture_model import PictureModel, PictureOutputs
+
+OUTPUTS = 3
+VIEWS, OVER, RESIDUAL = range(OUTPUTS)
+"""What each source gives for a picture, by position; two sources give six columns, three nine."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,11 @@ class ThumbnailRung(RegressedRung):
     @property
     def needs(self) -> frozenset[Need]:
         """What it cannot predict without: more than pictures where a pretrained network helped."""
+        heads = self.pictures.heads
         return (
             self.spec.needs
-            | (frozenset() if self.pictures.heads is None else {Need.IMAGE_FEATURES})
+            | (frozenset() if heads is None else {Need.IMAGE_FEATURES})
+            | (frozenset() if heads is None or not heads.measured else {Need.MEASUREMENTS})
             | (frozenset() if self.pictures.tuned is None else {Need.MAPS})
         )
 

@@ -1,8 +1,9 @@
-"""The networks that are trained on thumbnails from scratch, cross-fitted in pairs."""
+"""Cross-fitted pairs of networks, run and stored; and those trained on thumbnails from scratch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,19 +11,25 @@ import torch
 from torch import Tensor
 
 from ml.arrays import FloatArray, ImageArray, IntArray
-from ml.runtime.device import Device, seeded
+from ml.evaluation.splits import Pair, fold_pairs
+from ml.runtime.device import Device, choose_device, seeded, side_by_side
 from ml.thumbnails.backbones.cnn import CnnConfig, Member, ThumbnailNet, network_input
 from ml.thumbnails.data.rows import Features, Targets
-from ml.thumbnails.stacking.crossfit import Pair
-from ml.thumbnails.stacking.members import (
-    MemberTraining,
-    outputs_of,
-    tensors_by_pair,
-    tensors_of,
-    train_members,
-)
+from ml.thumbnails.stacking.members import MemberTraining, train_members
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
+
+
+class CrossFitted(Protocol):
+    """A network of an ensemble, whichever kind it is of."""
+
+    def predict(self, inputs: Any, device: Device, /) -> FloatArray:
+        """Return outputs (N, 3) of N inputs."""
+        ...
+
+    def tensors(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return all weights as arrays by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,43 @@ def train_member(images: ImageArray, config: CnnConfig, training: MemberTraining
         "member", network, groups, config, asdict(config), rows, outputs_of_batch
     )
     return Member(network.eval(), centre, scale)
+
+
+def outputs_of(
+    members: Mapping[Pair, CrossFitted], inputs: npt.NDArray[Any], folds_by_row: IntArray
+) -> dict[Pair, tuple[IntArray, FloatArray]]:
+    """Run every member on the rows of the folds it left out; by pair rows (R,), outputs (R, 3)."""
+    device = choose_device()
+    rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in members}
+    tasks = [
+        partial(member.predict, inputs[rows_of[pair]], device) for pair, member in members.items()
+    ]
+    outputs = side_by_side(tasks, device)
+    return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
+
+
+def tensors_of(members: Mapping[Pair, CrossFitted], kind: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the weights of all members under names such as ``kind.0.1.head.weight``."""
+    return {
+        f"{kind}.{j}.{k}.{key}": value
+        for (j, k), member in members.items()
+        for key, value in member.tensors().items()
+    }
+
+
+def tensors_by_pair(
+    tensors: Mapping[str, npt.NDArray[Any]], kind: str, *, folds: int
+) -> dict[Pair, dict[str, npt.NDArray[Any]]]:
+    """Take apart what :func:`tensors_of` put together; other names are left out."""
+    prefixes = {(j, k): f"{kind}.{j}.{k}." for j, k in fold_pairs(folds)}
+    return {
+        pair: {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+        for pair, prefix in prefixes.items()
+    }
 
 
 def _augmented(

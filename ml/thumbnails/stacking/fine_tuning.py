@@ -19,19 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray, IntArray
+from ml.evaluation.splits import Pair
 from ml.runtime.device import Device
 from ml.thumbnails.backbones.cnn import OUTPUTS, TrainedNetwork
 from ml.thumbnails.backbones.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite0, Flavour
 from ml.thumbnails.backbones.embeddings import FROZEN_STAGES, MAP_SHAPE
 from ml.thumbnails.data.rows import Features, Targets
-from ml.thumbnails.stacking.crossfit import Pair
-from ml.thumbnails.stacking.members import (
-    MemberTraining,
-    outputs_of,
-    tensors_by_pair,
-    tensors_of,
-    train_members,
-)
+from ml.thumbnails.stacking.ensemble import outputs_of, tensors_by_pair, tensors_of
+from ml.thumbnails.stacking.members import MemberTraining, train_members
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
 

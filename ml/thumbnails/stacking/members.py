@@ -1,6 +1,6 @@
-"""Training, running and storing the members of a pairwise cross-fitted ensemble of networks.
+"""Training the members of a pairwise cross-fitted ensemble of networks.
 
-Which rows teach and score which member: :mod:`ml.thumbnails.stacking.crossfit`.
+Which rows teach and score which member: :mod:`ml.evaluation.splits`.
 """
 
 import queue
@@ -8,22 +8,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.arrays import FloatArray, IntArray
 from ml.errors import LearningError
-from ml.evaluation.splits import fold_pairs
+from ml.evaluation.splits import Pair, fold_pairs, training_rows
 from ml.runtime.device import Device, choose_device, side_by_side
 from ml.thumbnails.data.rows import Features, Targets
-from ml.thumbnails.stacking.crossfit import Pair, training_rows
-from ml.thumbnails.stacking.residual import beyond_the_rest
+from ml.thumbnails.stacking.regression import beyond_the_rest
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints, digest_of
 from ml.training.trainer import ParameterGroup, Resumption, ShuffledRows, Trainer
@@ -226,55 +223,6 @@ def train_members(
     tasks = [task(number, *item) for number, item in enumerate(rows_of.items())]
     members = watch.over(lambda: side_by_side(tasks, chosen))
     return dict(zip(rows_of, members, strict=True)), rows_of
-
-
-class CrossFitted(Protocol):
-    """A network of an ensemble, whichever kind it is of."""
-
-    def predict(self, inputs: Any, device: Device, /) -> FloatArray:
-        """Return outputs (N, 3) of N inputs."""
-        ...
-
-    def tensors(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Return all weights as arrays by name."""
-        ...
-
-
-def outputs_of(
-    members: Mapping[Pair, CrossFitted], inputs: npt.NDArray[Any], folds_by_row: IntArray
-) -> dict[Pair, tuple[IntArray, FloatArray]]:
-    """Run every member on the rows of the folds it left out; by pair rows (R,), outputs (R, 3)."""
-    device = choose_device()
-    rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in members}
-    tasks = [
-        partial(member.predict, inputs[rows_of[pair]], device) for pair, member in members.items()
-    ]
-    outputs = side_by_side(tasks, device)
-    return {pair: (rows_of[pair], part) for pair, part in zip(rows_of, outputs, strict=True)}
-
-
-def tensors_of(members: Mapping[Pair, CrossFitted], kind: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the weights of all members under names such as ``kind.0.1.head.weight``."""
-    return {
-        f"{kind}.{j}.{k}.{key}": value
-        for (j, k), member in members.items()
-        for key, value in member.tensors().items()
-    }
-
-
-def tensors_by_pair(
-    tensors: Mapping[str, npt.NDArray[Any]], kind: str, *, folds: int
-) -> dict[Pair, dict[str, npt.NDArray[Any]]]:
-    """Take apart what :func:`tensors_of` put together; other names are left out."""
-    prefixes = {(j, k): f"{kind}.{j}.{k}." for j, k in fold_pairs(folds)}
-    return {
-        pair: {
-            key.removeprefix(prefix): value
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
-        for pair, prefix in prefixes.items()
-    }
 
 
 def standardised(targets: Targets, residual: FloatArray) -> tuple[Tensor, FloatArray, FloatArray]:

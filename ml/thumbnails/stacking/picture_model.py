@@ -8,35 +8,153 @@ choice between them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard
-from ml.evaluation.splits import folds_of
+from ml.errors import LearningCancelledError
+from ml.evaluation.splits import (
+    OutputsByPair,
+    folds_of,
+    mean_outputs,
+    nested_outputs,
+    rows_inside,
+    rows_outside,
+)
 from ml.runtime.device import Device
 from ml.thumbnails.backbones.cnn import CnnConfig
 from ml.thumbnails.backbones.efficientnet_lite import EfficientNetLite0
 from ml.thumbnails.data.rows import Features, Targets
-from ml.thumbnails.stacking.crossfit import (
-    OutputsByPair,
-    mean_outputs,
-    nested_outputs,
-    rows_outside,
-)
+from ml.thumbnails.features.image_features import ImageFeatures
 from ml.thumbnails.stacking.ensemble import Ensemble, train_ensemble
 from ml.thumbnails.stacking.fine_tuning import TunedEnsemble, TuningConfig, train_tuned
-from ml.thumbnails.stacking.heads import Heads
+from ml.thumbnails.stacking.head import HeadOutputs, ThumbnailHead
+from ml.thumbnails.stacking.regression import beyond_the_rest
 from ml.training.callbacks import Cancelled, Progress
 from ml.training.checkpoints import Checkpoints
 
 _TUPLES = ("widths", "crop")
 """Of a network's hyperparameters, those that JSON would turn into lists."""
+RecipeNames = Mapping[str, str]
+"""The name of the kernel that was chosen, by target."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads on frozen image features, one a fold, fitted without it.
+
+    A head chooses its kernel and its ridge by folds of channels among its own training rows and
+    keeps what it predicted there for channels left out (:mod:`ml.thumbnails.stacking.head`). So
+    the regression on top of a fold is fitted on outputs that saw neither the fold nor the row's
+    channel, as with the networks trained from scratch (docs/decisions/0003), with K heads instead
+    of K (K - 1) / 2.
+    """
+
+    heads: Sequence[ThumbnailHead]
+
+    @classmethod
+    def fit(
+        cls,
+        features: Features,
+        targets: Targets,
+        folds_by_row: IntArray,
+        *,
+        folds: int,
+        seed: int,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Self:
+        """Fit a head for each fold on the other folds' rows.
+
+        Args:
+            features: Of N rows, with image features.
+            targets: Of the same rows.
+            folds_by_row: (N,).
+            folds: K.
+            seed: Decides the inner folds.
+            progress: Told after each fold.
+            cancelled: Asked before each fold.
+
+        Raises:
+            LearningError: Too few rows or channels.
+            LearningCancelledError: ``cancelled`` said so.
+        """
+        assert features.image_features is not None
+        known = features.without_pictures()
+        heads: list[ThumbnailHead] = []
+        for fold in range(folds):
+            if cancelled():
+                raise LearningCancelledError
+            rows = rows_outside(folds_by_row, fold)
+            outside, part = known.take(rows), targets.take(rows)
+            head = ThumbnailHead.fit(
+                features.image_features.take(rows),
+                part.log10_views_per_day,
+                part.is_over,
+                beyond_the_rest(outside, part.log10_views_per_day),
+                outside.split_groups,
+                seed=seed,
+            )
+            heads.append(head)
+            progress(fold + 1, folds, "fitting heads on frozen features")
+        return cls(heads)
+
+    def nested(self, fold: int) -> FloatArray:
+        """Return (R, 3): for the rows outside a fold what a model without their channel gives."""
+        return columns_of(self.heads[fold].inner)
+
+    def outputs(self, image_features: ImageFeatures, folds_by_row: IntArray) -> FloatArray:
+        """Return (N, 3): each row by the head that never saw its fold."""
+        result: FloatArray = np.full((len(image_features), 3), np.nan)
+        for fold, head in enumerate(self.heads):
+            rows = rows_inside(folds_by_row, fold)
+            if len(rows):
+                result[rows] = columns_of(head.predict(image_features.take(rows)))
+        return result
+
+    @property
+    def measured(self) -> bool:
+        """Whether a kernel that was chosen looks at measurements."""
+        return any(
+            "measured" in regression.kernel.recipe.weights
+            for head in self.heads
+            for regression in head.regressions.values()
+        )
+
+    @property
+    def recipe_names(self) -> list[dict[str, str]]:
+        """The kernels that were chosen, fold by fold."""
+        return [{target: c[0] for target, c in head.chosen.items()} for head in self.heads]
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all numbers as arrays by name, such as ``head.0.over.slopes``."""
+        return {
+            f"head.{fold}.{key}": values
+            for fold, head in enumerate(self.heads)
+            for key, values in head.tensors().items()
+        }
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, npt.NDArray[Any]], recipes: Sequence[RecipeNames]
+    ) -> Self:
+        """Build heads from :meth:`tensors` and :attr:`recipe_names`."""
+        heads = []
+        for fold, names in enumerate(recipes):
+            prefix = f"head.{fold}."
+            mine = {
+                key.removeprefix(prefix): values
+                for key, values in tensors.items()
+                if key.startswith(prefix)
+            }
+            heads.append(ThumbnailHead.from_tensors(mine, names))
+        return cls(heads)
 
 
 @dataclass(frozen=True)
@@ -65,6 +183,8 @@ class PictureModel:
         if self.heads is None:
             return PictureOutputs(card.folds, len(features), networks)
         image_features = features.image_features_for(card)
+        if self.heads.measured:
+            features.check_measured(card)
         heads = self.heads.outputs(image_features, folds_by_row)
         tuned = (
             None
@@ -233,3 +353,9 @@ def train_picture_model(
         checkpoints=checkpoints,
     )
     return PictureModel(ensemble, heads, tuned)
+
+
+def columns_of(outputs: HeadOutputs) -> FloatArray:
+    """Return log views, the logit of reaching the threshold and the residual, (N, 3)."""
+    p = np.clip(outputs.probability_over, 1e-6, 1 - 1e-6)
+    return np.column_stack([outputs.log_views, np.log(p / (1 - p)), outputs.residual])

@@ -30,7 +30,7 @@ from services.learning.artifacts import workspace
 from services.learning.drift.columns import Sample, columns_of, describe
 from services.learning.drift.reading import newest
 from services.learning.drift.windows import Windows, choose
-from services.learning.thumbnails import datasets, scored, scoring
+from services.learning.thumbnails import datasets, predicting, scored
 from services.work.jobs import JobHandle
 
 log = structlog.get_logger()
@@ -111,7 +111,7 @@ def _learned(context: Context, folder: Path) -> _Learned:
         raise PermanentError(
             "there is no champion whose videos new ones could differ from",
             reason="noChampion",
-            hint="`tubegrader retrain`, or `tubegrader models promote`",
+            hint="`tubegrader models retrain`, or `tubegrader models promote`",
         )
     rows = datasets.fetch_without_pictures(context, champion.dataset_id, folder / "learned")
     later = rows
@@ -187,7 +187,7 @@ def _predicted_sample(context: Context, learned: _Learned, rows: IntArray, folde
     Each is predicted by models that saw neither its channel nor its picture, or left out.
     """
     dataset, models = learned.newest, learned.models
-    rungs = scoring.load_rungs(context, models, folder)
+    rungs = predicting.load_rungs(context, models, folder)
     card = rungs[0].card
     groups, is_fair = fair_groups(
         dataset.strings("channel_id"),
@@ -198,7 +198,7 @@ def _predicted_sample(context: Context, learned: _Learned, rows: IntArray, folde
     )
     fair = rows[is_fair[rows]]
     found = [Predictions.empty(len(fair)) for _ in rungs]
-    for page, features in scoring.pages(context, rungs, dataset.table.take(fair)):
+    for page, features in predicting.pages(context, rungs, dataset.table.take(fair)):
         own = replace(features, split_groups=[groups[row] for row in fair[page]])
         for whole, predicted in zip(found, predict_all(rungs, own), strict=True):
             whole.put(page, predicted)

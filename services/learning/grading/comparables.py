@@ -9,7 +9,8 @@ from db.queries.catalog import channels, comparable
 from db.queries.catalog.comparable import Shown
 from services.context import Context
 from services.errors import PermanentError, UsageError
-from services.youtube.identifiers import ReferenceKind, parse_channel_reference
+from services.naming import parse_channel
+from services.youtube.identifiers import ReferenceKind
 
 ALIKE = 3.0
 """A channel is like-sized with a third to three times the subscribers."""
@@ -47,7 +48,7 @@ def whose(context: Context, channel: str | None, subscribers: int | None) -> Who
     """
     if channel is None:
         return Whose(None, subscribers)
-    reference = parse_channel_reference(channel)
+    reference = parse_channel(channel)
     with context.transaction() as session:
         if reference.kind is ReferenceKind.ID:
             channel_id = next(iter(channels.known(session, [reference.value])), None)
@@ -59,7 +60,8 @@ def whose(context: Context, channel: str | None, subscribers: int | None) -> Who
         raise UsageError(
             f"channel {channel} is not known here",
             reason="channelUnknown",
-            hint=f"`tubegrader crawl {channel}`, or give --subscribers instead of --channel",
+            hint=f"`tubegrader channels crawl {channel}`, or give --subscribers instead of"
+            " --channel",
         )
     size = sizes.get(channel_id) if subscribers is None else subscribers
     if size is None:
@@ -71,7 +73,7 @@ def whose(context: Context, channel: str | None, subscribers: int | None) -> Who
             reason="subscribersHidden" if hidden else "subscribersUnknown",
             hint="add --subscribers N with your own estimate"
             if hidden
-            else f"`tubegrader crawl {channel}`, or add --subscribers N",
+            else f"`tubegrader channels crawl {channel}`, or add --subscribers N",
         )
     return Whose(channel_id, size)
 

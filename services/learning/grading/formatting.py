@@ -84,6 +84,24 @@ def pair_verdict(pair: Pair) -> str:
     return f"{pair.first if pair.ratio.value > 1 else pair.second} is ahead"
 
 
+def which_to_test(grading: Grading) -> str | None:
+    """Say which two of several pictures are worth a test; None where there is nothing to choose."""
+    if grading.evidence.state != "shown" or len(grading.graded) < 2:  # noqa: PLR2004
+        return None
+    first, second = sorted(grading.graded, key=_leading, reverse=True)[:2]
+    names = (first.candidate.name, second.candidate.name)
+    pair = next((p for p in grading.pairs if {p.first, p.second} == {*names}), None)
+    if pair is None:
+        return None
+    if pair.shown:
+        ahead = pair.first if pair.ratio.value > 1 else pair.second
+        behind = pair.second if ahead == pair.first else pair.first
+        return f"Test {ahead}: it is ahead of {behind}, the next best, beyond doubt."
+    return (
+        f"Test {names[0]} against {names[1]}: they lead, and no difference is shown between them."
+    )
+
+
 def value_cell(measurement: Measurement) -> str:
     """Return a measurement with its unit."""
     return f"{measurement.value:.3g} {measurement.feature.unit}"
@@ -130,7 +148,7 @@ def _evidence(grading: Grading) -> str:
     if evidence.state == "notCompared":
         return (
             "These models were not compared yet, so nobody knows whether thumbnails do anything"
-            " here: `tubegrader score`, then `tubegrader compare`."
+            " here: `tubegrader models score`, then `tubegrader models compare`."
         )
     return f"The newest comparison: {evidence.sentence}"
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ml.arrays import FloatArray, ImageArray
+from ml.arrays import FloatArray
 from ml.evaluation.bootstrap import Interval
-from ml.images.decoding import decode_thumbnails
-from ml.images.pictures import HEIGHT, WIDTH
 from ml.thumbnails.evaluation.explanation import GRID, occlusion_map
 from ml.thumbnails.features.catalogue import measure
+from ml.thumbnails.features.kept import Measurements, as_kept
 from ml.training.callbacks import Progress
 from services.context import Context
-from services.learning.artifacts import workspace
+from services.learning.artifacts import image_features_folder, workspace
 from services.learning.grading.comparables import (
     Pictures,
     Whose,
@@ -186,7 +185,7 @@ def _grade(
     references = [_reference("own", own, who), _reference("likeSized", alike, who)]
     # Measuring asks no model, so every channel will do, and more of them say more.
     similar = like_sized_thumbnails(context, who, None)
-    measured = _measured(similar, progress)
+    measured = _measured(context, similar, progress)
     linked = associations(grader.dataset, similar.videos, measured, seed=grader.rung.card.seed)
     graded = []
     for number, candidate in enumerate(candidates):
@@ -202,7 +201,7 @@ def _grade(
                     ),
                 },
                 _over_median(grader, who, answers, references[1], theirs["likeSized"]),
-                measurements(measure(candidate.frame).values, measured, linked),
+                measurements(as_kept(measure(candidate.frame).values), measured, linked),
                 try_edits(grader, candidate, answers, who.channel_id),
                 _occluded(grader, candidate, who),
             )
@@ -222,7 +221,7 @@ def _grade(
 
 
 def _occluded(grader: Grader, candidate: Candidate, who: Whose) -> FloatArray:
-    # A pretrained network takes a sixth of a second for each picture with a part hidden.
+    # A pretrained network takes a while for each picture with a part hidden.
     grid, patch = (GRID, 3) if grader.extractors is None else (COARSE_GRID, 2)
     score = grader.mean_answer(who.channel_id)
     return occlusion_map(candidate.frame, score, grid=grid, patch=patch)
@@ -273,17 +272,12 @@ def _over_median(
     return factor(jackknife(ahead, grader.never_saw(who.channel_id)))
 
 
-def _measured(pictures: Pictures, progress: Progress) -> FloatArray:
+def _measured(context: Context, pictures: Pictures, progress: Progress) -> FloatArray:
     """Measure comparable thumbnails, (N, F)."""
-    numbered = {str(number): content for number, content in enumerate(pictures.contents)}
-    frames: ImageArray = decode_thumbnails(
-        list(numbered), numbered.__getitem__, size=(WIDTH, HEIGHT)
-    )
-    rows = []
-    for number, frame in enumerate(frames, 1):
-        rows.append(measure(frame).values)
-        progress(number, len(frames), "measuring comparable thumbnails")
-    return np.array(rows)
+    names = [video.thumbnail_sha256 for video in pictures.videos]
+    contents = dict(zip(names, pictures.contents, strict=True))
+    kept = Measurements(image_features_folder(context) / "measured")
+    return kept.of(names, contents.__getitem__, progress)
 
 
 def _pairs(

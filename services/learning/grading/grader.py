@@ -22,7 +22,7 @@ from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.data.rows import Features
 from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.models.registry import load_rung, picture_rungs, rung_class
-from ml.thumbnails.models.rung import Rung, need_image_features, need_maps
+from ml.thumbnails.models.rung import Rung, need_image_features, need_maps, need_measurements
 from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
@@ -182,10 +182,10 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
         raise PermanentError(
             "there is no model to grade with yet",
             reason="noModel",
-            hint="`tubegrader crawl`, `tubegrader train`, `tubegrader score`, then"
-            " `tubegrader compare`",
+            hint="`tubegrader channels crawl`, `tubegrader models train`, `tubegrader models score`"
+            " and `tubegrader models compare`",
         )
-    with translate_errors(folder, hint="or `tubegrader train` here anew"):
+    with translate_errors(folder, hint="or `tubegrader models train` here anew"):
         rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
         extractors = _extractors(context, rung, folder)
     dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
@@ -196,10 +196,10 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
 def _extractors(context: Context, rung: Rung, folder: Path) -> Extractors | None:
     if not need_image_features([rung]):
         return None
-    maps = need_maps([rung])
+    maps, measures = need_maps([rung]), need_measurements([rung])
     return Extractors(
-        open_extractor(context, maps=maps),
-        open_extractor(context, folder / "image features", maps=maps),
+        open_extractor(context, maps=maps, measures=measures),
+        open_extractor(context, folder / "image features", maps=maps, measures=measures),
     )
 
 

@@ -3,6 +3,7 @@
 import base64
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -45,20 +46,25 @@ def render(grading: Grading) -> str:
         style=style,
         grading=grading,
         words=formatting,
-        tiles=[
-            {
-                "graded": each,
-                "picture": _address(as_shown(each.candidate.frame), "jpeg"),
-                "heat": _address(overlay(each.candidate.frame, each.heat), "png"),
-                "gradients": _gradients(grading, number),
-                "edits": [
-                    (tried, _address(tried.content, "jpeg"))
-                    for tried in formatting.shown_edits(each.edits)
-                ],
-            }
-            for number, each in enumerate(grading.graded)
-        ],
+        tiles=tiles(grading),
     )
+
+
+def tiles(grading: Grading) -> list[dict[str, Any]]:
+    """Return what a page shows of each picture, drawn, as addresses of data."""
+    return [
+        {
+            "graded": each,
+            "picture": _address(as_shown(each.candidate.frame), "jpeg"),
+            "heat": _address(overlay(each.candidate.frame, each.heat), "png"),
+            "gradients": _gradients(grading, number),
+            "edits": [
+                (tried, _address(tried.content, "jpeg"))
+                for tried in formatting.shown_edits(each.edits)
+            ],
+        }
+        for number, each in enumerate(grading.graded)
+    ]
 
 
 def _gradients(grading: Grading, number: int) -> str | None:

@@ -87,7 +87,7 @@ def _check(context: Context, version: ModelVersion) -> None:
         raise PermanentError(
             f"{name_of(version)} has scored nothing yet, so there would be nothing to read",
             reason="notScored",
-            hint=f"`tubegrader score {version.task}` asks the newest models",
+            hint=f"`tubegrader models score {version.task}` asks the newest models",
         )
     with workspace(context, "promotion") as folder:
         TASKS[version.task].check_files(context, ladder, folder)

@@ -137,7 +137,7 @@ def _decide(challenge: Challenge[Any]) -> Decision:
         raise PermanentError(
             f"the newest models of {task} were not compared, so none can challenge the champion",
             reason="notCompared",
-            hint=f"`tubegrader score {task}`, then `tubegrader compare {task}`",
+            hint=f"`tubegrader models score {task}`, then `tubegrader models compare {task}`",
         )
     job.progress(0, 3, "choosing the challenger")
     chosen = challenge.choose(ladder, evaluation)
@@ -165,7 +165,13 @@ def _decide(challenge: Challenge[Any]) -> Decision:
         old = challenge.load_champion(champion, champions)
     except PermanentError as error:
         return decisions.unusable(
-            champion, challenger, error, chosen_by=chosen.sentence, figures=figures
+            champion,
+            challenger,
+            error,
+            champions=champions,
+            ladder=ladder,
+            chosen_by=chosen.sentence,
+            figures=figures,
         )
     job.progress(2, 3, "evaluating both on the same rows")
     outcome = challenge.evaluate(old, new, chosen)

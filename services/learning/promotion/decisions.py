@@ -98,11 +98,25 @@ def unusable(
     challenger: ModelVersion,
     error: Exception,
     *,
+    champions: Sequence[ModelVersion],
+    ladder: Sequence[ModelVersion],
     chosen_by: str,
     figures: dict[str, Any],
 ) -> Decision:
-    """Return what is decided where the champion cannot be loaded any more."""
-    reason = f"The champion {name_of(champion)} can no longer be used: {error}. {chosen_by}"
+    """Return what is decided where the champion cannot be loaded any more.
+
+    Nothing was evaluated: a ladder that lacks rungs of the champion's, as one that was trained
+    where weights are missing, does not take its place.
+    """
+    reason = f"The champion {name_of(champion)} can no longer be used: {error}."
+    missing = sorted({model.rung for model in champions} - {model.rung for model in ladder})
+    if missing:
+        reason += (
+            f" The newest models lack what it has, {', '.join(missing)}, so they do not replace it "
+            "unseen: train with all of it, or decide by `tubegrader models promote`."
+        )
+        return Decision("kept", "fewerRungs", reason, champion, challenger, figures)
+    reason += f" {chosen_by}"
     return Decision("promoted", "championUnusable", reason, champion, challenger, figures)
 
 

@@ -118,6 +118,8 @@ def _dataset(context: Context, row: Dataset) -> dict[str, Any]:
         "base_rate": row.base_rate,
         "excluded": dict(row.excluded),
     }
+    if "dataset.json" not in row.files:
+        return found | {"unreadable": "its description was not kept"}
     try:
         described = json.loads(context.store.get(row.files["dataset.json"]))
         more = _published(context, row) if row.task == THUMBNAILS else described

@@ -7,7 +7,7 @@ from db.models.learning import TASKS, THUMBNAILS
 from db.queries.learning import model_versions, promotions
 from db.queries.learning.promotions import CHALLENGER, CHAMPION
 from services.context import Context
-from services.errors import UsageError
+from services.errors import NotFoundError
 
 ALIASES = (CHAMPION, CHALLENGER)
 
@@ -28,10 +28,11 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
         if name in ALIASES:
             found = promotions.model_of(session, task=task, alias=name)
             if found is None:
-                raise UsageError(
+                raise NotFoundError(
                     f"there is no {name} of {task} yet",
                     reason=f"no{name.capitalize()}",
-                    hint=f"`tubegrader retrain {task}` makes one, or `tubegrader models promote`",
+                    hint=f"`tubegrader models retrain {task}` makes one, or `tubegrader models"
+                    " promote`",
                 )
             return found
         rung, at, which = name.rpartition("@") if "@" in name else (name, "", "")
@@ -55,7 +56,7 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
             chosen = [model for model in versions if str(model.version) == which.removeprefix("v")]
     if not chosen:
         there = ", ".join(str(model.version) for model in versions[:10])
-        raise UsageError(
+        raise NotFoundError(
             f"there is no {name}",
             reason="noModel",
             hint=f"{rung} has the versions {there}; `tubegrader models list --all` shows all",
@@ -63,10 +64,10 @@ def find(context: Context, name: str, *, task: str = THUMBNAILS) -> ModelVersion
     return chosen[0]
 
 
-def _unknown(rung: str, known: Sequence[str]) -> UsageError:
+def _unknown(rung: str, known: Sequence[str]) -> NotFoundError:
     names = ", ".join(sorted(set(known)))
-    return UsageError(
+    return NotFoundError(
         f"there is no model of {rung}",
         reason="noModel",
-        hint=f"there are {names}" if names else "`tubegrader train` makes some",
+        hint=f"there are {names}" if names else "`tubegrader models train` makes some",
     )

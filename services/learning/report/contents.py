@@ -139,7 +139,8 @@ def gather(context: Context) -> Report:
             raise PermanentError(
                 "nothing was compared yet",
                 reason="noComparison",
-                hint="`tubegrader crawl`, then `tubegrader train`, then `tubegrader score`",
+                hint="`tubegrader channels crawl`, then `tubegrader models train`, then"
+                " `tubegrader models score`",
             )
         ids: dict[str, int] = evaluation.detail["model_version_ids"]
         models = {m.rung: m for m in model_versions.by_ids(session, list(ids.values())).values()}
@@ -153,7 +154,8 @@ def gather(context: Context) -> Report:
         raise PermanentError(
             "the models or videos of the newest comparison are gone from the database",
             reason="comparisonGone",
-            hint="`tubegrader train`, then `tubegrader score` compares what is there now",
+            hint="`tubegrader models train`, then `tubegrader models score` compares what is there"
+            " now",
         )
     rows = Rows(
         dataset.subscriber_count[kept],

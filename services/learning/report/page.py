@@ -41,6 +41,7 @@ LEFT_OUT = {
     "otherThumbnailSize": "with a picture of another size than most",
     "seenTooLate": "first seen after that age",
     "liveOrUpcoming": "live or not yet started",
+    "liveStateUnknown": "perhaps live: YouTube said so in a word that is new",
     "noViewCount": "without a view count",
     "noThumbnail": "without a stored thumbnail",
     "sampledOut": "of channels that are not of the sample learned from",

@@ -112,14 +112,19 @@ class SpeechReport:
 
 NOTHING_COLLECTED = Missing(
     "No speech was collected yet.",
-    ("tubegrader audio add CHANNEL…", "tubegrader crawl --audio", "tubegrader retrain speech"),
+    (
+        "tubegrader audio add CHANNEL…",
+        "tubegrader channels crawl --audio",
+        "tubegrader models retrain speech",
+    ),
 )
 NOTHING_TRAINED = Missing(
-    "Speech was collected, but no model has learned from it yet.", ("tubegrader retrain speech",)
+    "Speech was collected, but no model has learned from it yet.",
+    ("tubegrader models retrain speech",),
 )
 NOTHING_COMPARED = Missing(
     "There are speech models, but they were not compared yet.",
-    ("tubegrader score speech", "tubegrader compare speech"),
+    ("tubegrader models score speech", "tubegrader models compare speech"),
 )
 
 

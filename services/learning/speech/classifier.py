@@ -22,7 +22,7 @@ from services.learning.speech.best import best_of
 from services.learning.speech.models import FULL
 
 WHISPER = PretrainedWhisperModel.name
-HINT = "`tubegrader train speech` makes one, or name a folder with a saved one: --model DIR"
+HINT = "`tubegrader models train speech` makes one, or name a folder with a saved one: --model DIR"
 
 
 class LanguageClassifier(Protocol):

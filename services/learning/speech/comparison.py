@@ -96,8 +96,8 @@ def scores_of(
         raise PermanentError(
             f"{missing} segments of the dataset have no score of the newest models",
             reason="notScored",
-            hint="`tubegrader score speech`; if their sound was removed meanwhile, "
-            "`tubegrader train speech` first",
+            hint="`tubegrader models score speech`; if their sound was removed meanwhile, "
+            "`tubegrader models train speech` first",
         )
     scored = {
         model.rung: _as_scored(rows, english, chinese)

@@ -27,6 +27,7 @@ from ml.speech.data.manifest import LANGUAGES, Clip, Manifest
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.artifacts import get_folder, put_folder, workspace
+from services.learning.sampling import SAMPLED_OUT, Sample
 
 MANIFEST, DESCRIPTION = "segments.parquet", "dataset.json"
 CONFLICTS = ("drop", "keep")
@@ -118,14 +119,15 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
             raise PermanentError(
                 "no speech was collected yet",
                 reason="noSpeech",
-                hint="`tubegrader audio add CHANNEL…`, then `tubegrader crawl --audio`",
+                hint="`tubegrader audio add CHANNEL…`, then `tubegrader channels crawl --audio`",
             )
         # A channel is labelled when it is read, which may be before its videos were. Not where
         # videos are read: batches are of many channels, in any order, and would lock each other's.
         channels.label_by_metadata(session, speech_learning.channels_with_clips(session))
         groups = speech_learning.source_groups(session)
         excluded = Counter(speech_learning.unlearnable(session))
-        table = _chosen(languages.labelled_segments(session), groups, request, excluded)
+        sample = Sample(context.settings.training_segments, SCHEMA, channel="speaker")
+        table = _chosen(languages.labelled_segments(session), groups, request, sample, excluded)
     left_out = dict(sorted(excluded.items()))
     _check(table, left_out)
     dataset_id = _content_id(table, request)
@@ -138,6 +140,8 @@ def freeze(context: Context, request: Request | None = None) -> SpeechDataset:
             "excluded": left_out,
             "as_of": now.isoformat(),
         }
+        if SAMPLED_OUT in left_out:
+            description["most_segments"] = context.settings.training_segments
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         files = put_folder(context.store, folder)
     with context.transaction() as session:
@@ -177,9 +181,10 @@ def _chosen(
     segments: Iterable[LabelledSegment],
     groups: dict[str, str],
     request: Request,
+    sample: Sample,
     excluded: Counter[str],
 ) -> pa.Table:
-    """Return what can be learned from, in ``SCHEMA``; count the others by reason."""
+    """Return what can be learned from, of too much a sample; count the others by reason."""
     first: dict[bytes, int] = {}
     spoken: list[str] = []
     times = array("q")
@@ -202,17 +207,19 @@ def _chosen(
                 # The same sound under two videos that are said to speak different languages.
                 conflicting.add(place)
 
-    batches, coming = [], rows()
+    coming = rows()
     while page := list(islice(coming, PAGE)):
-        batches.append(pa.RecordBatch.from_pylist(page, schema=SCHEMA))
-    for place, n in enumerate(times):
-        if place in conflicting:
-            excluded["conflictingLabel"] += n
-        elif n > 1:
-            excluded["duplicate"] += n - 1
-    table = pa.Table.from_batches(batches, schema=SCHEMA)
-    kept = [place not in conflicting for place in range(len(times))]
-    return table if all(kept) else table.filter(pa.array(kept, pa.bool_()))
+        sample.add(page)
+    table = sample.rows()
+    hashes = [sha256.hex() for sha256, place in first.items() if place in conflicting]
+    kept = table.filter(pc.invert(pc.is_in(table["flac_sha256"], pa.array(hashes, pa.string()))))
+    counts = {
+        "conflictingLabel": sum(times[place] for place in conflicting),
+        "duplicate": sum(n - 1 for place, n in enumerate(times) if place not in conflicting),
+        SAMPLED_OUT: len(times) - len(conflicting) - kept.num_rows,
+    }
+    excluded.update({reason: n for reason, n in counts.items() if n})
+    return kept
 
 
 def _content_id(table: pa.Table, request: Request) -> str:
@@ -266,8 +273,8 @@ def _check(table: pa.Table, excluded: dict[str, int]) -> None:
         raise PermanentError(
             f"no segment of speech can be learned from ({reasons or 'none was found'})",
             reason="noLabelledSpeech",
-            hint="say what videos speak: `tubegrader label VIDEO… en`, or zh; "
-            "`tubegrader label --conflicts` lists those whose claims contradict",
+            hint="say what videos speak: `tubegrader audio label VIDEO… en`, or zh; "
+            "`tubegrader audio label --conflicts` lists those whose claims contradict",
         )
     speakers = {
         language: len(table.filter(pc.equal(table["language"], language))["speaker"].unique())
@@ -279,7 +286,7 @@ def _check(table: pa.Table, excluded: dict[str, int]) -> None:
             f"all {table.num_rows} segments are in one language; none is in {missing[0]}",
             reason="oneLanguage",
             hint="`tubegrader audio add` channels that speak it, or correct labels with "
-            "`tubegrader label VIDEO… LANGUAGE`",
+            "`tubegrader audio label VIDEO… LANGUAGE`",
         )
     fewest = min(speakers, key=lambda language: speakers[language])
     if speakers[fewest] < FEWEST_SPEAKERS:
@@ -287,7 +294,7 @@ def _check(table: pa.Table, excluded: dict[str, int]) -> None:
             f"{speakers[fewest]} speaker (channel) of {fewest} is too few: models are compared "
             f"on held-out speakers; at least {FEWEST_SPEAKERS} of each language are needed",
             reason="tooFewSpeakers",
-            hint="`tubegrader audio add` more channels, then `tubegrader crawl --audio`",
+            hint="`tubegrader audio add` more channels, then `tubegrader channels crawl --audio`",
         )
 
 

@@ -29,6 +29,8 @@ ALL_SPEECH = CutPolicy(
 
 Progress = Callable[[float, float], None]
 """Called with (seconds classified, seconds in all)."""
+Look = Callable[[Cut], None]
+"""Called with each stretch of speech."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,11 @@ class UnreadableFile:
 
 
 def detect_language(
-    path: Path, classifier: LanguageClassifier, *, progress: Progress = lambda _done_s, _all_s: None
+    path: Path,
+    classifier: LanguageClassifier,
+    *,
+    progress: Progress = lambda _done_s, _all_s: None,
+    look: Look = lambda _cut: None,
 ) -> ClassifiedFile | UnreadableFile:
     """Tell the language of a file; a file that cannot be used is an answer, not an error.
 
@@ -151,13 +157,14 @@ def detect_language(
     Args:
         path: Any audio or video file.
         classifier: What decides.
-        progress: LanguagePrediction where in the file it is.
+        progress: Told where in the file it is; before anything else that it is at the beginning.
+        look: Shown each stretch of speech, to draw it.
 
     Raises:
         PermanentError: A part of the installation is missing: no other file would fare better.
     """
     try:
-        return _classified(path, classifier, progress)
+        return _classified(path, classifier, progress, look)
     except AudioError as error:
         problem = str(error).removeprefix(f"{path.name}: ")
         return UnreadableFile(path, error.reason, problem)
@@ -172,7 +179,9 @@ def readable(path: Path) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
 
 
-def _classified(path: Path, classifier: LanguageClassifier, progress: Progress) -> ClassifiedFile:
+def _classified(
+    path: Path, classifier: LanguageClassifier, progress: Progress, look: Look
+) -> ClassifiedFile:
     if path.exists() and not path.is_file():
         raise AudioError(path, "it is no file", reason="notReadable")
     cutting = cut(path, ALL_SPEECH)
@@ -180,6 +189,7 @@ def _classified(path: Path, classifier: LanguageClassifier, progress: Progress) 
     progress(0.0, activity.length_s)
     segments: list[ClassifiedSegment] = []
     for part in cutting:
+        look(part)
         segments.append(_scored(part, classifier))
         progress(segments[-1].end_s, activity.length_s)
     vote = voted([(s.end_s - s.start_s, s.prediction.p_en, s.prediction.p_zh) for s in segments])

@@ -1,6 +1,6 @@
 """Training of one speech model on a folder of recorded clips, without a database.
 
-What comes out is the same artefact that the registry keeps, for ``tubegrader language --model``.
+What comes out is the same artefact that the registry keeps, for ``audio classify --model``.
 """
 
 from dataclasses import dataclass

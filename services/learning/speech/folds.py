@@ -44,7 +44,8 @@ def split(manifest: Manifest, *, folds: int, seed: int) -> list[Fold]:
             "all speech of one language comes from sources that share speakers or recordings: "
             "nothing can be held out to measure by",
             reason="tooFewSources",
-            hint="`tubegrader audio add` channels of others, then `tubegrader crawl --audio`",
+            hint="`tubegrader audio add` channels of others, then"
+            " `tubegrader channels crawl --audio`",
         )
     fold_of = _dealt(spoken, count, seed)
     found = []

@@ -128,7 +128,7 @@ def _sound(context: Context, clip: Clip) -> Waveform:
         raise PermanentError(
             f"the sound of a segment is gone: {error}",
             reason="soundGone",
-            hint="its retention or approval ended meanwhile; `tubegrader train speech` again",
+            hint="its retention or approval ended meanwhile: `tubegrader models train speech`",
         ) from error
 
 

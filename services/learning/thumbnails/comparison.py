@@ -100,7 +100,7 @@ def out_of_fold(context: Context, dataset: Dataset, models: Sequence[ModelVersio
             raise PermanentError(
                 f"video {video} has no score of {model.rung} version {model.version}",
                 reason="notScored",
-                hint="`tubegrader score` first",
+                hint="`tubegrader models score` first",
             )
         parts.append(out_of_fold_of(model.rung, said, dataset.table["video_id"], folds))
     return pa.concat_tables(parts)

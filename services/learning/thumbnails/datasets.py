@@ -26,7 +26,8 @@ from services.context import Context
 from services.errors import PermanentError
 from services.learning.artifacts import get_folder, put_folder, workspace
 from services.learning.errors import translate_errors
-from services.learning.thumbnails.selection import SAMPLED_OUT, Request, Selected, select
+from services.learning.sampling import SAMPLED_OUT
+from services.learning.thumbnails.selection import Request, Selected, select
 from services.storage import ObjectStore
 
 log = structlog.get_logger()
@@ -120,7 +121,7 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
             f"the pictures of dataset {dataset_id[:12]} were removed on "
             f"{row.pictures_purged_at:%Y-%m-%d}: its models are kept, but not in use",
             reason="datasetPicturesPurged",
-            hint="`tubegrader train --force` freezes a new one",
+            hint="`tubegrader models train --force` freezes a new one",
         )
     try:
         get_folder(context.store, row.files, folder)
@@ -128,7 +129,7 @@ def fetch(context: Context, dataset_id: str, folder: Path) -> Dataset:
         raise PermanentError(
             f"dataset {dataset_id[:12]} cannot be read: {error}",
             reason=error.reason,
-            hint="`tubegrader train --force` freezes it anew and puts what is damaged right",
+            hint="`tubegrader models train --force` freezes it anew and puts what is damaged right",
         ) from error
     with translate_errors(folder):
         return read_dataset(folder)

@@ -1,10 +1,8 @@
 """Image features by a pretrained network: whether they are to be had here, and themselves."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.thumbnails.backbones.cache import Shared
 from ml.thumbnails.backbones.weights import Backbone
 from ml.thumbnails.data.dataset import Dataset
 from ml.thumbnails.features.extractor import FeatureExtractor, can_extract, can_measure
@@ -13,8 +11,10 @@ from ml.thumbnails.models.registry import absent_rungs
 from ml.training.callbacks import Progress
 from services.context import Context
 from services.errors import PermanentError
-from services.learning.artifacts import image_features_folder
 from services.learning.errors import translate_errors
+from services.learning.thumbnails.adopting import adopt
+from services.pack_folder import PackFolder
+from services.packs import Packs
 
 TURNED_OFF, NOT_INSTALLED = "turnedOff", "notInstalled"
 
@@ -85,48 +85,45 @@ def choose(context: Context, requested: bool | None, *, fine_tune: bool = False)
         return ExtractionPlan(None, TURNED_OFF)
     if requested is None and context.settings.backbone_weights is None and not can_extract():
         return ExtractionPlan(None, NOT_INSTALLED)
-    hint = "or train without: `tubegrader train --no-backbone`"
+    hint = "or train without: `tubegrader models train --no-backbone`"
     with translate_errors(context.settings.home, hint=hint):
         return ExtractionPlan(open_extractor(context, maps=fine_tune), fine_tune=fine_tune)
 
 
 def open_extractor(
-    context: Context, folder: Path | None = None, *, maps: bool = False
+    context: Context, folder: Path | None = None, *, maps: bool = False, measures: bool = True
 ) -> FeatureExtractor:
     """Open the pretrained network with the weights that the settings name.
 
     Args:
         context: Its settings.
-        folder: Where image features are kept; None: in the home, where every night finds them.
+        folder: Where those are kept that are nobody else's; None: in the object store, where
+            every night and every machine finds them.
         maps: Whether models that were fine-tuned are to predict.
+        measures: Whether pictures are measured too, where they can be.
 
     Raises:
         LearningError: The weights are missing or cannot be used.
     """
     settings = context.settings
+    shared = None
+    if folder is None:
+        shared = Packs(context, _local(context))
+        adopt(context, shared)
     return FeatureExtractor(
-        image_features_folder(context) if folder is None else folder,
+        settings.home / "cache" if folder is None else folder,
         weights=settings.backbone_weights,
         timm_name=settings.backbone_model,
         maps=maps,
-        shared=_shared(context) if folder is None else None,
+        measures=measures,
+        shared=shared,
+        compiled=settings.home / "cache" / "compiled",
     )
 
 
-@dataclass(frozen=True)
-class _InStore:
-    """Image features in the object store, where other machines find them by their pictures."""
-
-    context: Context
-
-    def get(self, recipe: str, names: Sequence[str]) -> Mapping[str, bytes]:
-        return self.context.store.get_derived(recipe, names)
-
-    def put(self, recipe: str, vectors: Mapping[str, bytes]) -> None:
-        self.context.store.put_derived(recipe, vectors)
-
-
-def _shared(context: Context) -> Shared | None:
-    # A folder is this machine's, as the home is: it would all lie there twice.
-    here = (context.settings.storage_url or "").startswith("file://")
-    return None if here else _InStore(context)
+def _local(context: Context) -> PackFolder | None:
+    """Return where copies of packs lie here; nowhere if the store itself is a folder."""
+    most = context.settings.embedding_cache_mb * 1_000_000
+    if not most or (context.settings.storage_url or "").startswith("file://"):
+        return None
+    return PackFolder(context.settings.home / "cache" / "packs", most)

@@ -29,7 +29,7 @@ from services.context import Context
 from services.learning.promotion import challenge
 from services.learning.promotion.challenge import Challenge, Chosen, Outcome
 from services.learning.results import in_order
-from services.learning.thumbnails import comparison, datasets, scoring
+from services.learning.thumbnails import comparison, datasets, predicting
 from services.work.jobs import JobHandle
 
 FALLBACK_LABELS = {"lifetime"}
@@ -82,14 +82,14 @@ class ThumbnailsChallenge(Challenge[_Side]):
         """Load a rung, all of its ladder and its rows."""
         rows = self._dataset(version)
         folder = self.folder / f"ladder {version.model_version_id}"
-        rungs = scoring.load_rungs(self.context, ladder, folder)
+        rungs = predicting.load_rungs(self.context, ladder, folder)
         by_name = dict(zip((model.rung for model in ladder), rungs, strict=True))
         return _Side(by_name[version.rung], rungs, rows, version.seed)
 
     def load_champion(self, version: ModelVersion, ladder: Sequence[ModelVersion]) -> _Side:
         """Load the champion; its rows and image features must be there too."""
         side = self.load(version, ladder)
-        scoring.check_image_features(self.context, side.ladder)
+        predicting.check_image_features(self.context, side.ladder)
         return side
 
     def evaluate(self, champion: _Side, challenger: _Side, chosen: Chosen) -> Outcome:
@@ -171,7 +171,7 @@ def _predicted(
 ) -> list[Predictions]:
     """Let each rung predict the rows, of the groups that are given with it."""
     found = [Predictions.empty(len(window)) for _ in sides]
-    for rows, features in scoring.pages(context, [rung for rung, _ in sides], window.table):
+    for rows, features in predicting.pages(context, [rung for rung, _ in sides], window.table):
         for (rung, groups), whole in zip(sides, found, strict=True):
             own = replace(features, split_groups=[groups[row] for row in rows])
             [predicted] = predict_all([rung], own)

@@ -14,13 +14,10 @@ from ml.thumbnails.data.dataset import DEFAULT_THRESHOLD
 from ml.thumbnails.data.schema import ROW_SCHEMA
 from services.context import Context
 from services.errors import PermanentError, UsageError
+from services.learning.sampling import SAMPLED_OUT, Sample
 from services.learning.thumbnails.labels import AUTOMATIC, LABELS, LabelKind, label
-from services.learning.thumbnails.sampling import Sample
 
 AUTO: Final = "auto"
-SAMPLED_OUT: Final = "sampledOut"
-"""The reason of videos whose channels are not of the sample: there are more than are learned from
-(``TUBEGRADER_TRAINING_VIDEOS``)."""
 ENOUGH_VIDEOS = 1_000
 ENOUGH_SHARE = 0.5
 """``auto`` takes the first kind of label that so many videos have, or this share of all that can
@@ -82,7 +79,7 @@ def select(context: Context, request: Request, now: datetime) -> Selected:
     raise PermanentError(
         f"no video can be learned from ({reasons or 'none is known'})",
         reason="noData",
-        hint="crawl some channels first: `tubegrader crawl @handle`"
+        hint="crawl some channels first: `tubegrader channels crawl @handle`"
         if request.label in (AUTO, "lifetime")
         else "collect for longer, or ask for another label: `--label auto`",
     )
@@ -115,6 +112,8 @@ def select_labelled(context: Context, kind: LabelKind, request: Request, now: da
 def _why_not(video: Mapping[str, Any], request: Request) -> str | None:
     if video["is_gone"]:
         return "gone"
+    if video["live_broadcast_content"] is None:
+        return "liveStateUnknown"
     if video["live_broadcast_content"] != "none":
         return "liveOrUpcoming"
     if request.pictures and video["thumbnail_sha256"] is None:

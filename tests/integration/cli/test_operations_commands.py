@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from db.queries.catalog import channels
@@ -130,6 +131,7 @@ def test_what_is_held_back_is_shown_and_let_go(run, context: Context):
         ("crawl", "paused"),
         ("media", "paused"),
         ("learning", "paused"),
+        ("scoring", "paused"),
         ("data-api", "breaker"),
     }
     sizes = status["sizes"]
@@ -151,3 +153,19 @@ def test_notifications_are_tried_from_the_command_line(run, monkeypatch: pytest.
     monkeypatch.setenv("TUBEGRADER_NOTIFY_COMMAND", "cat")
     assert run("notify", "test") == "the command took it\n"
     assert as_json(run("notify", "list", "--json")) == []
+
+
+def test_what_would_be_removed_or_tried_again_is_told_and_left_alone(run, context: Context):
+    run("schedules", "add", "often", "--kind", "upkeep", "--every", "6h")
+    assert run("schedules", "remove", "often", "--dry-run") == "often would be removed\n"
+    assert "often" in run("schedules", "list")
+    job_id = str(jobs.submit(context, "train", {}))
+    with context.transaction() as session:
+        failed = "state = 'failed', error_reason = 'odd', error_kind = 'permanent'"
+        session.execute(text(f"UPDATE jobs SET {failed}, ready_at = NULL, finished_at = now()"))
+    tried = ("jobs", "retry", "--failed", "--reason", "odd", "--json")
+    assert as_json(run(*tried, "--dry-run")) == {"jobs": [job_id], "dry_run": True}
+    assert as_json(run("jobs", "show", job_id, "--json"))["state"] == "failed"
+    assert as_json(run(*tried)) == {"jobs": [job_id]}
+    assert as_json(run("jobs", "show", job_id, "--json"))["state"] == "queued"
+    assert as_json(run("schedules", "remove", "often", "--json")) == {"changed": ["often"]}

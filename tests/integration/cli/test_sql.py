@@ -190,6 +190,8 @@ def test_jobs_are_listed_and_shown(tubegrader, context: Context):
     job_id = str(jobs.submit(context, "compare", {}))
     [listed] = json.loads(tubegrader("jobs", "list", "--json").out)
     shown = json.loads(tubegrader("jobs", "show", job_id[:8], "--json").out)
+    [wait] = shown.pop("waits_for")
+    assert wait["reason"] == "noWorker"
     assert listed == shown
     assert (shown["job_id"], shown["kind"], shown["state"]) == (job_id, "compare", "queued")
     assert job_id[:8] in tubegrader("jobs", "list").out

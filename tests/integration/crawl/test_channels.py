@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from services.context import Context
 from services.crawl import intake, runs, watchlist
-from services.crawl.intake import ADDED, KNOWN, MALFORMED, NOT_ASKED, NOT_FOUND, SAME
+from services.crawl.intake import ADDED, KNOWN, MALFORMED, NOT_ASKED, NOT_FOUND, REFUSED, SAME
 from services.crawl.sources import NamedChannel, read_channels
 from services.emulator.catalog import Catalog
 from services.emulator.faults import FaultPlan
 from services.emulator.synthetic import synthetic_catalog
-from services.errors import UsageError
+from services.errors import PermanentError, UsageError
 from tests.support.cli import pointing_at, settings_of, tubegrader
 from tests.support.crawl import NOW, counts, offline_crawl, rows, value
+from tests.support.databases import owner_engine
 from tests.support.emulator import fetch
 
 NOBODY = "UC" + "0" * 22
@@ -71,6 +73,25 @@ def test_a_channel_named_twice_is_added_once_and_the_counts_add_up(
         intake.add(crawl.context, lines(three))
         found = statuses(intake.add(crawl.context, [*listed, *lines(three, three)]))
     assert found == [ADDED, SAME, SAME, SAME, ADDED, KNOWN, SAME]
+
+
+def test_a_channel_that_the_database_refuses_fails_alone(context: Context, catalog: Catalog):
+    one, two, three = sorted(catalog.channels)
+    handle = catalog.channels[three].handle or ""
+    with owner_engine(context) as engine, engine.begin() as connection:
+        rule = f"CHECK (channel_id <> '{two}' OR title IS NULL) NOT VALID"
+        connection.execute(text(f"ALTER TABLE channels ADD CONSTRAINT refused_here {rule}"))
+        rule = f"CHECK (channel_id <> '{three}') NOT VALID"
+        connection.execute(text(f"ALTER TABLE channels ADD CONSTRAINT refused_too {rule}"))
+    with offline_crawl(context, catalog, watch=False) as crawl:
+        outcomes = intake.add(crawl.context, lines(two, one, handle), tags=["panel"])
+        assert statuses(outcomes) == [REFUSED, ADDED, REFUSED]
+        assert all("refused" in (o.message or "") for o in outcomes if o.failed)
+        assert [o["tags"] for o in watchlist.overview(crawl.context)] == [["panel"]]
+        with pytest.raises(PermanentError, match="the database refuses it") as caught:
+            intake.add_all(crawl.context, [one, two])
+        assert caught.value.reason == "refusedByDatabase"
+    assert counts(context)["channels"] == 1
 
 
 def test_without_quota_the_rest_is_not_asked_and_can_be_added_later(

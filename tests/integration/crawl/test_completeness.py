@@ -30,7 +30,17 @@ def days(crawl: Crawl, n: int) -> None:
 
 
 def report(crawl: Crawl, channel: str | None = None) -> Completeness:
+    day = START.replace(hour=0, minute=0, second=0, microsecond=0)
+    whole = completeness.report(crawl.context, channel=channel, since=day)
+    # What the page shows says the same where it shows all channels.
+    found = completeness.worst(crawl.context, channel=channel, since=day.date(), most=200)
+    assert in_order(found.all) == in_order(whole)
     return completeness.report(crawl.context, channel=channel, since=START)
+
+
+def in_order(found: Completeness) -> dict[str, object]:
+    days = sorted(found.days, key=lambda d: (d["day"], d["channel_id"], d["kind"]))
+    return found.as_json() | {"days": days}
 
 
 def by_day(found: Completeness, kind: str = "channel.snapshot") -> dict[date, tuple[int, int]]:
@@ -193,3 +203,20 @@ def test_the_command_and_the_views_say_the_same(context: Context, catalog: Catal
     assert rows(context, "SELECT sum(n_slots) > 0 FROM completeness_gaps") == [(True,)]
     shown = tubegrader("completeness", "--since", since, env=env)
     assert "missing: overdue" in shown.out
+
+
+def test_the_worst_channels_are_told_in_detail_and_all_are_added_up(
+    context: Context, catalog: Catalog
+):
+    with offline_crawl(context, catalog) as crawl:
+        days(crawl, 1)
+        worse, better = sorted(catalog.channels)
+        watchlist.set_paused(crawl.context, [worse], paused=True)
+        days(crawl, 3)
+        whole = completeness.worst(crawl.context, since=START.date(), most=2)
+        found = completeness.worst(crawl.context, since=START.date(), most=1)
+        assert {day["channel_id"] for day in found.all.days} == {worse}
+        assert {day["channel_id"] for day in whole.all.days} == {worse, better}
+        assert found.channels == whole.channels == 2
+        assert found.all.as_json() | {"days": []} == whole.all.as_json() | {"days": []}
+        assert found.all.reasons["paused"] > 0

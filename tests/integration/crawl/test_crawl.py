@@ -192,7 +192,7 @@ class BreaksOffAfterOnePage:
     def for_purpose(self, purpose):
         return self
 
-    def uploads_page(self, playlist_id, page_token=None):
+    def uploads_page(self, playlist_id, page_token=None, *tries):
         if page_token is not None:
             raise WorkerDiedError
         return self.whole.uploads_page(playlist_id)

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from services.cli.data import describe_crawl
 from services.context import Context
 from services.crawl import intake, runs
+from services.crawl import odd as odd_values
 from services.emulator.catalog import Catalog
 from services.emulator.quota import Quotas
 from services.emulator.synthetic import synthetic_catalog
@@ -226,11 +228,31 @@ def test_values_that_cannot_be_kept_hold_up_no_crawl(
 
         transport.execute = odd
         job = crawl.run()
-    assert (job.state, job.result) == ("succeeded", {"done": 228, "failed": 0, "failures": []})
+        # Nobody asked for them again since.
+        before = {"duration": 3, "liveBroadcastContent": 3, "viewCount": 3}
+        assert {f.field: f.items for f in odd_values.lately(crawl.context)} == before
+    assert (job.state, job.result) == (
+        "succeeded",
+        {
+            "done": 228,
+            "failed": 0,
+            "failures": [],
+            "odd": [
+                {"field": "duration", "items": 3, "examples": {"'P1M'": 3}},
+                {"field": "liveBroadcastContent", "items": 3, "examples": {"'soon'": 3}},
+                {"field": "viewCount", "items": 3, "examples": {"'18446744073709551615'": 3}},
+            ],
+        },
+    )
+    assert describe_crawl(job.result).splitlines()[1] == (
+        "  9 odd values became unknown: duration 'P1M' ×3, liveBroadcastContent 'soon' ×3, "
+        "viewCount '18446744073709551615' ×3"
+    )
     unknown = rows(
         context,
         "SELECT video_id, like_count IS NULL, title IS NULL FROM videos "
-        "JOIN video_snapshots USING (video_id) WHERE view_count IS NULL AND duration_s IS NULL",
+        "JOIN video_snapshots USING (video_id) WHERE view_count IS NULL AND duration_s IS NULL "
+        "AND live_broadcast_content IS NULL AND format IS NULL",
     )
     assert {v for v, _, _ in unknown} == set(catalog.videos) - set(ordinary)
     assert {title for _, _, title in unknown} == {False}
@@ -305,8 +327,8 @@ def test_work_that_ends_while_a_crawl_begins_does_not_hold_it_up(
             def for_purpose(self, purpose):
                 return self
 
-            def channels(self, ids):
-                answer = self.whole.channels(ids)
+            def channels(self, ids, *beside):
+                answer = self.whole.channels(ids, *beside)
                 if self.job_id is None:
                     crawl.turn(seconds=1)
                     self.job_id = runs.start(crawl.context)

@@ -55,11 +55,11 @@ class DiesAfter:
     def for_purpose(self, purpose):
         return self
 
-    def uploads_page(self, playlist_id, page_token=None):
+    def uploads_page(self, playlist_id, page_token=None, *tries):
         if not self.pages:
             raise WorkerDiedError
         self.pages -= 1
-        return self.whole.uploads_page(playlist_id, page_token)
+        return self.whole.uploads_page(playlist_id, page_token, *tries)
 
 
 def die_after(crawl: Crawl, pages: int) -> None:
@@ -96,11 +96,11 @@ def test_a_page_token_that_is_refused_begins_the_walk_anew_and_doubles_nothing(
         class ForgetsTokens(DiesAfter):
             refused = 0
 
-            def uploads_page(self, playlist_id, page_token=None):
+            def uploads_page(self, playlist_id, page_token=None, *tries):
                 if page_token is not None and not self.refused:
                     self.refused += 1
                     raise PermanentError("it is too old", reason="invalidPageToken")
-                return self.whole.uploads_page(playlist_id, page_token)
+                return self.whole.uploads_page(playlist_id, page_token, *tries)
 
         forgetful = ForgetsTokens(youtube, 0)
         crawl.context.__dict__["youtube"] = forgetful
@@ -128,12 +128,12 @@ class Misdated:
         at = self.moments.get(facts.video_id, facts.published_at)
         return replace(facts, published_at=at)
 
-    def uploads_page(self, playlist_id, page_token=None):
-        page = self.whole.uploads_page(playlist_id, page_token)
+    def uploads_page(self, playlist_id, page_token=None, *tries):
+        page = self.whole.uploads_page(playlist_id, page_token, *tries)
         return replace(page, uploads=tuple(map(self.dated, page.uploads)))
 
-    def videos(self, ids):
-        answer = self.whole.videos(ids)
+    def videos(self, ids, *beside):
+        answer = self.whole.videos(ids, *beside)
         return replace(answer, items={v: self.dated(f) for v, f in answer.items.items()})
 
 
@@ -359,3 +359,32 @@ def test_formats_are_recorded_from_what_the_api_says(context: Context, catalog: 
     found = dict(rows(context, "SELECT video_id, format FROM videos"))
     assert [found[v.video_id] for v in (a, b, c, d)] == ["short", "long", "live", "premiere"]
     assert None not in found.values()
+
+
+class Circling(Misdated):
+    """A list of uploads whose every page says that another one follows, by the same token."""
+
+    def __init__(self, whole, most):
+        super().__init__(whole, {})
+        self.left = most
+
+    def uploads_page(self, playlist_id, page_token=None, *tries):
+        self.left -= 1
+        assert self.left >= 0, "it goes on and on"
+        return replace(self.whole.uploads_page(playlist_id), next_page_token="again")
+
+
+def test_a_list_of_uploads_that_leads_back_is_read_once_and_not_taken_as_whole(
+    context: Context, catalog: Catalog
+):
+    with offline_crawl(context, catalog) as crawl:
+        few = 3 * len(catalog.channels)
+        crawl.context.__dict__["youtube"] = Circling(crawl.context.youtube, few)
+        crawl.run()
+        known = {v for (v,) in rows(context, "SELECT video_id FROM videos")}
+        assert known >= {video.video_id for video in uploads(catalog)[:50]}
+        assert value(context, "SELECT count(*) FROM channels WHERE walked_at IS NOT NULL") == 0
+        assert rows(
+            context,
+            "SELECT DISTINCT state, error_reason FROM work_items WHERE kind = 'channel.discover'",
+        ) == [("due", "malformedAnswer")]

@@ -199,3 +199,27 @@ def test_what_was_never_read_is_put_off_when_only_counts_can_be_paid(
         assert waiting == [("quotaExceeded", 70, datetime(2026, 7, 16, 7, tzinfo=UTC))]
         assert [name for name, _ in crawl.queue.sent[before:]].count("crawl.snapshot_videos") == 1
     assert by_account(context) == start | {("batchGetStats", "statistics"): 1}
+
+
+@pytest.mark.parametrize("read_ago", [timedelta(hours=2), timedelta(days=2)])
+def test_a_live_state_that_is_a_new_word_costs_no_video_its_counts(
+    context: Context, catalog: Catalog, read_ago: timedelta
+):
+    with offline_crawl(context, catalog) as crawl:
+        crawl.run()
+        crawl.turn(hours=2)
+        with crawl.context.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE videos SET live_broadcast_content = NULL, refreshed_at = :at"),
+                {"at": crawl.clock() - read_ago},
+            )
+        start = by_account(context)
+        used_up = {"youtube_daily_units": sum(n for (b, _), n in start.items() if b == "units")}
+        crawl.context.settings = crawl.context.settings.model_copy(update=used_up)
+        with context.transaction() as session:
+            kinds = ["video.snapshot"]
+            crawled.make_due(session, kinds=kinds, channel_ids=None, now=crawl.clock())
+        crawl.settle()
+        left = "SELECT count(*) FROM work_items WHERE kind = 'video.snapshot' AND slot <= :now"
+        assert value(context, left, now=crawl.clock()) == 0
+    assert by_account(context) == start | {("batchGetStats", "statistics"): 3}

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from db import migrate
 from db.queries.catalog import videos
-from db.queries.learning import current_scores
+from db.queries.learning import current_scores, unscored
 from db.views import view_sql
 from services.context import Context
 from services.embedded import Endpoints
@@ -194,17 +194,19 @@ def test_only_what_lacks_a_score_of_the_picture_shown_now_is_to_be_scored(catalo
     catalogue.show(ids[2], 1, now=NOW)
     catalogue.show(ids[2], 0, now=NOW)  # its first picture again, which has its scores
 
-    def lacking(wanted: list[int], after: str = "") -> list[str]:
+    def lacking(wanted: list[int]) -> list[str]:
         with catalogue.context.transaction() as session:
-            page = videos.to_score(
-                session, model_version_ids=wanted, now=NOW, after=after, limit=10
-            )
-            counted = videos.count_to_score(session, model_version_ids=wanted)
-        assert after or counted == len(page)
-        return [row.video_id for row in page]
+            found, before = [], None
+            while True:
+                page = unscored.page(session, model_version_ids=wanted, before=before, limit=2)
+                found += page.video_ids
+                if (before := page.last) is None:
+                    break
+            asked = unscored.to_score(session, ids, model_version_ids=wanted, now=NOW)
+            assert unscored.count(session, model_version_ids=wanted) == len(found) == len(asked)
+        return sorted(found)
 
     assert lacking(models) == [ids[1], ids[4]]
-    assert lacking(models, after=ids[1]) == [ids[4]]
     assert lacking([*models, *catalogue.train()]) == ids
 
 
@@ -234,7 +236,13 @@ def test_a_database_with_rows_is_filled_and_one_that_was_killed_at_it_too(
                 migrate.upgrade(url)
             assert catalogue.sql(SHOWN) == expected  # the view is still that of before
             catalogue.count(ids[:1], NOW, 300)
+            # What was filled is not filled again.
+            wrong = "UPDATE newest_counts SET view_count = 7 WHERE video_id = :v"
+            catalogue.sql(wrong, v=ids[-1])
             catalogue.sql("DROP TABLE ix_video_thumbnails_swapped_at")
             migrate.upgrade(url)
-            assert catalogue.sql(NEWEST) == [(ids[0], NOW, 300), *newest[1:]]
-            assert catalogue.sql(SHOWN)[2:] == expected[2:]
+            [*others, (last, _, views)] = catalogue.sql(NEWEST)
+            assert others == [(ids[0], NOW, 300), *newest[1:-1]]
+            assert (last, views) == (ids[-1], 7)
+            assert catalogue.sql(SHOWN)[2:-2] == expected[2:-2]
+            assert catalogue.sql("SELECT to_regclass('unfinished_changes')") == [(None,)]

@@ -108,6 +108,53 @@ def test_tasks_keep_their_data_models_and_champions_under_their_new_names(empty_
     engine.dispose()
 
 
+PICTURES = """
+    INSERT INTO thumbnails (thumbnail_sha256, format, width, height, byte_size, stored_at)
+    SELECT encode(sha256(i::text::bytea), 'hex'), 'jpeg', 320, 180, 9, now()
+    FROM generate_series(1, 3) i
+"""
+
+
+def test_embeddings_find_their_tables_beside_what_is_there(empty_database):
+    migrate.upgrade(empty_database, "0022")
+    engine = create_engine(empty_database)
+    with engine.begin() as connection:
+        connection.execute(text(PICTURES))
+    migrate.upgrade(empty_database)
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO embedding_recipes (recipe, width, used_at) VALUES ('r', 2, now())")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO embedding_packs (pack_sha256, recipe_id, n_rows, first_byte, "
+                "byte_size, stored_at) VALUES (repeat('1', 64), 1, 3, 8, 99, now())"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO embeddings (pack_id, checksum, recipe_id, pack_row, picture) "
+                "SELECT 1, 0, 1, row_number() OVER (), decode(thumbnail_sha256, 'hex') "
+                "FROM thumbnails"
+            )
+        )
+    for refused in (
+        "UPDATE embeddings SET picture = '\\x00'",
+        "INSERT INTO embeddings SELECT * FROM embeddings",
+        "UPDATE embeddings SET pack_id = 2",
+        "UPDATE embedding_packs SET pack_sha256 = 'x'",
+    ):
+        with engine.connect() as connection, pytest.raises(IntegrityError):
+            connection.execute(text(refused))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM embedding_recipes"))
+        assert connection.execute(text("SELECT count(*) FROM embeddings")).scalar_one() == 0
+    migrate.downgrade(empty_database, "0022")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM thumbnails")).scalar_one() == 3
+    engine.dispose()
+
+
 UPKEEP = "SELECT name, cron, next_slot FROM schedules WHERE kind = 'upkeep' ORDER BY name"
 
 

@@ -1,7 +1,7 @@
 """Partitions are made ahead, by any number of workers at once."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from threading import Barrier
 
@@ -11,8 +11,10 @@ from sqlalchemy import Connection, text
 from db import ddl
 from db.partitions import DAY, ensure_partitions, ensure_partitions_of, partitions
 from services.context import Context
+from services.policy import retention
 from tests.support.crawl import value
 from tests.support.databases import owner_engine
+from tests.support.embedded import wait_until
 
 
 def test_many_workers_make_the_same_partitions_at_once(context: Context):
@@ -106,3 +108,42 @@ def test_slots_far_apart_have_their_own_days_and_nothing_between(context: Contex
     with context.engine.begin() as connection:
         made = ensure_partitions_of(connection, far)
     assert made == ["video_snapshots_2012_05_10", "video_snapshots_2040_01_01"]
+
+
+@pytest.mark.parametrize("is_due", [True, False], ids=["due", "later"])
+def test_who_writes_into_a_partition_that_is_about_to_be_dropped_waits_for_nobody(
+    context: Context, *, is_due: bool
+):
+    """Neither gives up for the other, and nothing that may be kept is lost."""
+    old, now = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 7, 15, tzinfo=UTC)
+    context.clock = lambda: now
+    insert = text(
+        "INSERT INTO video_snapshots (video_id, slot, captured_at, view_count) "
+        "VALUES ('v0000000000', :slot, :at, 1)"
+    )
+    with context.engine.begin() as connection:
+        for moment in (old, now):
+            ensure_partitions(connection, start=moment, end=moment)
+        connection.execute(
+            text("INSERT INTO channels (channel_id, added_at) VALUES (:c, now())"),
+            {"c": "UC" + "c" * 22},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO videos (video_id, channel_id, published_at, first_seen_at) "
+                "VALUES ('v0000000000', :c, :old, :old)"
+            ),
+            {"c": "UC" + "c" * 22, "old": old},
+        )
+        connection.execute(insert, {"slot": old, "at": old})
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+    with ThreadPoolExecutor(1) as pool, context.engine.connect() as writer:
+        writer.execute(insert, {"slot": now, "at": now})
+        purging = pool.submit(retention.purge, context, dry_run=False, kinds=["video-statistics"])
+        wait_until(lambda: value(context, waits) == 1, "the purge to wait")
+        at = old if is_due else now
+        writer.execute(insert, {"slot": old + timedelta(hours=1), "at": at})
+        writer.commit()
+        found = purging.result(timeout=60).kinds[0]
+    assert found.partitions == (["video_snapshots_2026_01_05"] if is_due else [])
+    assert value(context, "SELECT count(*) FROM video_snapshots") == (1 if is_due else 2)

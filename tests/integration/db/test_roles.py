@@ -84,6 +84,23 @@ def test_an_analyst_writes_nothing_even_in_a_transaction_that_may(context: Conte
     assert refusals(ANALYST, context, ROWS) == dict.fromkeys(ROWS, "42501")
 
 
+def test_an_analyst_holds_no_lock_that_work_waits_for(context: Context):
+    locks = [
+        "SELECT pg_advisory_lock(hashtextextended('claims/thumbnail', 0))",
+        "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
+        "SELECT pg_advisory_unlock_all()",
+    ]
+    assert refusals(ANALYST, context, locks) == dict.fromkeys(locks, "42501")
+    assert set(refusals(APP, context, locks).values()) == {"done"}
+    url = context.engine.url.render_as_string(hide_password=False)
+    assert not standing(url).analyst_locks
+    with owner_engine(context) as engine, engine.begin() as connection:
+        connection.execute(text("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO PUBLIC"))
+    assert standing(url).analyst_locks
+    set_up(owned(url), {})
+    assert not standing(url).analyst_locks
+
+
 def test_nobody_makes_the_app_see_another_table_than_is_meant(context: Context):
     """A function of the owner's looks for names in no schema of the caller's."""
     with context.engine.begin() as connection:
@@ -147,6 +164,8 @@ def test_every_table_sequence_and_function_grants_what_it_should(context: Contex
                 wanted = ["USAGE"] if role == APP else []
             else:
                 wanted = write if role == APP and name != "alembic_version" else read
+                if (name, role) == ("api_tokens", ANALYST):
+                    wanted = []
             assert privileges == wanted, (name, role)
         functions = connection.execute(
             text(
@@ -159,7 +178,7 @@ def test_every_table_sequence_and_function_grants_what_it_should(context: Contex
         ).all()
     assert "reserve_quota" in {name for name, *_ in functions}
     for name, as_owner, config, app, analyst in functions:
-        assert app is (name != "grant_roles"), name
+        assert app is (name not in ("grant_roles", "keep_locks")), name
         if as_owner:
             assert config == ["search_path=pg_catalog, pg_temp"], name
             assert analyst is False, name
@@ -190,6 +209,7 @@ def test_grants_come_back_and_a_password_is_kept_as_a_verifier(context: Context)
         with engine.begin() as connection:
             connection.execute(text(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {APP}"))
         set_up(url, {APP: "it's secret"})
+        assert refusals(ANALYST, context, ["TABLE api_tokens"]) == {"TABLE api_tokens": "42501"}
         with context.engine.connect() as connection:
             connection.execute(text("DELETE FROM jobs"))
         with engine.begin() as connection:

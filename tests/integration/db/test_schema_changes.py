@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from db import ddl, migrate
 from services.embedded import Endpoints
@@ -120,4 +121,44 @@ def test_two_who_migrate_at_once_do_not_wait_for_each_other_for_ever(empty: str)
             second.kill()
             second.wait()
     assert migrate.current_revision(engine) == migrate.head_revision()
+    engine.dispose()
+
+
+def test_a_change_in_parts_goes_on_with_the_part_at_which_it_was_broken_off(empty: str):
+    engine = create_engine(empty, isolation_level="AUTOCOMMIT")
+    seen: list[str] = []
+    failing = ["3", "4"]
+
+    def part(after: str) -> str | None:
+        key = str(int(after or 0) + 1)
+        if key in failing:
+            failing.remove(key)
+            raise ZeroDivisionError
+        seen.append(key)
+        return key if int(key) < 5 else None
+
+    with engine.connect() as connection:
+        for _ in range(3):
+            with suppress(ZeroDivisionError):
+                ddl.in_parts(connection, "a change", part)
+        assert seen == ["1", "2", "3", "4", "5"]
+        ddl.in_parts(connection, "of something else", part)
+        assert seen[5:] == ["1", "2", "3", "4", "5"]
+        ddl.forget_parts(connection)
+    engine.dispose()
+
+
+def test_an_index_that_is_whole_is_not_made_again_and_one_that_is_not_is(empty: str):
+    engine = create_engine(empty, isolation_level="AUTOCOMMIT")
+    which = text("SELECT oid FROM pg_class WHERE relname = 'ix_things'")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE things (n int)"))
+        connection.execute(text("INSERT INTO things VALUES (1), (1)"))
+        with pytest.raises(IntegrityError):
+            connection.execute(text("CREATE UNIQUE INDEX CONCURRENTLY ix_things ON things (n)"))
+        broken = connection.execute(which).scalar_one()
+        ddl.index_concurrently(connection, "ix_things", "ON things (n)")
+        whole = connection.execute(which).scalar_one()
+        ddl.index_concurrently(connection, "ix_things", "ON things (n)")
+        assert (broken != whole, connection.execute(which).scalar_one()) == (True, whole)
     engine.dispose()

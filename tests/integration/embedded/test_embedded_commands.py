@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services import embedded
-from services.embedded.workers import NAMES, environment, fingerprint
+from services.embedded.workers import environment, fingerprint, names
 from services.settings import Settings
 from tests.support.embedded import (
     home,
@@ -69,7 +69,7 @@ def test_up_in_the_background_heals_and_is_stopped_by_down(home: Path) -> None:
     answer = json.loads(shown.stdout)
     assert shown.returncode == 0
     assert answer["up"] is True
-    assert {part["name"] for part in answer["parts"]} == {"postgres", "redis", "storage", *NAMES}
+    assert {part["name"] for part in answer["parts"]} == {"postgres", "redis", "storage", *names()}
     assert all(part["state"] == "up" for part in answer["parts"])
     secret = [part["endpoint"] for part in answer["parts"] if part["name"] == "redis"]
     assert secret[0].startswith("redis://:***@127.0.0.1:")
@@ -164,6 +164,8 @@ def test_doctor_checks_each_part_and_leaves_nothing_running(home: Path) -> None:
     assert levels["YouTube key"] == "warn"
     audio = next(check for check in answer["checks"] if check["name"] == "audio")
     assert "off: none is downloaded without an approval" in audio["found"]
+    odd = next(check for check in answer["checks"] if check["name"] == "odd values")
+    assert (odd["level"], odd["found"]) == ("ok", "none in 7 days")
     assert levels["ffmpeg"] == "ok"
     assert all(check["remedy"] for check in answer["checks"] if check["level"] != "ok")
     assert leftovers(home) == []

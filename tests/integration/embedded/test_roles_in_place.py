@@ -10,7 +10,7 @@ from db.migrate import downgrade, upgrade
 from services.embedded import Endpoints, doctor, postgres
 from services.embedded.doctor import Level
 from services.embedded.home import Home
-from tests.support.cli import tubegrader
+from tests.support.cli import tubegrader_started
 from tests.support.embedded import execute, fast_stack, home, made_home, settings_for
 
 __all__ = ["home", "made_home"]
@@ -39,7 +39,9 @@ def test_migrate_needs_the_database_alone(home: Path, tmp_path: Path):
     with fast_stack(home) as there:
         downgrade(str(there.owner_url), "0014")
         env = {"TUBEGRADER_HOME": str(tmp_path / "own"), **NOWHERE}
-        done = tubegrader("migrate", env={**env, "TUBEGRADER_DATABASE_URL": str(there.owner_url)})
+        done = tubegrader_started(
+            "migrate", env={**env, "TUBEGRADER_DATABASE_URL": str(there.owner_url)}
+        )
         assert (done.code, done.err) == (0, "")
         assert execute(there, "SELECT count(*) FROM pg_proc WHERE proname = 'grant_roles'") == [
             (1,)
@@ -48,7 +50,7 @@ def test_migrate_needs_the_database_alone(home: Path, tmp_path: Path):
 
 def test_migrate_of_a_home_starts_no_redis(home: Path):
     before = Home(home).log("redis").stat().st_mtime
-    done = tubegrader("migrate", env={"TUBEGRADER_HOME": str(home)})
+    done = tubegrader_started("migrate", env={"TUBEGRADER_HOME": str(home)})
     assert done.code == 0
     assert Home(home).log("redis").stat().st_mtime == before
     assert postgres.running(Home(home)) is None
@@ -68,7 +70,7 @@ def test_migrate_gives_the_roles_the_passwords_of_their_addresses(
             "TUBEGRADER_ANALYST_URL": by_tcp(there, "tubegrader_analyst", f"{password}-too"),
             **NOWHERE,
         }
-        done = tubegrader("migrate", env=env)
+        done = tubegrader_started("migrate", env=env)
         assert (done.code, done.err) == (0, "")
         for setting in ("TUBEGRADER_DATABASE_URL", "TUBEGRADER_ANALYST_URL"):
             with psycopg.connect(env[setting].replace("+psycopg", "")) as connection:
@@ -80,7 +82,7 @@ def test_an_installation_of_one_role_goes_on_and_is_told_of_the_others(home: Pat
         downgrade(str(there.owner_url), "0015")
         env = {"TUBEGRADER_HOME": str(tmp_path / "own")}
         env["TUBEGRADER_DATABASE_URL"] = str(there.owner_url)
-        assert tubegrader("channels", env=env).code == 0
+        assert tubegrader_started("channels", env=env).code == 0
         found = {
             url: next(
                 check

@@ -157,4 +157,4 @@ def test_without_a_champion_it_is_said_so(context):
         measuring.measure(context)
     assert caught.value.reason == "noChampion"
     said = tubegrader("drift", env=settings_of(context))
-    assert (said.code, "tubegrader retrain" in said.err) == (1, True)
+    assert (said.code, "tubegrader models retrain" in said.err) == (1, True)

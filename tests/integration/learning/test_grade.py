@@ -1,12 +1,16 @@
 """Grading pictures with models learned from worlds where light matters, or nothing does."""
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from services.api.grader import WarmGrader
+from services.api.grading_process import Graded, plain_name
+from services.api.problems import Problem
 from services.cli.grade import print_grading
 from services.context import Context
 from services.embedded import Endpoints
@@ -195,14 +199,14 @@ def test_without_a_model_the_commands_are_said(context: Context, pictures: list[
     with pytest.raises(PermanentError) as error:
         grade(context, pictures)
     assert error.value.reason == "noModel"
-    assert "tubegrader train" in (error.value.hint or "")
+    assert "tubegrader models train" in (error.value.hint or "")
 
 
 def test_an_unknown_channel_is_to_be_crawled_first(light_matters: Context, pictures: list[Path]):
     with pytest.raises(UsageError) as error:
         grade(light_matters, pictures, channel="@nobody")
     assert error.value.reason == "channelUnknown"
-    assert "tubegrader crawl @nobody" in (error.value.hint or "")
+    assert "tubegrader channels crawl @nobody" in (error.value.hint or "")
 
 
 def test_hidden_subscribers_can_be_given(light_matters: Context, pictures: list[Path]):
@@ -234,3 +238,44 @@ def test_what_is_printed_ends_with_testing(graded: Grading, capsys: pytest.Captu
     assert printed.rstrip().endswith(formatting.TEST_IT)
     assert "brighter: +" in printed
     assert "is ahead" in printed
+
+
+def test_the_pages_grader_says_the_same_from_a_process_that_may_die(
+    light_matters: Context, pictures: list[Path], graded: Grading
+):
+    sent = [(path.name, path.read_bytes()) for path in pictures]
+    with closing(WarmGrader(light_matters.settings)) as grader:
+        found = grader.grade(
+            [*sent, ("../../<b>.png", b"no picture")], channel=channel_id(0), subscribers=None
+        )
+        assert isinstance(found, Graded)
+        shown = json.loads(json.dumps(graded.as_json()))
+        for name in ("percentiles", "over_median"):
+            there = [each[name] for each in found.values["pictures"]]
+            assert there == [each[name] for each in shown["pictures"]]
+        [unusable] = found.values["unusable"]
+        assert unusable["error"]["message"].startswith("<b>.png cannot be graded")
+        assert "&lt;b&gt;.png" in found.shown
+        assert "<b>.png" not in found.shown
+        assert "data:image/png;base64," in found.shown
+        for process in multiprocessing.active_children():
+            process.kill()
+        died = grader.grade(sent, channel=None, subscribers=10)
+        assert isinstance(died, Problem)
+        assert (died.status, died.reason) == (503, "graderDied")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.png", "a.png"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\pictures\\x.jpg", "x.jpg"),
+        ("", "picture 2"),
+        ("..", "picture 2"),
+        ("a\0\n.png", "a.png"),
+        ("x" * 300 + ".png", "x" * 76 + ".png"),
+    ],
+)
+def test_what_a_browser_calls_a_picture_names_a_file_and_nothing_else(name: str, kept: str):
+    assert plain_name(name, 1) == kept

@@ -94,7 +94,7 @@ def test_without_a_model_the_command_says_how_to_get_one(context: Context) -> No
     ran = tubegrader("language", "a.wav", env=settings_of(context))
     assert ran.code == 1
     assert ran.complaint[0] == "error: no speech model was trained yet"
-    assert "tubegrader train speech" in ran.complaint[1]
+    assert "tubegrader models train speech" in ran.complaint[1]
     assert "--model DIR" in ran.complaint[1]
 
 

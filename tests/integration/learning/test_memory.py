@@ -11,7 +11,11 @@ from tests.support import masses
 from tests.support.databases import own_database
 from tests.support.memory import peak_megabytes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1_800),
+    pytest.mark.xdist_group("the same catalogues"),
+]
 
 FEW, MANY = 10_000, 100_000
 MOST_TIMES = 1.1

@@ -467,7 +467,7 @@ def test_a_model_that_scored_nothing_cannot_be_promoted(after: World, run: Calla
     with pytest.raises(PermanentError) as refused:
         run("models", "promote", "subscribers", "--why", "it is new")
     assert refused.value.reason == "notScored"
-    assert "tubegrader score" in str(refused.value.hint)
+    assert "tubegrader models score" in str(refused.value.hint)
 
 
 def test_models_are_listed_with_who_is_champion_and_why(

@@ -6,6 +6,7 @@ Looks at thumbnails are drawn and put where looks are kept, so that no network h
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ml.thumbnails.features.extractor import can_extract, can_measure
 from ml.thumbnails.models.registry import rung_names
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
-from services.learning.artifacts import image_features_folder
+from services.packs import Packs
 from tests.support.image_features import drawn_features
 from tests.support.report import SMALL, learn, store_world
 
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.skipif(
     reason="the extras backbone and pictures are not installed",
 )
 
+NOWHERE = Path("/nowhere")
+"""What is shared lies in no folder."""
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 Matrix = npt.NDArray[np.float64]
 
@@ -135,7 +138,7 @@ def judged(context: Context) -> Context:
     content = dict(zip(names, context.store.get_many(names), strict=True))
     drawn = drawn_features(decode_thumbnails(names, content.__getitem__))
     assert drawn.measurements is not None
-    embedding_cache(image_features_folder(context), backbone).add(names, drawn.embeddings)
+    embedding_cache(NOWHERE, backbone.sha256, Packs(context)).add(names, drawn.embeddings)
     measurements(context).add(names, drawn.measurements)
     learn(context, config=replace(LOOKING, weights=backbone.sha256))
     return context
@@ -143,7 +146,7 @@ def judged(context: Context) -> Context:
 
 def measurements(context: Context) -> EmbeddingCache:
     recipe = f"measurements-v{MEASUREMENT_VERSION}"
-    return EmbeddingCache(image_features_folder(context), recipe=recipe, width=len(FEATURES))
+    return EmbeddingCache(NOWHERE, recipe=recipe, width=len(FEATURES), shared=Packs(context))
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def test_scores_equal_those_of_scikit_learn_on_columns_from_sql(judged: Context)
     check_rungs_without_pictures(world)
     measured = measurements(judged).read(world.pictures).astype(np.float64)
     check_measurements_and_their_penalties(world, _angles_as_points(measured))
-    kept = embedding_cache(image_features_folder(judged), load_backbone()).read(world.pictures)
+    kept = embedding_cache(NOWHERE, load_backbone().sha256, Packs(judged)).read(world.pictures)
     check_the_plain_method(world, kept[:, stage_columns("plain", 7, 7)].astype(np.float64))
 
 

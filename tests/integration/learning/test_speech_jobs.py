@@ -1,10 +1,13 @@
 """Speech from the object store to a comparison: frozen, trained, scored and judged, as jobs."""
 
+import hashlib
+
 import pytest
 from sqlalchemy import text
 
 from db.queries.learning import datasets as dataset_rows
 from ml.speech.data.manifest import assert_sources_disjoint
+from services.cli.learning_tables import describe_training
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning import tasks
@@ -126,6 +129,36 @@ def test_what_is_left_out_is_counted_by_reason(context: Context):
         assert dataset_rows.with_prefix(session) == []  # those of views
     with pytest.raises(UsageError, match="cannot be"):
         datasets.Request(conflicts="guess")
+
+
+def test_of_too_many_segments_there_is_a_sample_of_whole_channels(context: Context):
+    collect_all(context)
+    for speaker in ("en1", "zh2"):  # the same sound is said to speak two languages
+        collect(context, speaker, video=9, language=speaker[:2])
+    execute(
+        context,
+        "UPDATE speech_segments SET flac_sha256 = repeat('f', 64) WHERE clip_id IN "
+        "(SELECT clip_id FROM audio_clips WHERE video_id LIKE '%-9%') AND start_s = 0",
+    )
+    whole = datasets.freeze(context)
+    assert whole.excluded == {"conflictingLabel": 2}
+    context.settings = context.settings.model_copy(update={"training_segments": 21})
+    found = datasets.freeze(context)
+    channels = set(found.rows["speaker"].to_pylist())
+    assert 3 < len(channels) < 6
+    order = sorted(map(channel, SPEAKERS), key=lambda c: hashlib.sha256(c.encode()).digest())
+    assert channels == set(order[: len(channels)])
+    same = [row for row in whole.rows.to_pylist() if row["speaker"] in channels]
+    assert found.rows.to_pylist() == same
+    left = whole.rows.num_rows - len(same)
+    assert found.excluded == {"conflictingLabel": 2, "sampledOut": left}
+    said = describe_training(
+        {"excluded": found.excluded, "segments": len(same), "versions": {}, "trained": True}
+        | {"dataset_id": found.dataset_id}
+    )
+    assert f"{left} more segments of speech could have been learned from" in said
+    assert "TUBEGRADER_TRAINING_SEGMENTS" in said
+    assert datasets.freeze(context).is_new is False
 
 
 def test_what_cannot_be_learned_from_says_what_to_do(context: Context):

@@ -149,8 +149,10 @@ def score(speech: Speech, version: int, language: str, *probabilities: float) ->
         "language": language, "scored_at": speech.clock(),
     }  # fmt: skip
     with speech.context.transaction() as session:
-        lacking = segments.clips_to_score(session, model_version_ids=[version], after=0, limit=100)
-        todo = segments.segments_to_score(session, lacking, model_version_ids=[version])
+        lacking = segments.clips_to_score(
+            session, model_version_ids=[version], before=None, limit=100
+        )
+        todo = segments.segments_to_score(session, lacking.clip_ids, model_version_ids=[version])
         rows = [{"clip_id": s.clip_id, "segment_id": s.segment_id, **said} for s in todo]
         assert languages.append_segment_scores(session, rows) == len(rows)
         assert languages.append_segment_scores(session, rows) == 0
@@ -180,6 +182,24 @@ def test_the_view_shows_votes_labels_and_the_newest_version_of_each_rung(speech:
         (OTHER, "cnn", 2, "en", 0.75, 1, 1, 0, "fr", "hand", False),
         (OTHER, "crnn", 1, "zh", 0.0, 1, 0, 1, "fr", "hand", False),
     ]
+
+
+def test_a_page_of_clips_looks_at_so_many_and_no_more_whatever_lacks_a_score(speech: Speech):
+    version = model(speech)
+    old = clip(speech, VIDEO, b"one", b"a")
+    new = clip(speech, OTHER, b"two", b"c")
+    score(speech, version, "en", 1.0, 0.0, 0.0)
+    speech.sql("DELETE FROM language_scores WHERE clip_id = :c", c=old)
+
+    def page(before: int | None) -> segments.ClipPage:
+        with speech.context.transaction() as session:
+            return segments.clips_to_score(
+                session, model_version_ids=[version], before=before, limit=1
+            )
+
+    assert page(None) == segments.ClipPage(new, [])
+    assert page(new) == segments.ClipPage(old, [old])
+    assert page(old) == segments.ClipPage(None, [])
 
 
 def test_a_clip_without_a_score_is_in_the_view_once(speech: Speech):

@@ -97,6 +97,30 @@ def test_what_is_removed_can_be_read_for_a_week_more(nightly: Context):
     assert len(nightly.store.get_many(before)) == len(before)
 
 
+@pytest.mark.parametrize("is_noted", [True, False], ids=["noted", "of an earlier release"])
+def test_no_number_of_a_version_comes_twice_though_all_of_its_rung_are_gone(
+    nightly: Context, *, is_noted: bool
+):
+    long_ago = NOW - timedelta(days=40)
+
+    def add(dataset_id: str) -> int:
+        with nightly.transaction() as session:
+            return model_versions.add(
+                session, rung="once", dataset_id=dataset_id, job_id=None, trained_at=long_ago,
+                code_version="1", seed=0, config={}, files={}, task="thumbnails",
+            ).version  # fmt: skip
+
+    old = add_night(nightly, 40)
+    assert [add(old), add(old)] == [1, 2]
+    if not is_noted:
+        with nightly.engine.begin() as connection:
+            connection.execute(text("DELETE FROM rung_versions"))
+    newer = [add_night(nightly, days) for days in (0, 1, 2)]
+    purged(nightly, "models")
+    assert value(nightly, "SELECT count(*) FROM model_versions WHERE rung = 'once'") == 0
+    assert [add(newer[0]), add(newer[0])] == [3, 4]
+
+
 def test_every_champion_stays_without_scores_and_pictures_once_it_is_long_past(nightly: Context):
     ids = [add_night(nightly, days) for days in (90, 80, 70, 60, 50, 2, 1, 0)]
     for dataset_id, days in zip(ids[:4], (90, 80, 70, 60), strict=True):

@@ -151,6 +151,17 @@ def test_other_delimiters_than_commas_are_read(context: Context, folder: Path, d
     assert rows(context, "SELECT title FROM videos") == [("A; title, with\ttabs",)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_what_a_spreadsheet_saves_as_unicode_text_is_read(
+    context: Context, folder: Path, encoding: str
+):
+    cells = [{**GOOD, "title": "Über 日本語"}[name] for name in COLUMNS]
+    with (folder / "videos.csv").open("w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter="\t").writerows([COLUMNS, cells])
+    assert import_folder(context, folder).refused == {}
+    assert rows(context, "SELECT title FROM videos") == [("Über 日本語",)]
+
+
 def test_a_column_that_is_there_twice_is_an_error(context: Context, folder: Path):
     (folder / "videos.csv").write_text(",".join([*COLUMNS, "title"]) + "\n")
     with pytest.raises(UsageError, match="has the column title twice"):

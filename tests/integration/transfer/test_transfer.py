@@ -187,8 +187,22 @@ def test_any_text_survives_a_cell(title: str | None):
         assert from_cell(cell, column, neutral=True) == written
 
 
-HOSTILE = ("=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "'=x", "''@", "'x", "\\=x", "plain")
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+HOSTILE = (
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "@x",
+    "\tx",
+    "\rx",
+    "'=x",
+    "''@",
+    "'x",
+    "\\=x",
+    "\uff1dx",
+    "\uff20x",
+    "plain",
+)
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @pytest.mark.parametrize("raw", [False, True])

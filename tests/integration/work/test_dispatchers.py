@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -23,18 +23,17 @@ from sqlalchemy import text
 from db.queries.work import work_items
 from services.context import Context
 from services.crawl import watchlist
-from services.dispatcher import Dispatcher
 from services.embedded import Endpoints
-from services.embedded.workers import environment
 from services.queue import DISPATCHER, TaskQueue
-from services.tick import Chore, dispatch, hand_out, most_waiting
+from services.tick import dispatch, hand_out, most_waiting
 from services.work import fleet
 from services.work.kinds import CHANNEL_SNAPSHOT, WORK_KINDS
 from tests.support.crawl import value
+from tests.support.dispatchers import environ, members, start
 from tests.support.embedded import wait_until
 from tests.support.operations import Operations, operations
 
-__all__ = ["operations"]
+__all__ = ["environ", "members", "operations"]
 
 TERM = timedelta(milliseconds=300)
 
@@ -130,21 +129,6 @@ def test_what_was_held_under_lease_is_given_back_when_its_channel_is_resumed(
     assert len(operations.tokens()) == 2
 
 
-@pytest.fixture
-def members(context: Context) -> Iterator[Callable[[], fleet.Member]]:
-    made: list[fleet.Member] = []
-
-    def make() -> fleet.Member:
-        member = fleet.Member(context, DISPATCHER)
-        member.name += f"/{len(made)}"
-        made.append(member)
-        return member
-
-    yield make
-    for member in made:
-        member.leave()
-
-
 def test_one_is_elected_until_it_is_silent_or_leaves(context: Context, members: Any):
     first, second = members(), members()
     assert first.holds(DISPATCHER, term=TERM)
@@ -198,49 +182,6 @@ def test_whoever_was_not_heard_of_is_shown_as_such_and_forgotten(context: Contex
         connection.execute(text(silent.replace("2 hours", "25 hours")))
     assert fleet.forget_silent(context) >= 1
     assert [p for p in fleet.listed(context) if p.name == member.name] == []
-
-
-def test_a_chore_that_stands_still_or_breaks_holds_up_no_other(context: Context, members: Any):
-    stands, stop, ticks = threading.Event(), threading.Event(), []
-
-    def stand_still(_: Context) -> None:
-        stands.wait()
-
-    def break_down(_: Context) -> None:
-        raise ZeroDivisionError
-
-    def count(_: Context) -> None:
-        ticks.append(1)
-        if len(ticks) == 5:
-            stop.set()
-
-    chores = [
-        Chore("still", stand_still, timedelta()),
-        Chore("broken", break_down, timedelta()),
-        Chore("count", count, timedelta(milliseconds=1)),
-    ]
-    dispatcher = Dispatcher(context, members(), chores)
-    runner = threading.Thread(target=dispatcher.run, args=(stop,))
-    runner.start()
-    assert stop.wait(30)
-    stands.set()
-    runner.join(30)
-    assert len(ticks) >= 5
-
-
-@pytest.fixture
-def environ(context: Context, endpoints: Endpoints) -> dict[str, str]:
-    settings = context.settings.model_copy(update={"redis_url": endpoints.redis_url})
-    return {**os.environ, **environment(settings), "TUBEGRADER_LOG_FORMAT": "json"}
-
-
-def start(environ: dict[str, str], ready: Path) -> "subprocess.Popen[bytes]":
-    with ready.with_suffix(".log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "workers.dispatcher"],
-            env={**environ, "TUBEGRADER_READY_FILE": str(ready)},
-            stderr=log,
-        )
 
 
 def test_another_process_takes_over_when_the_elected_one_is_frozen_or_killed(

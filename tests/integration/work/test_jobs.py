@@ -15,7 +15,7 @@ from services.context import Context
 from services.errors import BlockedError, PermanentError, QuotaError, TransientError, UsageError
 from services.queue import Task
 from services.tick import dispatch
-from services.work import jobs
+from services.work import jobs, waiting
 from services.work.jobs import JobHandle
 from tests.support.crawl import NOW, TurnableClock
 from tests.support.embedded import wait_until
@@ -344,7 +344,7 @@ def test_a_job_that_waits_long_behind_another_is_not_given_up(office: Office):
 def test_a_job_is_found_by_how_its_id_begins(office: Office):
     first, second = office.submit(), office.submit()
     assert jobs.find(office.context, str(first)).job_id == str(first)
-    for prefix, problem in (("", "2 jobs"), ("not-there", "no job")):
+    for prefix, problem in (("", "more than one job"), ("not-there", "no job")):
         with pytest.raises(UsageError, match=problem):
             jobs.find(office.context, prefix)
     with pytest.raises(UsageError):
@@ -358,9 +358,9 @@ def test_a_job_is_found_by_how_its_id_begins(office: Office):
 def test_a_job_can_be_watched_to_its_end(office: Office):
     job_id = office.submit()
     seen = []
-    for job in jobs.watch(office.context, job_id, poll_s=0):
-        seen.append(job.state)
-        if job.state == "queued":
+    for standing in waiting.follow(office.context, job_id, pause=lambda _s: None):
+        seen.append(standing.job.state)
+        if standing.job.state == "queued":
             office.run(nothing)
     assert seen == ["queued", "succeeded"]
     as_json = jobs.view(office.context, job_id).as_json()

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from sqlalchemy import event, text
 
 from services import tick
-from services.crawl import watchlist
-from services.work import fleet
+from services.crawl import runs, watchlist
+from services.work import fleet, jobs
 from services.work.kinds import WORK_KINDS
 from tests.support.databases import owner_engine
 from tests.support.operations import Operations, operations
@@ -21,6 +21,7 @@ N = 6_000
 GROWING = {
     *("work_items", "videos", "video_snapshots", "channel_snapshots", "scores", "jobs"),
     *("notifications", "schedule_slots", "missed_slots", "channels", "quota_usage"),
+    *("daily_counts", "kept_swaps", "video_thumbnails"),
 }
 
 
@@ -54,6 +55,43 @@ def fill(operations: Operations) -> None:
         "FROM generate_series(1, :n) i",
         now=operations.clock(),
         n=N,
+    )
+    operations.sql(
+        "INSERT INTO videos (video_id, channel_id, published_at, first_seen_at) "
+        "SELECT lpad(i::text, 11, '0'), 'UC' || lpad((i % 2000 + 1)::text, 22, '0'), :now, :now "
+        "FROM generate_series(1, :n) i",
+        now=operations.clock(),
+        n=N,
+    )
+    operations.sql(
+        "INSERT INTO daily_counts (channel_id, day, kind, reason, n_slots, n_late, n_entities) "
+        "SELECT channel_id, CAST(:now AS timestamptz)::date - day, 'video.snapshot', '', 1, 0, 0 "
+        "FROM channels, generate_series(1, 10) day",
+        now=operations.clock(),
+    )
+    operations.sql(
+        "INSERT INTO counted_batches (day, is_late, sign, video_ids) "
+        "SELECT CAST(:now AS timestamptz)::date, false, 1, array_agg(video_id) "
+        "FROM (SELECT video_id FROM videos ORDER BY 1 LIMIT 500) v",
+        now=operations.clock(),
+    )
+    operations.sql(
+        "INSERT INTO thumbnails VALUES (repeat('0', 64), 'jpeg', 320, 180, 9000, :now)",
+        now=operations.clock(),
+    )
+    operations.sql(
+        "INSERT INTO video_thumbnails (video_id, version, thumbnail_sha256, variant, is_current, "
+        "first_seen_at, last_seen_at) SELECT video_id, version, repeat('0', 64), 'mqdefault', "
+        "version = 2, :now, :now FROM videos, generate_series(1, 2) version",
+        now=operations.clock(),
+    )
+    # Of most it is known already what they did.
+    operations.sql("DELETE FROM swaps_to_keep WHERE right(channel_id, 1) <> '7'")
+    operations.sql(
+        "INSERT INTO kept_swaps "
+        "(video_id, version, channel_id, is_stale, ready_at, changed_at, ends_at) "
+        "SELECT video_id, 2, channel_id, false, :now, :now, :now FROM videos",
+        now=operations.clock(),
     )
     paused = [f"UC{i:022d}" for i in range(1, 400)]
     watchlist.set_paused(operations.context, paused, paused=True)
@@ -107,3 +145,21 @@ def test_a_pause_touches_its_own_items_alone(operations: Operations, plans: Any)
     watchlist.set_paused(operations.context, [f"UC{1000:022d}"], paused=True)
     fleet.listed(operations.context)
     assert [s for s, plan in plans if read_whole(plan)] == []
+
+
+def test_a_crawl_of_everything_is_begun_followed_and_taken_back_by_index(
+    operations: Operations, plans: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runs, "CHANNELS", 20)
+    monkeypatch.setattr(runs, "CANCELLED_CHANNELS", 20)
+    job_id = runs.start(operations.context, [f"UC{i:022d}" for i in range(400, 480)])
+    plans.clear()
+    for _ in range(2):
+        runs.advance(operations.context)
+    view = jobs.view(operations.context, job_id)
+    assert (view.state, view.progress_total) == ("running", 1_120)
+    jobs.cancel(operations.context, job_id)
+    runs.advance(operations.context)
+    assert jobs.view(operations.context, job_id).state == "cancelled"
+    # What there is little of may be read whole.
+    assert [s for s, plan in plans if read_whole(plan) & {"work_items", "videos"}] == []

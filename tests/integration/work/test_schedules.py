@@ -197,6 +197,7 @@ WRONG: list[dict[str, object]] = [
     {"misfire": "panic"},
     {"grace_s": -1},
     {"kind": "train", "params": {"channel_ids": []}},
+    {"params": {"task": "speech"}},
 ]
 
 

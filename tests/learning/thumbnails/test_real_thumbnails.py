@@ -21,6 +21,9 @@ from ml.thumbnails.models.registry import rung_names
 from ml.thumbnails.models.rung import TrainingData
 from ml.thumbnails.models.tabular import SubscribersRung
 from tests.support.learning import AS_OF, lifetime_row
+from tests.support.recorded import kept_features
+
+__all__ = ["kept_features"]
 
 RECORDED = Path(__file__).parents[3].parent / "shared" / "data" / "youtube"
 
@@ -77,9 +80,10 @@ def test_subscribers_alone_predict_views_of_unseen_channels(dataset):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("recorded thumbnails")
 @pytest.mark.skipif(not (can_extract() and can_measure()), reason="no pretrained network installed")
-def test_real_thumbnails_train_the_whole_ladder_and_beat_the_plain_method(dataset, tmp_path):
-    extractor = FeatureExtractor(tmp_path)
+def test_real_thumbnails_train_the_whole_ladder_and_beat_the_plain_method(dataset, kept_features):
+    extractor = FeatureExtractor(kept_features)
     encoded = dict(dataset.thumbnails())
     image_features = extractor.extract(dataset.strings("thumbnail_sha256"), encoded.__getitem__)
     config = LadderConfig(backbone=True, weights=extractor.weights)

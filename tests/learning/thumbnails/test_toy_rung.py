@@ -12,9 +12,10 @@ from ml.thumbnails.data.rows import Features, Predictions
 from ml.thumbnails.evaluation.champion_challenger import choose_rung
 from ml.thumbnails.evaluation.evaluate import evaluate
 from ml.thumbnails.models import registry
+from ml.thumbnails.models.cross_fitted import CrossFittedRung
 from ml.thumbnails.models.ladder import dataset_images, train_ladder
 from ml.thumbnails.models.registry import comparisons, ladder_specs, load_rung, rung_names
-from ml.thumbnails.models.rung import CrossFittedRung, Role, RungSpec
+from ml.thumbnails.models.rung import Role, RungSpec
 from ml.thumbnails.models.thumbnail import predict_all
 from services.learning.results import in_order
 from tests.support.learning import TINY, draw

@@ -31,17 +31,18 @@ from tests.support.deploy import (
 
 
 def test_compose_runs_the_processes_that_the_embedded_stack_runs() -> None:
-    assert {*WORKERS, "dispatcher"} == specs().keys()
+    assert {*WORKERS, "dispatcher", "api"} == specs().keys()
+    assert {*WORKERS.values(), "dispatcher", "api"} < SERVICES.keys()
 
 
-@pytest.mark.parametrize("name", [*WORKERS, "dispatcher"])
+@pytest.mark.parametrize("name", [*WORKERS, "dispatcher", "api"])
 def test_each_command_is_the_embedded_stacks(name: str) -> None:
     command = SERVICES[WORKERS.get(name, name)]["command"]
     ours = [interpolated(word, {}) for word in command]
     assert ours == ["python", *specs()[name].argv[1:]]
 
 
-@pytest.mark.parametrize("name", [*WORKERS.values(), "dispatcher", "migrate", "cli"])
+@pytest.mark.parametrize("name", [*WORKERS.values(), "dispatcher", "api", "migrate", "cli"])
 def test_a_process_gets_the_parts_it_needs_and_no_setting_that_does_not_exist(name: str) -> None:
     environment = SERVICES[name]["environment"]
     needed = {"DATABASE_URL", "REDIS_URL", "STORAGE_URL"}
@@ -50,9 +51,10 @@ def test_a_process_gets_the_parts_it_needs_and_no_setting_that_does_not_exist(na
     assert needed <= given
     assert given <= known
     # Those that no image sets are handed on, so that .env can set every one but the tests' clock.
-    # The owner's address is migrate's alone.
-    assert known - given <= {"HOME", "LOG_FORMAT", "CLOCK_URL", "OWNER_URL"}
+    # The owner's address is migrate's alone, and what lets in everybody the api's.
+    assert known - given <= {"HOME", "LOG_FORMAT", "CLOCK_URL", "OWNER_URL", "API_ADMIN_TOKEN"}
     assert ("OWNER_URL" in given) is (name == "migrate")
+    assert ("API_ADMIN_TOKEN" in given) is (name == "api")
 
 
 def test_all_but_migrate_run_as_the_app_or_as_before_where_it_has_no_password() -> None:
@@ -68,6 +70,14 @@ def test_all_but_migrate_run_as_the_app_or_as_before_where_it_has_no_password() 
         f"postgresql://tubegrader_analyst:n@{place}",
         owner,
     ]
+
+
+def test_the_pages_in_a_container_are_reached_and_asked_how_they_are() -> None:
+    api = SERVICES["api"]
+    assert api["environment"]["TUBEGRADER_API_ADDRESS"] == "0.0.0.0"
+    port = api["environment"]["TUBEGRADER_API_PORT"]
+    assert api["ports"][0].endswith(f":{port}")
+    assert f"http://127.0.0.1:{port}/readyz" in api["healthcheck"]["test"][-1]
 
 
 def test_migrate_waits_for_the_database_alone() -> None:
@@ -99,11 +109,15 @@ def test_every_variable_is_in_the_example_and_every_line_of_it_is_read() -> None
 
 
 def test_no_secret_has_a_default() -> None:
-    secret = re.compile(r"PASSWORD|SECRET|ACCESS_KEY")
+    secret = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN")
     required = re.findall(r"^([A-Z][A-Z0-9_]*)=$", ENV_EXAMPLE, re.MULTILINE)
     assert set(required) == {name for name in variables() if secret.search(name)}
-    # Those of roles that an older .env does not know.
-    later = {"TUBEGRADER_APP_PASSWORD", "TUBEGRADER_ANALYST_PASSWORD"}
+    # Those that an older .env does not know.
+    later = {
+        "TUBEGRADER_APP_PASSWORD",
+        "TUBEGRADER_ANALYST_PASSWORD",
+        "TUBEGRADER_API_ADMIN_TOKEN",
+    }
     for name in set(required) - later:
         with pytest.raises(KeyError, match=name):
             interpolated(COMPOSE_FILE.read_text(), {r: "x" for r in required if r != name})
@@ -149,7 +163,9 @@ def test_containers_are_hardened_limited_and_unreachable_from_outside(name: str)
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["deploy"]["resources"]["limits"].keys() == {"memory", "pids"}
-    assert "ports" not in service
+    # The pages are for this machine, until somebody puts a proxy before them.
+    published = ["127.0.0.1:${TUBEGRADER_API_PORT:-8765}:8765"] if name == "api" else None
+    assert service.get("ports") == published
     # Ours name their user in the image.
     user = service.get("user", "10001:10001" if name in OURS else None)
     if name == "objects-owner":
@@ -159,7 +175,7 @@ def test_containers_are_hardened_limited_and_unreachable_from_outside(name: str)
         assert "cap_add" not in service
 
 
-@pytest.mark.parametrize("name", [*WORKERS.values(), "dispatcher"])
+@pytest.mark.parametrize("name", [*WORKERS.values(), "dispatcher", "api"])
 def test_nothing_works_before_the_schema_and_the_bucket_are_there(name: str) -> None:
     needed = {n: how["condition"] for n, how in SERVICES[name]["depends_on"].items()}
     assert needed == {
@@ -180,7 +196,7 @@ def test_workers_have_time_for_a_soft_shutdown() -> None:
 def test_only_what_speaks_to_youtube_has_a_way_out() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True
     with_way_out = {n for n, s in SERVICES.items() if "outside" in s.get("networks", ())}
-    assert with_way_out == {"worker-crawl", "worker-media", "dispatcher", "cli"}
+    assert with_way_out == {"worker-crawl", "worker-media", "dispatcher", "api", "cli"}
 
 
 def test_dispatchers_can_be_scaled() -> None:

@@ -4,6 +4,8 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 
 import pytest
 import yaml
@@ -72,7 +74,8 @@ def test_the_lock_pins_every_package_and_names_no_place() -> None:
 
 IMPORTED = {
     "crawl": (
-        *("workers.app", "workers.crawl", "workers.media", "workers.learning", "workers.control"),
+        *("workers.app", "workers.crawl", "workers.media", "workers.learning", "workers.scoring"),
+        "workers.control",
         *(
             "workers.dispatcher",
             "workers.health",
@@ -89,6 +92,7 @@ IMPORTED = {
         *("services.learning.speech.training", "services.learning.speech.scoring"),
         *(
             "services.media.audio.collecting",
+            "services.api.__main__",
             "ml.thumbnails.features.extractor",
             "ml.thumbnails.features.text",
         ),
@@ -118,6 +122,12 @@ def distributions(requirements: list[str], extra: str = "") -> set[str]:
     return found
 
 
+@cache
+def owners() -> Mapping[str, list[str]]:
+    """Return what installed each module here; to find out takes seconds."""
+    return importlib.metadata.packages_distributions()
+
+
 @pytest.mark.parametrize("target", IMPORTED)
 def test_an_image_has_all_that_its_processes_import(target: str) -> None:
     """This environment has everything; forbid what pip would not put into the image."""
@@ -127,10 +137,9 @@ def test_an_image_has_all_that_its_processes_import(target: str) -> None:
     (extras,) = re.findall(r'"\.\[([\w,]+)\]"', installing) or [""]
     named = [each for name in extras.split(",") if name for each in optional[name]]
     installed = distributions([*project["dependencies"], *named])
-    owners = importlib.metadata.packages_distributions()
     absent = [
         module
-        for module, names in owners.items()
+        for module, names in owners().items()
         if module not in ("db", "migrations", "ml", "services", "workers")
         and not installed & {canonicalize_name(name) for name in names}
     ]

@@ -14,7 +14,7 @@ from workers.pulse import Pulse
 class Timer:
     """An event loop's, of a loop that stands still."""
 
-    def call_repeatedly(self, every_s: float, turn: Any) -> Any:
+    def call_repeatedly(self, every_s: float, turn: Any, args: tuple[Any, ...]) -> Any:
         return SimpleNamespace(cancel=lambda: None)
 
 
@@ -32,4 +32,25 @@ def test_a_worker_that_waits_for_its_broker_is_well_and_one_that_hangs_is_not(
     assert step.is_alive()
     step.start(consumer)
     assert not step.is_alive()
+    step._leave()
+
+
+def test_a_worker_takes_no_shards_while_its_machine_lacks_something():
+    taken = {"learning": None, "scoring": None}
+    amqp = SimpleNamespace(queues=SimpleNamespace(consume_from=taken))
+    app = SimpleNamespace(tubegrader=Context(Settings()), amqp=amqp)
+    consumer = SimpleNamespace(
+        timer=Timer(),
+        app=app,
+        cancel_task_queue=taken.pop,
+        add_task_queue=lambda name: taken.setdefault(name, None),
+    )
+    step = Pulse(consumer)
+    step.start(consumer)
+    member = step._member
+    assert member is not None
+    for fit in (True, False, False, True):
+        member._unfit_until = 0.0 if fit else float("inf")
+        step._look(consumer)
+        assert set(taken) == ({"learning", "scoring"} if fit else {"learning"})
     step._leave()

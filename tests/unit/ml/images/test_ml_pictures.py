@@ -165,6 +165,8 @@ def test_faces_are_found_in_real_thumbnails(shared_data):
     )
     values = measure_all(frames)
     assert np.isfinite(values).all()
+    # Side by side, none sees another's picture.
+    np.testing.assert_array_equal(values, [measure(frame).values for frame in frames])
     faces = values[:, NAMES.index("face_count")]
     assert 0.1 < (faces > 0).mean() < 0.8
     texts = values[:, NAMES.index("text_share")]

@@ -1,6 +1,8 @@
 """However a picture is encoded, all that look at it see what a viewer sees."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from services.youtube.perceptual import is_same_picture
 from tests.support.pictures import blotchy, with_text
 
 QUALITY: dict[str, dict[str, int]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": 1}, "PNG": {}}
-CASES = Path("/work/shared/cases")
+CASES = Path(__file__).resolve().parents[4].parent / "shared" / "cases"
 AS_STORED = {  # what is done to the upright picture so that this orientation undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,6 +86,24 @@ def test_a_jpeg_of_two_pictures_is_its_first():
     plain = saved(drawn())
     assert inspect_thumbnail(two, "mqdefault") == inspect_thumbnail(plain, "mqdefault")
     assert difference(two, plain) == 0
+
+
+def test_of_damage_that_costs_nothing_nobody_is_warned(tmp_path):
+    two = saved(drawn(), "MPO", save_all=True, append_images=[Image.new("RGB", (640, 360))])
+    (tmp_path / "damaged.jpg").write_bytes(two.replace(b"MPF\0II*", b"MPF\0III", 1))
+    code = (
+        "import sys; from pathlib import Path; from ml.images.decoding import decode_thumbnail\n"
+        "from ml.images.opening import open_picture\n"
+        "data = Path(sys.argv[1]).read_bytes(); open_picture(data)\n"
+        "print(decode_thumbnail(data, name='x').shape)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "damaged.jpg")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("(90, 160, 3)\n", "")
 
 
 def test_every_format_that_is_taken_is_known_to_the_database():

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from ml.errors import LearningCancelledError, LearningError
+from ml.errors import LearningError
 from ml.runtime.device import Device
 from ml.thumbnails.backbones import weights
 from ml.thumbnails.backbones.cache import EmbeddingCache
@@ -21,11 +22,9 @@ from ml.thumbnails.backbones.efficientnet_lite import STAGE_CHANNELS, EfficientN
 from ml.thumbnails.backbones.embeddings import (
     WIDTH,
     embed,
-    embed_thumbnails,
-    embedding_cache,
     stage_columns,
 )
-from ml.thumbnails.backbones.weights import FLAVOURS, TENSORFLOW, Backbone, load_backbone
+from ml.thumbnails.backbones.weights import FLAVOURS, TENSORFLOW, load_backbone
 
 CPU = Device("cpu", torch.float32)
 
@@ -159,34 +158,6 @@ def test_columns_of_stages_cover_a_vector_once():
     assert (whole.start, whole.stop) == (WIDTH // 2, WIDTH)
 
 
-def test_thumbnails_are_looked_at_once(tmp_path, network, thumbnails):
-    backbone, reads, told = Backbone(network, "ab" * 32), [], []
-    cache = embedding_cache(tmp_path, backbone)
-
-    def read(name):
-        reads.append(name)
-        return thumbnails[name]
-
-    names = [*thumbnails, next(iter(thumbnails))]
-    first = embed_thumbnails(
-        names, read, backbone, cache, device=CPU, progress=lambda *step: told.append(step[:2])
-    )
-    again = embed_thumbnails(names, read, backbone, embedding_cache(tmp_path, backbone), device=CPU)
-    assert sorted(reads) == sorted(thumbnails)
-    assert told[-1] == (5, 5)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(first[0], first[-1])
-
-
-def test_looking_can_be_stopped(tmp_path, network, thumbnails):
-    backbone = Backbone(network, "ab" * 32)
-    cache = embedding_cache(tmp_path, backbone)
-    with pytest.raises(LearningCancelledError):
-        embed_thumbnails(
-            [*thumbnails], thumbnails.get, backbone, cache, device=CPU, cancelled=lambda: True
-        )
-
-
 def sha(number):
     return hashlib.sha256(str(number).encode()).hexdigest()
 
@@ -245,31 +216,50 @@ class Elsewhere:
 
     def __init__(self):
         self.kept = {}
+        self.asked = 0
 
-    def get(self, recipe, names):
-        return {n: self.kept[recipe, n] for n in names if (recipe, n) in self.kept}
+    def get(self, recipe, names, width):
+        self.asked += 1
+        for name in names:
+            if (recipe, name, width) in self.kept:
+                yield [name], self.kept[recipe, name, width][None]
 
-    def put(self, recipe, vectors):
-        self.kept |= {(recipe, name): vector for name, vector in vectors.items()}
+    def put(self, recipe, names, vectors):
+        width = vectors.shape[1]
+        self.kept |= {(recipe, n, width): v for n, v in zip(names, vectors, strict=True)}
 
 
 def test_what_another_machine_made_is_not_missing(tmp_path):
     shared = Elsewhere()
 
-    def cache(machine, recipe="r"):
-        return EmbeddingCache(tmp_path / machine, recipe=recipe, width=2, shared=shared)
+    def cache(recipe="r", width=2):
+        return EmbeddingCache(tmp_path, recipe=recipe, width=width, shared=shared)
 
-    cache("one").add([sha(1), sha(2)], np.array([[1, 1], [2, 2]]))
-    two = cache("two")
-    assert two.missing([sha(3), sha(2), sha(1)]) == [sha(3)]
-    shared.kept.clear()
-    np.testing.assert_array_equal(two.read([sha(2), sha(1)]), [[2, 2], [1, 1]])
-    assert cache("two").missing([sha(2)]) == []
-    assert cache("two", recipe="s").missing([sha(2)]) == [sha(2)]
+    cache().add([sha(1), sha(2)], np.array([[1, 1], [2, 2]]))
+    assert cache().missing([sha(3), sha(2), sha(1)]) == [sha(3)]
+    np.testing.assert_array_equal(cache().read([sha(2), sha(1), sha(2)]), [[2, 2], [1, 1], [2, 2]])
+    assert cache(recipe="s").missing([sha(2)]) == [sha(2)]
+    assert cache(width=3).missing([sha(2)]) == [sha(2)]
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_vector_of_another_width_is_made_anew(tmp_path):
+def test_what_was_looked_for_is_read_once(tmp_path):
     shared = Elsewhere()
-    shared.put("r", {sha(1): b"\0\0"})
+    shared.put("r", [sha(1)], np.ones((1, 2), dtype=np.float16))
     cache = EmbeddingCache(tmp_path, recipe="r", width=2, shared=shared)
-    assert cache.missing([sha(1)]) == [sha(1)]
+    assert cache.missing([sha(1), sha(2)]) == [sha(2)]
+    cache.add([sha(2)], np.array([[2, 2]]))
+    np.testing.assert_array_equal(cache.read([sha(2), sha(1)]), [[2, 2], [1, 1]])
+    assert shared.asked == 1
+
+
+def test_a_look_that_follows_another_finds_what_came_since(tmp_path):
+    one, two = (EmbeddingCache(tmp_path, recipe="r", width=2) for _ in range(2))
+    one.add([sha(n) for n in range(50)], np.zeros((50, 2)))
+    assert two.missing([sha(1), sha(50)]) == [sha(50)]
+    one.add([sha(50)], np.ones((1, 2)))
+    assert two.missing([sha(1), sha(50)]) == []
+    shutil.rmtree(tmp_path / "r")
+    assert two.missing([sha(1)]) == [sha(1)]
+    two.add([sha(1)], np.ones((1, 2)))
+    np.testing.assert_array_equal(two.read([sha(1)]), [[1, 1]])

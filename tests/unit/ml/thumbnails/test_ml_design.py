@@ -6,8 +6,14 @@ from hypothesis import strategies as st
 
 from ml.thumbnails.data.rows import Features
 from ml.thumbnails.data.schema import ROW_SCHEMA
-from ml.thumbnails.stacking.design import AGE_FORMAT, HISTORY, SUBSCRIBERS, Design, log_subscribers
-from ml.thumbnails.stacking.regression import fit_linear
+from ml.thumbnails.stacking.regression import (
+    AGE_FORMAT,
+    HISTORY,
+    SUBSCRIBERS,
+    Design,
+    fit_linear,
+    log_subscribers,
+)
 from tests.support.learning import draw
 
 

@@ -1,4 +1,4 @@
-"""``tubegrader plan`` without any stack: an assumed installation, and the cadence in force."""
+"""``quota plan`` without any stack: an assumed installation, and the cadence in force."""
 
 import json
 

@@ -2,13 +2,16 @@
 
 import json
 import random
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from services.crawl.sources import read_channels
 from services.errors import UsageError
-from services.youtube.identifiers import ChannelReference, ReferenceKind, parse_channel_reference
+from services.naming import parse_channel
+from services.youtube.identifiers import ChannelReference, ReferenceKind
 
 CASES = Path(__file__).resolve().parents[4].parent / "shared" / "cases"
 A, B = "UC" + "a" * 22, "UC" + "b-_" * 7 + "9"
@@ -45,6 +48,41 @@ TAKEOUT = [
     for c in (A, B)
 ]
 INVIDIOUS = {"subscriptions": [A, B], "watch_history": ["dQw4w9WgXcQ"], "preferences": {"a": 1}}
+BOOKMARKS = f"""<!DOCTYPE NETSCAPE-Bookmark-file-1>
+<!-- This is an automatically generated file. -->
+<META HTTP-EQUIV="Content-Type" CONTENT="text/html; charset=UTF-8">
+<TITLE>Bookmarks</TITLE>
+<DL><p>
+    <DT><H3 ADD_DATE="1700000000">Kanäle</H3>
+    <DL><p>
+        <DT><A HREF="https://example.org/?a=1&amp;b=2" ADD_DATE="1">another site</A>
+        <DT><A HREF="https://www.youtube.com/watch?v=dQw4w9WgXcQ" ICON="data:x">a video</A>
+        <DT><A HREF="{URL_A}" ADD_DATE="1" ICON="data:image/png;base64,AAAA">A &amp; a</A>
+        <DT><A ADD_DATE="1" HREF='{URL_B}/videos'>B</A>
+        <DT><A HREF="https://www.youtube.com/premium">YouTube Premium</A>
+    </DL><p>
+</DL><p>
+"""
+DRAWN = f"""<!DOCTYPE html><html style="font-size: 10px"><head><title>YouTube</title></head><body>
+<a id="logo" href="https://www.youtube.com/" title="Home"></a><a href="/feed/channels">All</a>
+<a href="https://www.youtube.com/gaming">Gaming</a><a href="https://www.youtube.com/t/terms">T</a>
+<ytd-channel-renderer><a id="avatar" class=x href=/channel/{A} tabindex=-1></a>
+<a class="channel-link" href="/channel/{A}">A</a></ytd-channel-renderer>
+<a class="channel-link" href="{URL_B}">B</a></body></html>
+"""
+NOT_DRAWN = (
+    "<!DOCTYPE html><html><head><script>var ytInitialData = {"
+    f'"a":[{{"channelRenderer":{{"channelId":"{A}","title":{{"simpleText":"A"}}}}}},'
+    f'{{"channelRenderer": {{ "channelId": "{B}"}}}}]}};</script></head></html>'
+)
+ARCHIVE = (
+    "From: <Saved by Blink>\r\nSnapshot-Content-Location: https://www.youtube.com/feed/channels\r\n"
+    "Subject: YouTube\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related;\r\n"
+    '\ttype="text/html";\r\n\tboundary="----x"\r\n\r\n\r\n------x\r\nContent-Type: text/html\r\n'
+    "Content-Transfer-Encoding: quoted-printable\r\n\r\n<!DOCTYPE html><html><body><a href=3D"
+    f'"/channel/{A}">A</a><a href=3D"/cha=\r\nnnel/{B}">B</a></body></html>\r\n------x--\r\n'
+)
+WIDE = str.maketrans({n: n + 0xFEE0 for n in range(0x21, 0x7F)})
 
 SHAPES: dict[str, bytes] = {
     "lines": f"# mine\n{A}\r\n\r\n@b\n".replace("@b", B).encode(),
@@ -93,12 +131,20 @@ SHAPES: dict[str, bytes] = {
     "Takeout of old": json.dumps(TAKEOUT).encode(),
     "an array of ids": json.dumps([A, B], indent=0).encode(),
     "lines of JSON": f'{{"channel_id": "{A}"}}\n{{"channelId": "{B}"}}\n'.encode(),
+    "bookmarks": BOOKMARKS.encode(),
+    "bookmarks of old, marked": BOOKMARKS.replace("<!DOCTYPE", "<!doctype").encode("utf-8-sig"),
+    "a page of YouTube's list": DRAWN.encode(),
+    "a page of YouTube's list, saved undrawn": NOT_DRAWN.encode(),
+    "an archive of a page": ARCHIVE.encode(),
+    "a list in HTML": f"<ul>\n<li><a href={URL_A}>A</a>\n<li><a href='{URL_B}'>".encode(),
+    "full-width characters": f"{A.translate(WIDE)}\n{URL_B.translate(WIDE)}\n".encode(),
+    "full-width cells": f"名前，x,{A.translate(WIDE)}\n李，柒,{B.translate(WIDE)}\n".encode(),
     "groups of PocketTube": json.dumps({"Music": [A], "News": [B]}).encode(),
 }
 
 
 def channels(content: bytes) -> list[ChannelReference]:
-    return [parse_channel_reference(entry.text) for entry in read_channels(content, "list")]
+    return [parse_channel(entry.text) for entry in read_channels(content, "list")]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -125,6 +171,9 @@ def test_files_of_others_are_read(name: str):
     ("content", "expected"),
     [
         (f"Google,note\n{A},x\n@a/b,y\n", [(2, A), (3, "@a/b")]),
+        (f"1. @one\n 2) {A} (mine)\n- @three # good\n• “@four”\n* youtube.com/@five\n",
+         [(1, "@one"), (2, A), (3, "@three"), (4, "@four"), (5, "youtube.com/@five")]),
+        ("  - '@one'\n  - @two words\n", [(1, "@one"), (2, "- @two words")]),
         (f"{A}\nGoogle\n@two words\n", [(1, A), (2, "Google"), (3, "@two words")]),
         ("UCtooshortforanid,x\n@b,y\n", [(1, "UCtooshortforanid"), (2, "@b")]),
         (f"a;b\n{A};x\n;\n\nonly title;\n", [(2, A), (5, "only title")]),
@@ -154,13 +203,60 @@ def test_a_broken_character_costs_its_line_alone():
         (b'{"settings": {}}', "holds no channels"),
         (b"[" * 100_000, "begins like JSON"),
         (b'{"a":' * 100_000, "begins like JSON"),
+        (b"<!DOCTYPE html><html><a href='https://example.org/@a'>x</a>", "links to no channel"),
+        (b"<?xml version='" + b"1" * 250 + b"' encoding='null'?><opml/>", "unknown encoding"),
         (b"\xff\xd8\xff\xe0\x01JFIF\x02\x03", "not text"),
+        (b"PK\3\4\x14\0\0\0Takeout/YouTube/Abos.csv", "unpack it"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "unpack it"),
+        (b"SQLite format 3\0\x10\0\1\1", "have its program export"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "is a PDF"),
     ],
 )
 def test_a_file_that_holds_no_list_is_refused_in_one_line(content, why):
     with pytest.raises(UsageError, match=why) as caught:
         read_channels(content, "list")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", ['"', "<", "<a", "<a href=", "<!--", "&", "[", "@", "a - "])
+@pytest.mark.parametrize("start", ["", "<!doctype html>", "<opml>"])
+def test_what_is_never_closed_takes_no_longer_than_its_length(start, unit):
+    began = time.process_time()
+    for _ in range(2):
+        with suppress(UsageError):
+            read_channels((start + unit * (400_000 // len(unit))).encode(), "list")
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("＠ｎａｍｅ", "name"),
+        ("＠name", "name"),
+        ("﹫name", "name"),
+        ("@𝗻𝗮𝗺𝗲", "name"),
+        ("@ⓝⓐⓜⓔ", "name"),
+        ("ｈｔｔｐｓ：／／ｗｗｗ．ｙｏｕｔｕｂｅ．ｃｏｍ／＠ｎａｍｅ", "name"),
+        ("＠ｶﾞﾝﾀﾞﾑ", "ガンダム"),
+        ("＠名前＿１", "名前_1"),
+        ("@ทำอาหาร", "ทำอาหาร"),  # NFKC would take the ำ apart
+        ("@ﻣﺼﺮ", "ﻣﺼﺮ"),
+    ],
+)
+def test_names_in_another_dress_are_read_as_what_they_stand_for(typed, name):
+    assert parse_channel(typed) == ChannelReference(ReferenceKind.HANDLE, name)
+    assert channels(f"{typed}\n{A}\n".encode()) == [
+        ChannelReference(ReferenceKind.HANDLE, name),
+        ChannelReference(ReferenceKind.ID, A),
+    ]
+
+
+def test_a_page_names_its_lines_and_old_custom_names_but_youtubes_own_pages():
+    page = BOOKMARKS.replace(URL_A, "https://www.youtube.com/OldName")
+    assert [(entry.line, entry.text) for entry in read_channels(page.encode(), "list")] == [
+        (10, "https://www.youtube.com/OldName"),
+        (11, f"{URL_B}/videos"),
+    ]
 
 
 def test_mutated_lists_are_read_or_refused_and_no_line_is_lost():
@@ -202,7 +298,7 @@ def test_mutated_lists_are_read_or_refused_and_no_line_is_lost():
         for entry in found:
             assert entry.line >= 1
             try:
-                parse_channel_reference(entry.text)
+                parse_channel(entry.text)
             except UsageError as error:
                 assert error.hint  # noqa: PT017 - likewise
     assert read > 500

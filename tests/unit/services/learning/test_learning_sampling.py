@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 
 from services.cli.learning_tables import describe_training
-from services.learning.thumbnails.sampling import SLACK, Sample
+from services.learning.sampling import SLACK, Sample
 
 SCHEMA = pa.schema([pa.field("video_id", pa.string()), pa.field("channel_id", pa.string())])
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from db.queries.speech.languages import LabelledSegment
+from services.learning.sampling import Sample
 from services.learning.speech import datasets
 from services.learning.speech.datasets import Request
 
@@ -38,7 +39,8 @@ def segment(n, sound, **changes):
 
 def chosen(segments):
     excluded: Counter[str] = Counter()
-    table = datasets._chosen(iter(segments), {"UC1": "group"}, Request(), excluded)
+    sample = Sample(1_000, datasets.SCHEMA, channel="speaker")
+    table = datasets._chosen(iter(segments), {"UC1": "group"}, Request(), sample, excluded)
     return table, dict(excluded)
 
 

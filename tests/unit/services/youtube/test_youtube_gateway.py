@@ -135,13 +135,19 @@ def test_odd_items_are_refused_alone_and_malformed_ids_are_never_asked():
     # A count that cannot be kept takes nothing else of its item along.
     assert [facts.view_count for facts in answer.items.values()] == [7, None]
     assert [odd.reason for odd in answer.items[huge].odd] == ["countTooLarge"]
-    assert answer.missing == (gone,)
+    # One of the items that say no id may be this one: that it is gone does not follow.
+    assert answer.missing == ()
     assert [(refusal.item_id, refusal.reason) for refusal in answer.refused] == [
         ("a,b", "malformedId"),
         ("", "malformedId"),
         (negative, "malformedCount"),
+        (gone, "malformedItem"),
     ]
-    assert server.requests[0].ids == [good, huge, negative, gone]
+    assert [asked.ids for asked in server.requests] == [
+        [good, huge, negative, gone],
+        [negative, gone],  # at once, to see whether it was chance
+    ]
+    assert answer.lasting == {negative, gone}
 
 
 def test_nothing_is_asked_for_no_ids():

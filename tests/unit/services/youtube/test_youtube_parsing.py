@@ -97,6 +97,12 @@ def test_times_come_with_and_without_milliseconds_and_end_up_in_utc():
         assert upload.published_at.tzinfo is UTC
 
 
+@pytest.mark.parametrize("sent", ["2016-12-31T23:59:60Z", "2016-12-31t23:59:59z"])
+def test_times_are_those_of_rfc_3339(sent):
+    upload = parse_upload({"contentDetails": {"videoId": VIDEO, "videoPublishedAt": sent}})
+    assert upload.published_at == datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "sent", ["", "yesterday", "2019-03-21T20:37:49", "0001-01-01T00:00:00+23:00", 5, "9" * 99]
 )
@@ -128,7 +134,10 @@ def test_a_count_beyond_what_can_be_kept_is_none_and_noted(sent):
     assert (channel.video_count, channel.odd[0].reason) == (None, "countTooLarge")
 
 
-@pytest.mark.parametrize("sent", ["P1M", "P1Y2M3DT4H", "PT1.5S", "PT0,5S", "P9999999W"])
+@pytest.mark.parametrize(
+    "sent",
+    ["P1M", "P1Y2M3DT4H", "PT1.5S", "PT0,5S", "P9999999W", "PT10000000000S", "P" + "9" * 40 + "D"],
+)
 def test_a_duration_that_is_no_number_of_seconds_is_none_and_noted(sent):
     facts = parse_video(video(title="kept") | {"contentDetails": {"duration": sent}})
     assert (facts.duration_s, facts.title) == (None, "kept")
