@@ -168,7 +168,7 @@ def _outputs(
         rows = np.flatnonzero(np.isin(folds, pair))
         columns = [linear_predictor(each, catalogue.pictures[rows]) for each in member]
         outputs[pair] = rows, np.column_stack(columns)
-    return PictureOutputs(FOLDS, len(folds), outputs)
+    return PictureOutputs(FOLDS, folds, outputs)
 
 
 def _dataset(catalogue: Catalogue) -> Dataset:

@@ -91,7 +91,7 @@ class PeerModel:
         shown = np.stack([pictures.without_bars(frame) for frame in frames])
         known = ImageFeatures(self._embed(shown), measure_all(list(frames)), self._weights, None)
         channels: list[Any] = table["channel_id"].to_pylist()
-        groups = [self._ladder.groups.get(channel, channel) for channel in channels]
+        groups = [self._ladder.groups.get(channel) for channel in channels]
         features = Features.of_table(table, decoded["small"], split_groups=groups)
         found = predict_all(self._ladder.rungs, replace(features, image_features=known))
         return np.stack([one.log10_views_per_day for one in found])

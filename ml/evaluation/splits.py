@@ -3,8 +3,11 @@
 What a fold keeps whole is a split group: channels that share a picture
 (:mod:`ml.thumbnails.data.duplicates`), for most channels the channel alone, and then named by its
 id. A group's fold is a hash of its name, so retraining on more data moves a channel into another
-fold only where a picture ties it to others, and a channel first seen at scoring time has a fold
-too.
+fold only where a picture ties it to others.
+
+A row whose channel a training did not see is in no fold of it (:data:`NO_FOLD`): each of the folds'
+models may score it, and it takes their mean, which is better than any one of them (bagging,
+Breiman 1996, "Bagging predictors").
 
 Pairwise cross-fitting (docs/decisions/0003): with K folds there are K(K-1)/2 ensemble members;
 member {j, k} is trained without folds j and k. A row of fold k is scored by the members that leave
@@ -14,7 +17,7 @@ scores fold k.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -25,6 +28,8 @@ from ml.errors import LearningError
 MIN_FOLDS = 3
 """Pairwise cross-fitting leaves two folds out and needs at least one to learn from."""
 MIN_CHANNELS_PER_FOLD = 2
+NO_FOLD = -1
+"""The fold of rows whose split group is None: no model of the training saw their channel."""
 Pair = tuple[int, int]
 """Two folds j < k that a member leaves out."""
 OutputsByPair = Mapping[Pair, tuple[IntArray, FloatArray]]
@@ -46,12 +51,12 @@ def fold_of(group: str, *, seed: int, folds: int) -> int:
     return int.from_bytes(digest[:8], "big") % folds
 
 
-def folds_of(groups: Iterable[str], *, seed: int, folds: int) -> IntArray:
-    """Return the fold of each row's split group, shape (N,)."""
-    known: dict[str, int] = {}
+def folds_of(groups: Iterable[str | None], *, seed: int, folds: int) -> IntArray:
+    """Return the fold of each row's split group, shape (N,); :data:`NO_FOLD` where it is None."""
+    known: dict[str | None, int] = {None: NO_FOLD}
     rows = list(groups)
     for group in rows:
-        if group not in known:
+        if group is not None and group not in known:
             known[group] = fold_of(group, seed=seed, folds=folds)
     return np.array([known[group] for group in rows], dtype=np.int64)
 
@@ -90,17 +95,24 @@ def rows_outside(folds_by_row: IntArray, fold: int) -> IntArray:
     return np.flatnonzero(folds_by_row != fold)
 
 
-def rows_inside(folds_by_row: IntArray, fold: int) -> IntArray:
-    """Return the indices of the rows in one fold."""
-    return np.flatnonzero(folds_by_row == fold)
+def rows_scored_without(folds_by_row: IntArray, left_out: Collection[int]) -> IntArray:
+    """Return the indices of the rows that a model fitted without some folds may score.
+
+    They are those in the folds that it left out, and those in none.
+    """
+    return np.flatnonzero(np.isin(folds_by_row, [*left_out, NO_FOLD]))
 
 
-def mean_outputs(rows: int, folds: int, by_pair: OutputsByPair) -> FloatArray:
-    """Average, for each of N rows, the K - 1 members that never saw its fold, shape (N, C)."""
-    total = np.zeros((rows, _width(by_pair)))
-    for members_rows, outputs in by_pair.values():
-        total[members_rows] += outputs
-    return total / (folds - 1)
+def mean_outputs(
+    folds_by_row: IntArray, fold: int, folds: int, by_pair: OutputsByPair
+) -> FloatArray:
+    """Average the K - 1 members without a fold, (R, C), on the rows scored without it."""
+    rows = rows_scored_without(folds_by_row, (fold,))
+    total = np.zeros((len(folds_by_row), _width(by_pair)))
+    for pair, (members_rows, outputs) in by_pair.items():
+        if fold in pair:
+            total[members_rows] += outputs
+    return total[rows] / (folds - 1)
 
 
 def nested_outputs(folds_by_row: IntArray, outer: int, by_pair: OutputsByPair) -> FloatArray:

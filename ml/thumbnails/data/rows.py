@@ -53,7 +53,8 @@ class Features:
 
     Attributes:
         split_groups: N split groups (:mod:`ml.evaluation.splits`), for most videos the channel's
-            id; they decide which fold's model scores a row.
+            id; they decide which fold's model scores a row. None where the models that are asked
+            saw nothing of the channel: the mean of all of them scores it.
         subscriber_count: Shape (N,), NaN where hidden.
         thumbnails: Shape (N, 90, 160, 3) RGB, or None for rungs that see none.
         numbers: Whatever else is known, by name, each of shape (N,), NaN where unknown. A name
@@ -62,7 +63,7 @@ class Features:
             for rungs that were trained without.
     """
 
-    split_groups: Sequence[str]
+    split_groups: Sequence[str | None]
     subscriber_count: FloatArray
     thumbnails: ImageArray | None = None
     numbers: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Features:
         table: pa.Table,
         thumbnails: ImageArray | None = None,
         *,
-        split_groups: Sequence[str] | None = None,
+        split_groups: Sequence[str | None] | None = None,
     ) -> "Features":
         """Read the columns of a dataset, or of rows that have the same ones.
 
@@ -98,6 +99,13 @@ class Features:
             thumbnails,
             numbers,
         )
+
+    @property
+    def groups_in_folds(self) -> list[str]:
+        """The split groups of rows to learn from: each has one."""
+        groups = [group for group in self.split_groups if group is not None]
+        assert len(groups) == len(self)
+        return groups
 
     def number(self, name: str) -> FloatArray:
         """Return a column of ``numbers``, shape (N,); NaN where it is unknown."""

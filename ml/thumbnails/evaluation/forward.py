@@ -215,7 +215,7 @@ class _Split:
             self.targets.log10_views_per_day,
             self.targets.is_over,
             beyond_the_rest(self.learning, self.targets.log10_views_per_day),
-            self.learning.split_groups,
+            self.learning.groups_in_folds,
             seed=self.seed,
         )
         return columns_of(head.inner), columns_of(head.predict(self.requested.image_features))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ml.arrays import FloatArray, IntArray
 from ml.artifacts import ModelCard, read_artifact, write_artifact
-from ml.evaluation.splits import folds_of, rows_inside, rows_outside
+from ml.evaluation.splits import NO_FOLD, folds_of, rows_outside, rows_scored_without
 from ml.logistic import sigmoid
 from ml.thumbnails.data.rows import Features, Predictions, Targets
 from ml.thumbnails.models.rung import Need, RungSpec, TrainingData
@@ -89,14 +89,15 @@ class CrossFittedRung(ABC, Generic[Part]):
         return np.empty((len(features), 0))
 
     def predict(self, features: Features) -> Predictions:
-        """Score videos, each with the model that never saw its channel.
+        """Score videos, each with the model that never saw its channel, or the mean of all.
 
         Raises:
             LearningError: Something that it needs is missing.
         """
         if Need.MEASUREMENTS in self.needs:
             features.check_measured(self.card)
-        return self._predict(features, self._columns(features, self.card))
+        columns = self._columns(features, self.card)
+        return self._predict(features, lambda _fold, rows: columns[rows])
 
     def with_metrics(self, metrics: Mapping[str, object]) -> Self:
         """Return the same model with an evaluation on its card."""
@@ -133,15 +134,20 @@ class CrossFittedRung(ABC, Generic[Part]):
             parts.append(part)
         return tuple(parts)
 
-    def _predict(self, features: Features, picture: FloatArray) -> Predictions:
-        """Score rows whose picture columns (N, P) are known."""
+    def _predict(
+        self, features: Features, columns_of: Callable[[int, IntArray], FloatArray]
+    ) -> Predictions:
+        """Score rows, given their picture columns by fold and rows, as in fitting."""
         folds_by_row = folds_of(features.split_groups, seed=self.card.seed, folds=self.card.folds)
         known = features.without_pictures()
-        result = Predictions.empty(len(features))
+        total = Predictions(np.zeros(len(features)), np.zeros(len(features)))
         for fold, part in enumerate(self.parts):
-            rows = rows_inside(folds_by_row, fold)
-            result.put(rows, self.predict_part(part, known.take(rows), picture[rows]))
-        return result
+            rows = rows_scored_without(folds_by_row, (fold,))
+            found = self.predict_part(part, known.take(rows), columns_of(fold, rows))
+            total.probability_over[rows] += found.probability_over
+            total.log10_views_per_day[rows] += found.log10_views_per_day
+        models = np.where(folds_by_row == NO_FOLD, len(self.parts), 1)
+        return Predictions(total.probability_over / models, total.log10_views_per_day / models)
 
     @classmethod
     def _columns(cls, features: Features, card: ModelCard) -> FloatArray:

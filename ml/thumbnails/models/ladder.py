@@ -132,7 +132,7 @@ def train_ladder(
     known = image_features if config.backbone else None
     features = replace(Features.of_table(dataset.table, images), image_features=known)
     targets = Targets(dataset.log10_views_per_day, dataset.is_over)
-    folds_by_row = assign_folds(features.split_groups, seed=config.seed, folds=config.folds)
+    folds_by_row = assign_folds(features.groups_in_folds, seed=config.seed, folds=config.folds)
     _check(dataset, features, targets)
     card = ModelCard(
         dataset=dataset.description.id,

@@ -84,7 +84,7 @@ class FeaturesRung(CrossFittedRung[MeasuredRegressions]):
         matrix = np.hstack([design.matrix(known), _filled(picture, medians)])
         held = np.arange(matrix.shape[1]) >= matrix.shape[1] - picture.shape[1]
         ridges = [np.where(held, penalty, RIDGE) for penalty in PENALTIES]
-        linear, logistic = _choose(matrix, targets, ridges, known.split_groups, seed=seed)
+        linear, logistic = _choose(matrix, targets, ridges, known.groups_in_folds, seed=seed)
         return MeasuredRegressions(
             design.medians,
             medians,

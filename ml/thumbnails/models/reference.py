@@ -67,7 +67,7 @@ class FrozenRidgeRung(CrossFittedRung[FrozenRidge]):
         standard = (picture - centres) / scales
         truth = targets.log10_views_per_day
         outside = np.empty((len(PENALTIES), len(picture)))
-        for learning, left_out in left_out_in_turn(inner_folds(known.split_groups, seed=seed)):
+        for learning, left_out in left_out_in_turn(inner_folds(known.groups_in_folds, seed=seed)):
             centre = standard[learning].mean(axis=0)
             part = Decomposition(standard[learning] - centre)
             intercept, slopes = part.ridge(truth[learning], PENALTIES)

@@ -82,7 +82,7 @@ class ThumbnailRung(RegressedRung):
         return picture[:, VIEWS::OUTPUTS], picture[:, OVER::OUTPUTS]
 
     def predict(self, features: Features) -> Predictions:
-        """Score videos, each with what never saw its channel.
+        """Score videos, each with all that never saw its channel.
 
         Raises:
             LearningError: There are no thumbnails, or not what else it was trained with.
@@ -91,7 +91,7 @@ class ThumbnailRung(RegressedRung):
 
     def predict_from(self, features: Features, outputs: "PictureOutputs") -> Predictions:
         """Score videos for whose pictures the outputs are known."""
-        return self._predict(features, outputs.mean())
+        return self._predict(features, lambda fold, _rows: outputs.without(fold))
 
     def save(self, directory: Path) -> None:
         """Write the artefact; what sees thumbnails has a file of its own, shared by rungs."""

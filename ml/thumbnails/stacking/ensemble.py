@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ml.arrays import FloatArray, ImageArray, IntArray
-from ml.evaluation.splits import Pair, fold_pairs
+from ml.evaluation.splits import Pair, fold_pairs, rows_scored_without
 from ml.runtime.device import Device, choose_device, seeded, side_by_side
 from ml.thumbnails.backbones.cnn import CnnConfig, Member, ThumbnailNet, network_input
 from ml.thumbnails.data.rows import Features, Targets
@@ -51,7 +51,7 @@ class Ensemble:
     def member_outputs(
         self, images: ImageArray, folds_by_row: IntArray
     ) -> dict[Pair, tuple[IntArray, FloatArray]]:
-        """Run every member on the rows of the folds it left out.
+        """Run every member on the rows of the folds it left out, and on those of no fold.
 
         Returns:
             By pair: row indices (R,) and outputs (R, 3) in the order of ``Member.predict``.
@@ -160,9 +160,9 @@ def train_member(images: ImageArray, config: CnnConfig, training: MemberTraining
 def outputs_of(
     members: Mapping[Pair, CrossFitted], inputs: npt.NDArray[Any], folds_by_row: IntArray
 ) -> dict[Pair, tuple[IntArray, FloatArray]]:
-    """Run every member on the rows of the folds it left out; by pair rows (R,), outputs (R, 3)."""
+    """Run every member on the rows that it may score; by pair rows (R,), outputs (R, 3)."""
     device = choose_device()
-    rows_of = {pair: np.flatnonzero(np.isin(folds_by_row, pair)) for pair in members}
+    rows_of = {pair: rows_scored_without(folds_by_row, pair) for pair in members}
     tasks = [
         partial(member.predict, inputs[rows_of[pair]], device) for pair, member in members.items()
     ]

@@ -112,7 +112,7 @@ class TunedEnsemble:
     def member_outputs(
         self, maps: npt.NDArray[np.float16], folds_by_row: IntArray
     ) -> dict[Pair, tuple[IntArray, FloatArray]]:
-        """Run every member on the rows of the folds it left out, as the networks from scratch."""
+        """Run every member on the rows that it may score, as the networks from scratch."""
         return outputs_of(self.members, maps, folds_by_row)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:

@@ -24,8 +24,8 @@ from ml.evaluation.splits import (
     folds_of,
     mean_outputs,
     nested_outputs,
-    rows_inside,
     rows_outside,
+    rows_scored_without,
 )
 from ml.runtime.device import Device
 from ml.thumbnails.backbones.cnn import CnnConfig
@@ -98,7 +98,7 @@ class Heads:
                 part.log10_views_per_day,
                 part.is_over,
                 beyond_the_rest(outside, part.log10_views_per_day),
-                outside.split_groups,
+                outside.groups_in_folds,
                 seed=seed,
             )
             heads.append(head)
@@ -109,13 +109,16 @@ class Heads:
         """Return (R, 3): for the rows outside a fold what a model without their channel gives."""
         return columns_of(self.heads[fold].inner)
 
-    def outputs(self, image_features: ImageFeatures, folds_by_row: IntArray) -> FloatArray:
-        """Return (N, 3): each row by the head that never saw its fold."""
-        result: FloatArray = np.full((len(image_features), 3), np.nan)
+    def outputs(self, image_features: ImageFeatures, folds_by_row: IntArray) -> list[FloatArray]:
+        """Return for each fold (R, 3), by the head without it on the rows scored without it."""
+        result = []
         for fold, head in enumerate(self.heads):
-            rows = rows_inside(folds_by_row, fold)
-            if len(rows):
-                result[rows] = columns_of(head.predict(image_features.take(rows)))
+            rows = rows_scored_without(folds_by_row, (fold,))
+            result.append(
+                columns_of(head.predict(image_features.take(rows)))
+                if len(rows)
+                else np.empty((0, 3))
+            )
         return result
 
     @property
@@ -172,7 +175,7 @@ class PictureModel:
     tuned: TunedEnsemble | None = None
 
     def outputs(self, features: Features, card: ModelCard) -> "PictureOutputs":
-        """Run on thumbnails, on each what never saw its channel.
+        """Run on thumbnails, on each all that never saw its channel.
 
         Raises:
             LearningError: There are no thumbnails, or where heads need image features there are
@@ -181,7 +184,7 @@ class PictureModel:
         folds_by_row = folds_of(features.split_groups, seed=card.seed, folds=card.folds)
         networks = self.ensemble.member_outputs(features.pictures(), folds_by_row)
         if self.heads is None:
-            return PictureOutputs(card.folds, len(features), networks)
+            return PictureOutputs(card.folds, folds_by_row, networks)
         image_features = features.image_features_for(card)
         if self.heads.measured:
             features.check_measured(card)
@@ -191,7 +194,7 @@ class PictureModel:
             if self.tuned is None
             else self.tuned.member_outputs(image_features.for_tuning(), folds_by_row)
         )
-        return PictureOutputs(card.folds, len(features), networks, heads, tuned)
+        return PictureOutputs(card.folds, folds_by_row, networks, heads, tuned)
 
     def nested(self, outputs: "PictureOutputs", folds_by_row: IntArray, fold: int) -> FloatArray:
         """Return (R, 3 a source) for the training rows outside a fold, from what saw neither."""
@@ -255,26 +258,33 @@ class PictureOutputs:
 
     Attributes:
         folds: K.
-        rows: N.
+        folds_by_row: (N,).
         networks: By the networks from scratch.
-        heads: By the heads, (N, 3); None where there are none.
+        heads: By the head of each fold, (R, 3) of the rows scored without it; None where there are
+            none.
         tuned: By the fine-tuned networks; None where there are none.
     """
 
     folds: int
-    rows: int
+    folds_by_row: IntArray
     networks: OutputsByPair
-    heads: FloatArray | None = None
+    heads: Sequence[FloatArray] | None = None
     tuned: OutputsByPair | None = None
 
-    def mean(self) -> FloatArray:
-        """Return (N, 3 a source): means over the networks that never saw a row, and the head."""
-        parts = [mean_outputs(self.rows, self.folds, self.networks)]
+    def without(self, fold: int) -> FloatArray:
+        """Return (R, 3 a source) of the rows scored without a fold.
+
+        They are the means over the networks that left it out, and its head.
+        """
+        parts = [self._mean(self.networks, fold)]
         if self.heads is not None:
-            parts.append(self.heads)
+            parts.append(self.heads[fold])
         if self.tuned is not None:
-            parts.append(mean_outputs(self.rows, self.folds, self.tuned))
+            parts.append(self._mean(self.tuned, fold))
         return np.hstack(parts)
+
+    def _mean(self, by_pair: OutputsByPair, fold: int) -> FloatArray:
+        return mean_outputs(self.folds_by_row, fold, self.folds, by_pair)
 
 
 def train_picture_model(

@@ -212,8 +212,8 @@ def _score(context: Context, models: Ladder, chunk: _Chunk) -> _Scored:
     features = Features.of_table(
         pa.Table.from_pylist([asdict(video) for video in videos], schema=COLUMNS),
         chunk.images,
-        # A channel that no model saw is a group of its own.
-        split_groups=[models.groups.get(v.channel_id, v.channel_id) for v in videos],
+        # Of a channel that no model saw there is none.
+        split_groups=[models.groups.get(v.channel_id) for v in videos],
     )
     with translate_errors(context.settings.home):
         predictions = predict_all(models.rungs, replace(features, image_features=image_features))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from ml.artifacts import ModelCard
 from ml.errors import LearningCancelledError, LearningError
 from ml.evaluation.metrics import r_squared
-from ml.evaluation.splits import fold_pairs, folds_of
+from ml.evaluation.splits import fold_of, fold_pairs, folds_of
 from ml.thumbnails.data.rows import Features, Targets
 from ml.thumbnails.evaluation.evaluate import METRICS, evaluate
 from ml.thumbnails.evaluation.forward import forward_in_time
@@ -57,6 +58,12 @@ def rungs(request, ladder, reloaded):
     return ladder.rungs if request.param == "trained" else reloaded
 
 
+def group_in(fold):
+    """Return a split group that falls into a fold."""
+    names = (f"group {number}" for number in count())
+    return next(n for n in names if fold_of(n, seed=TINY.seed, folds=TINY.folds) == fold)
+
+
 def same(first, second):
     np.testing.assert_array_equal(first.probability_over, second.probability_over)
     np.testing.assert_array_equal(first.log10_views_per_day, second.log10_views_per_day)
@@ -96,6 +103,22 @@ class TestEveryRung:
         assert np.isfinite(rungs[name].predict(new).log10_views_per_day).all()
         nothing = features.take(np.array([], dtype=np.int64))
         assert rungs[name].predict(nothing).probability_over.shape == (0,)
+
+    def test_a_channel_that_no_model_saw_takes_the_mean_of_all(self, rungs, name, features):
+        some = features.take(np.arange(6))
+        of_a_fold = [
+            rungs[name].predict(replace(some, split_groups=[group_in(fold)] * 6))
+            for fold in range(TINY.folds)
+        ]
+        # Beside rows that are in a fold, whose model alone scores them still.
+        groups = [None, *some.split_groups[1:3], None, *some.split_groups[4:5], None]
+        found = rungs[name].predict(replace(some, split_groups=groups))
+        own = rungs[name].predict(some)
+        new = np.array([group is None for group in groups])
+        for part in ("probability_over", "log10_views_per_day"):
+            mean = np.mean([getattr(each, part) for each in of_a_fold], axis=0)
+            expected = np.where(new, mean, getattr(own, part))
+            np.testing.assert_allclose(getattr(found, part), expected, atol=1e-5)
 
     def test_scores_its_training_rows_out_of_fold(self, rungs, name, features, ladder):
         table = ladder.out_of_fold.to_pylist()

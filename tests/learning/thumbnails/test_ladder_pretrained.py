@@ -41,13 +41,13 @@ def learned(tmp_path_factory):
 
 def test_image_features_tell_what_was_drawn_into_the_thumbnails(learned):
     dataset, features, ladder = learned
-    said = ladder.rungs["thumbnail"].pictures.heads.outputs(
-        features.image_features,
-        folds_of(features.split_groups, seed=TINY.seed, folds=TINY.folds),
-    )
+    folds = folds_of(features.split_groups, seed=TINY.seed, folds=TINY.folds)
+    said = np.empty((len(dataset), 3))
+    by_fold = ladder.rungs["thumbnail"].pictures.heads.outputs(features.image_features, folds)
+    for fold, outputs in enumerate(by_fold):
+        said[folds == fold] = outputs
     tint = features.thumbnails[..., 0].mean((1, 2)) - features.thumbnails[..., 2].mean((1, 2))
     assert np.corrcoef(said[:, 2], tint)[0, 1] > 0.5
-    assert len(said) == len(dataset)
 
 
 def test_every_rung_is_the_same_after_saving_and_loading(learned, tmp_path):
