@@ -25,7 +25,8 @@ def describe_training(result: dict[str, Any]) -> str:
     did = "trained" if result["trained"] else "nothing new to learn from; there are already"
     excluded = sum(result["excluded"].values())
     what = "segments of speech" if "segments" in result else "videos"
-    left_out = f" ({excluded} {what} left out)" if excluded else ""
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(result["excluded"].items()))
+    left_out = f" ({excluded} {what} left out: {reasons})" if excluded else ""
     did_without = _WITHOUT_IMAGE_FEATURES.get(result.get("without_image_features", ""), "")
     if not did_without and "+features" in result.get("absent", {}):
         did_without = _UNMEASURED
@@ -38,7 +39,17 @@ def describe_training(result: dict[str, Any]) -> str:
         if sampled
         else ""
     )
-    return "\n".join(part for part in (line, of_more, did_without) if part)
+    history = ""
+    if unknown := result.get("n_without_history"):
+        history = _without_history(unknown, result["n_videos"])
+    return "\n".join(part for part in (line, of_more, history, did_without) if part)
+
+
+def _without_history(unknown: int, of: int) -> str:
+    return (
+        f"{unknown} of {of} videos have no history: none of their channel's earlier videos had been"
+        " counted by then, so +history says of them what subscribers+age does"
+    )
 
 
 def describe_night(result: dict[str, Any]) -> str:
@@ -117,6 +128,8 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         f"{comparison['base_rate']:.0%} reach {comparison['threshold']:g} views a day. "
         "[ ] is the 95 % interval by channel."
     )
+    if unknown := comparison.get("n_without_history"):
+        typer.echo(_without_history(unknown, comparison["n_videos"]))
     _print_differences(comparison)
 
 

@@ -42,9 +42,28 @@ def in_order(rungs: Iterable[str]) -> list[str]:
 
 
 def needs_comparison(context: Context, task: str) -> bool:
-    """Tell whether the newest models of a task were never compared."""
+    """Tell whether the newest models of a task were never compared.
+
+    Raises:
+        PermanentError: They cannot be yet: one of them has scored nothing (``notScored``).
+    """
     models, newest = newest_models_and_evaluation(context, task)
-    return bool(models) and (newest is None or not covers(newest, models))
+    if not models or (newest is not None and covers(newest, models)):
+        return False
+    with context.transaction() as session:
+        lacking = [
+            model
+            for model in models
+            if not model_versions.has_scores(session, model.model_version_id)
+        ]
+    if lacking:
+        raise PermanentError(
+            f"{lacking[0].rung} version {lacking[0].version} has scored nothing yet, so there is"
+            " nothing to compare",
+            reason="notScored",
+            hint=f"`tubegrader models score {task}` first",
+        )
+    return True
 
 
 def newest_models_and_evaluation(

@@ -2,8 +2,9 @@
 
 A row's moments follow each other. ``label_from``: the views that are to be predicted begin to count
 (the video begins, or the earlier of two snapshots). ``predicted_at``: the same, or later where we
-saw the video or its picture for the first time only then. Every feature is the newest that was
-known at ``predicted_at``. ``as_of`` bounds everything: nothing seen later is looked at.
+saw the video or its picture for the first time only then, or the channel's earlier videos in the
+same round: which of them a crawl happened to read first says nothing. Every feature is the newest
+that was known at ``predicted_at``. ``as_of`` bounds everything: nothing seen later is looked at.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ Span = Literal["fixedAge", "growth", "lifetime"]
 
 HISTORY = 10
 """How many earlier videos of the channel tell what it usually gets."""
+ROUND = timedelta(days=1)
+"""What we see of a channel for the first time within so long of each other is of one round."""
 PAGE = 5_000
 
 LATENESS = timedelta(days=2)
@@ -42,7 +45,7 @@ def rows(
             it, give or take a third. ``lifetime``: the newest snapshot.
         days: The age, or the time between the two; of no matter for ``lifetime``.
     """
-    statement = text(_STATEMENT.format(**_SPANS[span], history=USUAL_VIEWS))
+    statement = text(_STATEMENT.format(**_SPANS[span], earlier=_EARLIER, history=USUAL_VIEWS))
     length = timedelta(days=days)
     bounds = {
         "as_of": as_of,
@@ -51,6 +54,7 @@ def rows(
         "longest": length * 4 / 3,
         "lateness": LATENESS,
         "history": HISTORY,
+        "round": ROUND,
     }
     wanted = {name: value for name, value in bounds.items() if f":{name}" in statement.text}
     for page in streaming.pages(session, statement, wanted, size=PAGE):
@@ -108,19 +112,21 @@ _SPANS: dict[Span, dict[str, str]] = {
     },
 }
 
-USUAL_VIEWS = """
+_EARLIER = """
+            SELECT w.video_id, w.first_seen_at,
+                   coalesce(w.actual_start_at, w.published_at) AS began_at
+            FROM videos w
+            WHERE w.channel_id = v.channel_id AND w.live_broadcast_content = 'none'
+              AND (w.published_at, w.video_id) < (v.published_at, v.video_id)
+            ORDER BY w.published_at DESC, w.video_id DESC LIMIT :history
+"""
+USUAL_VIEWS = f"""
     LEFT JOIN LATERAL (
         SELECT percentile_cont(0.5) WITHIN GROUP (
                    ORDER BY log((1 + s.view_count / e.age_days)::float8)
                ) AS log_views_per_day,
                max(s.captured_at) AS captured_at
-        FROM (
-            SELECT w.video_id, coalesce(w.actual_start_at, w.published_at) AS began_at
-            FROM videos w
-            WHERE w.channel_id = v.channel_id AND w.live_broadcast_content = 'none'
-              AND (w.published_at, w.video_id) < (v.published_at, v.video_id)
-            ORDER BY w.published_at DESC, w.video_id DESC LIMIT :history
-        ) w
+        FROM ({_EARLIER}) w
         CROSS JOIN LATERAL (
             SELECT s.view_count, s.captured_at FROM video_snapshots s
             WHERE s.video_id = w.video_id AND s.view_count IS NOT NULL
@@ -179,7 +185,19 @@ _STATEMENT = """
         LIMIT 1
     ) t ON true
     CROSS JOIN LATERAL (
-        SELECT greatest({label_from}, v.first_seen_at, t.first_seen_at) AS predicted_at
+        SELECT greatest({label_from}, v.first_seen_at, t.first_seen_at) AS at
+    ) seen
+    CROSS JOIN LATERAL (
+        SELECT greatest(seen.at, max(s.captured_at)) AS predicted_at
+        FROM ({earlier}) w
+        CROSS JOIN LATERAL (
+            SELECT s.captured_at FROM video_snapshots s
+            WHERE s.video_id = w.video_id AND s.view_count IS NOT NULL
+              AND s.slot >= seen.at - CAST(:lateness AS interval) AND s.slot <= seen.at + :round
+              AND s.captured_at > seen.at AND s.captured_at <= least(seen.at + :round, :as_of)
+            ORDER BY s.slot LIMIT 1
+        ) s
+        WHERE w.first_seen_at > seen.at - :round
     ) m
     LEFT JOIN LATERAL (
         SELECT s.subscriber_count, s.subscriber_count_high, s.captured_at FROM channel_snapshots s

@@ -117,6 +117,11 @@ class Dataset:
         """Subscribers, shape (N,), NaN where hidden."""
         return self.numbers("subscriber_count")
 
+    @property
+    def n_without_history(self) -> int:
+        """Rows without any count of the channel's earlier videos at the moment of prediction."""
+        return int(self.table["earlier_log_views_per_day"].null_count)
+
     def split_group_by_channel(self) -> dict[str, str]:
         """Return what folds keep together with each channel, see :mod:`ml.evaluation.splits`."""
         return dict(zip(self.strings("channel_id"), self.strings("split_group"), strict=True))

@@ -50,6 +50,8 @@ class RungEvaluation:
         return intervals | {"calibration": [asdict(bin_) for bin_ in self.calibration]}
 
 
+SIGNIFICANT = 0.05
+"""Below this p the permutation counts as telling."""
 METRICS = tuple(name for name in RungEvaluation.__dataclass_fields__ if name != "calibration")
 
 
@@ -86,6 +88,7 @@ class Evaluation:
         forward: What models of the earlier half say of the later; None where there are no halves.
         n_videos: Rows compared.
         n_channels: Their channels.
+        n_without_history: Of the rows those without any count of the channel's earlier videos.
         base_rate: Share of rows over the threshold; what average precision is without knowledge.
         threshold: Views per day.
         resamples: Of the bootstrap.
@@ -101,6 +104,7 @@ class Evaluation:
     forward: Forward | None
     n_videos: int
     n_channels: int
+    n_without_history: int
     base_rate: float
     threshold: float
     resamples: int
@@ -116,6 +120,7 @@ class Evaluation:
             "sentence",
             "n_videos",
             "n_channels",
+            "n_without_history",
             "base_rate",
             "threshold",
             "resamples",
@@ -192,6 +197,9 @@ def evaluate(
     headlined = next(spec for spec in headlines() if spec.name in found)
     headline = found[headlined.name]
     rung, baseline = headline.rung, headline.baseline
+    permutation = permuted_contribution(
+        truth, predicted[baseline], predicted[rung], channels, folds, seed=seed
+    )
     return Evaluation(
         rungs={
             rung: RungEvaluation(
@@ -202,16 +210,15 @@ def evaluate(
         },
         differences=list(differences.values()),
         headline=headline,
-        sentence=finding(headline.delta_r2, headlined.beyond or ""),
-        permutation=permuted_contribution(
-            truth, predicted[baseline], predicted[rung], channels, folds, seed=seed
-        ),
+        sentence=finding(headline.delta_r2, permutation.p_value, headlined.beyond or ""),
+        permutation=permutation,
         slices=slices_of(dataset, predicted, probabilities, folds, (rung, baseline), seed=seed),
         forward=forward_in_time(
             dataset, folds, image_features=image_features, steps=comparisons(), seed=seed
         ),
         n_videos=len(dataset),
         n_channels=len(set(channels)),
+        n_without_history=dataset.n_without_history,
         base_rate=float(labels.mean()),
         threshold=dataset.description.threshold,
         resamples=resamples,
@@ -219,12 +226,36 @@ def evaluate(
     )
 
 
-def finding(delta_r2: Interval, beyond: str = "subscribers") -> str:
-    """Say what the thumbnail adds beyond the rest, and stay silent where nothing is shown."""
+def finding(delta_r2: Interval, p_value: float, beyond: str = "subscribers") -> str:
+    """Say what the thumbnail adds beyond the rest, and stay silent where nothing is shown.
+
+    Where interval and permutation seem to contradict each other, it is said what each is about: the
+    interval asks how much models learned from other channels would gain on other channels, the
+    permutation whether these models take anything from each video's own picture.
+
+    Args:
+        delta_r2: What the thumbnail adds.
+        p_value: Of the permutation (:class:`~ml.thumbnails.evaluation.permutation.Permutation`).
+        beyond: What is known without the thumbnail.
+    """
     numbers = f"ΔR² {delta_r2.value:.3f} [{delta_r2.low:.3f}, {delta_r2.high:.3f}]"
+    is_own = p_value < SIGNIFICANT
     if delta_r2.low > 0:
-        return f"The thumbnail adds {numbers} beyond {beyond}."
-    return f"No effect of the thumbnail beyond {beyond} can be shown: {numbers}."
+        said = f"The thumbnail adds {numbers} beyond {beyond}."
+        return (
+            said
+            if is_own
+            else f"{said} That may be the channel's usual look rather than the video's own picture:"
+            f" another of the channel's thumbnails does about as well (p = {p_value:.3f})."
+        )
+    said = f"No effect of the thumbnail beyond {beyond} can be shown: {numbers}."
+    return (
+        f"{said} These models do take something from each video's own picture (with another of the"
+        f" channel's they do worse, p = {p_value:.3f}); whether models of other channels would gain"
+        " by it is what cannot be shown with so few."
+        if is_own
+        else said
+    )
 
 
 def _aligned(

@@ -55,14 +55,14 @@ def from_folder(folder: Path, *, kind: str | None = None) -> ChosenModel:
     """Load a saved model.
 
     Args:
-        folder: With ``model.json`` and ``model.safetensors``.
+        folder: With ``model.json`` and ``model.safetensors``, or with one folder below that has
+            them.
         kind: Which it should be; any if left out.
 
     Raises:
         UsageError: There is none, it is damaged, no speech model, or of another kind.
     """
-    if not (folder / DOCUMENT).is_file():
-        raise UsageError(f"there is no saved model in {folder}", hint=HINT, reason="noModel")
+    folder = _saved_in(folder)
     try:
         model = load_speech_model(folder)
     except LearningError as error:
@@ -72,6 +72,27 @@ def from_folder(folder: Path, *, kind: str | None = None) -> ChosenModel:
             f"the model in {folder} is a {model.spec.name}, not a {kind}", reason="otherRung"
         )
     return ChosenModel(model, model.spec.name, None)
+
+
+def _saved_in(folder: Path) -> Path:
+    """Return where the model of a folder is: there, or in the one place below.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    if (folder / DOCUMENT).is_file():
+        return folder
+    below = sorted(found.parent for found in folder.glob(f"*/{DOCUMENT}"))
+    below = below or sorted(found.parent for found in folder.glob(f"*/*/{DOCUMENT}"))
+    if not below:
+        raise UsageError(f"there is no saved model in {folder}", hint=HINT, reason="noModel")
+    if len(below) > 1:
+        raise UsageError(
+            f"there are {len(below)} models below {folder}",
+            hint="name one: " + ", ".join(f"--model {found}" for found in below[:3]),
+            reason="severalModels",
+        )
+    return below[0]
 
 
 def from_weights(folder: Path | None) -> ChosenModel:

@@ -69,7 +69,7 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
     # Its worker may have died between recording them and saying so.
     is_ours = all(m.job_id == job.job_id for m in existing)
     if is_whole and (is_ours or not request.force):
-        return _result(frozen, plan, {m.rung: m.version for m in existing}, trained=False)
+        return _result(context, frozen, plan, {m.rung: m.version for m in existing}, trained=False)
     checkpoints.sweep(context)
     try:
         versions = _trained(context, job, recipe, config, plan)
@@ -77,7 +77,7 @@ def train(context: Context, job: JobHandle) -> dict[str, Any]:
         # Who tries this job again means: with what there is by then.
         job.end_step(FROZEN, {})
         raise
-    return _result(frozen, plan, versions, trained=True)
+    return _result(context, frozen, plan, versions, trained=True)
 
 
 def _frozen(context: Context, job: JobHandle, request: selection.Request) -> datasets.FrozenDataset:
@@ -125,10 +125,19 @@ def _trained(
 
 
 def _result(
-    frozen: datasets.FrozenDataset, plan: ExtractionPlan, versions: dict[str, int], *, trained: bool
+    context: Context,
+    frozen: datasets.FrozenDataset,
+    plan: ExtractionPlan,
+    versions: dict[str, int],
+    *,
+    trained: bool,
 ) -> dict[str, Any]:
+    with workspace(context, "training") as folder:
+        rows = datasets.fetch_without_pictures(context, frozen.dataset_id, folder)
     return {
         "dataset_id": frozen.dataset_id,
+        "n_videos": len(rows),
+        "n_without_history": rows.n_without_history,
         "dataset_is_new": frozen.is_new,
         "excluded": frozen.excluded,
         "versions": versions,

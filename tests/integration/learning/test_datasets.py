@@ -347,3 +347,36 @@ def test_of_too_many_videos_there_is_a_sample_of_whole_channels(world, tmp_path)
     assert described["excluded"] == {"sampledOut": 6 - len(rows)}
     text = (tmp_path / sampled.dataset_id / "dataset.json").read_text()
     assert json.loads(text)["params"]["most_videos"] == 2
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_history_does_not_depend_on_which_video_was_read_first(world, tmp_path, order):
+    """A channel's first crawl sees its videos minutes apart, in whatever order."""
+    began = {1: 1.0, 2: 2.0, 3: 3.0}
+    for place, n in enumerate(order):
+        seen = 10 + place / 1_000
+        world.video(vid(n), began[n], seen=seen - began[n], pictured=False)
+        world.views(vid(n), {seen + 0.0001: 1_000 * n})
+    # Of a day later: what is known then is no part of the moment.
+    world.views(vid(1), {12: 9_999})
+    request = selection.Request(label="lifetime", pictures=False)
+    frozen = datasets.freeze(world.context, request)
+    table = datasets.fetch(world.context, frozen.dataset_id, tmp_path).table
+    rows = {row["video_id"]: row for row in table.to_pylist()}
+    assert rows[vid(1)]["earlier_log_views_per_day"] is None
+    second, third = (rows[vid(n)]["earlier_log_views_per_day"] for n in (2, 3))
+    assert second == pytest.approx(np.log10(1 + 1_000 / 9), abs=1e-3)
+    assert third == pytest.approx(np.log10([1 + 1_000 / 9, 1 + 2_000 / 8]).mean(), abs=1e-3)
+    for row in rows.values():
+        assert row["predicted_at"] <= EPOCH + 10.003 * DAY
+
+
+def test_videos_followed_for_long_move_no_moment_of_prediction(world, tmp_path):
+    """Only what was seen for the first time in the same round is waited for."""
+    world.video(vid(1), 0, pictured=False)
+    world.views(vid(1), {n + 0.5: 100 * n for n in range(1, 20)})
+    world.video(vid(2), 10, seen=0.1, pictured=False)
+    world.views(vid(2), {16: 600, 18: 800})
+    rows, _ = world.rows(tmp_path)
+    assert rows[vid(2)]["predicted_at"] == EPOCH + 10.1 * DAY
+    assert rows[vid(2)]["history_known_at"] == EPOCH + 9.5 * DAY

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import shutil
 import sys
 
 import numpy as np
@@ -245,6 +246,15 @@ def test_a_folder_without_a_model_or_with_another_kind_is_refused(saved, tmp_pat
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(UsageError):
         from_folder(tmp_path)
+
+
+def test_a_model_is_found_one_or_two_folders_below_the_one_that_is_named(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "models" / "crnn")
+    assert from_folder(tmp_path).name == from_folder(tmp_path / "models").name
+    shutil.copytree(saved, tmp_path / "models" / "other")
+    with pytest.raises(UsageError, match="2 models below") as caught:
+        from_folder(tmp_path)
+    assert f"--model {tmp_path / 'models' / 'crnn'}" in caught.value.hint
 
 
 def test_a_whisper_needs_its_package_and_a_folder_and_no_other_model(tmp_path, monkeypatch):
