@@ -159,13 +159,27 @@ def compare(
         bool,
         typer.Option("--finished", help="With --folder: train nothing, evaluate what is done."),
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="channels:FILE|tag:TAG|since:DATE",
+            help="thumbnails: judge the models in use by videos that none of them was trained on.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how well the newest models do, with intervals; of thumbnails, beyond subscribers.
 
-    Compares the newest models if that was not done yet.
+    Compares the newest models if that was not done yet. With --on the models in use are judged by
+    other videos than those they learned from, as they are.
     """
-    from services.cli import speech
+    from services.cli import judging, speech
+
+    if on is not None:
+        if what is not Task.thumbnails or folder is not None:
+            raise typer.BadParameter("--on is for `models compare` of thumbnails, without --folder")
+        judging.judge_on(on, as_json=as_json)
+        return
 
     if folder is not None:
         if what is not Task.speech:

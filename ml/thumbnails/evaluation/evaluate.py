@@ -174,13 +174,13 @@ def evaluate(
     for rung in out_of_fold["rung"].unique().to_pylist():
         folds, probability_over, log_views = _aligned(dataset, out_of_fold, rung)
         probabilities[rung], predicted[rung] = probability_over, log_views
-        functions |= _metrics_of(rung, labels, truth, probability_over, log_views, folds, channels)
+        functions |= metrics_of(rung, labels, truth, probability_over, log_views, folds, channels)
     steps = [
         (more, less) for more, less in comparisons() if more in predicted and less in predicted
     ]
     for more, less in steps:
         for name in ("r2", "auc"):
-            functions[f"{more} {name} - {less}"] = _difference(
+            functions[f"{more} {name} - {less}"] = difference_of(
                 functions[f"{more} {name}"], functions[f"{less} {name}"]
             )
     intervals = cluster_bootstrap(functions, channels, resamples=resamples, seed=seed)
@@ -279,7 +279,7 @@ def _aligned(
     return part["fold"].to_numpy(), probability_over, log_views
 
 
-def _metrics_of(
+def metrics_of(
     rung: str,
     labels: BoolArray,
     truth: FloatArray,
@@ -288,6 +288,7 @@ def _metrics_of(
     folds: IntArray,
     channels: Sequence[str],
 ) -> dict[str, Metric]:
+    """Return a rung's metrics as functions of the row weights, by ``rung metric``."""
     return {
         f"{rung} auc": lambda w: metrics.auc(labels, probability_over, weights=w, strata=folds),
         f"{rung} r2": lambda w: metrics.r_squared(truth, log_views, weights=w),
@@ -304,5 +305,6 @@ def _metrics_of(
     }
 
 
-def _difference(more: Metric, less: Metric) -> Metric:
+def difference_of(more: Metric, less: Metric) -> Metric:
+    """Return one metric less another."""
     return lambda weights: more(weights) - less(weights)

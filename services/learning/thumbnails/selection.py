@@ -1,7 +1,7 @@
 """Which videos a dataset is of: those with a label of one kind, and what was known of each."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -89,15 +89,30 @@ _OF_THE_LABEL: Final = ("noCountAtAge", "noCountBefore", "seenTooLate", "metricB
 """The reasons that another kind of label might not have."""
 
 
-def select_labelled(context: Context, kind: LabelKind, request: Request, now: datetime) -> Selected:
-    """Return the videos that have a label of one kind, as of ``now``; of too many a sample."""
+def select_labelled(
+    context: Context,
+    kind: LabelKind,
+    request: Request,
+    now: datetime,
+    *,
+    why_not: Callable[[Mapping[str, Any]], str | None] = lambda _video: None,
+) -> Selected:
+    """Return the videos that have a label of one kind, as of ``now``; of too many a sample.
+
+    Args:
+        context: What to work with.
+        kind: Of label.
+        request: Which dataset is asked for.
+        now: Nothing that was seen later is looked at.
+        why_not: Says of a video why it is not asked for; None: it is.
+    """
     excluded: Counter[str] = Counter()
     sample = Sample(context.settings.training_videos, ROW_SCHEMA)
     with context.transaction() as session:
         for page in asof.rows(session, as_of=now, span=kind.span, days=kind.days):
             rows = []
             for video in page:
-                row = _why_not(video, request) or _row(kind, video, request)
+                row = why_not(video) or _why_not(video, request) or _row(kind, video, request)
                 if isinstance(row, str):
                     excluded[row] += 1
                 else:
