@@ -1,11 +1,13 @@
 """Where benchmarks run: an embedded PostgreSQL and Redis of their own, and an offline YouTube."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -42,6 +44,19 @@ def empty_context(
             yield context
         finally:
             context.close()
+
+
+def servers(context: Context) -> list[psutil.Process]:
+    """Return the embedded servers of a home, with the processes that they started."""
+    home = str(context.settings.home)
+    servers = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(home in word for word in process.info["cmdline"] or ())
+        and process.pid != os.getpid()
+        and Path(process.info["cmdline"][0]).name in ("postgres", "redis-server")
+    ]
+    return [*servers, *(child for server in servers for child in server.children(recursive=True))]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import psutil
 from redis import Redis
 from sqlalchemy import text
 
+from benchmarks import place
 from benchmarks.measure import Measurement, interleaved, processor_s_of
 from services import embedded
 from services.context import Context
@@ -150,7 +151,7 @@ class _Place:
         """This process and what it started, but for the workers."""
         me = psutil.Process()
         workers = {worker.pid for worker in self._workers}
-        return [me, *(p for p in _all_of(self._context) if p.pid not in workers)]
+        return [me, *(p for p in place.servers(self._context) if p.pid not in workers)]
 
     def _confine(self, n: int) -> None:
         for process in self._servers():
@@ -159,19 +160,6 @@ class _Place:
 
     def _spent(self) -> tuple[float, float]:
         return processor_s_of(self._servers()), processor_s_of(self._workers)
-
-
-def _all_of(context: Context) -> list[psutil.Process]:
-    """Return the embedded servers of a home, with the processes that they started."""
-    home = str(context.settings.home)
-    servers = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if any(home in word for word in process.info["cmdline"] or ())
-        and process.pid != os.getpid()
-        and Path(process.info["cmdline"][0]).name in ("postgres", "redis-server")
-    ]
-    return [*servers, *(child for server in servers for child in server.children(recursive=True))]
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from db.queries.catalog import counted, kept_swaps, videos
 from db.queries.work import claims, jobs, work_items
 from services import digest, notify
 from services.context import Context
-from services.crawl import channels, runs
+from services.crawl import channels, overdue, runs
 from services.errors import InfrastructureError, TransientError
 from services.queue import Task
 from services.schedules.firing import fire_due
@@ -197,6 +197,13 @@ CHORES: Final = (
     Chore("note digests", digest.note, timedelta(seconds=10), is_essential=False),
     Chore("add up what was collected", add_up, timedelta(seconds=10), is_essential=False),
     Chore("reckon swaps", keep_swaps, timedelta(seconds=10), is_essential=False, share=0.1),
+    Chore(
+        "count what is overdue",
+        overdue.count,
+        timedelta(seconds=30),
+        is_essential=False,
+        share=0.05,
+    ),
     Chore("make partitions", make_partitions, timedelta(hours=6), longest=timedelta(minutes=30)),
     Chore("forget silent processes", fleet.forget_silent, timedelta(hours=1), is_essential=False),
 )

@@ -2,7 +2,7 @@
 
 from db.models.access import ApiToken
 from db.models.channels import Channel, ChannelSnapshot, ChannelTag
-from db.models.counted import CountedBatch, DailyCount
+from db.models.counted import CountedBatch, DailyCount, OverdueCount, OverdueCounting
 from db.models.drift import DriftColumn, DriftReport
 from db.models.embeddings import Embedding, EmbeddingPack, EmbeddingRecipe
 from db.models.fleet import Election, WorkerProcess
@@ -76,6 +76,8 @@ __all__ = [
     "NewestCount",
     "Notification",
     "OddValue",
+    "OverdueCount",
+    "OverdueCounting",
     "Pause",
     "Promotion",
     "QuotaUsage",

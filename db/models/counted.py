@@ -1,8 +1,8 @@
-"""What was collected and what was missed, added up by channel and day."""
+"""What was collected, what was missed and what is overdue, added up by channel and day."""
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, Date, ForeignKey, Identity, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -80,3 +80,46 @@ class CountedBatch(Base):
         comment="when the first of them was read; NULL in batches from before it was noted"
     )
     video_ids: Mapped[list[str]] = mapped_column(ARRAY(Text))
+
+
+class OverdueCount(Base):
+    """Slots of a channel, UTC day and kind that were overdue for a reason when last counted.
+
+    Beside ``work_items``, from which it follows: for when that is too much to be counted anew for
+    each reader. Written by the dispatcher alone.
+    """
+
+    __tablename__ = "overdue_counts"
+    __table_args__ = (
+        # As the views are asked: the newest day first.
+        Index("ix_overdue_counts_day", text("day DESC"), "channel_id", "kind", "reason"),
+    )
+
+    channel_id: Mapped[ChannelId] = mapped_column(
+        ForeignKey("channels.channel_id", ondelete="CASCADE"), primary_key=True
+    )
+    day: Mapped[date] = mapped_column(
+        Date, primary_key=True, comment="the UTC day on which the slots fell due"
+    )
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True, comment="why they were not collected yet")
+    n_slots: Mapped[int] = mapped_column(BigInteger)
+    n_entities: Mapped[int] = mapped_column(
+        BigInteger,
+        comment="videos or channels that the slots belong to, and that missed no other for the "
+        "same reason on that day",
+    )
+
+
+class OverdueCounting(Base):
+    """How far what is overdue is counted; one row, made by the migration."""
+
+    __tablename__ = "overdue_counting"
+    __table_args__ = (CheckConstraint("is_only", name="one_row"),)
+
+    is_only: Mapped[bool] = mapped_column(
+        primary_key=True, server_default=text("true"), comment="one row"
+    )
+    counted_at: Mapped[datetime | None] = mapped_column(
+        comment="when the last whole count was begun; NULL: there was none yet"
+    )

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from services.api import charts
+from services.schedules.names import length_text
 
 SURPRISES = "/videos?order=underestimated"
 
@@ -33,7 +34,7 @@ def _environment() -> Environment:
         "percent": percent,
         "share": share,
         "short": short,
-        "length_of": length_of,
+        "length_text": length_text,
     }
     environment.globals["charts"] = charts
     return environment
@@ -106,14 +107,6 @@ def share(value: float | None, digits: int = 0) -> str:
 def short(value: str, length: int = 8) -> str:
     """Return the beginning of an id."""
     return value[:length]
-
-
-def length_of(seconds: int) -> str:
-    """Write a length as people type it: ``6h``, ``90m``, ``45s``."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def moment(value: datetime | str | None, missing: str = "–") -> Markup:

@@ -71,3 +71,6 @@ def _print(found: "Completeness", *, every: bool) -> None:
         typer.echo(f"  {n:,} missing: {reason}")
     for reason, n in found.not_listed.items():
         typer.echo(f"  uploads of {n:,} channels are overdue to be read: {reason}")
+    if found.is_counted_before:
+        at = "not yet" if found.overdue_at is None else f"{found.overdue_at:%Y-%m-%d %H:%M} UTC"
+        typer.echo(f"very much is overdue: a dispatcher counts it now and then, last: {at}")

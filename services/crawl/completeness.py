@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.queries.catalog import completeness as rows
+from db.queries.catalog import overdue
 from services.context import Context
 from services.watched import find
 from services.work import admission
@@ -35,6 +36,9 @@ class Completeness:
         reasons: How many are missing for which reason.
         not_listed: Channels whose uploads are overdue to be read, by reason: they may have videos
             that nobody knows of.
+        overdue_at: Up to when what is overdue is counted: now, or, where it is very much, when a
+            dispatcher last did so; None where none did yet.
+        asked_at: Now.
     """
 
     since: datetime
@@ -44,6 +48,13 @@ class Completeness:
     late: int
     reasons: dict[str, int]
     not_listed: dict[str, int]
+    overdue_at: datetime | None
+    asked_at: datetime
+
+    @property
+    def is_counted_before(self) -> bool:
+        """Whether what is overdue is so much that it was not counted when it was asked for."""
+        return self.overdue_at != self.asked_at
 
     @property
     def share(self) -> float | None:
@@ -60,6 +71,7 @@ class Completeness:
             "share": self.share,
             "reasons": self.reasons,
             "channels_not_listed": self.not_listed,
+            "overdue_at": None if self.overdue_at is None else self.overdue_at.isoformat(),
             "days": self.days,
         }
 
@@ -82,22 +94,17 @@ def report(
     channel_id = None if channel is None else find(context, [channel])[0]
     with context.transaction() as session:
         held = _held(context, session, now=now)
-        days = [
-            _explained(day, held, now=now)
-            for day in rows.by_day(session, since=since, now=now, channel_id=channel_id)
-        ]
+        counted_at = overdue.counted_at(session, now=now)
+        days = rows.by_day(session, since=since, now=now, channel_id=channel_id)
         not_listed = rows.not_listed(session, now=now, channel_id=channel_id)
-    reasons: Counter[str] = Counter()
-    for day in days:
-        reasons.update(day["reasons"])
-    return Completeness(
+    days = [_explained(day, held, now=now) for day in days]
+    return _summed(
+        days,
+        shown=days,
         since=since,
-        days=days,
-        expected=sum(day["expected"] for day in days),
-        collected=sum(day["collected"] for day in days),
-        late=sum(day["late"] for day in days),
-        reasons=dict(reasons.most_common()),
         not_listed=_renamed(not_listed, held.get(CHANNEL_DISCOVER.name)),
+        overdue_at=counted_at,
+        asked_at=now,
     )
 
 
@@ -130,26 +137,20 @@ def worst(context: Context, *, channel: str | None = None, since: date, most: in
     channel_id = None if channel is None else find(context, [channel])[0]
     with context.transaction() as session:
         held = _held(context, session, now=now)
+        counted_at = overdue.counted_at(session, now=now)
         of_channels, together, channels = rows.of_worst(
             session, since=since, now=now, channel_id=channel_id, most=most
         )
         not_listed = rows.not_listed(session, now=now, channel_id=channel_id)
-    whole = [_explained(day, held, now=now) for day in _days(together)]
-    reasons: Counter[str] = Counter()
-    for day in whole:
-        reasons.update(day["reasons"])
-    return Worst(
-        Completeness(
-            since=datetime.combine(since, time(), UTC),
-            days=[_explained(day, held, now=now) for day in _days(of_channels)],
-            expected=sum(day["expected"] for day in whole),
-            collected=sum(day["collected"] for day in whole),
-            late=sum(day["late"] for day in whole),
-            reasons=dict(reasons.most_common()),
-            not_listed=_renamed(not_listed, held.get(CHANNEL_DISCOVER.name)),
-        ),
-        channels,
+    found = _summed(
+        [_explained(day, held, now=now) for day in _days(together)],
+        shown=[_explained(day, held, now=now) for day in _days(of_channels)],
+        since=datetime.combine(since, time(), UTC),
+        not_listed=_renamed(not_listed, held.get(CHANNEL_DISCOVER.name)),
+        overdue_at=counted_at,
+        asked_at=now,
     )
+    return Worst(found, channels)
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,32 @@ def of_day(context: Context, day: date, *, until: datetime) -> InShort:
         late=late,
         reasons=dict(missing.most_common()),
         not_listed=_renamed(not_listed, held),
+    )
+
+
+def _summed(
+    days: list[dict[str, Any]],
+    *,
+    shown: list[dict[str, Any]],
+    since: datetime,
+    not_listed: dict[str, int],
+    overdue_at: datetime | None,
+    asked_at: datetime,
+) -> Completeness:
+    """Add up days, of which others are shown in detail."""
+    reasons: Counter[str] = Counter()
+    for day in days:
+        reasons.update(day["reasons"])
+    return Completeness(
+        since=since,
+        days=shown,
+        expected=sum(day["expected"] for day in days),
+        collected=sum(day["collected"] for day in days),
+        late=sum(day["late"] for day in days),
+        reasons=dict(reasons.most_common()),
+        not_listed=not_listed,
+        overdue_at=overdue_at,
+        asked_at=asked_at,
     )
 
 

@@ -148,17 +148,17 @@ def seen(session: Session) -> list[ProcessView]:
 
 def workers_of(session: Session, queue: Queue) -> int:
     """Return how many workers of a queue are alive, and take its work."""
-    return rows.count_heard(session, queue.name, within=SILENT)
+    return rows.count_heard(session, queue.name)
 
 
 def unfit_of(session: Session, queue: Queue) -> int:
     """Return how many workers of a queue are alive and take nothing: their machines lack it."""
-    return rows.count_unfit(session, queue.name, within=SILENT)
+    return rows.count_unfit(session, queue.name)
 
 
 def is_beyond_all(session: Session, queue: Queue, models: Sequence[int]) -> bool:
     """Tell whether workers of a queue are alive, and all of them lack what models need."""
-    return rows.is_beyond_all(session, queue.name, models, within=SILENT)
+    return rows.is_beyond_all(session, queue.name, models)
 
 
 def new_name(role: str) -> str:

@@ -217,12 +217,15 @@ _OF_WORST = f"""
         WHERE b.day >= :since
         GROUP BY 1, 2
         UNION ALL
-        SELECT s.channel_id, (s.slot AT TIME ZONE 'UTC')::date, s.kind, s.reason, count(*), 0
-        FROM overdue_slots(:now) s
-        WHERE s.slot >= CAST(:since AS timestamp) AT TIME ZONE 'UTC'
-        GROUP BY 1, 2, 3, 4
+        SELECT o.channel_id, o.day, o.kind, o.reason, o.n_slots, 0
+        FROM little_overdue(:now) o WHERE o.day >= :since
+    ), overdue AS NOT MATERIALIZED (
+        SELECT channel_id, day, kind, reason, n_slots, 0 AS n_late FROM overdue_counts
+        WHERE (SELECT is_more_overdue(:now, 5000))
     ), counted AS NOT MATERIALIZED (
         SELECT channel_id, day, kind, reason, n_slots, n_late FROM daily_counts
+        UNION ALL
+        SELECT * FROM overdue
         UNION ALL
         SELECT * FROM moving
     ), wanted AS NOT MATERIALIZED (
@@ -246,6 +249,10 @@ _OF_WORST = f"""
                     OFFSET 0  -- channel by channel
                 ) OR w.channel_id IN (
                     SELECT channel_id FROM moving WHERE kind <> 'channel.discover'
+                ) OR EXISTS (
+                    SELECT FROM overdue f WHERE f.channel_id = w.channel_id
+                        AND f.day >= :since AND f.kind <> 'channel.discover'
+                    OFFSET 0
                 )
                 ORDER BY w.name, w.channel_id LIMIT :most
             )
@@ -262,6 +269,13 @@ _OF_WORST = f"""
             OFFSET 0  -- channel by channel
         ) d
         UNION ALL
+        SELECT s.channel_id, o.* FROM shown s
+        CROSS JOIN LATERAL (
+            SELECT o.day, o.kind, o.reason, o.n_slots, o.n_late FROM overdue o
+            WHERE o.channel_id = s.channel_id AND o.day >= :since
+            OFFSET 0
+        ) o
+        UNION ALL
         SELECT m.* FROM moving m WHERE m.channel_id IN (SELECT channel_id FROM shown)
     ) f
     JOIN wanted w USING (channel_id)
@@ -272,6 +286,8 @@ _OF_WORST = f"""
         (SELECT count(*) FROM wanted WHERE watched)
     FROM (
         {_ADDED_UP.format(counted="daily_counts")}
+        UNION ALL
+        {_ADDED_UP.format(counted="overdue")}
         UNION ALL
         {_ADDED_UP.format(counted="moving")}
     ) t
@@ -301,8 +317,8 @@ def of_day(session: Session, day: date, *, now: datetime) -> dict[str, tuple[int
                 ) v
                 WHERE b.day = :day
                 UNION ALL
-                SELECT s.channel_id, s.kind, s.reason, 1, 0 FROM overdue_slots(:now) s
-                WHERE (s.slot AT TIME ZONE 'UTC')::date = :day
+                SELECT o.channel_id, o.kind, o.reason, o.n_slots, 0 FROM overdue_by_day(:now) o
+                WHERE o.day = :day
             ) f
             WHERE f.kind <> 'channel.discover' AND (f.reason = '' OR f.channel_id NOT IN (
                 SELECT c.channel_id FROM channels c WHERE NOT c.watched
@@ -321,12 +337,9 @@ def not_listed(session: Session, *, now: datetime, channel_id: str | None) -> di
         text(
             """
             SELECT reason, count(DISTINCT channel_id)
-            FROM slots_not_collected(:now)
+            FROM overdue_by_day(:now)
             WHERE kind = 'channel.discover'
               AND (CAST(:channel AS text) IS NULL OR channel_id = :channel)
-              AND entity_id IN (
-                SELECT entity_id FROM work_items WHERE kind = 'channel.discover' AND slot <= :now
-              )
             GROUP BY reason
             """
         ),

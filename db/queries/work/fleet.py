@@ -184,32 +184,28 @@ def seen(session: Session) -> Sequence[tuple[WorkerProcess, float, bool, bool, b
     ]
 
 
-def count_heard(session: Session, queue: str, *, within: timedelta) -> int:
-    """Count the workers of a queue that were heard of within so long, and take work."""
-    return _heard(session, queue, within, _IS_FIT)
+def count_heard(session: Session, queue: str) -> int:
+    """Count the workers of a queue that were heard of, and take work."""
+    return _heard(session, queue, _IS_FIT)
 
 
-def count_unfit(session: Session, queue: str, *, within: timedelta) -> int:
+def count_unfit(session: Session, queue: str) -> int:
     """Count the workers of a queue that were heard of, and take nothing."""
-    return _heard(session, queue, within, ~_IS_FIT)
+    return _heard(session, queue, ~_IS_FIT)
 
 
-def is_beyond_all(
-    session: Session, queue: str, models: Sequence[int], *, within: timedelta
-) -> bool:
+def is_beyond_all(session: Session, queue: str, models: Sequence[int]) -> bool:
     """Tell whether workers of a queue live, and none is known to have what these models need."""
     is_able = ~_LACKS | ~func.coalesce(
         WorkerProcess.unfit_models.bool_op("&&")(cast(list(models), ARRAY(BigInteger))), True
     )
-    if _heard(session, queue, within, is_able):
-        return False
-    return _heard(session, queue, within, true()) > 0
+    return not _heard(session, queue, is_able) and _heard(session, queue, true()) > 0
 
 
-def _heard(session: Session, queue: str, within: timedelta, among: ColumnElement[bool]) -> int:
+def _heard(session: Session, queue: str, among: ColumnElement[bool]) -> int:
     statement = select(func.count()).where(
         literal(queue) == any_(func.string_to_array(WorkerProcess.role, ",")),
-        WorkerProcess.seen_at > _NOW - within,
+        WorkerProcess.seen_at > _NOW - SILENT,
         among,
     )
     return session.execute(statement).scalar_one()

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -16,6 +16,7 @@ from db.queries.work import work_items
 from db.views import view_sql
 from services import tick
 from services.context import Context
+from services.crawl import completeness, overdue
 from services.embedded import Endpoints
 from services.policy import retention
 from services.work import maintenance
@@ -30,6 +31,7 @@ DAYS = (
     "SELECT channel_id, channel_title, day, kind, expected, collected, late, missing, reasons "
     "FROM {}"
 )
+VIEWS = {"completeness": DAYS, "completeness_gaps": GAPS}
 REASONS = ("overdue", "overdue", "paused", "quotaExceeded", "videoGone")
 
 
@@ -52,6 +54,19 @@ def differences(catalogue: Catalogue) -> list[object]:
         ours, theirs = rows.format(view), rows.format(view + "_before")
         found += catalogue.sql(f"({ours} EXCEPT {theirs}) UNION ALL ({theirs} EXCEPT {ours})")
     return found
+
+
+def uncounted(catalogue: Catalogue) -> list[object]:
+    """Return in what differs what is overdue from what a dispatcher counts of it."""
+    overdue.count(catalogue.context)
+    now = catalogue.context.clock()
+    counted = "SELECT channel_id, day, kind, reason, {} FROM {} "
+    kept = counted.format("n_slots, n_entities", "overdue_counts")
+    asked = counted.format("sum(n_slots), sum(n_entities)", "little_overdue(:now)")
+    asked += "GROUP BY 1, 2, 3, 4"
+    return list(
+        catalogue.sql(f"({kept} EXCEPT {asked}) UNION ALL ({asked} EXCEPT {kept})", now=now)
+    )
 
 
 class Happenings:
@@ -221,6 +236,67 @@ class Happenings:
 def catalogue(context: Context) -> Catalogue:
     context.clock = lambda: NOW
     return Catalogue(context, NOW)
+
+
+@pytest.mark.parametrize("few", [overdue.FEW, 0], ids=["at once", "by channel"])
+def test_what_is_overdue_is_counted_as_it_would_be_now(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int
+):
+    monkeypatch.setattr(overdue, "FEW", few)
+    monkeypatch.setattr(overdue, "MOST_GONE", 3)
+    happenings = Happenings(catalogue, 3)
+    steps = (happenings.work, happenings.work, happenings.miss, happenings.pause)
+    catalogue.context.clock = lambda: NOW + timedelta(days=3)
+    seen = 0
+    for _ in range(40):
+        step = happenings.draw.choice(steps)
+        step()
+        assert uncounted(catalogue) == [], step.__name__
+        seen += len(catalogue.sql("SELECT FROM overdue_counts"))
+    assert seen > 200
+    catalogue.sql("UPDATE channels SET watched = false WHERE channel_id = :a", a=A)
+    assert uncounted(catalogue) == []
+    assert catalogue.sql("SELECT count(*) FROM overdue_counts WHERE channel_id = :a", a=A) == [(0,)]
+    assert catalogue.sql("SELECT counted_at FROM overdue_counting") == [(NOW + timedelta(days=3),)]
+
+
+def test_where_very_much_is_overdue_the_views_say_what_was_counted_last_and_when(
+    catalogue: Catalogue,
+):
+    happenings = Happenings(catalogue, 4)
+    for step in (happenings.miss, happenings.collect, happenings.work, happenings.find):
+        step()
+    catalogue.sql(
+        "INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at, interval_s) "
+        "SELECT 'video.snapshot', lpad(i::text, 11, '0'), :a, 'due', :now, :now, 86400 "
+        "FROM generate_series(1, 4000) i",
+        a=A, now=NOW,
+    )  # fmt: skip
+    # By the database's own clock, which the views ask.
+    catalogue.context.clock = lambda: datetime.now(UTC)
+    overdue.count(catalogue.context)
+    little = {view: catalogue.sql(of.format(view)) for view, of in VIEWS.items()}
+    assert catalogue.sql("SELECT DISTINCT overdue_at = now() FROM completeness") == [(True,)]
+    # Of another kind, so that nothing else is to be counted but there is more to look through.
+    catalogue.sql(
+        "INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at, is_held) "
+        "SELECT 'video.thumbnail', lpad(i::text, 11, '0'), :a, 'due', :now, :now, true "
+        "FROM generate_series(1, 4000) i",
+        a=A, now=NOW,
+    )  # fmt: skip
+    [(counted_at,)] = catalogue.sql("SELECT counted_at FROM overdue_counting")
+    for view, of in VIEWS.items():
+        assert sorted(catalogue.sql(of.format(view)), key=str) == sorted(little[view], key=str)
+        assert catalogue.sql(f"SELECT DISTINCT overdue_at FROM {view}") == [(counted_at,)]
+    found = completeness.worst(catalogue.context, since=NOW.date(), most=10).all
+    assert found.is_counted_before
+    assert found.overdue_at == counted_at
+    [(missing,)] = catalogue.sql(
+        "SELECT sum(missing) FROM completeness WHERE day >= :since", since=NOW.date()
+    )
+    assert found.expected - found.collected == missing > 4000
+    whole = completeness.report(catalogue.context, since=datetime.combine(NOW.date(), time(), UTC))
+    assert (whole.expected, whole.reasons) == (found.expected, found.reasons)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.support.databases import context_on, own_database, owned
 GROWING = (
     "videos", "video_snapshots", "newest_counts", "scores", "current_scores", "thumbnails",
     "video_thumbnails", "work_items", "missed_slots", "daily_counts",
+    "overdue_counts",
 )  # fmt: skip
 VIDEOS = 20_000
 
@@ -59,6 +60,15 @@ PAGES = {
 }
 
 
+OVERDUE = """
+    INSERT INTO overdue_counts (channel_id, day, kind, reason, n_slots, n_entities)
+    SELECT channel_id, CAST(:now AS timestamptz)::date - day, kind, 'overdue', 20, 20
+    FROM channels, generate_series(0, 19) day,
+        unnest(ARRAY['channel.discover', 'channel.snapshot', 'video.snapshot']) kind
+"""
+"""As a dispatcher counts it; whether it is so much that the views read it tells each query."""
+
+
 @pytest.fixture(scope="module")
 def filled(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     with (
@@ -67,6 +77,9 @@ def filled(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> It
     ):
         big.fill(context, big.Size(VIDEOS, swaps=500))
         big.keep_swaps(context)
+        with context.engine.begin() as connection:
+            connection.execute(text(OVERDUE), {"now": big.NOW})
+            connection.execute(text("ANALYZE overdue_counts"))
         yield context
 
 
@@ -134,6 +147,13 @@ def test_a_first_page_of_completeness_ends_the_reading_of_the_daily_counts(
     filled: Context, name: str
 ):
     assert gathering(planned(filled, PAGES[name]), "ix_daily_counts_day") == []
+
+
+@pytest.mark.parametrize("name", ["completeness", "completeness by day", "gaps", "gaps by day"])
+def test_a_first_page_of_completeness_ends_the_reading_of_what_is_overdue(
+    filled: Context, name: str
+):
+    assert gathering(planned(filled, PAGES[name]), "ix_overdue_counts_day") == []
 
 
 @pytest.mark.parametrize("name", ["swaps", "swaps of a channel"])

@@ -21,7 +21,7 @@ N = 6_000
 GROWING = {
     *("work_items", "videos", "video_snapshots", "channel_snapshots", "scores", "jobs"),
     *("notifications", "schedule_slots", "missed_slots", "channels", "quota_usage"),
-    *("daily_counts", "kept_swaps", "video_thumbnails"),
+    *("daily_counts", "kept_swaps", "video_thumbnails", "overdue_counts"),
 }
 
 
