@@ -11,7 +11,7 @@ import pytest
 from services.api.grader import WarmGrader
 from services.api.grading_process import Graded, plain_name
 from services.api.problems import Problem
-from services.cli.grade import print_grading
+from services.cli.grade import print_grades, print_rest
 from services.context import Context
 from services.embedded import Endpoints
 from services.errors import PermanentError, UsageError
@@ -233,7 +233,8 @@ def test_the_command_in_another_process_says_the_same_as_json_and_on_the_page(
 
 
 def test_what_is_printed_ends_with_testing(graded: Grading, capsys: pytest.CaptureFixture[str]):
-    print_grading(graded)
+    print_grades(graded)
+    print_rest(graded)
     printed = capsys.readouterr().out
     assert printed.rstrip().endswith(formatting.TEST_IT)
     assert "brighter: +" in printed
