@@ -66,20 +66,7 @@ def measure(*, full: bool) -> list[Measurement]:
         for release in (before, now):
             stack.enter_context(release.up())
         interleaved([before.answer, now.answer], rounds=ROUNDS)
-    firsts, wholes, processors = (
-        tuple(Median(each[1:]) for each in pair)
-        for pair in (
-            (before.firsts, now.firsts),
-            (before.wholes, now.wholes),
-            (before.processors, now.processors),
-        )
-    )
-    return [
-        _measured("a grade's first answer, in a new process", *firsts, at_most=1 / 3),
-        _measured("all that a grade says, in a new process", *wholes),
-        _measured("all that a grade says, processor", *processors, unit="CPU s"),
-        _measured("the first answer that a home ever gives", before.firsts[0], now.firsts[0]),
-    ]
+    return _measurements(before, now)
 
 
 @dataclass
@@ -148,6 +135,24 @@ class _Release:
     def _environment(self) -> Mapping[str, str]:
         here = {"PYTHONPATH": str(self.source), "TUBEGRADER_HOME": str(self.home)}
         return {**os.environ, **here}
+
+
+def _measurements(before: _Release, now: _Release) -> list[Measurement]:
+    """Hold all answers but the first of either against each other, and these two."""
+    firsts, wholes, processors = (
+        tuple(Median(each[1:]) for each in pair)
+        for pair in (
+            (before.firsts, now.firsts),
+            (before.wholes, now.wholes),
+            (before.processors, now.processors),
+        )
+    )
+    return [
+        _measured("a grade's first answer, in a new process", *firsts, at_most=1 / 3),
+        _measured("all that a grade says, in a new process", *wholes),
+        _measured("all that a grade says, processor", *processors, unit="CPU s"),
+        _measured("the first answer that a home ever gives", before.firsts[0], now.firsts[0]),
+    ]
 
 
 def _measured(
