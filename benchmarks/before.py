@@ -13,6 +13,8 @@ from pathlib import Path
 SCORING = "5b1c22fd23f3"
 """The last commit before networks were compiled and scoring was cut into shards."""
 
+_PARTS = ("db", "ml", "services", "workers", "migrations", "tests/support")
+
 
 @contextmanager
 def source_of(commit: str) -> Iterator[Path]:
@@ -22,7 +24,7 @@ def source_of(commit: str) -> Iterator[Path]:
         CalledProcessError: This is no git checkout, or the commit is not in its history.
     """
     packed = subprocess.run(
-        ["git", "archive", commit, "--", "db", "ml", "services", "workers", "migrations"],
+        ["git", "archive", commit, "--", *_PARTS],
         cwd=Path(__file__).parents[1],
         check=True,
         stdout=subprocess.PIPE,

@@ -105,6 +105,14 @@ BENCHMARKS = {
         "pictures scored end to end, against what others do with the same models",
         "The models' own passes, on both sides; what is left between them is decoding and moving.",
     ),
+    "grading": Benchmark(
+        "how soon a thumbnail's grade is there, in a new process",
+        "Importing torch, then each model's answer to comparable pictures whose features are kept.",
+    ),
+    "scored_twice": Benchmark(
+        "memory of scoring few and many pictures and segments, and a second run",
+        "Chunks of 512 pictures or 8 clips: three read ahead, one computed, two being written.",
+    ),
     "growth": Benchmark(
         "what is asked of the database among more and more videos and snapshots",
         "One more level of an index where pages go by keys; every row where it is added up.",

@@ -1,5 +1,6 @@
 """``tubegrader thumbnails grade``: what the models say of pictures before one is used."""
 
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,10 @@ from services.cli.options import AsJson
 from services.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ml.training.callbacks import Progress
-    from services.learning.grading import Grading
+    from services.learning.grading import Grades, Grading
 
 
 def grade(
@@ -61,15 +62,20 @@ def grade(
             remote.refuse("writing a page or a heat map")
         _grade_there(there, images, channel, subscribers, as_json=as_json)
         return
-    with open_context() as context, _progress(quiet=as_json) as progress:
+    with open_context() as context, _shown(quiet=as_json) as (progress, first):
         grading = grade_pictures(
-            context, images, channel=channel, subscribers=subscribers, progress=progress
+            context,
+            images,
+            channel=channel,
+            subscribers=subscribers,
+            progress=progress,
+            first=first,
         )
     if heatmap is not None:
         write_heatmap(grading.graded[0], heatmap.absolute())
     if html is not None:
         write_page(grading, html.absolute())
-    emit(grading, print_grading, as_json=as_json)
+    emit(grading, print_rest, as_json=as_json)
     for each in grading.unusable:
         typer.secho(each.problem, fg="red", err=True)
     if grading.unusable:
@@ -114,8 +120,8 @@ def _interval(value: Any) -> str:
     return "" if value is None else interval(value) if isinstance(value, dict) else f"{value:.2f}"
 
 
-def print_grading(grading: "Grading") -> None:
-    """Print the grades, what was measured and tried, and what to do next."""
+def print_grades(grading: "Grades") -> None:
+    """Print how each picture does, at once, whoever reads it."""
     from services.learning.grading import formatting
 
     typer.secho(formatting.headline(grading), bold=True)
@@ -147,6 +153,13 @@ def print_grading(grading: "Grading") -> None:
                 for p in grading.pairs
             ],
         )
+    sys.stdout.flush()
+
+
+def print_rest(grading: "Grading") -> None:
+    """Print what was measured and tried on each picture, and what to do next."""
+    from services.learning.grading import formatting
+
     for each in grading.graded:
         typer.secho(f"\n{each.candidate.name}", bold=True)
         typer.echo(formatting.edits_line(grading, each))
@@ -170,7 +183,8 @@ def print_grading(grading: "Grading") -> None:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> "Iterator[Progress]":
+def _shown(*, quiet: bool) -> "Iterator[tuple[Progress, Callable[[Grades], None]]]":
+    """Show how far it is, and between that the grades as soon as there are any."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -187,4 +201,11 @@ def _progress(*, quiet: bool) -> "Iterator[Progress]":
         def show(done: int, total: int, what: str) -> None:
             bar.update(task, description=what, completed=done, total=total or None)
 
-        yield show
+        def first(grades: "Grades") -> None:
+            if not quiet:
+                # A bar that is drawn takes what is printed to the other output.
+                bar.stop()
+                print_grades(grades)
+                bar.start()
+
+        yield show, first

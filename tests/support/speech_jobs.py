@@ -62,40 +62,49 @@ def collect(
             ),
             {"v": video_id, "c": channel(speaker), "t": NOW},
         )
-        clip = clips.StoredClip(
-            video_id=video_id,
-            audio_sha256=original,
-            byte_size=9,
-            container="matroska,webm",
-            codec=codec,
-            sample_rate=48_000,
-            channels=1,
-            said_duration_s=None,
-            duration_s=max(1.0, segments * seconds),
-            kept_s=segments * seconds,
-            format_id=None,
-            track_language=None,
-            cutting_version="1-10s",
-            allowed_by="setting",
-            approval_reference=None,
-        )
-        stored = [
-            clips.StoredSegment(
-                start_s=number * seconds,
-                length_s=seconds,
-                flac_sha256=hashlib.sha256(sound).hexdigest(),
-                byte_size=len(sound),
-                speech_share=0.9,
-                level_dbfs=-20.0,
-                snr_db=5.0 + 8 * number if number else None,
-                clipped_share=0.0,
-            )
-            for number, sound in enumerate(sounds)
-        ]
+        clip = stored_clip(video_id, original, codec=codec, seconds=segments * seconds)
+        stored = [stored_segment(*each, seconds) for each in enumerate(sounds)]
         clips.record_clip(session, clip, stored, now=NOW)
         if language != "none":
             languages.label(session, [video_id], language or speaker[:2], by="a test", now=NOW)
     return video_id
+
+
+def stored_clip(
+    video_id: str, original: str, *, codec: str = "opus", seconds: float
+) -> clips.StoredClip:
+    """A clip of a video all of which is speech."""
+    return clips.StoredClip(
+        video_id=video_id,
+        audio_sha256=original,
+        byte_size=9,
+        container="matroska,webm",
+        codec=codec,
+        sample_rate=48_000,
+        channels=1,
+        said_duration_s=None,
+        duration_s=max(1.0, seconds),
+        kept_s=seconds,
+        format_id=None,
+        track_language=None,
+        cutting_version="1-10s",
+        allowed_by="setting",
+        approval_reference=None,
+    )
+
+
+def stored_segment(number: int, sound: bytes, seconds: float) -> clips.StoredSegment:
+    """A clip's segment of a number, those before it as long as it is."""
+    return clips.StoredSegment(
+        start_s=number * seconds,
+        length_s=seconds,
+        flac_sha256=hashlib.sha256(sound).hexdigest(),
+        byte_size=len(sound),
+        speech_share=0.9,
+        level_dbfs=-20.0,
+        snr_db=5.0 + 8 * number if number else None,
+        clipped_share=0.0,
+    )
 
 
 def collect_all(context: Context, speakers: tuple[str, ...] = SPEAKERS) -> None:

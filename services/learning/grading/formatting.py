@@ -2,7 +2,7 @@
 
 from ml.evaluation.bootstrap import Interval
 from services.learning.grading.edits import shown_edits
-from services.learning.grading.grade import Graded, Grading, Pair, Reference
+from services.learning.grading.grade import Grade, Graded, Grades, Grading, Pair, Reference
 from services.learning.grading.measures import Measurement
 
 __all__ = ["shown_edits"]
@@ -21,7 +21,7 @@ _PROBLEMS = {
 }
 
 
-def headline(grading: Grading) -> str:
+def headline(grading: Grades) -> str:
     """Say in a sentence how the first, or the best, picture does."""
     if grading.evidence.state != "shown":
         return "No effect of thumbnails could be shown: the grade says little."
@@ -40,14 +40,14 @@ def headline(grading: Grading) -> str:
     )
 
 
-def cautions(grading: Grading) -> list[str]:
+def cautions(grading: Grades) -> list[str]:
     """Return what has to be known to read the grades rightly."""
     lines = [_evidence(grading)]
     lines += [_reference(reference, grading) for reference in grading.references]
     return lines
 
 
-def edits_line(grading: Grading, graded: Graded) -> str:
+def edits_line(grading: Grades, graded: Graded) -> str:
     """Say how many edits were tried and whether any changes the expected views."""
     tried = len(graded.edits)
     if grading.evidence.state != "shown":
@@ -84,7 +84,7 @@ def pair_verdict(pair: Pair) -> str:
     return f"{pair.first if pair.ratio.value > 1 else pair.second} is ahead"
 
 
-def which_to_test(grading: Grading) -> str | None:
+def which_to_test(grading: Grades) -> str | None:
     """Say which two of several pictures are worth a test; None where there is nothing to choose."""
     if grading.evidence.state != "shown" or len(grading.graded) < 2:  # noqa: PLR2004
         return None
@@ -143,7 +143,7 @@ def association(measurement: Measurement) -> str:
     )
 
 
-def _evidence(grading: Grading) -> str:
+def _evidence(grading: Grades) -> str:
     evidence = grading.evidence
     if evidence.state == "notCompared":
         return (
@@ -153,7 +153,7 @@ def _evidence(grading: Grading) -> str:
     return f"The newest comparison: {evidence.sentence}"
 
 
-def _reference(reference: Reference, grading: Grading) -> str:
+def _reference(reference: Reference, grading: Grades) -> str:
     whom = {
         "own": "the channel’s own videos",
         "likeSized": "like-sized channels’ videos"
@@ -167,7 +167,7 @@ def _reference(reference: Reference, grading: Grading) -> str:
     return f"Against {whom}: {counts}, each evaluated by models that never saw its channel."
 
 
-def _leading(graded: Graded) -> float:
+def _leading(graded: Grade) -> float:
     found = [graded.percentiles["likeSized"], graded.percentiles["own"]]
     return next((each.value for each in found if each is not None), -1.0)
 

@@ -1,7 +1,7 @@
 """Grading pictures: what a model expects of each, beside what other videos show."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Graded:
+class Grade:
     """One picture's grade.
 
     Attributes:
@@ -68,14 +68,23 @@ class Graded:
         percentiles: By the reference's kind, from 0 to 100; None where there is no grade.
         over_median: Views a day with it over those with the median like-sized thumbnail in the
             same video, as a factor; None without any.
-        measured: What was measured on it.
-        edits: What was tried on it, the greatest gain first.
-        heat: How much of log10 views a day each part brings, (rows, columns).
     """
 
     candidate: Candidate
     percentiles: dict[str, Interval | None]
     over_median: Interval | None
+
+
+@dataclass(frozen=True)
+class Graded(Grade):
+    """One picture's grade, and what there is to say of the picture itself.
+
+    Attributes:
+        measured: What was measured on it.
+        edits: What was tried on it, the greatest gain first.
+        heat: How much of log10 views a day each part brings, (rows, columns).
+    """
+
     measured: list[Measurement]
     edits: list[Tried]
     heat: FloatArray
@@ -92,8 +101,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Grading:
-    """All that is said of the pictures.
+class Grades:
+    """What is known first: how each picture does.
 
     Attributes:
         rung: Which model graded.
@@ -104,7 +113,6 @@ class Grading:
         references: What was graded against.
         graded: The pictures in the order given.
         pairs: Each two of them.
-        gradients: Grad-CAM's maps of the pictures, if they may be shown.
         unusable: Files that could not be graded.
     """
 
@@ -114,10 +122,21 @@ class Grading:
     evidence: Evidence
     who: Whose
     references: list[Reference]
-    graded: list[Graded]
+    graded: Sequence[Grade]
     pairs: list[Pair]
+    unusable: list[UnusablePicture]
+
+
+@dataclass(frozen=True)
+class Grading(Grades):
+    """All that is said of the pictures.
+
+    Attributes:
+        gradients: Grad-CAM's maps of the pictures, if they may be shown.
+    """
+
+    graded: Sequence[Graded]
     gradients: GradientMaps
-    unusable: list[UnusablePicture] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values; undefined numbers are None."""
@@ -145,6 +164,7 @@ def grade(
     channel: str | None = None,
     subscribers: int | None = None,
     progress: Progress = lambda _done, _total, _what: None,
+    first: Callable[[Grades], None] = lambda _grades: None,
 ) -> Grading:
     """Grade pictures as thumbnails of a channel's next video.
 
@@ -154,6 +174,7 @@ def grade(
         channel: Id, @handle or address of a channel that was crawled.
         subscribers: The channel's size, if it is not known or hidden.
         progress: Told how far it is.
+        first: Told the grades as soon as they are known; the rest takes longer than they do.
 
     Raises:
         UsageError: No file holds a picture that can be graded, or the channel is not known or
@@ -164,60 +185,75 @@ def grade(
     who = whose(context, channel, subscribers)
     with workspace(context, "grading") as folder:
         grader = load_grader(context, folder, subscribers=who.subscribers)
-        return replace(_grade(context, grader, candidates, who, progress), unusable=unusable)
+        progress(0, 0, "reading comparable thumbnails")
+        own = own_thumbnails(context, who)
+        alike = like_sized_thumbnails(context, who, grader.comparable_channels(who.channel_id))
+        mine = grader.answers([as_shown(candidate.frame) for candidate in candidates])
+        grades = _grades(grader, candidates, who, own, alike, mine, unusable, progress)
+        first(grades)
+        return Grading(
+            **{**vars(grades), "graded": _graded(context, grader, grades, mine, progress)},
+            gradients=gradient_maps(
+                grader, who.channel_id, [c.frame for c in candidates], alike.contents
+            ),
+        )
 
 
-def _grade(
-    context: Context,
+def _grades(
     grader: Grader,
     candidates: Sequence[Candidate],
     who: Whose,
+    own: Pictures,
+    alike: Pictures,
+    mine: FloatArray,
+    unusable: list[UnusablePicture],
     progress: Progress,
-) -> Grading:
-    progress(0, 0, "reading comparable thumbnails")
-    own = own_thumbnails(context, who)
-    alike = like_sized_thumbnails(context, who, grader.comparable_channels(who.channel_id))
-    mine = grader.answers([as_shown(candidate.frame) for candidate in candidates])
-    theirs = {
-        "own": grader.answers(own.contents, progress, collected=True),
-        "likeSized": grader.answers(alike.contents, progress, collected=True),
-    }
+) -> Grades:
+    theirs = [grader.answers(p.contents, progress, collected=True) for p in (own, alike)]
     references = [_reference("own", own, who), _reference("likeSized", alike, who)]
-    # Measuring asks no model, so every channel will do, and more of them say more.
-    similar = like_sized_thumbnails(context, who, None)
-    measured = _measured(context, similar, progress)
-    linked = associations(grader.dataset, similar.videos, measured, seed=grader.rung.card.seed)
-    graded = []
-    for number, candidate in enumerate(candidates):
-        progress(number, len(candidates), "hiding parts and trying edits")
-        answers = mine[:, number]
-        graded.append(
-            Graded(
-                candidate,
-                {
-                    "own": _percentile(grader, who, answers, references[0], own, theirs["own"]),
-                    "likeSized": _percentile(
-                        grader, who, answers, references[1], alike, theirs["likeSized"]
-                    ),
-                },
-                _over_median(grader, who, answers, references[1], theirs["likeSized"]),
-                measurements(as_kept(measure(candidate.frame).values), measured, linked),
-                try_edits(grader, candidate, answers, who.channel_id),
-                _occluded(grader, candidate, who),
-            )
-        )
-    progress(len(candidates), len(candidates), "done")
-    return Grading(
+    sides = list(zip(references, (own, alike), theirs, strict=True))
+    return Grades(
         grader.rung.spec.name,
         grader.version,
         grader.rung.card.dataset,
         grader.evidence,
         who,
         references,
-        graded,
+        [
+            Grade(
+                candidate,
+                {side[0].kind: _percentile(grader, who, mine[:, n], *side) for side in sides},
+                _over_median(grader, who, mine[:, n], references[1], theirs[1]),
+            )
+            for n, candidate in enumerate(candidates)
+        ],
         _pairs(grader, who, candidates, mine),
-        gradient_maps(grader, who.channel_id, [c.frame for c in candidates], alike.contents),
+        unusable,
     )
+
+
+def _graded(
+    context: Context, grader: Grader, grades: Grades, mine: FloatArray, progress: Progress
+) -> list[Graded]:
+    """Say of each picture what it measures, what edits change and where its answer comes from."""
+    # Measuring asks no model, so every channel will do, and more of them say more.
+    similar = like_sized_thumbnails(context, grades.who, None)
+    measured = _measured(context, similar, progress)
+    linked = associations(grader.dataset, similar.videos, measured, seed=grader.rung.card.seed)
+    graded = []
+    for number, grade_ in enumerate(grades.graded):
+        progress(number, len(grades.graded), "hiding parts and trying edits")
+        candidate, channel_id = grade_.candidate, grades.who.channel_id
+        graded.append(
+            Graded(
+                **vars(grade_),
+                measured=measurements(as_kept(measure(candidate.frame).values), measured, linked),
+                edits=try_edits(grader, candidate, mine[:, number], channel_id),
+                heat=_occluded(grader, candidate, grades.who),
+            )
+        )
+    progress(len(grades.graded), len(grades.graded), "done")
+    return graded
 
 
 def _occluded(grader: Grader, candidate: Candidate, who: Whose) -> FloatArray:

@@ -188,7 +188,7 @@ def load_grader(context: Context, folder: Path, *, subscribers: int | None) -> G
     with translate_errors(folder, hint="or `tubegrader models train` here anew"):
         rung = load_rung(get_folder(context.store, chosen.files, folder / "model"))
         extractors = _extractors(context, rung, folder)
-    dataset = datasets.fetch(context, chosen.dataset_id, folder / "dataset")
+    dataset = datasets.fetch_without_pictures(context, chosen.dataset_id, folder / "dataset")
     size = np.nan if subscribers is None else float(subscribers)
     return Grader(rung, chosen.version, dataset, evidence, size=size, extractors=extractors)
 

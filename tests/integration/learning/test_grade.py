@@ -11,11 +11,11 @@ import pytest
 from services.api.grader import WarmGrader
 from services.api.grading_process import Graded, plain_name
 from services.api.problems import Problem
-from services.cli.grade import print_grading
+from services.cli.grade import print_grades, print_rest
 from services.context import Context
 from services.embedded import Endpoints
 from services.errors import PermanentError, UsageError
-from services.learning.grading import Grading, formatting, grade
+from services.learning.grading import Grades, Grading, formatting, grade
 from services.learning.grading.output import render, write_heatmap
 from tests.support.cli import settings_of, tubegrader
 from tests.support.databases import context_on, own_database
@@ -101,6 +101,26 @@ def test_candidates_are_compared_in_pairs(graded: Grading):
     assert first.shown
     assert first.ratio.high < 1
     assert formatting.pair_verdict(first).startswith(first.second)
+
+
+def test_how_pictures_do_is_told_before_what_takes_longer(
+    light_matters: Context, pictures: list[Path], graded: Grading
+):
+    said: list[str | Grades] = []
+    found = grade(
+        light_matters,
+        pictures,
+        channel=channel_id(0),
+        progress=lambda _done, _total, what: said.append(what),
+        first=said.append,
+    )
+    [grades] = [each for each in said if isinstance(each, Grades)]
+    assert said.index(grades) < said.index("hiding parts and trying edits")
+    for known, whole, before in zip(grades.graded, found.graded, graded.graded, strict=True):
+        assert known.percentiles == whole.percentiles == before.percentiles
+        assert known.over_median == whole.over_median
+    assert grades.pairs == found.pairs
+    assert formatting.headline(grades) == formatting.headline(graded)
 
 
 def test_brightness_is_associated_with_views_and_placed_among_comparable_thumbnails(
@@ -233,7 +253,8 @@ def test_the_command_in_another_process_says_the_same_as_json_and_on_the_page(
 
 
 def test_what_is_printed_ends_with_testing(graded: Grading, capsys: pytest.CaptureFixture[str]):
-    print_grading(graded)
+    print_grades(graded)
+    print_rest(graded)
     printed = capsys.readouterr().out
     assert printed.rstrip().endswith(formatting.TEST_IT)
     assert "brighter: +" in printed

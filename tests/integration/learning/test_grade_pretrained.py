@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from ml.thumbnails.backbones.weights import load_backbone
-from services.cli.grade import print_grading
+from services.cli.grade import print_grades, print_rest
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.grading import grade
@@ -54,7 +54,8 @@ def test_pictures_are_graded_through_the_look_that_the_models_learned_from(
     assert bright.over_median is not None
     assert dark.over_median is not None
     assert bright.over_median.value > dark.over_median.value
-    print_grading(found)
+    print_grades(found)
+    print_rest(found)
     assert "bright.png" in capsys.readouterr().out
     assert "Test it." in render(found)
     # What was graded in passing is not kept: only pictures that were collected are.
