@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from services.context import Context
 from services.work import jobs
-from tests.support.catalogue import Catalogue, picture
+from tests.support.catalogue import Catalogue, picture, scored_catalogue, video_id
 
 HTML = {"Accept": "text/html"}
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -32,16 +32,9 @@ EVIL = "<script>alert(1)</script>"
 
 @pytest.fixture
 def catalogue(context: Context) -> Catalogue:
-    made = Catalogue(context, NOW)
-    ids = made.add(7)
+    made = scored_catalogue(context, NOW, 7)
+    ids = [video_id(n) for n in range(7)]
     made.count(ids, NOW - timedelta(days=2), 900)
-    made.count(ids, NOW - timedelta(days=1), 1_000)
-    for one in ids:
-        made.show(one, 1, now=NOW)
-    model = made.train()[1]
-    for place, one in enumerate(ids):
-        made.score([one], model, 1, place / 3)
-    made.promote(model)
     made.sql("UPDATE videos SET title = :t WHERE video_id = :v", t=EVIL, v=ids[3])
     made.sql("UPDATE channels SET title = :t", t=EVIL)
     return made
