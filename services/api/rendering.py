@@ -34,6 +34,8 @@ def _environment() -> Environment:
         "share": share,
         "short": short,
         "length_of": length_of,
+        "hint": hint,
+        "wrappable": wrappable,
     }
     environment.globals["charts"] = charts
     return environment
@@ -114,6 +116,20 @@ def length_of(seconds: int) -> str:
         if seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def hint(text: str) -> Markup:
+    """Write what an error advises; commands, which stand between backticks, as such."""
+    parts = text.split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if place % 2 and place + 1 < len(parts) else part
+        for place, part in enumerate(parts)
+    )
+
+
+def wrappable(name: str) -> Markup:
+    """Write a model's name so that a narrow column may break it behind a plus."""
+    return Markup("+<wbr>").join(name.split("+"))
 
 
 def moment(value: datetime | str | None, missing: str = "–") -> Markup:
