@@ -5,13 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from db.models import ModelVersion, SpeechSegment
-from db.models.learning import SPEECH
-from db.queries.learning import promotions
 from db.queries.speech import conflicts as rows
 from services.context import Context
 from services.errors import NotFoundError, PermanentError
-from services.learning.results import newest_models_and_evaluation
-from services.learning.speech.best import best_of
 
 PAGE = 20
 """Clips a page: each of them is listened to."""
@@ -62,19 +58,6 @@ class Conflict:
     probability: float | None
     purged_at: datetime | None
     stretches: list[Stretch]
-
-
-def listener(context: Context) -> ModelVersion | None:
-    """Return the speech model in use: the champion, else the best one that was compared."""
-    with context.transaction() as session:
-        champion = promotions.model_of(session, task=SPEECH)
-    if champion is not None:
-        return champion
-    models, evaluation = newest_models_and_evaluation(context, SPEECH)
-    if evaluation is not None:
-        best = best_of(evaluation.detail["rungs"])
-        models = [model for model in models if model.rung == best] or models
-    return models[-1] if models else None
 
 
 def conflicts(

@@ -145,8 +145,8 @@ def _asking(
             ) from error
         raise UsageError(
             str(error).strip().splitlines()[0],
-            hint="one reading statement at a time; `tubegrader sql` opens psql. "
-            "The views are scored_videos and model_comparison",
+            hint="one reading statement at a time; `tubegrader sql` opens psql, "
+            "and `tubegrader data catalog` lists the views and their columns",
             reason="badQuery",
         ) from error
     except (RecursionError, OverflowError, ValueError) as error:

@@ -35,6 +35,8 @@ def _environment() -> Environment:
         "share": share,
         "short": short,
         "length_text": length_text,
+        "hint": hint,
+        "wrappable": wrappable,
     }
     environment.globals["charts"] = charts
     return environment
@@ -107,6 +109,20 @@ def share(value: float | None, digits: int = 0) -> str:
 def short(value: str, length: int = 8) -> str:
     """Return the beginning of an id."""
     return value[:length]
+
+
+def hint(text: str) -> Markup:
+    """Write what an error advises; commands, which stand between backticks, as such."""
+    parts = text.split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if place % 2 and place + 1 < len(parts) else part
+        for place, part in enumerate(parts)
+    )
+
+
+def wrappable(name: str) -> Markup:
+    """Write a model's name so that a narrow column may break it behind a plus."""
+    return Markup("+<wbr>").join(name.split("+"))
 
 
 def moment(value: datetime | str | None, missing: str = "–") -> Markup:

@@ -8,7 +8,7 @@ import typer
 from services.cli import completing, remote
 from services.cli.common import asked, emit, emit_rows, minute, print_json, say
 from services.cli.options import AsJson, ChannelFiles, DryRun, Yes
-from services.cli.tables import print_table
+from services.cli.tables import print_pairs, print_table
 from services.cli.words import Words
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def show(
 def _print_facts(facts: dict[str, Any]) -> None:
     plain = {k: v for k, v in facts.items() if k not in ("videos", "work")}
     rows = [(key.replace("_", " "), _cell(key, value)) for key, value in plain.items()]
-    print_table(["", ""], rows)
+    print_pairs(rows)
     typer.echo()
     print_table(
         ["videos", "format", "count"],

@@ -235,6 +235,7 @@ def emit_rows(
     as_json: bool,
     right: Sequence[str] = (),
     spare: Sequence[str] = (),
+    none: str | None = None,
 ) -> None:
     """Print a list: as JSON for scripts, as a table for people.
 
@@ -244,9 +245,13 @@ def emit_rows(
         as_json: Which of both.
         right: Titles of the columns that hold numbers.
         spare: Titles of those that a narrow terminal does without, the first of them first.
+        none: Said to people instead of an empty table: how something comes into it.
     """
 
     def show(items: Sequence[Found]) -> None:
+        if none is not None and not items:
+            typer.echo(none)
+            return
         rows = [[cell(item) for cell in columns.values()] for item in items]
         print_table(list(columns), rows, right=right, spare=spare)
 

@@ -57,6 +57,8 @@ def demo(
             spoken_ids = youtube.spoken_ids if speech else []
             if speech and not spoken_ids:
                 typer.echo("too few channels of each language are labelled: no speech", err=True)
+            if (url := _pages(context)) is not None:
+                typer.echo(f"its pages, to look meanwhile: {url}", err=True)
             page = _whole_job(context, youtube.channel_ids, spoken_ids, world)
             typer.echo(f"\nreport    {page}")
             if keep:
@@ -71,15 +73,22 @@ def _stay(context: "Context") -> None:
     import threading
     from contextlib import suppress
 
-    from services.embedded import workers
-    from services.embedded.home import Home
-
-    url = workers.api_url(Home(context.settings.home))
+    url = _pages(context)
     typer.echo(f"pages     {url or 'are not installed: pip install fastapi uvicorn'}")
+    if url is not None:
+        typer.echo(f"grade     {url}/grade")
     typer.echo("Everything goes on until Ctrl-C.", err=True)
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     typer.echo("stopping", err=True)
+
+
+def _pages(context: "Context") -> str | None:
+    """Return where the pages are; None where they cannot be served."""
+    from services.embedded import workers
+    from services.embedded.home import Home
+
+    return workers.api_url(Home(context.settings.home))
 
 
 def _whole_job(

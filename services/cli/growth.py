@@ -32,6 +32,7 @@ def _print(found: "Growth | TooLittle", threshold: float) -> None:
 
     typer.echo(found.sentence)
     if not isinstance(found, Growth):
+        typer.echo("  they come by themselves while `tubegrader up` goes on counting")
         return
     print_table(
         [

@@ -17,9 +17,10 @@ from services.cli.common import (
     wait_there,
 )
 from services.cli.options import AsJson, DryRun, Watch, Yes
+from services.cli.tables import print_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from services.context import Context
     from services.work.job_views import JobView
@@ -67,7 +68,7 @@ def list_jobs(
                 f"{job.progress_done}/{job.progress_total}" if job.progress_total else ""
             ),
             "submitted (UTC)": lambda job: f"{job.created_at:%Y-%m-%d %H:%M:%S}",
-            "message": lambda job: job.error_message or job.progress_message,
+            "message": lambda job: job.error_message or ("" if job.ended else job.progress_message),
         },
         as_json=as_json,
         right=["progress"],
@@ -262,6 +263,19 @@ def items(as_json: AsJson = False) -> None:
 
 
 def _print(job: "JobView") -> None:
-    for name, value in job.as_json().items():
-        if value is not None and value != {}:
-            typer.echo(f"{name:17} {value}")
+    shown = job.as_json()
+    if shown["result"] == shown["steps"]:
+        del shown["steps"]
+    print_pairs([pair for name, value in shown.items() for pair in _pairs(name, value)])
+
+
+def _pairs(name: str, value: Any) -> "Iterator[tuple[str, object]]":
+    """Take what is nested apart, down to what fits on a line."""
+    if not isinstance(value, dict):
+        if value is not None:
+            yield name, value
+    elif value and all(isinstance(inner, int | float) for inner in value.values()):
+        yield name, ", ".join(f"{key} {inner}" for key, inner in value.items())
+    else:
+        for key, inner in value.items():
+            yield from _pairs(f"{name}.{key}", inner)

@@ -74,6 +74,7 @@ def list_approvals(as_json: AsJson = False) -> None:
             "note": lambda a: a.note,
         },
         as_json=as_json,
+        none="There is no approval; `tubegrader approvals add REFERENCE` records one.",
     )
 
 

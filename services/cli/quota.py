@@ -184,4 +184,5 @@ def _remedy(found: "Plan") -> str:
 
 def _both(moment: "datetime") -> str:
     """Return a moment in local time and in UTC."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z} ({moment:%Y-%m-%d %H:%M} UTC)"
+    here, utc = moment.astimezone(), f"{moment:%Y-%m-%d %H:%M} UTC"
+    return utc if not here.utcoffset() else f"{here:%Y-%m-%d %H:%M %Z} ({utc})"

@@ -70,6 +70,8 @@ def list_tokens(as_json: AsJson = False) -> None:
             "last used (UTC)": lambda t: f"{t.used_at:%Y-%m-%d %H:00}" if t.used_at else "never",
         },
         as_json=as_json,
+        none="There is no token; `tubegrader tokens create NAME` makes one, and from then on pages"
+        " and calls need one.",
     )
 
 

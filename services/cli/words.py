@@ -44,6 +44,10 @@ RENAMED = {
     "notify": "notifications",
 }
 """What used to be typed, and what does the same now; hidden, and not to be taken away."""
+_WHOLE = 1_000
+"""Characters of a first sentence: whatever is written."""
+_LEAST = 12
+"""Characters that say something."""
 _UNSAID = {"channels": "list", "quota": "show", "breakers": "list"}
 """The verb that is meant where a noun stands alone, as it did before it had verbs."""
 
@@ -72,12 +76,21 @@ class Words(TyperGroup):
         rows: dict[str, list[tuple[str, str]]] = {panel: [] for panel in PANELS}
         for name, command in sorted(shown, key=lambda each: not isinstance(each[1], TyperGroup)):
             panel: str | None = getattr(command, "rich_help_panel", None)
-            about = command.get_short_help_str(formatter.width - 6 - longest)
+            about = _in_short(command, formatter.width - 6 - longest)
             rows.setdefault(panel or "Commands", []).append((name.ljust(longest), about))
         for panel, of_panel in rows.items():
             if of_panel:
                 with formatter.section(panel):
                     formatter.write_dl(of_panel)
+
+
+def _in_short(command: Any, limit: int) -> str:
+    """Return what a command does, as much of it as fits and makes sense."""
+    whole = str(command.get_short_help_str(_WHOLE))
+    if len(whole) <= limit:
+        return whole
+    ends = [at for at, c in enumerate(whole[:limit]) if c in ",;:" and at >= _LEAST]
+    return f"{whole[: ends[-1]]}." if ends else str(command.get_short_help_str(limit))
 
 
 def renamed(args: list[str]) -> list[str]:

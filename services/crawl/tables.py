@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from services.errors import UsageError
 from services.naming import LONGEST, parse_channel, undressed
-from services.youtube.identifiers import is_channel_id
+from services.youtube.identifiers import ReferenceKind, is_channel_id
 from services.youtube.identifiers import tidied as tidied_whole
 
 _COLUMNS = ("channel_id", "channelid", "channel", "channel_url", "url", "link", "handle")
@@ -73,6 +73,7 @@ def tidied(cell: str) -> str:
 def read(text: str) -> list[tuple[int, str]]:
     """Return line and name of what each line or row says; what names no channel as it is written.
 
+    A line without a header above it may list several channels: each is returned with its number.
     Comments, empty lines and a header are left out.
 
     Raises:
@@ -109,19 +110,41 @@ class _Row:
         """Return the first channel that any cell names."""
         return next(filter(None, map(channel_in, self.cells)), None)
 
+    def listed(self) -> list[str]:
+        """Return what a line lists, if it lists channels beside each other; else nothing.
+
+        Two ids, or two handles, are two channels; an id beside a handle or an address may well be
+        the same one.
+        """
+        cells = [cell for whole in self.cells for cell in _apart(whole)]
+        found = [(cell, channel_in(cell)) for cell in cells]
+        values: dict[ReferenceKind, set[str]] = {}
+        for _, name in found:
+            if name is not None:
+                reference = parse_channel(name)
+                values.setdefault(reference.kind, set()).add(reference.value.casefold())
+        if all(len(names) < 2 for names in values.values()):  # noqa: PLR2004
+            return []
+        # What was meant to be one is told as malformed; titles beside them are no harm.
+        return [name or tidied(cell) for cell, name in found if name or _BROKEN.search(cell)]
+
 
 def _named(rows: list[_Row]) -> Iterator[tuple[int, str]]:
     plain = [row for row in rows if not row.text.startswith("#")]
     column = _column(plain[:_SAMPLE])
     first = plain[0] if plain else None
+    titled = first is not None and _is_header(first, column, plain[1:_SAMPLE])
     for row in rows:
         own = row.channel_at(column)
         if row.text.startswith("#") and (column == 0 or own is None):
             continue
         found = own or row.channel()
-        if found is not None:
+        # Below a header one column names the channels, whatever others hold.
+        if not titled and (listed := row.listed()):
+            yield from ((row.line, name) for name in listed)
+        elif found is not None:
             yield row.line, found
-        elif row is not first or not _is_header(row, column, plain[1:_SAMPLE]):
+        elif row is not first or not titled:
             cell = row.cells[column].strip() if column < len(row.cells) else ""
             yield row.line, tidied(cell) or row.text
 
@@ -208,6 +231,12 @@ def _parsed(text: str, delimiter: str, quoting: int) -> Iterator[_Row]:
         if any(tidied(cell) for cell in row):
             whole = delimiter.join(row).strip("\ufeff \t\u00a0\u200b\x1a")
             yield _Row(reader.line_num, whole, row)
+
+
+def _apart(cell: str) -> list[str]:
+    """Return the channels that a cell lists by spaces or other delimiters, else the cell."""
+    parts = [part for part in re.split(r"[\s,;|]+", tidied(cell)) if part]
+    return parts if len(parts) > 1 and all(map(_names_channel, parts)) else [cell]
 
 
 def _names_channel(text: str) -> bool:

@@ -20,6 +20,11 @@ WITHOUT_TORCH = "import sys; sys.modules['torch'] = None"
 """Said before the api begins: whoever imports torch in it fails."""
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header by which a token is shown."""
+    return {"Authorization": f"Bearer {token}"}
+
+
 @contextmanager
 def client_of(context: Context, *, base_url: str = HOST) -> Iterator[TestClient]:
     app = create_app(context, remembered_s=0)

@@ -1,7 +1,7 @@
 """A few videos, models and scores, written through the queries that the services use."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -133,3 +133,26 @@ class Catalogue:
         with self.context.engine.begin() as connection:
             found = connection.execute(text(statement), values)
             return [tuple(row) for row in found] if found.returns_rows else []
+
+
+def scored_catalogue(
+    context: Context, now: datetime, n: int, *, log10: Callable[[int], float] = lambda n: n / 3
+) -> Catalogue:
+    """``n`` videos counted the day before, each with a picture that the champion has scored.
+
+    Args:
+        context: Where they are written.
+        now: The moment they are as of.
+        n: How many.
+        log10: Gives of each one's place what is predicted, as log10 of views per day.
+    """
+    made = Catalogue(context, now)
+    ids = made.add(n)
+    made.count(ids, now - timedelta(days=1), 1_000)
+    for one in ids:
+        made.show(one, 1, now=now)
+    champion = made.train()[1]
+    for place, one in enumerate(ids):
+        made.score([one], champion, 1, log10(place))
+    made.promote(champion)
+    return made

@@ -5,10 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
+from services import catalog
 from services.api.dependencies import Ctx
 from services.api.rendering import page
 from services.api.v1.sql import Answer, Question
 from services.api.v1.sql import ask as answer_to
+from services.context import Context
 from services.errors import UsageError
 from services.formatting import csv_text
 
@@ -50,11 +52,11 @@ def ask(
         return Response(
             csv_text(answer.columns, answer.rows), media_type="text/csv", headers=headers
         )
-    return _shown(request, q, answer, problem)
+    return _shown(request, context, q, answer, problem)
 
 
 def _shown(
-    request: Request, q: str, answer: Answer | None, problem: UsageError | None
+    request: Request, context: Context, q: str, answer: Answer | None, problem: UsageError | None
 ) -> HTMLResponse:
     return page(
         "ask.html",
@@ -63,5 +65,6 @@ def _shown(
         answer=answer,
         problem=problem,
         questions=QUESTIONS,
+        views=catalog.described(context),
         status_code=200 if problem is None else 400,
     )

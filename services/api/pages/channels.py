@@ -12,11 +12,11 @@ from services.api.dependencies import Ctx, Cursor
 from services.api.rendering import page
 from services.browsing import VideoRow
 from services.crawl import intake, runs, watchlist
-from services.crawl.sources import NamedChannel
+from services.crawl.sources import read_channels
 from services.errors import UsageError
 
 router = APIRouter(prefix="/channels")
-MOST_LINES = 1_000
+MOST_CHANNELS = 1_000
 
 
 @router.get("")
@@ -39,14 +39,13 @@ def add_channels(
     channels: Annotated[str, Form(max_length=200_000)],
     crawl: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Watch channels, one a line, and crawl them if that is wanted."""
-    lines = [line for line in channels.splitlines() if line.strip()]
-    if len(lines) > MOST_LINES:
+    """Watch the channels of a list in any form that is read, and crawl them if that is wanted."""
+    named = read_channels(channels.encode("utf-8", "replace"), "this list")
+    if len(named) > MOST_CHANNELS:
         raise UsageError(
-            f"{len(lines):,} channels are more than {MOST_LINES:,} at a time",
+            f"{len(named):,} channels are more than {MOST_CHANNELS:,} at a time",
             hint="`tubegrader channels add --from FILE` takes any number",
         )
-    named = [NamedChannel(place, text.strip()) for place, text in enumerate(lines, start=1)]
     outcomes = intake.add(context, named)
     ids = sorted({o.channel_id for o in outcomes if o.channel_id is not None and not o.failed})
     if crawl and ids and not any(outcome.failed for outcome in outcomes):

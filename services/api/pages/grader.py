@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from services.api.problems import Problem, answer
@@ -13,9 +13,11 @@ router = APIRouter(prefix="/grade")
 
 
 @router.get("")
-def ask_for_pictures(request: Request) -> Response:
+def ask_for_pictures(
+    request: Request, channel: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
     """Ask for pictures."""
-    return page("grade.html", request, graded=None, channel="", subscribers="")
+    return page("grade.html", request, graded=None, channel=channel, subscribers="")
 
 
 @router.post("")

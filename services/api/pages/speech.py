@@ -13,7 +13,7 @@ from services.api.v1.grades import Grader
 from services.context import Context
 from services.errors import PermanentError
 from services.learning.results import newest_comparison
-from services.learning.speech.best import best_of
+from services.learning.speech.best import best_of, champion_or_best
 from services.media.audio import labels
 from services.media.audio.labels import NamedLabel
 
@@ -46,7 +46,7 @@ def hear(
 @router.get("/conflicts")
 def show_conflicts(request: Request, context: Ctx, before: int | None = None) -> HTMLResponse:
     """Show clips whose claims, or claims and model, do not agree."""
-    model = listening.listener(context)
+    model = champion_or_best(context)
     found, after = listening.conflicts(context, model, before=before)
     return page(
         "conflicts.html",

@@ -15,7 +15,7 @@ TEST_IT = (
     " Studio's own Test & compare shows pictures at random to viewers, which is better still."
 )
 _PROBLEMS = {
-    "noChannel": "no channel was named: add --channel to grade against its own videos",
+    "noChannel": "no channel was named",
     "tooFewVideos": "too few of the channel’s own videos have a stored thumbnail",
     "tooFewChannels": "too few comparable channels were crawled",
 }
@@ -158,12 +158,13 @@ def _reference(reference: Reference, grading: Grades) -> str:
         "own": "the channel’s own videos",
         "likeSized": "like-sized channels’ videos"
         if grading.who.subscribers is not None
-        else "channels of all sizes (add --channel or --subscribers)",
+        else "channels of all sizes (name a channel or its number of subscribers)",
     }[reference.kind]
     one = reference.channels == 1
     counts = f"{reference.videos} videos of {reference.channels} channel{'' if one else 's'}"
     if reference.problem is not None:
-        return f"Against {whom}: no grade, {_PROBLEMS[reference.problem]} ({counts})."
+        why = _PROBLEMS[reference.problem]
+        return f"Against {whom}: no grade, {why}{f' ({counts})' if reference.videos else ''}."
     return f"Against {whom}: {counts}, each evaluated by models that never saw its channel."
 
 

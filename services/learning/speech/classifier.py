@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from db.models import Evaluation, ModelVersion
+from db.models import ModelVersion
 from db.models.learning import SPEECH
-from db.queries.learning import model_versions, promotions
+from db.queries.learning import model_versions
 from ml.artifacts import DOCUMENT
 from ml.errors import LearningError
 from ml.speech.augmentation.codecs import Waveform
 from ml.speech.models.base import SpeechPredictions
 from ml.speech.models.pretrained_whisper import PretrainedWhisperModel
-from ml.speech.models.registry import load_speech_model, own_model_names
+from ml.speech.models.registry import load_speech_model
 from services.context import Context
 from services.errors import PermanentError, UsageError
 from services.learning.artifacts import get_folder, workspace
-from services.learning.results import covers, newest_models_and_evaluation
-from services.learning.speech.best import best_of
+from services.learning.results import newest_models_and_evaluation
+from services.learning.speech.best import champion_or_best
 from services.learning.speech.models import FULL
 
 WHISPER = PretrainedWhisperModel.name
@@ -123,14 +123,12 @@ def from_registry(
 ) -> ChosenModel:
     """Fetch a model of the registry.
 
-    Without a kind it is the champion. Where there is none yet, it is the one with the highest
-    balanced accuracy in the comparison of the newest models; where those were not compared yet, the
-    last in the order of the models that there is.
+    Without a kind it is the champion, or the best of the newest (``champion_or_best``).
 
     Args:
         context: Where the registry is.
         kind: Such as ``tdnn``.
-        version: Which of its versions; the newest if left out.
+        version: Which of its versions, of the kind in use if none is named; the newest if left out.
 
     Raises:
         PermanentError: There is no such model (``noModel``), or its files are missing or damaged.
@@ -147,15 +145,13 @@ def from_registry(
 
 
 def _row(context: Context, kind: str | None, version: int | None) -> ModelVersion:
-    if kind is None and version is None:
-        with context.transaction() as session:
-            champion = promotions.model_of(session, task=SPEECH)
-        if champion is not None:
-            return champion
-    models, evaluation = newest_models_and_evaluation(context, SPEECH)
-    if not models:
+    in_use = champion_or_best(context)
+    if in_use is None:
         raise PermanentError("no speech model was trained yet", reason="noModel", hint=HINT)
-    name = kind or _best(models, evaluation)
+    if kind is None and version is None:
+        return in_use
+    models, _ = newest_models_and_evaluation(context, SPEECH)
+    name = kind or in_use.rung
     if version is None:
         found = next((model for model in models if model.rung == name), None)
     else:
@@ -170,10 +166,3 @@ def _row(context: Context, kind: str | None, version: int | None) -> ModelVersio
             hint=f"the newest are {there}",
         )
     return found
-
-
-def _best(models: list[ModelVersion], evaluation: Evaluation | None) -> str:
-    if evaluation is not None and covers(evaluation, models):
-        return best_of(evaluation.detail["rungs"])
-    order = {name: place for place, name in enumerate(own_model_names())}
-    return max((model.rung for model in models), key=lambda name: order.get(name, -1))

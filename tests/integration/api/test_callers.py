@@ -21,21 +21,12 @@ from services.media.audio import labels
 from services.work import jobs
 from services.work.job_views import JobView
 from tests.integration.api.test_http_api import NOW
-from tests.support.api import HOST, client_of
+from tests.support.api import HOST, bearer, client_of
 from tests.support.catalogue import Catalogue
 
 JOBS = "/api/v1/jobs"
 HTML = {"Accept": "text/html"}
 OURS = {"Origin": HOST, "Sec-Fetch-Site": "same-origin"}
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-@pytest.fixture
-def admin(context: Context) -> str:
-    return tokens.create(context, "admin", scope="admin")
 
 
 def test_wrong_tokens_typed_at_an_address_lock_no_right_one_out(

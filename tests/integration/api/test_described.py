@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from services.context import Context
 from tests.support.api import api_process
-from tests.support.catalogue import Catalogue
+from tests.support.catalogue import Catalogue, scored_catalogue
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 CHECKS = (
@@ -38,16 +38,7 @@ def program(variable: str, name: str) -> str:
 
 @pytest.fixture
 def filled(context: Context) -> Catalogue:
-    made = Catalogue(context, NOW)
-    ids = made.add(5)
-    made.count(ids, NOW - timedelta(days=1), 1_000)
-    for one in ids:
-        made.show(one, 1, now=NOW)
-    model = made.train()[1]
-    for place, one in enumerate(ids):
-        made.score([one], model, 1, place / 3)
-    made.promote(model)
-    return made
+    return scored_catalogue(context, NOW, 5)
 
 
 @pytest.mark.slow

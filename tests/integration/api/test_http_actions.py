@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from services import exporting
 from services.context import Context
 from services.errors import BusyError
-from tests.support.catalogue import Catalogue
+from tests.support.catalogue import Catalogue, scored_catalogue
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TRAIN = {"kind": "train"}
@@ -36,16 +36,8 @@ def _end_exports(context: Context) -> Iterator[None]:
 
 @pytest.fixture
 def scored(context: Context) -> Catalogue:
-    made = Catalogue(context, NOW)
-    ids = made.add(23)
-    made.count(ids, NOW - timedelta(days=1), 1_000)
-    for one in ids:
-        made.show(one, 1, now=NOW)
-    model = made.train()[1]
-    for place, one in enumerate(ids):
-        made.score([one], model, 1, place / 3)
-    made.promote(model)
-    made.sql("UPDATE videos SET title = '=1+1' WHERE video_id = :v", v=ids[0])
+    made = scored_catalogue(context, NOW, 23)
+    made.sql("UPDATE videos SET title = '=1+1' WHERE video_id = 'video_00000'")
     return made
 
 

@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,15 @@ from services.context import Context
 from services.errors import UsageError
 from services.paging import position
 from tests.support.api import api_process
-from tests.support.catalogue import Catalogue
+from tests.support.catalogue import Catalogue, scored_catalogue
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def scored(context: Context) -> Catalogue:
-    made = Catalogue(context, NOW)
-    ids = made.add(11)
-    made.count(ids, NOW - timedelta(days=1), 1_000)
-    for one in ids:
-        made.show(one, 1, now=NOW)
-    model = made.train()[1]
-    for place, one in enumerate(ids):
-        made.score([one], model, 1, place % 4 / 3)  # some are as far off as others
-    made.promote(model)
-    return made
+    # Some are as far off as others.
+    return scored_catalogue(context, NOW, 11, log10=lambda place: place % 4 / 3)
 
 
 def listed(client: TestClient, address: str, key: str, limit: int) -> list[str]:

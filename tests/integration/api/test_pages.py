@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from services.context import Context
 from services.work import jobs
-from tests.support.catalogue import Catalogue, picture
+from tests.support.catalogue import Catalogue, picture, scored_catalogue, video_id
 
 HTML = {"Accept": "text/html"}
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -32,16 +32,9 @@ EVIL = "<script>alert(1)</script>"
 
 @pytest.fixture
 def catalogue(context: Context) -> Catalogue:
-    made = Catalogue(context, NOW)
-    ids = made.add(7)
+    made = scored_catalogue(context, NOW, 7)
+    ids = [video_id(n) for n in range(7)]
     made.count(ids, NOW - timedelta(days=2), 900)
-    made.count(ids, NOW - timedelta(days=1), 1_000)
-    for one in ids:
-        made.show(one, 1, now=NOW)
-    model = made.train()[1]
-    for place, one in enumerate(ids):
-        made.score([one], model, 1, place / 3)
-    made.promote(model)
     made.sql("UPDATE videos SET title = :t WHERE video_id = :v", t=EVIL, v=ids[3])
     made.sql("UPDATE channels SET title = :t", t=EVIL)
     return made
@@ -58,7 +51,7 @@ def test_an_empty_installation_says_what_to_do_next(client: TestClient, address:
 def test_before_the_first_comparison_its_page_says_how_to_get_one(client: TestClient) -> None:
     answer = client.get("/comparison", headers=HTML)
     assert answer.status_code == 409
-    assert "tubegrader models retrain" in answer.text
+    assert "<code>tubegrader models retrain thumbnails</code>" in answer.text
     assert '<a class="button" href="/jobs">Begin a retraining</a>' in answer.text
 
 
@@ -79,6 +72,28 @@ def test_what_people_wrote_is_shown_and_never_run(
     assert answer.status_code == 200
     assert EVIL not in answer.text
     assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_channel_leads_to_the_grader_with_its_name_filled_in(
+    client: TestClient, catalogue: Catalogue
+) -> None:
+    channel = "UC" + "a" * 22
+    assert f'href="/grade?channel={channel}"' in client.get(f"/channels/{channel}").text
+    assert f'name="channel" value="{channel}"' in client.get(f"/grade?channel={channel}").text
+    assert 'href="/grade">Grade a thumbnail' in client.get("/").text
+
+
+def test_the_page_that_asks_says_what_there_is_to_ask(client: TestClient) -> None:
+    shown = client.get("/ask").text
+    assert "<code>scored_videos</code>" in shown
+    assert "<code>views_per_day</code>" in shown
+
+
+def test_a_list_as_people_paste_it_is_taken_whole(client: TestClient) -> None:
+    first, second = "UC" + "x" * 22, "UC" + "y" * 22
+    answer = client.post("/channels", data={"channels": f"{first}, {second}"}, headers=HTML)
+    assert answer.status_code == 200
+    assert answer.text.count("not asked") == 2
 
 
 def test_one_video_shows_its_counts_pictures_and_scores(

@@ -10,7 +10,7 @@ from services.api.app import create_app, routes_of
 from services.api.permissions import PERMISSIONS, PUBLIC, Permissions, declared
 from services.context import Context
 from services.settings import Settings
-from tests.support.api import HOST
+from tests.support.api import HOST, bearer
 
 SCOPES = (PUBLIC, "read", "operate", "admin")
 PARTS = {
@@ -58,7 +58,7 @@ def test_each_route_lets_through_whom_it_is_for_and_nobody_else(
     shown = tokens.create(context, "x", scope="read" if scope == PUBLIC else scope)
     headers = {"Origin": HOST}
     if scope != PUBLIC:
-        headers["Authorization"] = f"Bearer {shown}"
+        headers |= bearer(shown)
     wrong = {}
     for route, needed in declared():
         method, _, path = route.partition(" ")

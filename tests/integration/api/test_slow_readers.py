@@ -4,7 +4,6 @@ import http.client
 import signal
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from sqlalchemy import text
 from services.context import Context
 from services.work import jobs
 from tests.support.api import api_process
+from tests.support.embedded import wait_until
 
 LONG = "/api/v1/export/promotion_history?format=ndjson"
 SHORT_PATIENCE = "import services.api.server as server; server.READER_S = 1.0"
@@ -51,13 +51,6 @@ def reader(url: str, path: str) -> socket.socket:
     return connection
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    given_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < given_up
-        time.sleep(0.05)
-
-
 def transactions(context: Context) -> int:
     """Those open on the database of a context but for this one."""
     with context.engine.connect() as connection:
@@ -85,10 +78,10 @@ def test_who_stops_reading_an_export_is_cut_off(much: Context, tmp_path: Path) -
         api_process(much, tmp_path, first=SHORT_PATIENCE) as (url, pid),
         closing(reader(url, LONG)),
     ):
-        wait_until(lambda: transactions(much) == 1)
+        wait_until(lambda: transactions(much) == 1, "the export's transaction", 30)
         # Although the client still has its end open.
-        wait_until(lambda: peers(pid) == 0)
-        wait_until(lambda: transactions(much) == 0)
+        wait_until(lambda: peers(pid) == 0, "the connection's end", 30)
+        wait_until(lambda: transactions(much) == 0, "its end", 30)
 
 
 def test_who_stops_and_reads_on_sees_that_the_end_is_missing(much: Context, tmp_path: Path) -> None:
@@ -96,8 +89,8 @@ def test_who_stops_and_reads_on_sees_that_the_end_is_missing(much: Context, tmp_
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         connection.request("GET", LONG)
         answer = connection.getresponse()
-        wait_until(lambda: transactions(much) == 1)
-        wait_until(lambda: transactions(much) == 0)
+        wait_until(lambda: transactions(much) == 1, "the export's transaction", 30)
+        wait_until(lambda: transactions(much) == 0, "its end", 30)
         with pytest.raises(http.client.IncompleteRead):
             answer.read()
         connection.close()
@@ -105,7 +98,7 @@ def test_who_stops_and_reads_on_sees_that_the_end_is_missing(much: Context, tmp_
         for _ in range(4):
             with closing(reader(url, LONG)):
                 pass
-            wait_until(lambda: transactions(much) == 0)
+            wait_until(lambda: transactions(much) == 0, "its end", 30)
 
 
 def test_who_leaves_an_export_frees_what_it_held(much: Context, tmp_path: Path) -> None:
@@ -114,7 +107,9 @@ def test_who_leaves_an_export_frees_what_it_held(much: Context, tmp_path: Path) 
             readers = [reader(url, LONG) for _ in range(3)]
             for each in readers:
                 each.close()
-            wait_until(lambda: transactions(much) == 0 and peers(pid) == 0)
+            wait_until(
+                lambda: transactions(much) == 0 and peers(pid) == 0, "the connection's end", 30
+            )
 
 
 def test_a_process_with_followers_and_readers_ends_when_told_to(
@@ -128,5 +123,5 @@ def test_a_process_with_followers_and_readers_ends_when_told_to(
         process = psutil.Process(pid)
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, 30)
+        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, "the api's end", 30)
         assert time.monotonic() - began < 15

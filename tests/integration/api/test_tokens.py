@@ -20,22 +20,13 @@ from services.api.server import is_loopback, listen, require_token
 from services.api.sessions import COOKIE as PREFIX
 from services.context import Context
 from services.errors import NotFoundError, UsageError
-from tests.support.api import HOST, api_process, client_of, environment, with_settings
+from tests.support.api import HOST, api_process, bearer, client_of, environment, with_settings
 from tests.support.deploy import SERVICES
 
 JOBS = "/api/v1/jobs"
 HTML = {"Accept": "text/html"}
 COOKIE = f"{PREFIX}_8765"
 OURS = {"Origin": HOST, "Sec-Fetch-Site": "same-origin"}
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-@pytest.fixture
-def admin(context: Context) -> str:
-    return tokens.create(context, "admin", scope="admin")
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Which of the registry's models is used when nobody names one."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from db.queries.learning import datasets, evaluations, model_versions
 from ml.speech.models.network_model import NetworkModel
 from services.context import Context
 from services.errors import PermanentError
+from services.learning.speech.best import champion_or_best
 from services.learning.speech.classifier import from_registry
 from services.learning.speech.models import CrossFittedModel, put_model
 from tests.support.cli import settings_of, tubegrader
@@ -98,20 +101,34 @@ def test_without_a_model_the_command_says_how_to_get_one(context: Context) -> No
     assert "--model DIR" in ran.complaint[1]
 
 
+def in_use(context: Context) -> str:
+    """What listens where nobody names a model, be it asked for its row or its weights."""
+    row = champion_or_best(context)
+    assert row is not None
+    assert str(from_registry(context)) == f"{row.rung} v{row.version}"
+    return f"{row.rung} v{row.version}"
+
+
+def test_pages_learn_what_listens_without_torch() -> None:
+    script = "import sys; sys.modules['torch'] = None; import services.learning.speech.best"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_the_one_that_was_judged_best_is_used(
     context: Context, model: NetworkModel, tmp_path: Path
 ) -> None:
+    assert champion_or_best(context) is None
     ids = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "model")
     # Not compared yet: the last in order.
-    assert str(from_registry(context)) == "tdnn v1"
+    assert in_use(context) == "tdnn v1"
     grader(context, ids, {"spectrogram_cnn": 0.7, "crnn": 0.9, "tdnn": 0.8})
-    assert str(from_registry(context)) == "crnn v1"
+    assert in_use(context) == "crnn v1"
     assert from_registry(context, kind="tdnn").name == "tdnn"
     newer = record(context, model, ["spectrogram_cnn", "crnn", "tdnn"], tmp_path / "newer")
     # The comparison was of the older ones.
-    assert str(from_registry(context)) == "tdnn v2"
+    assert in_use(context) == "tdnn v2"
     grader(context, newer, {"spectrogram_cnn": 0.95, "crnn": 0.9, "tdnn": 0.8})
-    assert str(from_registry(context)) == "spectrogram_cnn v2"
+    assert in_use(context) == "spectrogram_cnn v2"
     assert str(from_registry(context, version=1)) == "spectrogram_cnn v1"
     assert str(from_registry(context, kind="crnn", version=1)) == "crnn v1"
     for requested in ({"kind": "whisper"}, {"version": 3}, {"kind": "tdnn", "version": 9}):

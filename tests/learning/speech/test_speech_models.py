@@ -8,6 +8,7 @@ import pytest
 from ml.errors import LearningCancelledError, LearningError
 from ml.speech.frontend.cache import FeatureCache
 from ml.speech.frontend.features import features
+from ml.speech.models.names import OWN_MODELS
 from ml.speech.models.registry import load_speech_model, own_model_names, speech_model_class
 from tests.support.speech import TINY, TINY_TDNN, spoken, write_clips
 
@@ -50,6 +51,10 @@ def reloaded(trained, tmp_path_factory):
 @pytest.fixture(params=["trained", "reloaded"])
 def models(request, trained, reloaded):
     return trained if request.param == "trained" else reloaded
+
+
+def test_the_names_that_are_known_without_torch_are_the_registrys():
+    assert own_model_names() == OWN_MODELS
 
 
 def same(first, second):

@@ -74,6 +74,17 @@ def test_a_mistyped_word_is_guessed():
     assert "--help" in ran.err
 
 
+def test_what_a_command_does_is_cut_where_a_clause_ends(monkeypatch):
+    from typer.testing import CliRunner
+
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "Show each part, what is held back, and how large it is.\n" in shown
+    assert "Open psql on the database, or run a query on it.\n" in shown
+    assert "..." not in shown.partition("Collect:")[2]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_pages_and_messages_use_the_words_of_now_and_no_others():
     import typer
 

@@ -190,6 +190,27 @@ def test_what_names_no_channel_stays_as_it_is_written(content, expected):
     assert [(entry.line, entry.text) for entry in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("@a, @b, @c\n", [(1, "@a"), (1, "@b"), (1, "@c")]),
+        (f"@a; {A}; {B}; \n@d\n", [(1, "@a"), (1, A), (1, B), (2, "@d")]),
+        ("@a @b\n@c\n", [(1, "@a"), (1, "@b"), (2, "@c")]),
+        (f"@a, @b\n{A}; {B}\n", [(1, "@a"), (1, "@b"), (2, A), (2, B)]),
+        (f"{A} {B}\n", [(1, A), (1, B)]),
+        ("@a,@b,@b c,a title\n", [(1, "@a"), (1, "@b"), (1, "@b c")]),
+        # One channel, named in several ways.
+        (f"{A},@a,{URL_A}\n{B},@b,{URL_B}\n", [(1, A), (2, B)]),
+        ("@a,https://www.youtube.com/@A\n", [(1, "https://www.youtube.com/@A")]),
+        # A header says which column is meant.
+        (f"channel,seen on\n{A},{B}\n", [(2, A)]),
+    ],
+)
+def test_several_channels_on_one_line_are_all_taken(content, expected):
+    found = read_channels(content.encode(), "list")
+    assert [(entry.line, entry.text) for entry in found] == expected
+
+
 def test_a_broken_character_costs_its_line_alone():
     content = "@떵개떵\n@bad\udcff\n@हिन्दी\n".encode("utf-8", "surrogateescape")
     found = [entry.text for entry in read_channels(content, "list")]
