@@ -28,6 +28,7 @@ _BY_NAME: Final = {
     "sha256": "0" * 64,
     "thumbnail_sha256": "0" * 64,
     "view": "scored_videos",
+    "scope": "crawl",
     "title": "How to grow tomatoes",
     "language": "en",
     "state": "succeeded",

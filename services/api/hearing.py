@@ -62,7 +62,9 @@ def hear(name: str, content: bytes) -> Heard | Problem:
             found.reason,
             hint="send sound or video of another kind, such as MP3, M4A, WAV, WebM or MP4",
         )
-    values = found.as_json() | {"file": called, "model": str(chosen)}
+    values = found.as_json() | {
+        "file": called, "model": str(chosen), "rung": chosen.name, "version": chosen.version
+    }  # fmt: skip
     return Heard(values, fragment("heard.html", heard=values, picture=pen.picture()))
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import completing, language
-from services.cli.common import confirm, emit, emit_rows, open_context, print_json
+from services.cli import completing, labels_there, language
+from services.cli.common import asked, confirm, emit, emit_rows, open_context, print_json
 from services.cli.options import AsJson, DryRun, VideosCommand, Yes
 from services.cli.tables import print_table
 
@@ -207,13 +207,22 @@ def label(
     if conflicts + show + (from_file is not None) > 1 or (conflicts and words):
         raise UsageError("give videos, or --from-file, or --show VIDEO…, or --conflicts")
     if conflicts or show:
-        with open_context() as context:
-            found = labels.conflicts(context) if conflicts else labels.show(context, words or [])
+        found: list[dict[str, Any]] = asked(
+            lambda context: (
+                labels.conflicts(context) if conflicts else labels.show(context, words or [])
+            ),
+            labels_there.conflicts
+            if conflicts
+            else lambda home: labels_there.show(home, words or []),
+        )
         emit(found, _print_conflicts if conflicts else _print_claims, as_json=as_json)
         return
     named = _named(words or [], from_file)
-    with open_context() as context:
-        done = labels.label(context, named, by=by or _user())
+    by = by or _user()
+    done = asked(
+        lambda context: labels.label(context, named, by=by),
+        lambda home: labels_there.label(home, named, by=by),
+    )
     if as_json:
         print_json({"named": done.named, "changed": done.changed})
     else:

@@ -302,9 +302,9 @@ def _tag(channel: list[str], tags: list[str], *, remove: bool, as_json: bool) ->
     say({"changed": n}, line, as_json=as_json)
 
 
-def _set_paused(channel: list[str], *, paused: bool, as_json: bool) -> None:
+def set_paused(channel: list[str], *, paused: bool) -> list[str]:
+    """Pause or resume channels, here or where commands are for; return those that were not."""
     from services.crawl import watchlist
-    from services.formatting import counted
 
     verb = "pause" if paused else "resume"
     changed: list[str] = asked(
@@ -315,6 +315,13 @@ def _set_paused(channel: list[str], *, paused: bool, as_json: bool) -> None:
             for channel_id in there.post(f"/channels/{remote.channel(each)}/{verb}")["changed"]
         ],
     )
+    return changed
+
+
+def _set_paused(channel: list[str], *, paused: bool, as_json: bool) -> None:
+    from services.formatting import counted
+
+    changed = set_paused(channel, paused=paused)
     line = f"{counted(len(changed), 'channel')} {'paused' if paused else 'resumed'}"
     say({"changed": changed}, line, as_json=as_json)
 

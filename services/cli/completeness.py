@@ -1,12 +1,12 @@
 """``tubegrader channels completeness``: expected against collected, and why there are gaps."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import completing
-from services.cli.common import emit, open_context
+from services.cli import completing, remote
+from services.cli.common import asked, emit
 from services.cli.options import AsJson
 from services.cli.tables import print_table
 
@@ -36,9 +36,33 @@ def completeness(
     from services.crawl.completeness import report
 
     moment = None if since is None else since.replace(tzinfo=since.tzinfo or UTC)
-    with open_context() as context:
-        found = report(context, channel=channel, since=moment)
+    found = asked(
+        lambda context: report(context, channel=channel, since=moment),
+        lambda home: _of_there(home, channel, moment),
+    )
     emit(found, lambda report: _print(report, every=every), as_json=as_json)
+
+
+def _of_there(home: remote.Remote, channel: str | None, since: datetime | None) -> "Completeness":
+    """Return what the API tells, which is of whole days."""
+    from datetime import UTC, time
+
+    from services.crawl.completeness import Completeness
+
+    moment = None if since is None else since.astimezone(UTC)
+    if moment is not None and moment.time() != time():
+        remote.refuse("a beginning within a day")
+    asked_for: dict[str, Any] = {"channel": channel, "since": moment and moment.date()}
+    total = home.get("/completeness/total", dict[str, Any], **asked_for)
+    return Completeness(
+        since=datetime.combine(datetime.fromisoformat(total["since"]), time(), UTC),
+        days=home.items("/completeness", dict[str, Any], **asked_for),
+        expected=total["expected"],
+        collected=total["collected"],
+        late=total["late"],
+        reasons=total["reasons"],
+        not_listed=total["channels_not_listed"],
+    )
 
 
 def _print(found: "Completeness", *, every: bool) -> None:

@@ -1,12 +1,13 @@
 """``tubegrader work``, ``breakers`` and ``notifications``: the operator's hand."""
 
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Annotated
 
 import typer
 
-from services.cli import completing
-from services.cli.common import emit_rows, open_context, say
+from services.cli import channels, completing, remote
+from services.cli.common import asked, emit_rows, open_context, say
 from services.cli.options import AsJson
 from services.queue import QUEUES
 
@@ -40,8 +41,10 @@ def pause(
         _set_channels(channel, queue, paused=True, as_json=as_json)
         return
     scope = queue or pauses.EVERYTHING
-    with open_context() as context:
-        new = pauses.pause(context, scope, reason=reason)
+    new = asked(
+        lambda context: pauses.pause(context, scope, reason=reason),
+        lambda home: home.post("/pauses", {"scope": scope, "reason": reason})["changed"],
+    )
     line = f"{scope} is paused" if new else f"{scope} was paused already"
     say({"scope": scope, "changed": new}, line, as_json=as_json)
 
@@ -54,9 +57,11 @@ def resume(queue: Queue = None, channel: Channels = None, as_json: AsJson = Fals
         _set_channels(channel, queue, paused=False, as_json=as_json)
         return
     scope = queue or pauses.EVERYTHING
-    with open_context() as context:
-        lifted = pauses.resume(context, scope)
-        left = pauses.listed(context)
+    lifted = asked(
+        lambda context: pauses.resume(context, scope),
+        lambda home: home.delete(f"/pauses/{remote.segment(scope)}")["changed"],
+    )
+    left = asked(pauses.listed, lambda home: home.get("/pauses", list[pauses.PauseView]))
     lines = [f"{scope} goes on" if lifted else f"{scope} was not paused"]
     lines += [
         f"still paused: {other.scope}" + (f" ({other.reason})" if other.reason else "")
@@ -67,13 +72,11 @@ def resume(queue: Queue = None, channel: Channels = None, as_json: AsJson = Fals
 
 
 def _set_channels(typed: list[str], queue: str | None, *, paused: bool, as_json: bool) -> None:
-    from services.crawl import watchlist
     from services.errors import UsageError
 
     if queue is not None:
         raise UsageError("choose one of --queue and --channel")
-    with open_context() as context:
-        changed = watchlist.set_paused(context, typed, paused=paused)
+    changed = channels.set_paused(typed, paused=paused)
     lines = [f"{channel_id} {'is paused' if paused else 'goes on'}" for channel_id in changed]
     nothing = f"nothing to do: {'paused' if paused else 'not paused'} already"
     say({"changed": changed}, "\n".join(lines) or nothing, as_json=as_json)
@@ -83,8 +86,11 @@ def blockers(as_json: AsJson = False) -> None:
     """Show what holds work back now: pauses, open breakers, used-up quota."""
     from services.work import admission
 
-    with open_context() as context:
-        found = admission.blockers(context)
+    @dataclass(frozen=True)
+    class System:
+        held_back: list[admission.Blocker]
+
+    found = asked(admission.blockers, lambda home: home.get("/system", System).held_back)
     if not found and not as_json:
         typer.echo("nothing is held back")
         return

@@ -242,10 +242,10 @@ def items(as_json: AsJson = False) -> None:
     from services.work import retries
 
     def there(home: remote.Remote) -> list[dict[str, Any]]:
-        return [
+        return retries.added_up(
             each | {"oldest": datetime.fromisoformat(each["oldest"]) if each["oldest"] else None}
-            for each in home.get("/work-items")
-        ]
+            for each in home.items("/work-items", dict[str, Any])
+        )
 
     counted: list[dict[str, Any]] = asked(retries.item_counts, there)
     emit_rows(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import remote
 from services.cli.common import open_context, print_json
 from services.cli.options import AsJson
 
@@ -54,6 +55,15 @@ def language(
     then 1.
     """
     paths = _paths(files)
+    there = remote.home()
+    if there is not None:
+        from services.cli import language_there
+
+        if (kind or rung or model or weights) is not None or segments:
+            remote.refuse("choosing a model, or listing segments,")
+        if language_there.classify(there, paths, as_json=as_json):
+            raise typer.Exit(1)
+        return
     with _needed_packages():
         import torchaudio  # noqa: F401 - what computes features; named here if it is missing
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import remote
-from services.cli.common import emit, open_context, run_job, say, wait_for
+from services.cli.common import emit, open_context, run_job, say, wait_for, wait_there
 from services.cli.learning_tables import (
     describe_night,
     describe_plan,
@@ -234,6 +234,14 @@ def _newest_comparison(what: Task, *, quiet: bool) -> dict[str, Any]:
     from services.learning.results import needs_comparison, newest_comparison
     from services.work import jobs
 
+    there = remote.home()
+    if there is not None:
+        path = f"/comparisons/{what.value}"
+        if there.get(path)["needed"]:
+            job_id = there.post("/jobs", {"kind": "compare", "task": what.value})["job_id"]
+            wait_there(there, job_id, "comparing", quiet=quiet)
+        found: dict[str, Any] = there.get(f"{path}/newest")
+        return found
     with open_context() as context:
         if needs_comparison(context, what.value):
             with open_context(workers=True):

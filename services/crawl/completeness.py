@@ -13,9 +13,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db.queries.catalog import channels, counted
 from db.queries.catalog import completeness as rows
 from db.queries.catalog import overdue
 from services.context import Context
+from services.paging import Page, cursor, position
 from services.watched import find
 from services.work import admission
 from services.work.kinds import CHANNEL_DISCOVER
@@ -153,6 +155,40 @@ def worst(context: Context, *, channel: str | None = None, since: date, most: in
     return Worst(found, channels)
 
 
+def page(
+    context: Context,
+    *,
+    channel: str | None = None,
+    since: date,
+    after: str | None = None,
+    limit: int,
+) -> Page[dict[str, Any]]:
+    """Hold what was collected against what fell due, some channels after the others.
+
+    Args:
+        context: The database and the clock.
+        channel: Only this one, by id, @handle or address.
+        since: The first UTC day; days are whole.
+        after: ``next`` of the page before.
+        limit: Channels, at most.
+
+    Returns:
+        One entry per channel, UTC day and kind of snapshot; there may be none, and a page after it.
+
+    Raises:
+        UsageError: The channel is not watched, or ``after`` is none of ours.
+    """
+    now = context.clock()
+    last = "" if after is None else position(after, str, str)[1]
+    only = None if channel is None else find(context, [channel])
+    with context.transaction() as session:
+        ids = only or channels.ids_after(session, last, limit=limit + 1)
+        held = _held(context, session, now=now)
+        found = counted.of_channels(session, ids[:limit], since=since, now=now)
+    days = [_explained(day, held, now=now) for day in _days(found)]
+    return Page(days, cursor(("channel", ids[limit - 1])) if len(ids) > limit else None)
+
+
 @dataclass(frozen=True)
 class InShort:
     """What all channels together were to collect on one UTC day, named as in ``Completeness``."""
@@ -220,10 +256,10 @@ def _held(context: Context, session: Session, *, now: datetime) -> dict[str, str
     return {kind: blocker.reason for kind, blocker in blocked.items()}
 
 
-def _days(counted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _days(by_reason: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Make an entry per channel, day and kind of one per reason."""
     days: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in counted:
+    for row in by_reason:
         shown = {name: row[name] for name in ("channel_id", "channel_title", "handle")}
         day = days.setdefault(
             (row["channel_id"], row["day"], row["kind"]),

@@ -44,6 +44,18 @@ def ids(session: Session, *, paused: bool = True, watched: bool = False) -> list
     return list(session.scalars(statement))
 
 
+def ids_after(session: Session, last: str, *, limit: int) -> list[str]:
+    """Return the ids that follow one in order, at most so many of them."""
+    return list(
+        session.scalars(
+            select(Channel.channel_id)
+            .where(Channel.channel_id > last)
+            .order_by(Channel.channel_id)
+            .limit(limit)
+        )
+    )
+
+
 def known(session: Session, channel_ids: Collection[str]) -> set[str]:
     """Return those of the ids that are known, by a crawl or an import."""
     return set(

@@ -1,6 +1,8 @@
 """Daily counts: batches are added up, several rows of one key become one, days are let go of."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -101,3 +103,54 @@ def forget(session: Session, *, low: datetime, high: datetime) -> None:
     ):
         session.execute(text(statement), days)
     kept_swaps.forget(session, before=high)
+
+
+def of_channels(
+    session: Session, channel_ids: Sequence[str], *, since: date, now: datetime
+) -> list[dict[str, Any]]:
+    """Return what fell due on whole UTC days of some channels, with what is overdue now.
+
+    Args:
+        session: The unit of work.
+        channel_ids: Of these.
+        since: The first day.
+        now: The present moment.
+
+    Returns:
+        Slots by channel, day, kind and reason (empty: collected), the newest day of each first.
+    """
+    rows = session.execute(
+        text(_OF_CHANNELS), {"ids": list(channel_ids), "since": since, "now": now}
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+_OF_CHANNELS = """
+    SELECT f.channel_id, c.title AS channel_title, c.handle, f.day, f.kind, f.reason,
+        sum(f.n_slots)::bigint AS n, sum(f.n_late)::bigint AS late
+    FROM (
+        SELECT d.* FROM unnest(CAST(:ids AS text[])) AS one (channel_id)
+        CROSS JOIN LATERAL (
+            SELECT channel_id, day, kind, reason, n_slots, n_late FROM daily_counts
+            WHERE channel_id = one.channel_id AND day >= :since
+            OFFSET 0  -- channel by channel
+        ) d
+        UNION ALL
+        SELECT v.channel_id, b.day, 'video.snapshot', '', b.sign,
+            CASE WHEN b.is_late THEN b.sign ELSE 0 END
+        FROM counted_batches b
+        CROSS JOIN LATERAL unnest(b.video_ids) AS one (video_id)
+        CROSS JOIN LATERAL (
+            SELECT channel_id FROM videos WHERE video_id = one.video_id OFFSET 0
+        ) v
+        WHERE b.day >= :since AND v.channel_id = ANY(:ids)
+        UNION ALL
+        SELECT s.channel_id, (s.slot AT TIME ZONE 'UTC')::date, s.kind, s.reason, 1, 0
+        FROM overdue_slots(:now) s
+        WHERE s.slot >= CAST(:since AS timestamp) AT TIME ZONE 'UTC' AND s.channel_id = ANY(:ids)
+    ) f
+    JOIN channels c USING (channel_id)
+    WHERE f.kind <> 'channel.discover' AND (f.reason = '' OR c.watched)
+    GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(f.n_slots) <> 0
+    ORDER BY f.channel_id, f.day DESC, f.kind, f.reason
+"""

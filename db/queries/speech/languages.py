@@ -125,6 +125,42 @@ def conflicts(session: Session, *, limit: int) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
+def conflicts_among(
+    session: Session, *, before: int | None, down_to: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Return the same of some clips, with ``clip_id``, the newest first.
+
+    Args:
+        session: The unit of work.
+        before: Only earlier clips than this; None: from the newest on.
+        down_to: No earlier clip than this is looked at; None: all are.
+        limit: The most to return.
+    """
+    rows = session.execute(
+        text(
+            f"""
+            SELECT a.clip_id, a.video_id, c.title AS channel_title, v.title, l.language, l.source,
+                l.claims
+            FROM audio_clips a
+            JOIN videos v USING (video_id)
+            JOIN channels c USING (channel_id)
+            CROSS JOIN LATERAL (
+                SELECT language, source, claims, is_conflicting
+                FROM language_labels_in_force WHERE video_id = a.video_id
+                OFFSET 0  -- clip by clip
+            ) l
+            WHERE a.is_current AND l.is_conflicting
+              {"" if before is None else "AND a.clip_id < :before"}
+              {"" if down_to is None else "AND a.clip_id >= :down_to"}
+            ORDER BY a.clip_id DESC
+            LIMIT :limit
+            """
+        ),
+        {"before": before, "down_to": down_to, "limit": limit},
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
 def labelled_segments(
     session: Session, *, languages: Collection[str] | None = None, as_of: datetime | None = None
 ) -> Iterator[LabelledSegment]:

@@ -27,7 +27,16 @@ def page(session: Session, *, after: int, limit: int) -> tuple[list[dict[str, An
     ).all()
     shown = list(found[:limit])
     rows = session.execute(
-        text("SELECT * FROM language_results WHERE clip_id = ANY(:ids) ORDER BY clip_id, rung"),
+        text(
+            """
+            SELECT r.* FROM unnest(CAST(:ids AS bigint[])) AS one (clip_id)
+            CROSS JOIN LATERAL (
+                SELECT * FROM language_results WHERE clip_id = one.clip_id
+                OFFSET 0  -- clip by clip: together, all scores there are would be read
+            ) r
+            ORDER BY r.clip_id, r.rung
+            """
+        ),
         {"ids": shown},
     )
     return [dict(row) for row in rows.mappings()], shown[-1] if len(found) > limit else None

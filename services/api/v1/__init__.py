@@ -5,12 +5,14 @@ from fastapi import APIRouter
 from services.api.v1 import (
     channels,
     completeness,
+    digest,
     events,
     export,
     grades,
     jobs,
     languages,
     models,
+    pauses,
     schedules,
     sql,
     system,
@@ -21,6 +23,8 @@ from services.api.v1 import (
 router = APIRouter(prefix="/api/v1")
 for part in (
     system.router,
+    digest.router,
+    pauses.router,
     channels.router,
     videos.router,
     grades.router,
@@ -32,6 +36,7 @@ for part in (
     models.router,
     languages.router,
     languages.by_hand,
+    languages.in_files,
     completeness.router,
     sql.router,
     export.router,

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, File, Request, UploadFile
 from pydantic import Field
 
 from services.api.dependencies import Body, Ctx, Cursor, Limit, WhoAsks
+from services.api.problems import Problem, answer
+from services.api.v1.grades import Grader
 from services.api.v1.videos import VideoId
 from services.media.audio import heard, labels
 from services.media.audio.labels import NamedLabel
@@ -13,6 +15,7 @@ from services.paging import Page
 
 router = APIRouter(prefix="/languages", tags=["languages"])
 by_hand = APIRouter(prefix="/language-labels", tags=["languages"])
+in_files = APIRouter(prefix="/language-detections", tags=["languages"])
 
 
 class NewLabel(Body):
@@ -42,11 +45,12 @@ def list_results(context: Ctx, after: Cursor = None, limit: Limit = 50) -> Page[
 
 
 @router.get("/conflicts")
-def list_conflicts(
-    context: Ctx, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
-) -> list[dict[str, Any]]:
-    """List videos whose claims contradict each other; those decided by hand come last."""
-    return labels.conflicts(context, limit=limit)
+def list_conflicts(context: Ctx, after: Cursor = None, limit: Limit = 50) -> Page[dict[str, Any]]:
+    """List videos whose claims contradict each other, the newest clips first.
+
+    A page may be empty and have a next one.
+    """
+    return labels.conflicts_page(context, after=after, limit=limit)
 
 
 @router.get("/{video_id}")
@@ -63,3 +67,14 @@ def label_videos(context: Ctx, caller: WhoAsks, wanted: NewLabels) -> labels.Lab
     # Whoever shows a token is known by its name, and by no other.
     by = caller.name if caller.token_id is not None else wanted.by or caller.name
     return labels.label(context, named, by=by)
+
+
+@in_files.post("", response_model=dict[str, Any])
+def hear_file(
+    request: Request,
+    grader: Grader,
+    sound: Annotated[UploadFile, File(description="Any audio or video file, 32 MB at most.")],
+) -> Any:
+    """Tell which language is spoken in a file, stretch by stretch; nothing of it is kept."""
+    found = grader.hear(sound.filename or "", sound.file.read())
+    return answer(request, found) if isinstance(found, Problem) else found.values

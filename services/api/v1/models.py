@@ -11,7 +11,7 @@ from services.learning.drift import reading
 from services.learning.promotion.by_hand import promote, rollback
 from services.learning.promotion.facts import facts_of, listed
 from services.learning.promotion.naming import find
-from services.learning.results import newest_comparison
+from services.learning.results import needs_comparison, newest_comparison
 
 router = APIRouter(tags=["models"])
 Task = Annotated[Literal["thumbnails", "speech"], Query(description="Of which task.")]
@@ -63,6 +63,12 @@ def roll_back(context: Ctx, task: Literal["thumbnails", "speech"], why: Why) -> 
     """Make the champion before the champion again."""
     decision = rollback(context, task, why=why.why, dry_run=why.dry_run)
     return decision.as_json() | {"dry_run": why.dry_run}
+
+
+@router.get("/comparisons/{task}")
+def show_whether_compared(context: Ctx, task: Literal["thumbnails", "speech"]) -> dict[str, bool]:
+    """Tell whether the newest models of a task still have to be compared: by a job."""
+    return {"needed": needs_comparison(context, task)}
 
 
 @router.get("/comparisons/{task}/newest")

@@ -5,8 +5,9 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from services.api.dependencies import Ctx
+from services.api.dependencies import Ctx, Cursor
 from services.api.v1.jobs import Failed
+from services.paging import Page
 from services.work import retries
 
 router = APIRouter(prefix="/work-items", tags=["jobs"])
@@ -23,9 +24,13 @@ class ItemCount(BaseModel):
 
 
 @router.get("")
-def count_items(context: Ctx) -> list[ItemCount]:
-    """Count the work items by kind, state and reason; each is counted once."""
-    return [ItemCount(**found) for found in retries.item_counts(context)]
+def count_items(context: Ctx, after: Cursor = None) -> Page[ItemCount]:
+    """Count the work items by kind, state and reason, some 150,000 a page.
+
+    What stands in several pages is to be added up; what changes meanwhile may be in two of them.
+    """
+    found = retries.item_counts_page(context, after=after)
+    return Page([ItemCount(**each) for each in found.items], found.next)
 
 
 @router.post("/retry")

@@ -18,13 +18,13 @@ def page(context: Context, *, after: str | None = None, limit: int = 50) -> Page
     Raises:
         UsageError: ``after`` is none of ours.
     """
-    last = 0 if after is None else position(after, str, _id)[1]
+    last = 0 if after is None else position(after, str, clip_id)[1]
     with context.transaction() as session:
         rows, more = results.page(session, after=last, limit=limit)
     return Page(rows, None if more is None else cursor(("clip", more)))
 
 
-def _id(value: object) -> int:
+def clip_id(value: object) -> int:
     """Return a clip's id of a cursor.
 
     Raises:

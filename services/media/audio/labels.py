@@ -10,13 +10,18 @@ from typing import Any
 
 from db.queries.catalog import videos
 from db.queries.speech import languages
+from db.queries.speech.conflicts import looked_at
 from services.context import Context
 from services.errors import UsageError
 from services.formatting import from_neutral_cell
+from services.media.audio.heard import clip_id
+from services.paging import Page, cursor, position
 from services.youtube.identifiers import is_video_id
 
 LARGEST_FILE = 10_000_000
 """Bytes."""
+LOOKED_AT = 2_000
+"""Clips that one page looks for conflicts in: what it costs does not grow with all there are."""
 WITHDRAWN = "none"
 """In place of a language: the label by hand is withdrawn."""
 _ADDRESS = re.compile(r"(?:[?&]v=|youtu\.be/|/shorts/|/live/|/embed/)([A-Za-z0-9_-]{11})")
@@ -108,6 +113,24 @@ def conflicts(context: Context, *, limit: int = 1000) -> list[dict[str, Any]]:
     """Return videos with audio whose claims contradict each other; decided by hand come last."""
     with context.transaction() as session:
         return languages.conflicts(session, limit=limit)
+
+
+def conflicts_page(
+    context: Context, *, after: str | None = None, limit: int = 50
+) -> Page[dict[str, Any]]:
+    """Return some of the same, the newest clips first.
+
+    A page may be empty and another one follow: it looks at so many clips and no more.
+
+    Raises:
+        UsageError: ``after`` is none of ours.
+    """
+    before = None if after is None else position(after, str, clip_id)[1]
+    with context.transaction() as session:
+        reached = looked_at(session, before=before, most=LOOKED_AT)
+        found = languages.conflicts_among(session, before=before, down_to=reached, limit=limit + 1)
+    more = found[limit - 1]["clip_id"] if len(found) > limit else reached
+    return Page(found[:limit], None if more is None else cursor(("clip", more)))
 
 
 def read_csv(content: bytes, name: str) -> list[NamedLabel]:

@@ -108,9 +108,11 @@ def test_labels_are_of_whose_token_it_is(context: Context, client: TestClient) -
 
 def test_completeness_is_bounded_in_days_and_at_a_time(client: TestClient) -> None:
     path = "/api/v1/completeness"
-    refused = client.get(path, params={"since": "0001-01-01T00:00:00Z"})
-    assert (refused.status_code, refused.json()["reason"]) == (400, "tooLongAgo")
-    assert client.get(path).status_code == 200
+    for each in (path, f"{path}/total"):
+        refused = client.get(each, params={"since": "0001-01-01"})
+        assert (refused.status_code, refused.json()["reason"]) == (400, "tooLongAgo")
+        assert client.get(each).status_code == 200
+    path = f"{path}/total"
     for _ in range(2):
         assert completeness._PLACES.acquire(blocking=False)
     try:

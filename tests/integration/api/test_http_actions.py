@@ -91,7 +91,7 @@ def test_jobs_are_paused_and_retried_by_reason(client: TestClient, context: Cont
     assert client.post(retry, json={"kind": "nothing"}).status_code == 400
     assert client.post(retry, json={"reason": "tooFew"}).json() == {"jobs": [train]}
     assert client.post("/api/v1/work-items/retry", json={}).json() == {"items": 0}
-    assert client.get("/api/v1/work-items").json() == []
+    assert client.get("/api/v1/work-items").json() == {"items": [], "next": None}
 
 
 def test_a_schedule_is_changed_in_its_place(client: TestClient) -> None:
@@ -120,7 +120,7 @@ def test_languages_are_listed_and_said_by_hand(client: TestClient, scored: Catal
     }
     claims = client.get("/api/v1/languages/video_00001").json()
     assert claims["claims"][0]["language"] == "zh"
-    assert client.get("/api/v1/languages/conflicts").json() == []
+    assert client.get("/api/v1/languages/conflicts").json() == {"items": [], "next": None}
     unknown = {"labels": [{"video": "aaaaaaaaaaa", "language": "zh"}]}
     assert client.post("/api/v1/language-labels", json=unknown).json()["reason"] == "videoUnknown"
     assert client.get("/api/v1/drift/newest").json()["reason"] == "noDrift"

@@ -23,6 +23,7 @@ PARTS = {
     "task": "thumbnails",
     "action": "pause",
     "view": "nothing",
+    "scope": "nothing",
     "clip_id": "0",
     "segment_id": "0",
 }
