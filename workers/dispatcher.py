@@ -13,6 +13,7 @@ from services.context import Context
 from services.dispatcher import Dispatcher
 from services.errors import TubeGraderError
 from services.metrics import serving
+from services.metrics.instruments import INSTRUMENTS
 from services.queue import DISPATCHER
 from services.settings import Settings
 from services.work.fleet import Member
@@ -28,7 +29,7 @@ def main() -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     try:
-        served = serving.serve(settings)
+        served = serving.serve(settings, counted=INSTRUMENTS)
         joining.prepare(context, sleep=lambda seconds: _wait(stop, seconds))
         run(context, stop)
     except _StoppedError:

@@ -39,6 +39,7 @@ SLOWLY_S: Final = 60.0
 LATE: Final = timedelta(minutes=15)
 LATELY: Final = timedelta(hours=1)
 SILENT_S: Final = 60.0
+GONE_S: Final = 3_600.0
 FIGURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "database_up": ("Whether the database answers: 1, or 0.", ()),
     "broker_up": ("Whether Redis answers.", ()),
@@ -50,7 +51,7 @@ FIGURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "workers": ("Processes that are heard of and take work.", ("role",)),
     "unfit_workers": ("Workers that take nothing: their machine lacks it.", ("role",)),
     "silent_processes": ("Processes not heard of for a minute that did not say that they end.", ()),
-    "hanging_chores": ("Dispatchers that have been at something for too long.", ()),
+    "hanging_chores": ("Dispatchers at something for too long, or that ended for it within the hour.", ()),
     "held_back": ("What holds work back.", ("kind", "what")),
     "kind_held_back": ("Whether nothing of a kind may be claimed now: 1, or 0.", ("kind",)),
     "breaker_open": ("Whether a host is asked nothing for a while: 1, or 0.", ("host",)),
@@ -186,7 +187,9 @@ def _work(context: Context, session: Session) -> _Values:
         "workers": {(role,): float(fit[role]) for role in (*QUEUES, DISPATCHER)},
         "unfit_workers": {(role,): float(unfit[role]) for role in QUEUES},
         "silent_processes": {(): float(len(silent))},
-        "hanging_chores": {(): float(sum(each.late_chore is not None for each in processes))},
+        "hanging_chores": {
+            (): float(sum(e.late_chore is not None and e.silent_s < GONE_S for e in processes))
+        },
         "kind_held_back": {(kind,): float(kind in blocked) for kind in WORK_KINDS},
         "breaker_open": {(host,): float(host in opened) for host in HOSTS},
         "jobs": {(state,): float(n) for state, n in states.items()},

@@ -42,7 +42,8 @@ CHORE_FAILURES: Final = Counter(
 MESSAGES: Final = Counter("messages_sent", "Messages sent to workers.", ("task",))
 ELECTED: Final = Gauge("elected", "Whether this dispatcher hands out work: 1, or 0.")
 
-INSTRUMENTS: Final[tuple[Instrument, ...]] = (
+COUNTED: Final[tuple[Instrument, ...]] = (
     *(ATTEMPTS, DONE, FAILURES, LEASES_LOST, SNAPSHOTS, LATENESS, UNITS, TASKS, JOBS, SHARDS),
-    *(SCORED, CHORES, CHORE_FAILURES, MESSAGES, ELECTED),
+    *(SCORED, CHORES, CHORE_FAILURES, MESSAGES),
 )
+INSTRUMENTS: Final = (*COUNTED, ELECTED)

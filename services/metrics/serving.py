@@ -7,7 +7,7 @@ worker's own process adds them up when it is asked (docs/decisions/0027-metrics.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -16,8 +16,8 @@ from wsgiref.simple_server import WSGIServer
 
 from services.errors import UsageError
 from services.metrics import recording
-from services.metrics.instruments import INSTRUMENTS
-from services.metrics.recording import Gauge
+from services.metrics.instruments import COUNTED
+from services.metrics.recording import Instrument
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -53,12 +53,18 @@ class Served:
             self._server.socket.close()
 
 
-def serve(settings: "Settings", collectors: Iterable["Collector"] = ()) -> Served | None:
+def serve(
+    settings: "Settings",
+    collectors: Iterable["Collector"] = (),
+    *,
+    counted: Sequence[Instrument] = COUNTED,
+) -> Served | None:
     """Count, and answer with it where the settings say; None where they say nothing.
 
     Args:
         settings: With the port and the address.
         collectors: What else to tell.
+        counted: What there is to count in this process.
 
     Raises:
         UsageError: The port is taken, or the address is none of this machine's.
@@ -73,7 +79,7 @@ def serve(settings: "Settings", collectors: Iterable["Collector"] = ()) -> Serve
 
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
-    recording.switch_on(INSTRUMENTS, registry)
+    recording.switch_on(counted, registry)
     ProcessCollector(registry=registry)
     for collector in collectors:
         registry.register(collector)
@@ -102,8 +108,7 @@ def count_in_pool(place: Callable[[], str]) -> None:
     # By its place and not its number: who takes the place of one that ended goes on counting where
     # that one was, so that files are as many as processes and nothing that was counted is lost.
     values.ValueClass = values.MultiProcessValue(place)  # type: ignore[no-untyped-call]
-    counted = [each for each in INSTRUMENTS if not isinstance(each, Gauge)]
-    recording.switch_on(counted, CollectorRegistry())
+    recording.switch_on(COUNTED, CollectorRegistry())
 
 
 def serve_pool(settings: "Settings") -> Served | None:
