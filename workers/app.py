@@ -19,7 +19,7 @@ from services.errors import TubeGraderError
 from services.metrics import serving
 from services.queue import celery_config
 from services.settings import Settings
-from services.work import kinds
+from services.work import kinds, telling
 from workers.pulse import Pulse, name_process
 
 settings = Settings()
@@ -80,6 +80,7 @@ def _start_child(**_: Any) -> None:
     """Set up a pool process: a spawned one has no logging, a forked one inherits connections."""
     _set_up_logging()
     serving.count_in_pool(_place)
+    telling.begin()
     if "engine" in context.__dict__:
         context.engine.dispose(close=False)
 

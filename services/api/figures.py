@@ -51,7 +51,10 @@ FIGURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "workers": ("Processes that are heard of and take work.", ("role",)),
     "unfit_workers": ("Workers that take nothing: their machine lacks it.", ("role",)),
     "silent_processes": ("Processes not heard of for a minute that did not say that they end.", ()),
-    "hanging_chores": ("Dispatchers at something for too long, or that ended for it within the hour.", ()),
+    "hanging_chores": (
+        "Dispatchers at something for too long, or that ended for it within the hour.",
+        (),
+    ),
     "held_back": ("What holds work back.", ("kind", "what")),
     "kind_held_back": ("Whether nothing of a kind may be claimed now: 1, or 0.", ("kind",)),
     "breaker_open": ("Whether a host is asked nothing for a while: 1, or 0.", ("host",)),

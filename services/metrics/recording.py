@@ -51,7 +51,7 @@ class Counter(Instrument):
 
     def add(self, amount: float, *labels: str) -> None:
         """Count so much more."""
-        if (made := self._of(labels)) is not None and amount:
+        if (made := self._of(labels)) is not None:
             made.inc(amount)
 
     def make(self, registry: "CollectorRegistry") -> Any:
@@ -86,6 +86,10 @@ class Seconds(Instrument):
     def series(self) -> tuple[str, ...]:
         """The names that queries may ask for."""
         return tuple(f"{PREFIX}{self.name}_{part}" for part in ("bucket", "sum", "count"))
+
+    def begin(self, *labels: str) -> None:
+        """Be there at zero: of what appears with its first event Prometheus sees no increase."""
+        self._of(labels)
 
     def observe(self, seconds: float, *labels: str) -> None:
         """Count one that took so long."""

@@ -14,8 +14,9 @@ from services.metrics.instruments import (
     LATENESS,
     LEASES_LOST,
     SNAPSHOTS,
+    TASKS,
 )
-from services.work.kinds import WorkKind
+from services.work.kinds import WORK_KINDS, WorkKind, tasks
 
 NAMED = 5
 """So many of a batch are named in a line; the first tell it apart from others."""
@@ -30,6 +31,15 @@ def in_log(
     named = {f"{kind.entity}_ids": list(islice(entity_ids, NAMED))}
     of_channels = list(islice(dict.fromkeys(channel_ids), NAMED))
     return {"kind": kind.name} | ({"channel_ids": of_channels} if of_channels else {}) | named
+
+
+def begin() -> None:
+    """Have what alerts ask for be there at zero."""
+    for kind in WORK_KINDS.values():
+        LEASES_LOST.add(0, kind.name)
+        ATTEMPTS.add(0, kind.name, kind.host)
+    for task in tasks():
+        TASKS.begin(task.name, "crashed")
 
 
 def begun(kind: WorkKind | None, n_items: int) -> None:

@@ -91,7 +91,7 @@ class Timeline:
         return {name for name, _ in self._asked(whole)}
 
     def _asked(self, query: str) -> set[Alert]:
-        by = "alertname, kind, role, host, bucket, task, chore, what, state, schedule, instance"
+        by = "alertname, kind, role, host, bucket, task, chore, what, state, schedule"
         test = {
             "rule_files": [str(RULES)],
             "evaluation_interval": "1m",

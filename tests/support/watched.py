@@ -14,6 +14,7 @@ from services.emulator.catalog import Catalog
 from services.metrics import recording
 from services.metrics.instruments import INSTRUMENTS
 from services.queue import DISPATCHER, QUEUES
+from services.work import telling
 from services.work.fleet import Member
 from tests.support.api import client_of
 from tests.support.crawl import Crawl, offline_crawl
@@ -82,6 +83,7 @@ def counting() -> Iterator[CollectorRegistry]:
     registry = CollectorRegistry()
     recording.switch_off()
     recording.switch_on(INSTRUMENTS, registry)
+    telling.begin()
     try:
         yield registry
     finally:

