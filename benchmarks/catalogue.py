@@ -37,6 +37,10 @@ BENCHMARKS = {
         "a crawl in which five things in a hundred are odd, against a clean one",
         "The pauses between tries of what failed in passing, which nothing else fills here.",
     ),
+    "metrics": Benchmark(
+        "what counting costs a crawl, and what a scrape costs",
+        "A look into a dictionary and an addition in mapped memory, a few for each batch.",
+    ),
     "workers": Benchmark(
         "two crawl workers against one",
         "The answers' 500 ms; with them waiting, the offline YouTube and the dispatcher.",

@@ -17,8 +17,10 @@ import structlog
 
 from services.context import Context
 from services.errors import TransientError, TubeGraderError
+from services.metrics.instruments import CHORE_FAILURES, ELECTED
+from services.metrics.instruments import CHORES as CHORE_SECONDS
 from services.queue import DISPATCHER
-from services.tick import CHORES, Chore
+from services.tick import CHORES, HAND_OUT, Chore
 from services.work import fleet
 
 log = structlog.get_logger()
@@ -53,6 +55,7 @@ class Dispatcher:
         self._told: set[Chore] = set()
         self._hung: Chore | None = None
         self._watched_at = time.monotonic()
+        self._handed_out_at: float | None = None
 
     def is_alive(self) -> bool:
         """Tell whether it stands for election, as it should every second."""
@@ -121,17 +124,23 @@ class Dispatcher:
         was = self._elected.is_set()
         self._stood_at = time.monotonic()
         try:
-            holds = self._member.holds(DISPATCHER)
+            holds = self._member.holds(DISPATCHER, done_ago=self._done_ago())
         except TubeGraderError as error:
             holds = False
             if was:
                 log.warning("dispatcher.database_lost", problem=str(error))
         if holds != was:
             log.info("dispatcher.elected" if holds else "dispatcher.stands_by")
+        ELECTED.set(float(holds))
         if holds:
             self._elected.set()
         else:
             self._elected.clear()
+
+    def _done_ago(self) -> timedelta | None:
+        """Return how long ago this one handed out what was due; None if it never did."""
+        at = self._handed_out_at
+        return None if at is None else timedelta(seconds=time.monotonic() - at)
 
     def _repeat(self, chore: Chore) -> None:
         structlog.contextvars.bind_contextvars(chore=chore.name)
@@ -149,13 +158,18 @@ class Dispatcher:
             outcome = chore.do(self._context)
         except TubeGraderError as error:
             # The database or the broker is away: what is due is still due in a second.
+            CHORE_FAILURES.add(1, chore.name, error.reason)
             log.warning("chore.failed", reason=error.reason, problem=str(error))
         except Exception:
+            CHORE_FAILURES.add(1, chore.name, "defect")
             log.exception("chore.crashed")
         else:
+            if chore.name == HAND_OUT:
+                self._handed_out_at = time.monotonic()
+            took_s = time.monotonic() - started
+            CHORE_SECONDS.observe(took_s, chore.name)
             if outcome:
-                seconds = round(time.monotonic() - started, 3)
-                log.info("chore.done", outcome=outcome, seconds=seconds)
+                log.info("chore.done", outcome=outcome, seconds=round(took_s, 3))
             return True
         finally:
             if chore is not self._hung:

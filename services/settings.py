@@ -119,6 +119,12 @@ class Settings(BaseSettings):
     api_rate: int = Field(default=6_000, ge=0)
     """Requests a minute of one token; 0: any number."""
 
+    metrics_port: int | None = Field(default=None, ge=1, le=65_000)
+    """Where Prometheus reads what a process counts; None: nothing is counted. Of the embedded
+    stack, the first of a row of ports."""
+    metrics_address: str = Field(default="127.0.0.1", max_length=100)
+    """The address of that port. Nobody who reaches it is asked for a token."""
+
     lease_seconds: float = Field(default=120, gt=0)
     """How long claimed work may go without a word before it is given to another worker."""
 

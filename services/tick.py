@@ -21,6 +21,7 @@ from services import digest, notify
 from services.context import Context
 from services.crawl import channels, overdue, runs
 from services.errors import InfrastructureError, TransientError
+from services.metrics.instruments import MESSAGES
 from services.queue import Task
 from services.schedules.firing import fire_due
 from services.transactions import SLOW
@@ -44,6 +45,8 @@ SLOW_S = 0.1
 """What takes longer has the other swaps of its channel wait for a while."""
 RESTS = 10
 """How many times as long they wait as it took, so that no channel keeps the others from theirs."""
+HAND_OUT: Final = "hand out"
+"""The chore that dispatchers are there for."""
 _Message = tuple[Task, tuple[str, ...]]
 """A task and what it is told: the token of a lease, after the id of a job if it is one."""
 
@@ -99,6 +102,7 @@ def hand_out(context: Context) -> int:
     messages += _claim_shards(context, full)
     for task, args in messages:
         context.queue.send(task, *args)
+        MESSAGES.add(1, task.name)
     return len(messages)
 
 
@@ -190,7 +194,7 @@ def most_waiting(queue: str) -> int:
 
 
 CHORES: Final = (
-    Chore("hand out", fire_and_hand_out, timedelta(seconds=1), longest=timedelta(minutes=2)),
+    Chore(HAND_OUT, fire_and_hand_out, timedelta(seconds=1), longest=timedelta(minutes=2)),
     Chore("follow crawls", follow, timedelta(seconds=1)),
     Chore("tell the operator", tell, timedelta(seconds=1), is_essential=False),
     # On its own: whatever becomes of a digest, alerts go out.

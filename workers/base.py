@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from services.metrics.instruments import TASKS
 from workers.app import app
 
 log = structlog.get_logger()
@@ -31,8 +32,11 @@ def task(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 outcome = function(*args, **kwargs)
             except Exception:
-                log.exception("task.crashed", seconds=round(time.monotonic() - started, 3))
+                seconds = time.monotonic() - started
+                TASKS.observe(seconds, name, "crashed")
+                log.exception("task.crashed", seconds=round(seconds, 3))
                 raise
+            TASKS.observe(time.monotonic() - started, name, "done")
             # Ticks with nothing to do would drown the rest.
             if outcome:
                 log.info("task.done", outcome=outcome, seconds=round(time.monotonic() - started, 3))

@@ -2,7 +2,8 @@
 
 import uuid
 
-from services.work import jobs, maintenance
+from services.crawl import upkeep
+from services.work import jobs
 from workers.app import context
 from workers.base import task
 
@@ -10,4 +11,4 @@ from workers.base import task
 @task("control.maintain")
 def maintain(job_id: str, token: str) -> str:
     """Do a job of upkeep."""
-    return jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), maintenance.work)
+    return jobs.run(context, uuid.UUID(job_id), uuid.UUID(token), upkeep.work)

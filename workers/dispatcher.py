@@ -12,6 +12,8 @@ from services import joining, log
 from services.context import Context
 from services.dispatcher import Dispatcher
 from services.errors import TubeGraderError
+from services.metrics import serving
+from services.metrics.instruments import INSTRUMENTS
 from services.queue import DISPATCHER
 from services.settings import Settings
 from services.work.fleet import Member
@@ -23,9 +25,11 @@ def main() -> int:
     log.configure(level=settings.log_level, log_format=settings.log_format)
     context = Context.of_process(settings)
     stop = threading.Event()
+    served = None
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     try:
+        served = serving.serve(settings, counted=INSTRUMENTS)
         joining.prepare(context, sleep=lambda seconds: _wait(stop, seconds))
         run(context, stop)
     except _StoppedError:
@@ -35,6 +39,8 @@ def main() -> int:
         structlog.get_logger().error(what, problem=str(error), hint=error.hint)
         return 1
     finally:
+        if served is not None:
+            served.close()
         context.close()
     return 0
 

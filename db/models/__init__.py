@@ -38,7 +38,7 @@ from db.models.speech import (
 )
 from db.models.swaps import KeptSwap, SwapToKeep
 from db.models.videos import NewestCount, Thumbnail, Video, VideoSnapshot, VideoThumbnail
-from db.models.work import CrawlPart, Job, MissedSlot, OddValue, QuotaUsage, WorkItem
+from db.models.work import CrawlPart, Job, MissedSlot, OddValue, QuotaPlan, QuotaUsage, WorkItem
 
 __all__ = [
     "ApiToken",
@@ -80,6 +80,7 @@ __all__ = [
     "OverdueCounting",
     "Pause",
     "Promotion",
+    "QuotaPlan",
     "QuotaUsage",
     "RungVersion",
     "Schedule",

@@ -51,3 +51,6 @@ class Election(Base):
     holder: Mapped[str] = mapped_column(comment="a process by its name")
     elected_at: Mapped[datetime]
     held_until: Mapped[datetime] = mapped_column(comment="then anybody may take it")
+    done_at: Mapped[datetime | None] = mapped_column(
+        comment="when whoever held it last did what it is for; NULL: never"
+    )

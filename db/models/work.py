@@ -235,6 +235,21 @@ class CrawlPart(Base):
     waiting_message: Mapped[str | None]
 
 
+class QuotaPlan(Base):
+    """What the cadence will cost in a day, as upkeep last found: a bucket and purpose each."""
+
+    __tablename__ = "quota_plans"
+    __table_args__ = (
+        CheckConstraint("units >= 0", name="units_not_negative"),
+        CheckConstraint(f"purpose IN {QUOTA_PURPOSES}", name="purpose_known"),
+    )
+
+    bucket: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    units: Mapped[int] = mapped_column(comment="of the 24 hours after it")
+    planned_at: Mapped[datetime]
+
+
 class QuotaUsage(Base):
     """Units spent of one key's bucket on one Pacific day for a purpose, booked before each call."""
 

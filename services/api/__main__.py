@@ -11,6 +11,7 @@ from services.api.app import create_app
 from services.api.server import listen, require_token, server
 from services.context import Context
 from services.errors import TubeGraderError
+from services.metrics import serving
 from services.settings import Settings
 
 
@@ -33,12 +34,15 @@ def main() -> int:
 
 def _serve(context: Context, bound: socket.socket) -> None:
     app = create_app(context)
+    served = serving.serve(context.settings, app.state.collectors)
     # A supervisor sends SIGTERM; uvicorn handles it by itself.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         server(app, bound).run(sockets=[bound])
     finally:
         app.state.grader.close()
+        if served is not None:
+            served.close()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from services.api import pages, problems, v1
@@ -12,6 +13,7 @@ from services.api.access import REMEMBERED_S, Access, Doorkeeper
 from services.api.conditional import Conditional
 from services.api.counters import Counters, Counting
 from services.api.description import describe
+from services.api.figures import Standing
 from services.api.grader import WarmGrader
 from services.api.guards import LOOPBACK, Guards
 from services.api.health import router as health
@@ -38,7 +40,7 @@ def create_app(context: Context, *, remembered_s: float = REMEMBERED_S) -> FastA
 
     Args:
         context: The database and all else.
-        remembered_s: How long it is remembered what a token may.
+        remembered_s: How long it is remembered what a token may; 0: and figures either.
     """
     settings = context.settings
     app = FastAPI(
@@ -53,7 +55,12 @@ def create_app(context: Context, *, remembered_s: float = REMEMBERED_S) -> FastA
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as its documentation says
     app.state.context = context
-    app.state.counters = Counters()
+    app.state.metrics = CollectorRegistry()
+    counters = Counters()
+    standing = Standing(context) if remembered_s else Standing(context, remembered_s=0, slowly_s=0)
+    for collector in (counters, standing):
+        app.state.metrics.register(collector)
+    app.state.collectors = (counters, standing)
     app.state.grader = WarmGrader(settings)
     app.state.doorkeeper = Doorkeeper(
         context, on_loopback=is_loopback(settings.api_address), remembered_s=remembered_s
@@ -74,7 +81,7 @@ def create_app(context: Context, *, remembered_s: float = REMEMBERED_S) -> FastA
     )
     app.add_middleware(Conditional)
     app.add_middleware(Guards, names=LOOPBACK | _names(settings))
-    app.add_middleware(Counting, counters=app.state.counters)
+    app.add_middleware(Counting, counters=counters)
     return app
 
 

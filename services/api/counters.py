@@ -1,21 +1,25 @@
-"""What this process was asked for, counted, and how the whole stands, as Prometheus reads it."""
+"""What this process was asked for, counted, as Prometheus reads it."""
 
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from db.queries.work import overview as rows
-from db.queries.work.jobs import counted_by_state
-from services.context import Context
-from services.work import admission, fleet
+from services.metrics.recording import PREFIX
 
-MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+REQUESTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "api_requests_total": ("Requests answered.", ("method", "status")),
+    "api_seconds_total": ("Time that they took.", ()),
+    "api_under_way": ("Requests at this moment.", ()),
+}
+"""Each figure's meaning and labels, by name without the prefix."""
 
 
-class Counters:
+class Counters(Collector):
     """Requests by method and status, and the seconds that they took."""
 
     def __init__(self) -> None:
@@ -23,6 +27,20 @@ class Counters:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.seconds = 0.0
         self.under_way = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was counted."""
+        values: dict[str, dict[tuple[str, ...], float]] = {
+            "api_requests_total": {(m, str(s)): n for (m, s), n in sorted(self.requests.items())},
+            "api_seconds_total": {(): self.seconds},
+            "api_under_way": {(): self.under_way},
+        }
+        for name, (said, labels) in REQUESTS.items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(PREFIX + name, said, labels=labels)
+            for of, value in values[name].items():
+                family.add_metric(of, value)
+            yield family
 
 
 class Counting:
@@ -55,43 +73,3 @@ class Counting:
             counters.under_way -= 1
             counters.seconds += time.perf_counter() - began
             counters.requests[method if len(method) < 10 else "other", status] += 1  # noqa: PLR2004
-
-
-def exposition(context: Context, counters: Counters) -> str:
-    """Return all figures as text."""
-    return "".join(f"{line}\n" for line in _lines(context, counters))
-
-
-def _lines(context: Context, counters: Counters) -> Iterator[str]:
-    now = context.clock()
-    with context.transaction() as session:
-        jobs = counted_by_state(session)
-        due = rows.oldest_due(session, now=now)
-    silent = [process for process in fleet.listed(context) if process.silent_s > 60]  # noqa: PLR2004
-    requests = {
-        f'method="{method}",status="{status}"': n
-        for (method, status), n in sorted(counters.requests.items())
-    }
-    yield from _metric("api_requests_total", "counter", "Requests answered.", requests)
-    seconds = {"": counters.seconds}
-    yield from _metric("api_seconds_total", "counter", "Time that they took.", seconds)
-    yield from _metric(
-        "api_under_way", "gauge", "Requests at this moment.", {"": counters.under_way}
-    )
-    by_state = {f'state="{state}"': n for state, n in sorted(jobs.items())}
-    yield from _metric("jobs", "gauge", "Jobs that are remembered, by state.", by_state)
-    ages = {f'kind="{kind}"': (now - slot).total_seconds() for kind, slot in due}
-    yield from _metric("oldest_due_seconds", "gauge", "For how long the oldest is due.", ages)
-    held = {f'kind="{b.kind}",what="{b.what}"': 1 for b in admission.blockers(context)}
-    yield from _metric("held_back", "gauge", "What holds work back.", held)
-    yield from _metric(
-        "silent_processes", "gauge", "Processes not heard of for a minute.", {"": len(silent)}
-    )
-
-
-def _metric(name: str, kind: str, said: str, values: Mapping[str, float]) -> Iterator[str]:
-    whole = f"tubegrader_{name}"
-    yield f"# HELP {whole} {said}"
-    yield f"# TYPE {whole} {kind}"
-    for labels, value in values.items():
-        yield f"{whole}{{{labels}}} {value:.10g}" if labels else f"{whole} {value:.10g}"

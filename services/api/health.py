@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.api.counters import MEDIA_TYPE, exposition
 from services.api.dependencies import Ctx
 
 router = APIRouter(tags=["health"])
@@ -28,6 +28,7 @@ def is_ready(context: Ctx, response: Response) -> dict[str, str]:
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {}}}},
 )
-def show_metrics(request: Request, context: Ctx) -> PlainTextResponse:
-    """Tell figures in Prometheus' text format."""
-    return PlainTextResponse(exposition(context, request.app.state.counters), media_type=MEDIA_TYPE)
+def show_metrics(request: Request) -> PlainTextResponse:
+    """Tell figures in Prometheus' text format, also while the database is away."""
+    text = generate_latest(request.app.state.metrics)
+    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from db.queries.work import planning
-from db.queries.work.quota import booked_between
+from db.queries.work.quota import booked_between, note_plan
 from services.cadence import Policy, duration_text
 from services.context import Context
 from services.crawl import demand as demands
@@ -146,6 +146,17 @@ def plan_watched(
             ):
                 used[row.bucket, row.purpose] = row.units  # type: ignore[index]
     return _plan(context, policy, demand, used, watched.channels, watched.videos, uploads, units)
+
+
+def record(context: Context) -> None:
+    """Note what the next 24 hours will cost, for whoever watches the quota."""
+    plan = plan_watched(context)
+    with context.transaction() as session:
+        note_plan(
+            session,
+            {(use.bucket, use.purpose): use.units for use in plan.uses},
+            now=context.clock(),
+        )
 
 
 def _plan(

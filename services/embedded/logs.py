@@ -1,6 +1,7 @@
-"""One log file per process: rotated when it starts, followed by whoever wants to read along."""
+"""One log file per process: rotated by its size, followed by whoever wants to read along."""
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,31 @@ _TAIL_BYTES = 64_000
 
 
 def rotate(log: Path) -> None:
-    """Move a log that has grown large aside; the oldest of its predecessors goes."""
-    if not log.exists() or log.stat().st_size < _LOG_BYTES:
-        return
+    """Move a log that nobody writes to aside if it has grown large; the oldest before it goes."""
+    if log_size(log) >= _LOG_BYTES:
+        _make_room(log)
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+def rotate_written(log: Path) -> bool:
+    """Do the same with one that a process writes to at its end; tell whether it had grown large.
+
+    It has the file open and goes on with that, so it is copied and emptied. What is written in
+    between is lost: a line, if any.
+    """
+    if log_size(log) < _LOG_BYTES:
+        return False
+    _make_room(log)
+    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    os.truncate(log, 0)
+    return True
+
+
+def _make_room(log: Path) -> None:
     for number in range(_KEPT_LOGS - 1, 0, -1):
         older = log.with_name(f"{log.name}.{number}")
         if older.exists():
             older.replace(log.with_name(f"{log.name}.{number + 1}"))
-    log.replace(log.with_name(f"{log.name}.1"))
 
 
 def tail(log: Path, n_lines: int = 8, *, since: int = 0) -> str:
@@ -92,6 +110,8 @@ class _Followed:
         self._file = self._file or self._opened()
         if self._file is None:
             return []
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():
+            self._file.seek(0)  # it was emptied
         data = self._partial + self._file.read()
         if self._was_rotated(self._file):
             data += self._file.read()

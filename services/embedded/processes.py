@@ -13,7 +13,7 @@ from typing import Any
 
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
-from services.embedded.logs import log_size, rotate, tail
+from services.embedded.logs import log_size, rotate, rotate_written, tail
 
 MARK = "TUBEGRADER_SUPERVISED"
 """Environment variable that every process started here, and all its children, carry."""
@@ -97,6 +97,12 @@ class Family:
         """Notice deaths and readiness, restart what is due; say whether anything changed."""
         changed = [self._tick(child) for child in self._children]
         return any(changed)
+
+    def rotate_logs(self) -> None:
+        """Move what has grown large in the logs aside, while it is written."""
+        for child in self._children:
+            if rotate_written(self._home.log(child.spec.name)):
+                child.log_start = 0
 
     def stop(self) -> None:
         """Ask all to finish, kill those that have not within their grace, and their children."""

@@ -19,6 +19,7 @@ from services.embedded.endpoints import Endpoints
 from services.embedded.home import Home
 from services.embedded.identity import ProcessId
 from services.embedded.lifecycle import running_servers, start_servers, stop_servers
+from services.embedded.logs import rotate_written
 from services.embedded.processes import Family, ProcessSpec
 from services.errors import TubeGraderError
 
@@ -29,6 +30,8 @@ SpecsFor = Callable[["Settings", Endpoints], Sequence[ProcessSpec]]
 
 _TICK_S = 0.1
 _SERVERS_EVERY_S = 1.0
+_SERVERS = ("postgres", "redis", workers.SUPERVISOR)
+"""Whose logs are written by nobody of the family."""
 
 
 def main() -> int:
@@ -94,6 +97,7 @@ class Supervisor:
             while not stop.wait(_TICK_S) and holders.living(self._home):
                 if time.monotonic() >= self._servers_due:
                     self._check_servers()
+                    self._rotate_logs()
                     self._servers_due = time.monotonic() + _SERVERS_EVERY_S
                 if self._family.tick():
                     self._record("running")
@@ -101,6 +105,14 @@ class Supervisor:
             self._record("stopping")
             self._family.stop()
             self._home.drop_state(workers.SUPERVISOR)
+
+    def _rotate_logs(self) -> None:
+        try:
+            self._family.rotate_logs()
+            for name in _SERVERS:
+                rotate_written(self._home.log(name))
+        except OSError as error:
+            _log(f"logs cannot be moved aside: {error}")
 
     def _check_servers(self) -> None:
         """Start again a server that died; move the processes along when its address changed."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from services.embedded.home import Home
@@ -60,7 +61,20 @@ def process_specs(settings: "Settings", endpoints: "Endpoints") -> list[ProcessS
         ProcessSpec(n, (sys.executable, "-m", m), as_api if n == API else env)
         for n, m in modules.items()
     ]
-    return [*specs, *ours]
+    return [_read_by_prometheus(spec, settings) for spec in (*specs, *ours)]
+
+
+def metrics_ports(settings: "Settings") -> dict[str, int]:
+    """Return at which port Prometheus reads each process of a home; none where it is off."""
+    first = settings.metrics_port
+    return {} if first is None else {name: first + i for i, name in enumerate(names())}
+
+
+def _read_by_prometheus(spec: ProcessSpec, settings: "Settings") -> ProcessSpec:
+    """Give a process a port of its own: all of a home have one address."""
+    port = metrics_ports(settings).get(spec.name)
+    own = {} if port is None else {"TUBEGRADER_METRICS_PORT": str(port)}
+    return replace(spec, env={**spec.env, **own})
 
 
 def names() -> list[str]:

@@ -1,8 +1,11 @@
 """How large everything is, and how large it will be if it goes on as in the last days."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from db.queries.policy import sizes as rows
 from services.context import Context
@@ -92,6 +95,25 @@ def estimate(context: Context) -> list[KindSize]:
     """Return how large the tables are, by the database's own statistics: quick, nothing is read."""
     with context.transaction() as session:
         return [KindSize(kind, n, size, None) for kind, n, size in rows.tables(session)]
+
+
+def growth_of(
+    session: Session, tables: Mapping[str, int], newest: Mapping[str, int], *, now: datetime
+) -> float | None:
+    """Return how many bytes a day everything grew of late; None: not known yet.
+
+    Args:
+        session: A unit of work.
+        tables: Bytes of each table now.
+        newest: Bytes of each kind as last measured, objects among them.
+        now: The present moment.
+    """
+    since, before = rows.first_since(session, now - LOOK_BACK)
+    if since is None or now - since < SHORTEST:
+        return None
+    held = {**newest, **tables}
+    grew = sum(held[kind] - size for kind, size in before.items() if kind in held)
+    return grew / ((now - since) / timedelta(days=1))
 
 
 def record(context: Context) -> None:

@@ -224,14 +224,21 @@ class Member:
         except TubeGraderError as error:
             log.warning("fleet.left_without_a_word", problem=str(error))
 
-    def holds(self, office: str, *, term: timedelta = TERM) -> bool:
+    def holds(
+        self, office: str, *, term: timedelta = TERM, done_ago: timedelta | None = None
+    ) -> bool:
         """Tell whether this one holds an office; it takes it where nobody else does.
+
+        Args:
+            office: Which.
+            term: For how long.
+            done_ago: How long ago it did what the office is for; None: it did not yet.
 
         Raises:
             InfrastructureError: The database is away or busy.
         """
         with self._context.transaction() as session:
-            return rows.elect(session, office, self.name, term=term)
+            return rows.elect(session, office, self.name, term=term, done_ago=done_ago)
 
     def give_up(self) -> None:
         """Give up every office at once, and note what hangs.

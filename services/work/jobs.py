@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import structlog
+
 from db.models.work import JOB_STATES
 from db.queries.work import jobs as rows
 from db.queries.work import scorings
@@ -26,6 +28,7 @@ from services.errors import (
     TubeGraderError,
     UsageError,
 )
+from services.metrics.instruments import JOBS
 from services.transactions import translating
 from services.work import submissions
 from services.work.heartbeat import KeptLease, LeaseLostError
@@ -275,6 +278,14 @@ def run(context: Context, job_id: uuid.UUID, token: uuid.UUID, work: JobWork) ->
         if job is None or job.lease_token is None:
             return "taken"
         handle = JobHandle(context, job_id, job.lease_token, job.params, job.steps)
+        kind = job.kind
+    with structlog.contextvars.bound_contextvars(job_id=str(job_id), job_kind=kind):
+        ended = _run(context, handle, work)
+    JOBS.add(1, kind, ended)
+    return ended
+
+
+def _run(context: Context, handle: "JobHandle", work: JobWork) -> str:
     try:
         with handle.kept_alive(), translating():
             result = work(context, handle)

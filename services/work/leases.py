@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
 from db.queries.work import evidence, work_items
 from services.cadence import next_slot
@@ -24,7 +25,7 @@ from services.errors import (
     UsageError,
 )
 from services.transactions import Written, write_apart
-from services.work import breakers
+from services.work import breakers, telling
 from services.work.heartbeat import KeptLease, LeaseLostError
 from services.work.kinds import WORK_KINDS, WorkKind
 from services.work.verdicts import LATEST, RETRIES, Hearing, Judge, is_verdict
@@ -60,7 +61,7 @@ class Batch:
         self.kind = next((WORK_KINDS[item.kind] for item in items), None)
         self._context = context
         self.begun_at = context.clock()
-        self._completed: set[str] = set()
+        self._completed: dict[str, timedelta] = {}
         self._errors: dict[str, TubeGraderError] = {}
         self._unsupported: set[str] = set()
         self._of_requests: set[str] = set()
@@ -116,7 +117,7 @@ class Batch:
     @contextmanager
     def _unit(self) -> Iterator[Session]:
         """Open a transaction: what it ended has not ended if it is undone."""
-        completed, errors = set(self._completed), dict(self._errors)
+        completed, errors = dict(self._completed), dict(self._errors)
         try:
             with self._context.transaction() as session:
                 yield session
@@ -143,10 +144,10 @@ class Batch:
         Returns:
             How many the lease still held.
         """
-        self._completed |= intervals.keys()
+        at = dict.fromkeys(intervals, now) | dict(answered_at or {})
+        self._completed |= {e: at[e] - self.items[e].slot for e in intervals}
         for entity_id in intervals:
             self._errors.pop(entity_id, None)
-        at = dict.fromkeys(intervals, now) | dict(answered_at or {})
         steps = {entity: every for entity, every in intervals.items() if every is not None}
         next_slots: dict[str, datetime | None] = dict.fromkeys(intervals)
         next_slots |= {e: next_slot(self.items[e].slot, steps[e], now=at[e]) for e in steps}
@@ -226,6 +227,7 @@ class Batch:
         with self._context.transaction() as session:
             not_before = self._tell_breaker(session, self.kind)
             believed, judge = self.believed(session), self._judged(session)
+        telling.ended(self.kind, self._completed, self._errors.values())
         ends: dict[tuple[_End, str, str], list[str]] = defaultdict(list)
         for entity_id, error in self._errors.items():
             is_ended = entity_id in believed
@@ -236,7 +238,8 @@ class Batch:
 
     def leave_behind(self) -> None:
         """Another worker has what is not completed: how the host does does not follow from it."""
-        self.release(self.items.keys() - self._completed)
+        telling.lost(self.kind)
+        self.release(self.items.keys() - self._completed.keys())
 
     def _extend(self) -> bool:
         with self._context.transaction() as session:
@@ -320,6 +323,7 @@ class Batch:
             reason=error.reason,
             problem=str(error),
             in_doubt=end.in_doubt,
+            **telling.in_log(self.kind, entity_ids),
         )
         refuses_us = isinstance(error, ApiKeyError | UsageError)
         with self._context.transaction() as session:
@@ -357,15 +361,18 @@ def begin(context: Context, token: uuid.UUID) -> Iterator[Batch]:
     with context.transaction() as session:
         held, items = work_items.begin(session, token, until=context.clock() + context.lease)
     batch = Batch(context, held, items)
-    try:
-        yield batch
-    except LeaseLostError:
-        log.warning("work.lease_lost", token=str(token))
-        batch.leave_behind()
-    except TubeGraderError as error:
-        batch.distrust()
-        batch.fail_together(list(batch.items), error)
-    batch.end()
+    telling.begun(batch.kind, len(items))
+    channels = (item.channel_id for item in items)
+    with bound_contextvars(**telling.in_log(batch.kind, batch.items, channels)):
+        try:
+            yield batch
+        except LeaseLostError:
+            log.warning("work.lease_lost", token=str(token))
+            batch.leave_behind()
+        except TubeGraderError as error:
+            batch.distrust()
+            batch.fail_together(list(batch.items), error)
+        batch.end()
 
 
 def retry_at(

@@ -26,6 +26,7 @@ from services.errors import (
     TransientError,
     TubeGraderError,
 )
+from services.metrics.instruments import SCORED, SHARDS
 from services.queue import SCORING
 from services.transactions import translating
 from services.work import fitness, fleet
@@ -94,6 +95,8 @@ class ShardHandle:
         )
         if not held:
             raise LeaseLostError
+        for what, n in counts.items():
+            SCORED.add(n, what)
 
     def failures(self) -> int:
         """Return how often it failed in a row without any progress, before this time.
@@ -161,6 +164,14 @@ def do(context: Context, token: uuid.UUID, work: ShardWork) -> str:
     if begun is None:
         return "taken"
     handle = ShardHandle(context, begun)
+    with structlog.contextvars.bound_contextvars(shard_id=begun.shard_id, job_id=str(begun.job_id)):
+        ended = _do(context, handle, work)
+    SHARDS.add(1, ended)
+    return ended
+
+
+def _do(context: Context, handle: ShardHandle, work: ShardWork) -> str:
+    begun = handle.shard
     try:
         with handle.kept_alive(), translating():
             fitness.check(begun.model_version_ids)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.queries.work.quota import mark_exhausted, reserve_units, spent
 from services.clock import Clock
 from services.errors import QuotaError
+from services.metrics.instruments import UNITS
 from services.settings import Settings
 from services.transactions import Transaction
 
@@ -164,6 +165,7 @@ class DatabaseLedger:
             raise share_error(bucket, self._purpose, self._shares.end_at(now))
         if booked is None:
             raise quota_error(bucket, reset_at(now))
+        UNITS.add(units, bucket, self._purpose)
 
     def _is_used_up(self, session: Session, bucket: Bucket, now: datetime) -> bool:
         day = spent(session, key_fingerprint=self._key_fingerprint, pacific_day=pacific_day(now))

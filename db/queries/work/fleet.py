@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
     text,
     true,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session, aliased
@@ -150,8 +151,12 @@ def leave(session: Session, process_name: str) -> None:
 
 
 def give_up(session: Session, process_name: str) -> None:
-    """Give up the offices of a process."""
-    session.execute(delete(Election).where(Election.holder == process_name))
+    """Give up the offices of a process; what was last done in them stays known."""
+    session.execute(
+        update(Election)
+        .where(Election.holder == process_name)
+        .values(held_until=Election.elected_at)
+    )
 
 
 def forget_silent(session: Session, *, after: timedelta) -> int:
@@ -211,24 +216,48 @@ def _heard(session: Session, queue: str, among: ColumnElement[bool]) -> int:
     return session.execute(statement).scalar_one()
 
 
-def elect(session: Session, office: str, holder: str, *, term: timedelta) -> bool:
-    """Take an office, or go on holding it, for a term; tell whether ``holder`` has it now."""
+def elect(
+    session: Session,
+    office: str,
+    holder: str,
+    *,
+    term: timedelta,
+    done_ago: timedelta | None = None,
+) -> bool:
+    """Take an office, or go on holding it, for a term; tell whether ``holder`` has it now.
+
+    Args:
+        session: The unit of work.
+        office: Which.
+        holder: A process by its name.
+        term: For how long.
+        done_ago: How long ago it did what the office is for; None: it did not yet.
+    """
     taken = session.execute(
         text(
             """
-            INSERT INTO elections AS e (office, holder, elected_at, held_until)
-            VALUES (:office, :holder, clock_timestamp(), clock_timestamp() + :term)
+            INSERT INTO elections AS e (office, holder, elected_at, held_until, done_at)
+            VALUES (:office, :holder, clock_timestamp(), clock_timestamp() + :term,
+                clock_timestamp() - CAST(:done_ago AS interval))
             ON CONFLICT (office) DO UPDATE SET
                 holder = excluded.holder,
                 elected_at = CASE WHEN e.holder = excluded.holder THEN e.elected_at
                     ELSE excluded.elected_at END,
-                held_until = excluded.held_until
+                held_until = excluded.held_until,
+                done_at = coalesce(excluded.done_at, e.done_at)
             WHERE e.holder = excluded.holder OR e.held_until < clock_timestamp()
                 -- Nobody takes it for so long: the database's own time went back.
                 OR e.held_until > clock_timestamp() + 2 * :term
             RETURNING 1
             """
         ),
-        {"office": office, "holder": holder, "term": term},
+        {"office": office, "holder": holder, "term": term, "done_ago": done_ago},
     ).scalar_one_or_none()
     return taken is not None
+
+
+def done_s_ago(session: Session, office: str) -> float | None:
+    """Return how many seconds ago what an office is for was last done; None: never."""
+    ago = func.extract("epoch", _NOW - Election.done_at)
+    found = session.execute(select(ago).where(Election.office == office)).scalar_one_or_none()
+    return None if found is None else float(found)

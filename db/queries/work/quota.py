@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import QuotaUsage
+from db.models import QuotaPlan, QuotaUsage
 
 _KEY = ("key_fingerprint", "bucket", "pacific_day", "purpose")
 
@@ -163,3 +163,20 @@ def booked_between(
         .order_by(QuotaUsage.pacific_day, QuotaUsage.bucket, QuotaUsage.purpose)
     )
     return [Booked(*row) for row in rows]
+
+
+def note_plan(session: Session, units: Mapping[tuple[str, str], int], *, now: datetime) -> None:
+    """Note what a day will cost, by bucket and purpose, in place of what was noted before."""
+    session.execute(delete(QuotaPlan))
+    rows = [
+        {"bucket": bucket, "purpose": purpose, "units": n, "planned_at": now}
+        for (bucket, purpose), n in units.items()
+    ]
+    if rows:
+        session.execute(insert(QuotaPlan).values(rows))
+
+
+def planned(session: Session) -> list[tuple[str, str, int]]:
+    """Return what was noted last: bucket, purpose and units."""
+    rows = session.execute(select(QuotaPlan.bucket, QuotaPlan.purpose, QuotaPlan.units))
+    return [(bucket, purpose, units) for bucket, purpose, units in rows]

@@ -164,8 +164,12 @@ def test_containers_are_hardened_limited_and_unreachable_from_outside(name: str)
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["deploy"]["resources"]["limits"].keys() == {"memory", "pids"}
     # The pages are for this machine, until somebody puts a proxy before them.
-    published = ["127.0.0.1:${TUBEGRADER_API_PORT:-8765}:8765"] if name == "api" else None
-    assert service.get("ports") == published
+    published = {
+        "api": ["127.0.0.1:${TUBEGRADER_API_PORT:-8765}:8765"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+    assert service.get("ports") == published.get(name)
     # Ours name their user in the image.
     user = service.get("user", "10001:10001" if name in OURS else None)
     if name == "objects-owner":
@@ -196,7 +200,9 @@ def test_workers_have_time_for_a_soft_shutdown() -> None:
 def test_only_what_speaks_to_youtube_has_a_way_out() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True
     with_way_out = {n for n, s in SERVICES.items() if "outside" in s.get("networks", ())}
-    assert with_way_out == {"worker-crawl", "worker-media", "dispatcher", "api", "cli"}
+    ours = {"worker-crawl", "worker-media", "dispatcher", "api", "cli"}
+    # No port can be published of the network without a way out.
+    assert with_way_out == ours | {"prometheus", "grafana"}
 
 
 def test_dispatchers_can_be_scaled() -> None:
