@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,12 +39,12 @@ def kept(context: Context) -> Context:
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> Iterator[Path]:
+def key(tmp_path: Path) -> Path:
     if shutil.which("age") is None:
         pytest.skip("age is not installed")
     path = tmp_path / "key.txt"
     subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
-    yield path
+    return path
 
 
 def _new_id(context: Context) -> None:
