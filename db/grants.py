@@ -56,6 +56,7 @@ def set_up(owner_url: str, passwords: Mapping[str, str]) -> None:
         connection.execute(text("SELECT grant_roles()"))
         connection.execute(text("SELECT keep_locks()"))
         _hide_tokens(connection)
+        _let_app_dump(connection)
         _grant_later_partitions(connection)
         driver = connection.connection.driver_connection
         assert driver is not None, "the connection is open"
@@ -71,6 +72,31 @@ def _hide_tokens(connection: Connection) -> None:
     role = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
     if connection.execute(role, {"role": ANALYST}).one_or_none() is not None:
         connection.execute(text(f"REVOKE ALL ON api_tokens FROM {ANALYST}"))
+
+
+def make_roles(owner_url: str) -> None:
+    """Make the roles before a dump grants to them, as migrating would, in a server without them."""
+    with create_engine(owner_url, poolclass=NullPool).begin() as connection:
+        there = set(connection.scalars(text("SELECT rolname FROM pg_roles")))
+        if APP not in there:
+            connection.exec_driver_sql(f"CREATE ROLE {APP} LOGIN")
+        if ANALYST not in there:
+            connection.exec_driver_sql(
+                f"CREATE ROLE {ANALYST} LOGIN CONNECTION LIMIT 20; "
+                f"ALTER ROLE {ANALYST} SET statement_timeout = '60s'; "
+                f"ALTER ROLE {ANALYST} SET default_transaction_read_only = on; "
+                f"ALTER ROLE {ANALYST} SET idle_in_transaction_session_timeout = '10min'"
+            )
+
+
+def _let_app_dump(connection: Connection) -> None:
+    """Let the app read sequences, as backups do; since migration 0039."""
+    role = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
+    if connection.execute(role, {"role": APP}).one_or_none() is not None:
+        connection.exec_driver_sql(
+            f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP}; "
+            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON SEQUENCES TO {APP}"
+        )
 
 
 def _grant_later_partitions(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 
 class LockLostError(Exception):
@@ -51,3 +52,13 @@ def advisory_lock(engine: Engine, name: str) -> Iterator[HeldLock | None]:
         yield HeldLock(connection) if taken else None
     finally:
         connection.close()
+
+
+def shared_lock(session: Session, name: str) -> bool:
+    """Share the advisory lock of a name until the transaction ends; False while one holds it."""
+    return bool(
+        session.execute(
+            text("SELECT pg_try_advisory_xact_lock_shared(hashtextextended(:name, 0))"),
+            {"name": name},
+        ).scalar_one()
+    )

@@ -143,6 +143,15 @@ class Settings(BaseSettings):
     retention_image_features_days: int = Field(default=30, ge=1, le=36_500)
     """How long image features are kept after a model last used any of their kind."""
 
+    backup_url: str | None = None
+    """Where backups are kept: a folder, file:// or s3:// and the like; None: nowhere."""
+    backup_recipients: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """A file of age's public keys, for which scheduled backups are encrypted."""
+    backup_keep_daily: int = Field(default=7, ge=0, le=3_650)
+    """Of how many days the newest backup stays."""
+    backup_keep_weekly: int = Field(default=3, ge=0, le=520)
+    """Of how many weeks the newest backup stays; YouTube's terms end at 30 days here, too."""
+
     notify_webhook: SecretStr | None = None
     """Where events are posted as JSON; such an address often holds a secret."""
     notify_command: str | None = None

@@ -83,6 +83,19 @@ def datasets(incomplete: str) -> Offers:
     return _offers(incomplete, ask)
 
 
+def backups(incomplete: str) -> Offers:
+    """Offer the backups where the settings say that they are kept."""
+    from contextlib import suppress
+
+    with suppress(Exception):
+        from services.backups.standing import target_of
+        from services.settings import Settings
+
+        names = ["newest", *reversed(target_of(Settings()).ids())]
+        return [(name, "") for name in names if name.startswith(incomplete)][:_MOST]
+    return []
+
+
 def hosts(incomplete: str) -> Offers:
     """Offer hosts that have a breaker."""
     from services.work import breakers

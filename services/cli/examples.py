@@ -124,6 +124,23 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "datasets diff": ("tubegrader datasets diff 5e1cf00d newest",),
     "datasets verify": ("tubegrader datasets verify",),
     "datasets features": ("tubegrader datasets features",),
+    "backups create": (
+        "tubegrader backups create --at ./backups --dry-run",
+        "tubegrader backups create --at ./backups",
+    ),
+    "backups list": ("tubegrader backups list --at ./backups",),
+    "backups verify": (
+        "tubegrader backups verify --at ./backups",
+        "tubegrader backups verify --at ./backups --all --sample 0.1",
+    ),
+    "backups prune": (
+        "tubegrader backups prune --at ./backups --daily 7 --weekly 3 --dry-run",
+        "tubegrader backups prune --at ./backups --keep 2 --yes",
+    ),
+    "backups restore": (
+        "tubegrader backups restore --at ./backups --dry-run",
+        "tubegrader --home ~/restored backups restore newest --at ./backups --yes",
+    ),
     "jobs list": (
         "tubegrader jobs list",
         "tubegrader jobs list --state failed --kind crawl --json",

@@ -14,6 +14,7 @@ import typer
 
 from services.cli import (
     audio,
+    backups,
     channels,
     completeness,
     control,
@@ -122,6 +123,7 @@ app.command(rich_help_panel=RUN)(stack.down)
 app.command(rich_help_panel=RUN)(stack.status)
 app.command(rich_help_panel=RUN)(stack.doctor)
 app.command(rich_help_panel=RUN)(data.migrate)
+_noun("backups", RUN, backups.app)
 _noun("jobs", RUN, jobs.app)
 _noun("schedules", RUN, schedules.app)
 noun = _noun("work", RUN, about="Hold work back, let it go on, and count what there is.")

@@ -29,7 +29,9 @@ def show(*, as_json: bool) -> bool:
     other = remote.home()
     if other is not None:
         return _show_other(other, as_json=as_json)
+    from services.backups import standing as backups
     from services.cli.if_up import asked
+    from services.clock import system_clock
     from services.embedded import status as parts
     from services.policy import sizes
     from services.settings import Settings
@@ -40,6 +42,7 @@ def show(*, as_json: bool) -> bool:
     held = asked(settings, seen, admission.blockers) or []
     processes = asked(settings, seen, fleet.listed) or []
     measured = asked(settings, seen, sizes.measure)
+    kept = backups.standing(settings, now=system_clock())
     if as_json:
         print_json(
             {
@@ -50,6 +53,7 @@ def show(*, as_json: bool) -> bool:
                 "fleet": [process.as_json() for process in processes],
                 "held_back": [blocker.as_json() for blocker in held],
                 "sizes": None if measured is None else measured.as_json(),
+                "backups": kept.as_json(),
             }
         )
         return seen.all_up
@@ -58,6 +62,12 @@ def show(*, as_json: bool) -> bool:
     print_work(processes, held)
     if measured is not None:
         _print_sizes(measured)
+    if kept.problem is not None:
+        typer.secho(f"\nbackups: {kept.problem}", fg=typer.colors.YELLOW)
+    elif kept.newest_checked is not None:
+        typer.echo(
+            f"\nbackups: the newest that was read again is of {kept.newest_checked:%Y-%m-%d %H:%M}"
+        )
     return seen.all_up
 
 
@@ -88,6 +98,7 @@ def _show_other(other: remote.Remote, *, as_json: bool) -> bool:
                 "fleet": [process.as_json() for process in processes],
                 "held_back": [blocker.as_json() for blocker in held],
                 "sizes": None,
+                "backups": None,
             }
         )
         return not down

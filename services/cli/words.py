@@ -42,6 +42,7 @@ RENAMED = {
     "blockers": "work blockers",
     "holdups": "work blockers",
     "notify": "notifications",
+    "backup": "backups",
 }
 """What used to be typed, and what does the same now; hidden, and not to be taken away."""
 _WHOLE = 1_000

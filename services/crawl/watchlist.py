@@ -13,6 +13,7 @@ from db.queries.work import claims
 from services.context import Context
 from services.crawl.intake import check_tags
 from services.errors import UsageError
+from services.policy.deleting import let_go
 from services.watched import find
 
 
@@ -138,7 +139,8 @@ def forget(context: Context, typed: str, *, dry_run: bool = False) -> Forgotten:
             thumbnails.hold(session)
             needed = listed | watchlist.with_rows(session, own)
             needed_sounds = listed_sounds | objects.referenced_objects(session, sounds)
-            context.store.delete_many((set(own) - needed) | (set(sounds) - needed_sounds))
+            unneeded = (set(own) - needed) | (set(sounds) - needed_sounds)
+            let_go(session, context.store, unneeded)
     return Forgotten(
         channel_id,
         title,

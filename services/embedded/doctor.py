@@ -106,6 +106,7 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
         yield store
         if store.level is Level.OK and database.level is Level.OK and schema.level is Level.OK:
             yield _size(home, settings)
+        yield _backups(settings)
         yield _key(settings)
         if online and settings.youtube_api_key is not None and database.level is Level.OK:
             yield _attempt("YouTube", lambda: _youtube(home, settings))
@@ -278,6 +279,20 @@ def _size(home: Home, settings: "Settings") -> Check:
         remedy = f"the disk is full in {days:.0f} days at that pace: docs/operations/retention.md"
         return Check("size", Level.WARN, found, remedy, measured.as_json())
     return Check("size", Level.OK, found, figures=measured.as_json())
+
+
+def _backups(settings: "Settings") -> Check:
+    from datetime import UTC, datetime
+
+    from services.backups.standing import standing
+
+    found = standing(settings, now=datetime.now(UTC))
+    figures = found.as_json()
+    if found.problem is not None:
+        remedy = "docs/operations/backup.md"
+        return Check("backups", Level.WARN, found.problem, remedy, figures)
+    line = f"the newest that was read again is of {found.newest_checked:%Y-%m-%d %H:%M} UTC"
+    return Check("backups", Level.OK, line, figures=figures)
 
 
 def _key(settings: "Settings") -> Check:

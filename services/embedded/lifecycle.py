@@ -254,6 +254,19 @@ def migrate_database(settings: "Settings") -> None:
         set_up_roles(database.schema_url, settings)
 
 
+def after_restore(home: Home, settings: "Settings", database: Database) -> None:
+    """Bring a restored database to this code's schema, roles and grants. Holds the home's lock.
+
+    Raises:
+        As :func:`migrate`.
+    """
+    from services.embedded.schema import set_up_roles
+
+    home.drop_state(_MIGRATED)
+    migrate(home, database)
+    set_up_roles(database.schema_url, settings)
+
+
 def _say_nothing(_: str) -> None:
     pass
 

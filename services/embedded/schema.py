@@ -136,6 +136,11 @@ def is_current(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
     return recorded == head
 
 
+def knows(recorded: str) -> bool:
+    """Tell whether a revision is one of this code's: of its own release or an older one."""
+    return recorded in _revisions()[0]
+
+
 def head_revision() -> str | None:
     """Return the newest migration's revision; None while there are none."""
     return _revisions()[1]

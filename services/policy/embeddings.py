@@ -20,6 +20,7 @@ from ml.thumbnails.backbones.packs import BYTES, MOST_ROWS, pack, rows_of_pack
 from services.context import Context
 from services.packs import AT_ONCE, Packs, Wanted, put_pack
 from services.policy import orphans, ownership
+from services.policy.deleting import let_go
 from services.policy.purged import KindReport, Run
 
 log = structlog.get_logger()
@@ -73,7 +74,8 @@ def _unused(run: Run, found: KindReport, kept: timedelta) -> int:
                     rows.delete_recipe(session, number, before=before)
             if not objects:
                 break
-            context.store.delete_many(objects)
+            with context.transaction() as session:
+                let_go(session, context.store, objects)
             removed += len(objects)
             run.count(found, gone)
         log.info("purge.recipe_unused", recipe=recipe)
@@ -109,7 +111,8 @@ def _empty(run: Run, empty: list[Worn]) -> int:
             [each.pack.pack_id for each in empty],
             before=run.context.clock() - SETTLED,
         )
-    run.context.store.delete_many(objects)
+    with run.context.transaction() as session:
+        let_go(session, run.context.store, objects)
     return len(objects)
 
 
@@ -170,7 +173,8 @@ def _rewrite(run: Run, group: list[Worn]) -> int:
         old = [number for number in ids if number != pack_id]
         rows.forget_in(session, old)
         objects = rows.delete_empty(session, old, before=now + SETTLED)
-    context.store.delete_many(objects)
+    with context.transaction() as session:
+        let_go(session, context.store, objects)
     run.progress(KIND, len(objects))
     return len(objects)
 

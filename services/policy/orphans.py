@@ -14,6 +14,7 @@ from db.queries.policy import objects
 from services.context import Context
 from services.errors import PermanentError
 from services.policy import ownership
+from services.policy.deleting import hold_off_backups
 
 log = structlog.get_logger()
 
@@ -55,6 +56,7 @@ def sweep(
     Raises:
         PermanentError: The store is not this database's (:mod:`services.policy.ownership`), or too
             much of it is left behind (``tooManyOrphans``).
+        BusyError: A backup is being made.
         TransientError: The store did not answer; running it again goes on.
     """
     now = context.clock()
@@ -91,7 +93,9 @@ def _empty_quarantine(context: Context, *, dry_run: bool) -> int:
         deleted += len(orphans)
         if not dry_run:
             context.store.bring_back(set(names) - orphans)
-            context.store.delete_quarantined(orphans)
+            with context.transaction() as session:
+                hold_off_backups(session)
+                context.store.delete_quarantined(orphans)
     return deleted
 
 

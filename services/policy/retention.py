@@ -21,8 +21,15 @@ from db.queries.policy import retention as rows
 from db.queries.policy.retention import Limit
 from db.queries.speech import clips
 from services.context import Context
-from services.errors import InfrastructureError, PermanentError, UsageError
+from services.errors import (
+    BusyError,
+    InfrastructureError,
+    PermanentError,
+    TubeGraderError,
+    UsageError,
+)
 from services.policy import embeddings, folders, learned, limits, orphans, ownership, permission
+from services.policy.deleting import hold_off_backups
 from services.policy.purged import KindReport, PurgeReport, Refused, Run
 from services.transactions import DEADLOCK, LOCKED
 
@@ -68,6 +75,20 @@ def purge(
         if kind not in PURGED:
             raise UsageError(f"nothing is kept as “{kind}”", hint=f"use {', '.join(PURGED)}")
     report = PurgeReport(dry_run, [])
+    for kind in wanted:
+        found = KindReport(kind)
+        report.kinds.append(found)
+        run = Run(context, dry_run=dry_run, force=force, progress=progress)
+        try:
+            _purge_kind(run, kind, found)
+        except BusyError as error:
+            _refuse(found, error)
+    report.stale_videos = refresh(context, dry_run=dry_run)
+    return report
+
+
+def _purge_kind(run: Run, kind: str, found: KindReport) -> None:
+    context = run.context
     work: dict[str, Callable[[Run, Limit, KindReport], None]] = {
         "video-statistics": _video_statistics,
         "channel-statistics": _channel_statistics,
@@ -75,35 +96,33 @@ def purge(
         "audio": _audio,
         "exports": _exports,
     }
-    for kind in wanted:
-        found = KindReport(kind)
-        report.kinds.append(found)
-        run = Run(context, dry_run=dry_run, force=force, progress=progress)
-        try:
-            if kind == "orphans":
-                _orphans(run, found)
-                continue
-            if kind == embeddings.KIND:
-                embeddings.purge(run, found)
-                continue
-            if kind in WITH_OBJECTS:
-                ownership.check_not_foreign(context)
-        except PermanentError as error:
-            log.warning("purge.refused", kind=kind, reason=error.reason, problem=str(error))
-            found.refused = Refused(error.reason, str(error), error.hint)
-            continue
-        if kind == "facts":
-            _facts(run, found)
-            continue
-        if kind in learned.KINDS:
-            learned.purge(run, found)
-            continue
-        with context.transaction() as session:
-            held = limits.in_force(session, context.settings, kind, now=context.clock())
-        found.kept_days, found.approvals, found.note = held.kept.days, held.approvals, held.note
-        work[kind](run, held.limit, found)
-    report.stale_videos = refresh(context, dry_run=dry_run)
-    return report
+    try:
+        if kind == "orphans":
+            _orphans(run, found)
+            return
+        if kind == embeddings.KIND:
+            embeddings.purge(run, found)
+            return
+        if kind in WITH_OBJECTS:
+            ownership.check_not_foreign(context)
+    except PermanentError as error:
+        _refuse(found, error)
+        return
+    if kind == "facts":
+        _facts(run, found)
+        return
+    if kind in learned.KINDS:
+        learned.purge(run, found)
+        return
+    with context.transaction() as session:
+        held = limits.in_force(session, context.settings, kind, now=context.clock())
+    found.kept_days, found.approvals, found.note = held.kept.days, held.approvals, held.note
+    work[kind](run, held.limit, found)
+
+
+def _refuse(found: KindReport, error: TubeGraderError) -> None:
+    log.warning("purge.refused", kind=found.kind, reason=error.reason, problem=str(error))
+    found.refused = Refused(error.reason, str(error), error.hint)
 
 
 def refresh(context: Context, *, dry_run: bool) -> int:
@@ -252,6 +271,7 @@ def _thumbnails(run: Run, limit: Limit, found: KindReport) -> None:
                 # Deleted before the commit: whoever sees such a picture anew waits for that, and
                 # stores the bytes once more.
                 thumbnails.hold(session)
+                hold_off_backups(session)
                 free = objects.purge_pictures(session, limit, free, now=run.context.clock())
                 found.hold("scores of it stay", objects.scored_pictures(session, free))
                 vectors.forget(session, free)
@@ -276,6 +296,7 @@ def _audio(run: Run, limit: Limit, found: KindReport) -> None:
             found.hold("scores of it stay", clips.count_scored(session, free))
             gone = len(free)
             if not run.dry_run:
+                hold_off_backups(session)
                 gone, objects = clips.purge_clips(session, limit, standing, free, now=now)
                 # Before the commit: whoever records such a clip anew waits for it, and stores
                 # the bytes once more.

@@ -87,5 +87,6 @@ KINDS: Final = {
         ScheduleKind("compare", _learn, of_task=True),
         ScheduleKind("retrain", _learn, of_task=True),
         ScheduleKind("upkeep", _as_planned),
+        ScheduleKind("backup", _as_planned),
     )
 }

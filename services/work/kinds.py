@@ -126,6 +126,7 @@ JOB_KINDS: Final = {
         JobKind("compare", Task("learning.compare", LEARNING)),
         JobKind("retrain", Task("learning.retrain", LEARNING)),
         JobKind("upkeep", Task("control.maintain", CRAWL)),
+        JobKind("backup", Task("control.back_up", CRAWL)),
     )
 }
 

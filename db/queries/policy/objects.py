@@ -1,9 +1,9 @@
 """Objects of the store: which pictures are past their time, and which objects some row needs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from db.queries.policy.retention import Limit
@@ -92,29 +92,38 @@ def count_datasets_before(session: Session, moment: datetime) -> int:
     return int(session.execute(statement, {"moment": moment}).scalar_one())
 
 
+_REFERENCES = (
+    ("thumbnail_sha256", "thumbnails", "purged_at IS NULL"),
+    (
+        "value",
+        "datasets, jsonb_each_text(files)",
+        "(pictures_purged_at IS NULL OR key NOT LIKE '%.tar')",
+    ),
+    ("value", "model_versions, jsonb_each_text(files)", "true"),
+    ("pack_sha256", "embedding_packs", "true"),
+    ("audio_sha256", "audio_clips", "purged_at IS NULL"),
+    ("flac_sha256", "speech_segments JOIN audio_clips USING (clip_id)", "purged_at IS NULL"),
+)
+"""Column, tables and condition of every row that speaks of an object."""
+
+
 def referenced_objects(session: Session, names: Collection[str]) -> set[str]:
     """Return those of the objects that some row speaks of."""
-    return set(
-        session.scalars(
-            text(
-                """
-                SELECT thumbnail_sha256 FROM thumbnails
-                WHERE thumbnail_sha256 = ANY(:names) AND purged_at IS NULL
-                UNION
-                SELECT value FROM datasets, jsonb_each_text(files)
-                WHERE value = ANY(:names) AND (pictures_purged_at IS NULL OR key NOT LIKE '%.tar')
-                UNION
-                SELECT value FROM model_versions, jsonb_each_text(files) WHERE value = ANY(:names)
-                UNION
-                SELECT pack_sha256 FROM embedding_packs WHERE pack_sha256 = ANY(:names)
-                UNION
-                SELECT audio_sha256 FROM audio_clips
-                WHERE audio_sha256 = ANY(:names) AND purged_at IS NULL
-                UNION
-                SELECT flac_sha256 FROM speech_segments JOIN audio_clips USING (clip_id)
-                WHERE flac_sha256 = ANY(:names) AND purged_at IS NULL
-                """
-            ),
-            {"names": list(names)},
-        )
+    statement = " UNION ".join(
+        f"SELECT {column} FROM {tables} WHERE {column} = ANY(:names) AND {condition}"
+        for column, tables, condition in _REFERENCES
     )
+    return set(session.scalars(text(statement), {"names": list(names)}))
+
+
+def all_referenced(connection: Connection) -> Iterator[str]:
+    """Yield every object that some row speaks of, each once; the rows are not held in memory."""
+    statement = " UNION ".join(
+        f"SELECT {column} FROM {tables} WHERE {condition}"
+        for column, tables, condition in _REFERENCES
+    )
+    driver = connection.connection.driver_connection
+    assert driver is not None, "the connection is open"
+    with driver.cursor() as cursor, cursor.copy(f"COPY ({statement}) TO STDOUT") as copy:
+        for (name,) in copy.rows():
+            yield name
