@@ -26,16 +26,24 @@ from benchmarks.measure import Measurement, Median
 from benchmarks.peer_model import PeerModel, decode, describe
 from db.queries.learning import unscored
 from db.queries.work import jobs as job_rows
+from ml.runtime.files import file_sha256
+from ml.thumbnails.backbones.embeddings import RECIPE, WIDTH
+from ml.thumbnails.backbones.weights import wheel_file
+from ml.thumbnails.features.catalogue import FEATURES, MEASUREMENT_VERSION
 from services import embedded
 from services.context import Context
 from services.emulator.synthetic import synthetic_catalog
 from services.learning.thumbnails import scoring
+from services.packs import Packs
 from services.settings import Settings
 from services.work import jobs
 from tests.support.report import SMALL, learn, store_world
 from tests.support.scoring import NOW
 
 LEARNED, SCORED, FULL_SCORED = 128, 128, 1_024
+KEPT, AT_ONCE, PACKED = 1_024, 256, 64
+"""Pictures whose features are kept: a few would pay for a job's plan and shards alone. A pack holds
+as many as are decoded at a time."""
 ROUNDS, FULL_ROUNDS = 3, 7
 BATCH = 32
 RAY_PYTHON = os.environ.get("RAY_PYTHON", sys.executable)
@@ -57,16 +65,16 @@ Side = Callable[[], Spent]
 
 def measure(*, full: bool) -> list[Measurement]:
     """Score the same pictures in each way in turn."""
-    with _world(FULL_SCORED if full else SCORED) as (context, folder):
+    with _world(FULL_SCORED if full else SCORED) as (context, folder, kept):
         model = PeerModel(folder)
         sides: dict[str, Side] = {
-            "ours": partial(_ours, context, model, new=True),
+            "ours": partial(_ours, context, model.names, new=True),
             "the same computations on arrays in memory": _in_memory(model, folder),
             "a DataLoader loop": partial(_data_loader, model, folder),
             "a DataLoader loop, torch": partial(
                 _data_loader, PeerModel(folder, "torch"), folder
             ),
-            "ours again": partial(_ours, context, model, new=False),
+            "ours again": partial(_ours, context, kept, new=False),
         }  # fmt: skip
         if _has_ray():
             sides["Ray Data"] = partial(_ray, folder, "compiled")
@@ -105,8 +113,11 @@ def _measurements(spent: dict[str, list[Spent]]) -> Iterator[Measurement]:
 
 
 @contextmanager
-def _world(videos: int) -> Iterator[tuple[Context, Path]]:
-    """A database whose models use the pretrained network, and videos that wait for scores."""
+def _world(videos: int) -> Iterator[tuple[Context, Path, list[str]]]:
+    """A database whose models use the pretrained network, and videos that wait for scores.
+
+    With it come a peer's folder and the pictures of further videos, whose features are kept.
+    """
     with tempfile.TemporaryDirectory(prefix="tubegrader-bench-") as made, ExitStack() as stack:
         folder = Path(made)
         settings = Settings(home=folder / "home")
@@ -126,7 +137,32 @@ def _world(videos: int) -> Iterator[tuple[Context, Path]]:
             rows = unscored.to_score(session, asked, model_version_ids=models, now=NOW)
         (folder / "peer").mkdir()
         describe(folder / "peer", context, models, rows)
-        yield context, folder / "peer"
+        yield context, folder / "peer", _with_features(context)
+
+
+def _with_features(context: Context) -> list[str]:
+    """Store more videos, and features for their pictures; what they are takes no longer or less."""
+    shown = text(
+        "SELECT DISTINCT thumbnail_sha256 FROM video_thumbnails WHERE thumbnail_sha256 IS NOT NULL"
+    )
+    with context.transaction() as session:
+        before = set(session.scalars(shown))
+    for seed in range(KEPT // AT_ONCE):
+        store_world(
+            context, synthetic_catalog(seed=6 + seed, epoch=NOW, channels=8, videos=AT_ONCE)
+        )
+    with context.transaction() as session:
+        names = sorted(set(session.scalars(shown)) - before)
+    random, packs = np.random.default_rng(0), Packs(context)
+    recipes = {
+        f"{RECIPE}-{file_sha256(wheel_file())[:16]}": WIDTH,
+        f"measurements-v{MEASUREMENT_VERSION}": len(FEATURES),
+    }
+    for recipe, width in recipes.items():
+        for start in range(0, len(names), PACKED):
+            some = names[start : start + PACKED]
+            packs.put(recipe, some, random.normal(size=(len(some), width)).astype(np.float16))
+    return names
 
 
 def _in_turn(sides: dict[str, Side], rounds: int) -> dict[str, list[Spent]]:
@@ -148,18 +184,17 @@ def _timed(work: Callable[[], object], n: int, beside: Callable[[], float] = lam
     return Spent(took / n, (time.process_time() + beside() - used) / n)
 
 
-def _ours(context: Context, model: PeerModel, *, new: bool) -> Spent:
+def _ours(context: Context, names: Sequence[str], *, new: bool) -> Spent:
     """Do a scoring job from its plan to the last row, the database's processes counted, too."""
-    names = model.names
     of_these = (
         "WHERE video_id IN (SELECT video_id FROM video_thumbnails WHERE thumbnail_sha256 = ANY(:n))"
     )
     with context.engine.begin() as connection:
         for table in ("scores", "current_scores"):
-            connection.execute(text(f"DELETE FROM {table} {of_these}"), {"n": names})
+            connection.execute(text(f"DELETE FROM {table} {of_these}"), {"n": list(names)})
         if new:
             kept = "DELETE FROM embeddings WHERE encode(picture, 'hex') = ANY(:n)"
-            connection.execute(text(kept), {"n": names})
+            connection.execute(text(kept), {"n": list(names)})
 
     def work() -> None:
         job_id = jobs.submit(context, "score", {})
@@ -175,7 +210,7 @@ def _ours(context: Context, model: PeerModel, *, new: bool) -> Spent:
         "SELECT count(DISTINCT thumbnail_sha256) FROM scores WHERE thumbnail_sha256 = ANY(:n)"
     )
     with context.transaction() as session:
-        found = session.execute(scored, {"n": names}).scalar_one()
+        found = session.execute(scored, {"n": list(names)}).scalar_one()
     assert found == len(set(names)), f"{found} of {len(names)} scored"
     return spent
 
