@@ -62,6 +62,8 @@ def _of_there(home: remote.Remote, channel: str | None, since: datetime | None) 
         late=total["late"],
         reasons=total["reasons"],
         not_listed=total["channels_not_listed"],
+        overdue_at=total["overdue_at"] and datetime.fromisoformat(total["overdue_at"]),
+        asked_at=datetime.fromisoformat(total["asked_at"]),
     )
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.queries.catalog import channels, counted
+from db.queries.catalog import channels, counted, overdue
 from db.queries.catalog import completeness as rows
-from db.queries.catalog import overdue
 from services.context import Context
 from services.paging import Page, cursor, position
 from services.watched import find

@@ -1,6 +1,6 @@
 """Expected against collected."""
 
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from threading import BoundedSemaphore
 from typing import Annotated, Any, Final
 
@@ -28,7 +28,10 @@ Since = Annotated[
 
 
 class Total(BaseModel):
-    """What was to be collected since a UTC day, and what was; ``share`` is 0 to 1."""
+    """What was to be collected since a UTC day, and what was; ``share`` is 0 to 1.
+
+    What is overdue is counted up to ``overdue_at``: ``asked_at``, or before where it is very much.
+    """
 
     since: date
     expected: int
@@ -37,6 +40,8 @@ class Total(BaseModel):
     share: float | None
     reasons: dict[str, int]
     channels_not_listed: dict[str, int]
+    overdue_at: datetime | None
+    asked_at: datetime
 
 
 @router.get("")
@@ -62,7 +67,8 @@ def add_up_completeness(context: Ctx, channel: Channel = None, since: Since = No
     first, _ = _span(context, since)
     with place_among(_PLACES, "others"):
         found = completeness.worst(context, channel=channel, since=first, most=1).all
-    return Total(since=first, **{k: v for k, v in found.as_json().items() if k != "since"})
+    told = found.as_json() | {"since": first, "asked_at": found.asked_at}
+    return Total(**told)
 
 
 def _span(context: Context, since: date | None) -> tuple[date, int]:
