@@ -221,7 +221,7 @@ def test_most_of_what_a_host_is_asked_fails(context):
 
 def test_the_quota_is_used_up_and_was_too_small_for_the_cadence(watched: Watched):
     watched.context.settings = watched.context.settings.model_copy(
-        update={"youtube_daily_units": 5}
+        update={"youtube_daily_units": 1}
     )
     plan.record(watched.context)
     assert watched.stays(hours=2) == {"QuotaExhausted", "QuotaTooSmall"}
