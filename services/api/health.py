@@ -29,6 +29,6 @@ def is_ready(context: Ctx, response: Response) -> dict[str, str]:
     responses={200: {"content": {"text/plain": {}}}},
 )
 def show_metrics(request: Request) -> PlainTextResponse:
-    """Tell figures in Prometheus' text format, also while the database is away."""
+    """Tell figures in Prometheus' text format."""
     text = generate_latest(request.app.state.metrics)
     return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)

@@ -9,9 +9,10 @@ from services.metrics.recording import Ages, Counter, Gauge, Instrument, Seconds
 
 ATTEMPTS: Final = Counter("work_attempts", "Items of work that were begun.", ("kind", "host"))
 DONE: Final = Counter("work_done", "Items of work that ended well.", ("kind",))
-FAILURES: Final = Counter(
-    "work_failures", "Items of work that ended badly.", ("kind", "host", "reason")
+FAILED: Final = Counter(
+    "work_failed", "Items of work that ended badly, whatever the reason.", ("kind", "host")
 )
+FAILURES: Final = Counter("work_failures", "The same by reason.", ("kind", "host", "reason"))
 LEASES_LOST: Final = Counter(
     "leases_lost", "Leases that another worker had by the end of the work.", ("kind",)
 )
@@ -43,7 +44,19 @@ MESSAGES: Final = Counter("messages_sent", "Messages sent to workers.", ("task",
 ELECTED: Final = Gauge("elected", "Whether this dispatcher hands out work: 1, or 0.")
 
 COUNTED: Final[tuple[Instrument, ...]] = (
-    *(ATTEMPTS, DONE, FAILURES, LEASES_LOST, SNAPSHOTS, LATENESS, UNITS, TASKS, JOBS, SHARDS),
+    *(
+        ATTEMPTS,
+        DONE,
+        FAILED,
+        FAILURES,
+        LEASES_LOST,
+        SNAPSHOTS,
+        LATENESS,
+        UNITS,
+        TASKS,
+        JOBS,
+        SHARDS,
+    ),
     *(SCORED, CHORES, CHORE_FAILURES, MESSAGES),
 )
 INSTRUMENTS: Final = (*COUNTED, ELECTED)

@@ -10,6 +10,7 @@ from services.errors import TubeGraderError
 from services.metrics.instruments import (
     ATTEMPTS,
     DONE,
+    FAILED,
     FAILURES,
     LATENESS,
     LEASES_LOST,
@@ -38,6 +39,7 @@ def begin() -> None:
     for kind in WORK_KINDS.values():
         LEASES_LOST.add(0, kind.name)
         ATTEMPTS.add(0, kind.name, kind.host)
+        FAILED.add(0, kind.name, kind.host)
     for task in tasks():
         TASKS.begin(task.name, "crashed")
 
@@ -66,5 +68,7 @@ def ended(kind: WorkKind, late: Mapping[str, timedelta], errors: Iterable[TubeGr
         ages_s = [max(each.total_seconds(), 0.0) for each in late.values()]
         SNAPSHOTS.add_all(ages_s, kind.name)
         LATENESS.add(sum(ages_s), kind.name)
-    for reason, n in Counter(error.reason for error in errors).items():
+    reasons = Counter(error.reason for error in errors)
+    FAILED.add(reasons.total(), kind.name, kind.host)
+    for reason, n in reasons.items():
         FAILURES.add(n, kind.name, kind.host, reason)

@@ -48,9 +48,17 @@ class Watched:
         """Ask the API's own page, and this process for what it counted."""
         answer = self.client.get("/metrics")
         assert answer.status_code == 200, answer.text
+        return self._found(answer.text)
+
+    def scrape_port(self) -> Series:
+        """Ask what the API's process tells at its port for Prometheus."""
+        app: Any = self.client.app
+        return self._found(generate_latest(app.state.metrics).decode())
+
+    def _found(self, text: str) -> Series:
         api = {"job": API, "instance": "api"}
         return {
-            **series_of(answer.text, **api),
+            **series_of(text, **api),
             series("up", api): 1.0,
             **series_of(generate_latest(self.counted).decode(), job=WORKER, instance="worker"),
         }

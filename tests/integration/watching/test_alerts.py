@@ -12,9 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
-from db.queries.work import work_items
+from db.queries.learning import drift
+from db.queries.work import fleet, work_items
+from db.queries.work import jobs as job_rows
 from services import schedules
 from services.crawl import plan
 from services.dispatcher import Dispatcher
@@ -23,11 +26,12 @@ from services.errors import PermanentError, TransientError
 from services.queue import DISPATCHER
 from services.schedules import Plan
 from services.tick import Chore
-from services.work import jobs, leases
+from services.work import jobs, leases, pauses
 from services.work.fleet import Member
 from services.work.kinds import VIDEO_SNAPSHOT
 from tests.support.catalogue import Catalogue
 from tests.support.crawl import NOW
+from tests.support.databases import owned
 from tests.support.disks import mounted
 from tests.support.embedded import wait_until
 from tests.support.emulator import fetch
@@ -101,8 +105,6 @@ def test_a_queue_has_no_workers(watched: Watched):
 
 def test_a_machine_lacks_what_its_work_needs(watched: Watched):
     with watched.context.transaction() as session:
-        from db.queries.work import fleet
-
         fleet.set_unfit(
             session,
             watched.members["scoring"].name,
@@ -159,8 +161,6 @@ def test_work_is_overdue_though_nothing_holds_it_back(watched: Watched):
 
 
 def test_what_is_paused_is_not_overdue(watched: Watched):
-    from services.work import pauses
-
     pauses.pause(watched.context, reason="moving house")
     watched.crawl.turn(days=2)
     watched.beat()
@@ -221,8 +221,10 @@ def test_most_of_what_a_host_is_asked_fails(context):
 
 def test_the_quota_is_used_up_and_was_too_small_for_the_cadence(watched: Watched):
     watched.context.settings = watched.context.settings.model_copy(
-        update={"youtube_daily_units": 5}
+        update={"youtube_daily_units": 1}
     )
+    watched.crawl.turn(hours=12)  # what was read is due again within a day
+    watched.beat()
     plan.record(watched.context)
     assert watched.stays(hours=2) == {"QuotaExhausted", "QuotaTooSmall"}
     assert watched.about() == {("QuotaExhausted", "units"), ("QuotaTooSmall", "units")}
@@ -234,9 +236,7 @@ def test_a_job_fails(watched: Watched):
 
     job_id = jobs.submit(watched.context, "train", {})
     with watched.context.transaction() as session:
-        from db.queries.work import jobs as rows
-
-        [claimed] = rows.claim(
+        [claimed] = job_rows.claim(
             session, kinds=["train"], limit=1, now=watched.crawl.clock(), lease=timedelta(hours=1)
         )
         token = claimed.lease_token
@@ -284,6 +284,53 @@ def test_no_model_was_trained_for_days(watched: Watched):
     assert ("ModelStale", "thumbnails") in watched.about()
 
 
+def test_redis_is_away(watched: Watched, endpoints):
+    settings = watched.context.settings
+    del watched.context.__dict__["queue"]
+    watched.context.settings = settings.model_copy(update={"redis_url": endpoints.redis_url})
+    assert watched.stays(minutes=10) == set()
+    del watched.context.__dict__["queue"]
+    nobody = {"redis_url": "redis://127.0.0.1:9/0"}
+    watched.context.settings = settings.model_copy(update=nobody)
+    assert watched.stays(minutes=5) == {"BrokerAway"}
+
+
+def test_the_database_is_away(watched: Watched):
+    known = watched.context.__dict__
+    before = {name: known.pop(name) for name in ("engine", "sessions")}
+    settings = watched.context.settings
+    nobody = {"database_url": "postgresql+psycopg://app@127.0.0.1:9/none"}
+    watched.context.settings = settings.model_copy(update=nobody)
+    try:
+        # At the port, which asks nobody who they are; the page cannot know that now.
+        assert watched.client.get("/metrics").status_code == 503
+        watched.timeline.stays(watched.scrape_port(), timedelta(minutes=10))
+        assert watched.timeline.firing() == {"DatabaseAway"}
+    finally:
+        watched.context.engine.dispose()
+        known.update(before)
+        watched.context.settings = settings
+
+
+def test_the_newest_report_found_drift(watched: Watched):
+    catalogue = Catalogue(watched.context, watched.crawl.clock())
+    catalogue.add(2)
+    model, *_ = catalogue.train()
+    report = {
+        "created_at": watched.crawl.clock(),
+        "model_version_id": model,
+        "status": "drift",
+        "sentence": "New videos are watched more.",
+        "window_from": watched.crawl.clock(),
+        "window_to": watched.crawl.clock(),
+        **dict.fromkeys(("n_videos", "n_channels"), 90),
+        **dict.fromkeys(("n_reference_videos", "n_reference_channels"), 90),
+    }
+    with watched.context.transaction() as session:
+        drift.add(session, report, [])
+    assert watched.stays(minutes=1) == {"DriftFound"}
+
+
 def test_the_store_is_away(watched: Watched, tmp_path: Path):
     folder = Path(str(watched.context.settings.storage_url).removeprefix("file://"))
     aside = folder.with_name("aside")
@@ -299,11 +346,6 @@ def test_the_store_is_away(watched: Watched, tmp_path: Path):
 def test_connections_run_short(watched: Watched):
     [[most]] = sql(watched, "SELECT current_setting('max_connections')::int")
     with ExitStack() as stack:
-        from sqlalchemy import create_engine
-        from sqlalchemy.pool import NullPool
-
-        from tests.support.databases import owned
-
         url = owned(str(watched.context.settings.database_url))
         engine = create_engine(url, poolclass=NullPool)
         while watched.scrape()[CONNECTIONS] < 0.9 * most:
