@@ -75,6 +75,13 @@ class Standing:
     newest_checked: datetime | None = None
     problem: str | None = None
 
+    @property
+    def line(self) -> str:
+        """What is to be said of it."""
+        if self.problem is not None or self.newest_checked is None:
+            return self.problem or "none was read again"
+        return f"the newest that was read again is of {self.newest_checked:%Y-%m-%d %H:%M} UTC"
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
         return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}

@@ -184,7 +184,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Check everything TubeGrader needs and say what to do; exit code 1 if something fails."""
-    from services.embedded.doctor import Level, checks
+    from services.embedded.checks import Level
+    from services.embedded.doctor import checks
     from services.settings import Settings
 
     remote.refuse("`doctor`")

@@ -62,12 +62,8 @@ def show(*, as_json: bool) -> bool:
     print_work(processes, held)
     if measured is not None:
         _print_sizes(measured)
-    if kept.problem is not None:
-        typer.secho(f"\nbackups: {kept.problem}", fg=typer.colors.YELLOW)
-    elif kept.newest_checked is not None:
-        typer.echo(
-            f"\nbackups: the newest that was read again is of {kept.newest_checked:%Y-%m-%d %H:%M}"
-        )
+    colour = None if kept.problem is None else typer.colors.YELLOW
+    typer.secho(f"\nbackups: {kept.line}", fg=colour)
     return seen.all_up
 
 

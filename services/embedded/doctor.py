@@ -6,12 +6,11 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from services.embedded import lifecycle, postgres, redis, status, urls, workers
+from services.embedded.checks import Check, Level
 from services.embedded.home import Home
 from services.errors import TubeGraderError, UsageError
 
@@ -23,26 +22,6 @@ _NO_SPACE = 2**29
 _SOON_DAYS = 90
 # Google's own channel for developers; any id would do, an answer without it too.
 _SOME_CHANNEL = "UC_x5XG1OV2P6uZZ5FSM9Ttw"
-
-
-class Level(StrEnum):
-    """How bad it is: ``warn`` costs a feature, ``fail`` stops everything."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked, and what to do unless it is ok."""
-
-    name: str
-    level: Level
-    found: str
-    remedy: str | None = None
-    figures: dict[str, Any] | None = None
-    """What was measured, as plain values."""
 
 
 def checks(settings: "Settings", *, online: bool = False) -> Iterator[Check]:
@@ -282,17 +261,12 @@ def _size(home: Home, settings: "Settings") -> Check:
 
 
 def _backups(settings: "Settings") -> Check:
-    from datetime import UTC, datetime
-
     from services.backups.standing import standing
+    from services.clock import system_clock
 
-    found = standing(settings, now=datetime.now(UTC))
-    figures = found.as_json()
-    if found.problem is not None:
-        remedy = "docs/operations/backup.md"
-        return Check("backups", Level.WARN, found.problem, remedy, figures)
-    line = f"the newest that was read again is of {found.newest_checked:%Y-%m-%d %H:%M} UTC"
-    return Check("backups", Level.OK, line, figures=figures)
+    found = standing(settings, now=system_clock())
+    level = Level.OK if found.problem is None else Level.WARN
+    return Check("backups", level, found.line, "docs/operations/backup.md", found.as_json())
 
 
 def _key(settings: "Settings") -> Check:

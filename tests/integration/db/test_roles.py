@@ -161,7 +161,7 @@ def test_every_table_sequence_and_function_grants_what_it_should(context: Contex
         assert {"later", "later_view", "later_later_id_seq"} <= {name for name, *_ in found}
         for name, kind, role, privileges in found:
             if kind == "S":
-                wanted = ["USAGE"] if role == APP else []
+                wanted = ["SELECT", "USAGE"] if role == APP else []
             else:
                 wanted = write if role == APP and name != "alembic_version" else read
                 if (name, role) == ("api_tokens", ANALYST):

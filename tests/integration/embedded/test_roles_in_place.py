@@ -8,7 +8,7 @@ import pytest
 from db.grants import Standing, set_up, standing
 from db.migrate import downgrade, upgrade
 from services.embedded import Endpoints, doctor, postgres
-from services.embedded.doctor import Level
+from services.embedded.checks import Level
 from services.embedded.home import Home
 from tests.support.cli import tubegrader_started
 from tests.support.embedded import execute, fast_stack, home, made_home, settings_for
