@@ -13,7 +13,7 @@ from alembic import op
 from db.ddl import patiently
 
 revision = "0040"
-down_revision = "0037"
+down_revision = "0039"
 branch_labels = None
 depends_on = None
 
