@@ -21,8 +21,11 @@ N = 6_000
 GROWING = {
     *("work_items", "videos", "video_snapshots", "channel_snapshots", "scores", "jobs"),
     *("notifications", "schedule_slots", "missed_slots", "channels", "quota_usage"),
-    *("daily_counts", "kept_swaps", "video_thumbnails", "overdue_counts"),
+    *("daily_counts", "kept_swaps", "video_thumbnails"),
 }
+
+BESIDES = {"channels", "missed_slots"}
+"""What may be joined as a whole to what is overdue; both are far smaller than the items."""
 
 
 def fill(operations: Operations) -> None:
@@ -67,6 +70,12 @@ def fill(operations: Operations) -> None:
         "INSERT INTO daily_counts (channel_id, day, kind, reason, n_slots, n_late, n_entities) "
         "SELECT channel_id, CAST(:now AS timestamptz)::date - day, 'video.snapshot', '', 1, 0, 0 "
         "FROM channels, generate_series(1, 10) day",
+        now=operations.clock(),
+    )
+    operations.sql(
+        "INSERT INTO missed_slots (kind, entity_id, first_slot, channel_id, last_slot, interval_s, "
+        "reason, noted_at) SELECT 'video.snapshot', video_id, at, channel_id, at, 86400, "
+        "'overdue', :now FROM videos, LATERAL (SELECT :now - interval '3 days' AS at) missed",
         now=operations.clock(),
     )
     operations.sql(
@@ -136,7 +145,8 @@ def test_every_chore_goes_by_index_alone(
     for chore in tick.CHORES:
         chore.do(operations.context)
         assert plans, chore.name
-        assert [s for s, plan in plans if read_whole(plan)] == [], chore.name
+        besides = BESIDES if chore.name == "count what is overdue" else set()
+        assert [s for s, plan in plans if read_whole(plan) - besides] == [], chore.name
         plans.clear()
     assert bool(operations.queue.sent) == (not is_idle)
 
