@@ -70,7 +70,7 @@ class _There:
     def items(self, reason: str | None, kind: str | None) -> int:
         return sum(
             each["count"]
-            for each in self.home.get("/work-items")
+            for each in self.home.items("/work-items", Any)
             if each["state"] == "failed"
             and reason in (None, each["reason"])
             and kind in (None, each["kind"])

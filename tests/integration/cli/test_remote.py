@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,10 +15,13 @@ from sqlalchemy import text
 from db.queries.catalog import channels
 from db.queries.work import work_items
 from services.context import Context
+from services.crawl.completeness import report
 from services.queue import DISPATCHER, QUEUES
 from services.work import fleet, jobs, pauses
 from tests.support.api import api_process
+from tests.support.catalogue import Catalogue
 from tests.support.cli import Ran, in_process
+from tests.support.crawl import NOW
 
 CHANNEL = "UC" + "a" * 22
 Remote = Callable[..., Ran]
@@ -149,6 +153,69 @@ def test_items_quota_and_what_a_channel_leaves_are_told_there(remote: Remote, co
     gone = as_json(remote(*forget, "--yes", "--json"))
     assert (gone["channel_id"], gone["deleted"]) == (CHANNEL, True)
     assert as_json(remote("channels", "list", "--json")) == []
+
+
+def test_work_is_held_back_and_the_digest_told_there(remote: Remote, context: Context):
+    with context.transaction() as session:
+        channels.add(session, [CHANNEL], now=context.clock())
+    words = ("work", "pause", "--queue", "crawl", "--reason", "we move")
+    assert remote(*words).out == "crawl is paused\n"
+    assert as_json(remote(*words, "--json")) == {"scope": "crawl", "changed": False}
+    assert "we move" in remote("work", "blockers").out
+    assert as_json(remote("work", "blockers", "--json"))[0]["what"] == "crawl"
+    told = as_json(remote("digest", "--json"))
+    assert any("we move" in each["what"] for each in told["look_at"])
+    assert "text" not in told
+    assert told["sentence"] in remote("digest").out
+    assert remote("work", "pause", "--channel", CHANNEL).out == f"{CHANNEL} is paused\n"
+    assert as_json(remote("work", "resume", "--channel", CHANNEL, "--json"))["changed"] == [CHANNEL]
+    assert remote("work", "pause").out == "everything is paused\n"
+    gone_on = remote("work", "resume", "--queue", "crawl").out
+    assert gone_on == "crawl goes on\nstill paused: everything\n"
+    assert as_json(remote("work", "resume", "--json"))["still_paused"] == []
+    assert "no queue" in remote("work", "pause", "--queue", "tea", code=2).complaint[0]
+
+
+def test_what_fell_due_there_is_told_by_whole_days(remote: Remote, context: Context):
+    now = context.clock()
+    with context.transaction() as session:
+        channels.add(session, [CHANNEL], now=now)
+        slot = now - timedelta(days=2)
+        work_items.add_items(session, "channel.snapshot", [(CHANNEL, CHANNEL)], slot=slot)
+    found = as_json(remote("channels", "completeness", "--json"))
+    here = report(context, since=datetime.fromisoformat(found["since"])).as_json()
+    assert found["reasons"] == here["reasons"] != {}
+    assert [(day["day"], day["missing"]) for day in found["days"]] == [
+        (str(day["day"]), day["missing"]) for day in here["days"]
+    ]
+    assert found.keys() == here.keys()
+    assert "missing: overdue" in remote("channels", "completeness", "--channel", CHANNEL).out
+    within = ("channels", "completeness", "--since", "2026-11-30T10:00:00")
+    assert "cannot be done from another machine" in remote(*within, code=2).complaint[0]
+
+
+def test_labels_comparisons_and_files_go_there(remote: Remote, context: Context, tmp_path: Path):
+    [video, other] = Catalogue(context, NOW).add(2)
+    done = as_json(remote("audio", "label", video, other, "zh", "--by", "anna", "--json"))
+    assert done == {"named": 2, "changed": sorted([video, other])}
+    [shown] = as_json(remote("audio", "label", "--show", video, "--json"))
+    assert [claim["language"] for claim in shown["claims"]] == ["zh"]
+    assert remote("audio", "label", video, "none").out == "1 of 1 label changed\n"
+    assert "was zh by" in remote("audio", "label", "--show", video).out
+    assert as_json(remote("audio", "label", "--conflicts", "--json")) == []
+    unknown = remote("audio", "label", "aaaaaaaaaaa", "en", code=2)
+    assert "is not known" in unknown.complaint[0]
+
+    assert "nothing was compared yet" in remote("models", "compare", code=1).complaint[0]
+    sound = tmp_path / "x.mp3"
+    sound.write_bytes(b"nothing")
+    # Whatever packages are there, no model is.
+    assert "error: " in remote("audio", "classify", str(sound), code=1).complaint[0]
+    missing = as_json(remote("audio", "classify", str(tmp_path / "no.mp3"), "--json", code=1))
+    assert missing["failed"] == 1
+    assert missing["files"][0]["error"]["reason"] == "unreadable"
+    chosen = remote("audio", "classify", str(sound), "--kind", "crnn", code=2)
+    assert "cannot be done from another machine" in chosen.complaint[0]
 
 
 def test_a_home_elsewhere_is_up_once_each_role_is_heard_of(remote: Remote, context: Context):
