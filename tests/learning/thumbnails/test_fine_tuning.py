@@ -99,8 +99,10 @@ def test_every_source_adds_three_columns_and_rows_are_scored_out_of_fold(learned
     _, features, ladder = learned
     rung = ladder.rungs["thumbnail"]
     outputs = rung.pictures.outputs(features, rung.card)
-    assert outputs.mean().shape == (len(features), 9)
-    assert np.isfinite(outputs.mean()).all()
+    for fold in range(rung.card.folds):
+        columns = outputs.without(fold)
+        assert columns.shape == ((outputs.folds_by_row == fold).sum(), 9)
+        assert np.isfinite(columns).all()
     table = ladder.out_of_fold.to_pylist()
     expected = [row["probability_over"] for row in table if row["rung"] == "thumbnail"]
     np.testing.assert_array_equal(rung.predict(features).probability_over, expected)
