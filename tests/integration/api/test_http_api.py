@@ -317,6 +317,7 @@ def test_it_runs_as_a_process_without_torch_and_ends_when_told(
         "action": "pause",
         "clip_id": "1",
         "segment_id": "1",
+        "scope": "crawl",
     }
     with api_process(context, tmp_path) as (url, _):
         statuses = {
