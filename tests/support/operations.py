@@ -3,6 +3,7 @@
 import dataclasses
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -93,6 +94,13 @@ class Operations:
 @pytest.fixture
 def operations(context: Context) -> Iterator[Operations]:
     """An empty database without schedules, at a moment that stands still."""
+    with operations_on(context) as made:
+        yield made
+
+
+@contextmanager
+def operations_on(context: Context) -> Iterator[Operations]:
+    """The same on a context that is not the fixture's."""
     clock, queue = TurnableClock(), RememberingQueue()
     own = dataclasses.replace(context, clock=clock)
     own.__dict__["queue"] = queue
