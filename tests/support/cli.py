@@ -13,7 +13,9 @@ from services.cli.main import main
 from services.context import Context
 from tests.support.forked import Forks
 
-_FORKS = Forks()
+_FORKS, _LEARNING_FORKS = Forks(), Forks("torch")
+_LEARNING = {"compare", "demo", "drift", "grade", "language", "report", "train"}
+"""Commands that import torch, which takes longer than what most of them do with it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def tubegrader(
     *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout_s: float = 240
 ) -> Ran:
     """Run a command with exactly the given TUBEGRADER_* settings, in a process of its own."""
-    return Ran(*_FORKS.run(arguments, _environment(env), stdin, timeout_s))
+    forks = _FORKS if _LEARNING.isdisjoint(arguments) else _LEARNING_FORKS
+    return Ran(*forks.run(arguments, _environment(env), stdin, timeout_s))
 
 
 def tubegrader_started(

@@ -14,13 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 
 _SERVER = """
-import gc, json, os, runpy, sys
+import gc, importlib, json, os, runpy, sys
 
 import services.cli.main
 import services.learning.tasks
 import services.transfer.export
 import services.transfer.importing
 
+for module in sys.argv[3:]:
+    importlib.import_module(module)
 # It is run anew, as the main module, by every command.
 del sys.modules["services.cli.main"]
 gc.collect()
@@ -51,7 +53,13 @@ runpy.run_module("services.cli.main", run_name="__main__", alter_sys=True)
 class Forks:
     """Runs commands one after the other, each in a fork of a process that has done the imports."""
 
-    def __init__(self) -> None:
+    def __init__(self, *imported: str) -> None:
+        """Begin with nothing running.
+
+        Args:
+            imported: Modules that are imported as well; none may start a thread.
+        """
+        self._imported = imported
         self._one = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         atexit.register(self._stop)
@@ -67,10 +75,10 @@ class Forks:
         with self._one, tempfile.TemporaryDirectory() as folder:
             files = [Path(folder, name) for name in ("in", "out", "err")]
             for path in files:
-                path.write_text(stdin if path.name == "in" else "", "utf-8")
+                path.write_text(stdin if path.name == "in" else "", "utf-8", "surrogateescape")
             request = {"arguments": arguments, "env": env, "cwd": str(Path.cwd())}
             code = self._ask(json.dumps(request | {"files": [*map(str, files)]}), timeout_s)
-            _, out, err = (path.read_text("utf-8") for path in files)
+            out, err = (path.read_text("utf-8") for path in files[1:])
             return code, out, err
 
     def _ask(self, request: str, timeout_s: float) -> int:
@@ -93,7 +101,7 @@ class Forks:
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._server = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, str(requests), str(answers)],
+            [sys.executable, "-c", _SERVER, str(requests), str(answers), *self._imported],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(requests, answers),

@@ -52,7 +52,10 @@ def differences(catalogue: Catalogue) -> list[object]:
     found: list[object] = []
     for view, rows in (("completeness_gaps", GAPS), ("completeness", DAYS)):
         ours, theirs = rows.format(view), rows.format(view + "_before")
-        found += catalogue.sql(f"({ours} EXCEPT {theirs}) UNION ALL ({theirs} EXCEPT {ours})")
+        found += catalogue.sql(
+            f"WITH ours AS MATERIALIZED ({ours}), theirs AS MATERIALIZED ({theirs}) "
+            "(TABLE ours EXCEPT TABLE theirs) UNION ALL (TABLE theirs EXCEPT TABLE ours)"
+        )
     return found
 
 

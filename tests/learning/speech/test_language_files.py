@@ -179,35 +179,43 @@ ODD_NAMES = [b"two\nlines.wav", b"stray-\xff\xfe.wav", b"-dash.wav", b"--dashes=
              b" blanks .wav ", "\x9bÿ\u202e名\U0001f3b5.wav".encode(), b"cr\r.wav"]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["typed", "typed after --", "list"])
-def test_in_json_every_name_is_exact(saved, tmp_path, way):
+@pytest.mark.parametrize("way", ["typed after --", "list"])
+def test_in_json_every_name_is_exact(saved, tmp_path, monkeypatch, way):
     for name in ODD_NAMES:
         sound.write_wav(tmp_path / os.fsdecode(name), sound.silence(1))
-    names = {"list": [b"-"], "typed": ODD_NAMES, "typed after --": [b"--", *ODD_NAMES]}[way]
+    names = {"list": [b"-"], "typed after --": [b"--", *ODD_NAMES]}[way]
+    monkeypatch.chdir(tmp_path)
+    ran = tubegrader(
+        "language", "--model", str(saved), "--json", *map(os.fsdecode, names),
+        stdin=os.fsdecode(b"\0".join(ODD_NAMES)),
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    found = [os.fsencode(f["file"]) for f in json.loads(ran.out)["files"]]
+    assert found == ODD_NAMES
+    assert all(c.isprintable() or c == "\n" for c in ran.out)
+
+
+def test_in_json_names_are_exact_from_the_shell_too(saved, tmp_path):
+    for name in ODD_NAMES:
+        sound.write_wav(tmp_path / os.fsdecode(name), sound.silence(1))
     ran = subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json", *names],
-        input=b"\0".join(ODD_NAMES),
+        [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json",
+         *ODD_NAMES],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         timeout=240,
         check=False,
-    )
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    found = [os.fsencode(f["file"]) for f in json.loads(ran.stdout)["files"]]
-    assert found == ODD_NAMES
-    assert all(c.isprintable() or c == "\n" for c in ran.stdout.decode())
+    assert [os.fsencode(f["file"]) for f in json.loads(ran.stdout)["files"]] == ODD_NAMES
 
 
 def test_a_list_of_lines_keeps_each_name_and_may_come_from_windows(saved, tmp_path):
     paths = [str(tmp_path / name) for name in ("one.wav", "two\r.wav")]
     for lines in ("\n".join(paths), "\r\n".join(paths) + "\r\n"):
-        ran = subprocess.run(
-            [sys.executable, "-m", "services.cli.main", "language", "--model", saved, "--json",
-             "-"],
-            input=lines.encode(), capture_output=True, timeout=240, check=False,
-        )  # fmt: skip
-        assert [f["file"] for f in json.loads(ran.stdout)["files"]] == paths
+        ran = tubegrader("language", "--model", str(saved), "--json", "-", stdin=lines)
+        assert [f["file"] for f in json.loads(ran.out)["files"]] == paths
 
 
 def test_an_option_that_there_is_not_is_no_file_and_the_way_out_is_said(saved):
