@@ -51,8 +51,14 @@ def test_what_is_not_compared_yet_is_said(client: TestClient, context: Context) 
     for task in ("thumbnails", "speech"):
         assert client.get(f"/api/v1/comparisons/{task}").json() == {"needed": False}
     made = Catalogue(context, NOW)
-    made.add(3)
-    made.train()
+    videos = made.add(3)
+    models = made.train()
+    refused = client.get("/api/v1/comparisons/thumbnails")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "notScored")
+    for video in videos:
+        made.show(video, 0, now=NOW)
+    for model in models:
+        made.score(videos, model, 0, 0.5)
     assert client.get("/api/v1/comparisons/thumbnails").json() == {"needed": True}
     assert client.get("/api/v1/comparisons/speech").json() == {"needed": False}
 
