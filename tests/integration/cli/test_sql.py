@@ -169,7 +169,7 @@ def test_a_bad_query_is_one_line(tubegrader, query: str, problem: str):
     done = tubegrader("sql", "-c", query)
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines()[0] == f"error: {problem}"
-    assert "scored_videos" in done.err.splitlines()[1]
+    assert "data catalog" in done.err.splitlines()[1]
 
 
 def test_a_query_that_gives_nothing_says_so(tubegrader):
