@@ -29,8 +29,8 @@ from services.context import Context
 from services.crawl.spending import spending
 from services.errors import TubeGraderError
 from services.metrics.recording import PREFIX
-from services.queue import DISPATCHER, QUEUES
-from services.work import admission, fleet
+from services.queue import CRAWL, DISPATCHER, QUEUES
+from services.work import admission, fleet, pauses
 from services.work.kinds import HOSTS, JOB_KINDS, WORK_KINDS
 
 REMEMBERED_S: Final = 10.0
@@ -177,6 +177,7 @@ def _work(context: Context, session: Session) -> _Values:
     failed = figures.jobs_failed(session, since=now - LATELY)
     late = figures.overdue(session, WORK_KINDS, before=now - LATE)
     blocked = admission.blocked_work(context, session, now=now)
+    paused = pauses.paused_queues(session)
     opened = {breaker.host for breaker in breakers.not_closed(session)}
     connections, most = figures.connections(session)
     silent = [each for each in processes if each.silent_s > SILENT_S]
@@ -199,12 +200,18 @@ def _work(context: Context, session: Session) -> _Values:
         "job_oldest_seconds": {
             (each.kind, each.state): (now - each.oldest).total_seconds()
             for each in jobs
-            if each.oldest is not None
+            if each.oldest is not None and _queue_of(each.kind) not in paused
         },
         "jobs_failed": {(kind,): float(failed.get(kind, 0)) for kind in JOB_KINDS},
         "connections": {(): float(connections)},
         "connections_limit": {(): float(most)},
     }
+
+
+def _queue_of(job_kind: str) -> str:
+    """Return the queue whose pause keeps such jobs from going on."""
+    task = JOB_KINDS[job_kind].task
+    return CRAWL.name if task is None else task.queue.name
 
 
 def _learning(context: Context, session: Session) -> _Values:

@@ -28,6 +28,9 @@ FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where the client library counts for several processes; read when it is first imported."""
 
 
+_PREFIX: Final = "tubegrader-metrics-"
+
+
 class Served:
     """A port that answers with what was counted."""
 
@@ -95,8 +98,20 @@ def prepare_pool(settings: "Settings", place: Callable[[], str]) -> None:
     """
     if settings.metrics_port is None:
         return
-    os.environ[FOLDER] = tempfile.mkdtemp(prefix="tubegrader-metrics-")
+    _sweep()
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
     count_in_pool(place)
+
+
+def _sweep() -> None:
+    """Remove what workers left that were killed: who starts them again would fill the disk."""
+    import psutil  # noqa: PLC0415
+
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid, _, _ = left.name.removeprefix(_PREFIX).partition("-")
+        # Of this number there is but one, and it has made none yet.
+        if pid.isdecimal() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def count_in_pool(place: Callable[[], str]) -> None:

@@ -28,8 +28,7 @@ def count_all(session: Session, *, now: datetime, most: int) -> int:
     session.execute(text("SET LOCAL enable_seqscan = off"))
     statement = _COUNT.format(
         slots="overdue_slots(:now)",
-        gone="(k.channel_id, k.day, k.kind, k.reason) IN (SELECT channel_id, day, kind, reason "
-        f"FROM overdue_counts k WHERE {_IS_OVER} LIMIT :most)",
+        gone=f"{_IS_OVER} LIMIT :most",
     )
     return int(session.execute(text(statement), {"now": now, "most": most}).scalar_one())
 
@@ -97,14 +96,30 @@ _COUNT = """
             )) AS n_entities
         FROM of_entities o
         GROUP BY 1, 2, 3, 4
+    ), going AS MATERIALIZED (
+        SELECT k.channel_id, k.day, k.kind, k.reason FROM overdue_counts k WHERE {gone}
+    ), other AS MATERIALIZED (
+        SELECT o.* FROM counted o
+        LEFT JOIN overdue_counts k USING (channel_id, day, kind, reason)
+        WHERE (k.n_slots, k.n_entities) IS DISTINCT FROM (o.n_slots, o.n_entities)
+    ), held AS MATERIALIZED (
+        -- Of a channel that is just being forgotten nothing: its rows go with it, and neither who
+        -- forgets nor who counts has what the other waits for.
+        SELECT c.channel_id FROM channels c
+        WHERE c.channel_id IN (
+            SELECT channel_id FROM going UNION ALL SELECT channel_id FROM other
+        )
+        FOR KEY SHARE SKIP LOCKED
     ), gone AS (
-        DELETE FROM overdue_counts k WHERE {gone} RETURNING 1
+        DELETE FROM overdue_counts k USING going g, held h
+        WHERE k.channel_id = h.channel_id AND g.channel_id = h.channel_id
+          AND (k.day, k.kind, k.reason) = (g.day, g.kind, g.reason)
+        RETURNING 1
     ), changed AS (
         INSERT INTO overdue_counts AS k (channel_id, day, kind, reason, n_slots, n_entities)
-        SELECT * FROM counted
+        SELECT o.* FROM other o JOIN held h USING (channel_id)
         ON CONFLICT (channel_id, day, kind, reason)
         DO UPDATE SET n_slots = excluded.n_slots, n_entities = excluded.n_entities
-        WHERE (k.n_slots, k.n_entities) <> (excluded.n_slots, excluded.n_entities)
     )
     SELECT count(*) FROM gone
 """

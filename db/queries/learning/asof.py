@@ -197,7 +197,12 @@ _STATEMENT = """
               AND s.captured_at > seen.at AND s.captured_at <= least(seen.at + :round, :as_of)
             ORDER BY s.slot LIMIT 1
         ) s
-        WHERE w.first_seen_at > seen.at - :round
+        WHERE w.first_seen_at > seen.at - :round AND NOT EXISTS (
+            SELECT FROM video_snapshots b
+            WHERE b.video_id = w.video_id AND b.view_count IS NOT NULL
+              AND b.slot >= w.first_seen_at - CAST(:lateness AS interval) AND b.slot <= seen.at
+              AND b.captured_at <= seen.at
+        )
     ) m
     LEFT JOIN LATERAL (
         SELECT s.subscriber_count, s.subscriber_count_high, s.captured_at FROM channel_snapshots s

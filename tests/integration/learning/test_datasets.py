@@ -380,3 +380,12 @@ def test_videos_followed_for_long_move_no_moment_of_prediction(world, tmp_path):
     rows, _ = world.rows(tmp_path)
     assert rows[vid(2)]["predicted_at"] == EPOCH + 10.1 * DAY
     assert rows[vid(2)]["history_known_at"] == EPOCH + 9.5 * DAY
+
+
+def test_a_channel_with_several_videos_a_day_moves_no_moment_of_prediction(world, tmp_path):
+    """An earlier one that was counted already is waited for no more, however new it is."""
+    for n, began in ((1, 9.6), (2, 10.0)):
+        world.video(vid(n), began, seen=0.02, pictured=False)
+        world.views(vid(n), {began + 0.02 + 0.25 * step: 100 * step + 50 for step in range(40)})
+    rows, _ = world.rows(tmp_path)
+    assert rows[vid(2)]["predicted_at"] == EPOCH + 10.02 * DAY

@@ -258,6 +258,18 @@ def test_a_job_is_stuck(watched: Watched):
     assert ("JobStuck", "train") in watched.about()
 
 
+def test_a_job_of_a_queue_that_is_paused_is_not_stuck(watched: Watched):
+    pauses.pause(watched.context, "learning")
+    jobs.submit(watched.context, "train", {})
+    watched.crawl.turn(hours=2)
+    watched.beat()
+    watched.stays(minutes=10)
+    assert ("JobStuck", "train") not in watched.about()
+    pauses.resume(watched.context, "learning")
+    watched.stays(minutes=10)
+    assert ("JobStuck", "train") in watched.about()
+
+
 def test_a_schedule_does_not_fire(watched: Watched):
     schedules.add(
         watched.context,
