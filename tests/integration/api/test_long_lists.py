@@ -63,10 +63,16 @@ def test_completeness_is_told_channels_after_channels_and_added_up(operations: O
         "share": whole.share,
         "reasons": whole.reasons,
         "channels_not_listed": whole.not_listed,
+        "overdue_at": _told(whole.overdue_at),
+        "asked_at": _told(whole.asked_at),
     }
     assert set(whole.reasons) == {"overdue", "paused"}
     assert of_one.json()["expected"] == sum(day["expected"] for day in one)
     assert len(over) == -(-5 // (route.CELLS // route.LONGEST))
+
+
+def _told(moment: datetime | None) -> str | None:
+    return moment and moment.isoformat().replace("+00:00", "Z")
 
 
 def _reversed(day: str) -> int:
