@@ -94,13 +94,15 @@ def create(
         progress: Told objects done, of how many, and what is done; may raise to stop.
 
     Raises:
-        UsageError: No pg_dump fits, or there is nobody to encrypt for.
+        UsageError: No pg_dump fits, there is nobody to encrypt for, or the target is a store.
         BusyError: Another backup is being made, or a purge does not end.
-        InfrastructureError: The database went away.
+        InfrastructureError: The database went away, or another installation pruned what an earlier
+            backup had (``backupInterrupted``).
         TransientError: A store did not answer.
     """
     recipients = recipients or Recipients()
     recipients.check()
+    target.check_apart(str(context.settings.storage_url))
     url = owner_url(context.settings) or database_url(str(context.settings.database_url))
     major = server_version(url) // _MAJOR
     program = postgres_program("pg_dump", major)
@@ -109,6 +111,8 @@ def create(
         scratch_folder(context) as scratch,
         Catalog.of(target, scratch) as catalog,
     ):
+        for pack in target.lacking(catalog.packs(), []):
+            catalog.forget(pack)
         dump = scratch / "dump"
         with snapshot(url) as moment:
             now = context.clock()
@@ -179,6 +183,7 @@ def _write(run: _Run, dump: Path, moment: Snapshot, now: datetime, *, dump_versi
     )
     run.still_alone()
     run.target.add(record)
+    _check_there(run, record)
     log.info("backup.made", backup=record.backup_id, objects=there, new=copied.objects)
     return Made(
         record.backup_id,
@@ -190,6 +195,25 @@ def _write(run: _Run, dump: Path, moment: Snapshot, now: datetime, *, dump_versi
         dump_bytes,
         record.missing,
         record.encrypted,
+    )
+
+
+def _check_there(run: _Run, record: Record) -> None:
+    """See that nobody let go of what a backup needs before its record said so.
+
+    Another installation's database has other locks. Who prunes looks for new records once the
+    indexes are gone, and we for indexes once the record is there: one of both sees the other.
+    """
+    needed = run.catalog.packs_wanted()
+    lost = run.target.lacking(needed, [record.dump, record.manifest])
+    if not lost:
+        return
+    run.target.remove(record.backup_id)
+    run.target.drop_indexes([pack for pack in needed if pack in lost])
+    raise InfrastructureError(
+        f"{len(lost):,} files that the backup counts on are gone from {run.target.url}",
+        reason="backupInterrupted",
+        hint="make the backup again: it copies anew what they held",
     )
 
 
