@@ -1,6 +1,7 @@
 """Making a backup: a dump as of one moment, and the objects that its rows speak of."""
 
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,9 @@ log = structlog.get_logger()
 Progress = Callable[[int, int, str], None]
 _PATIENCE_S = 60.0
 """How long is waited for purges to end their batch."""
+_SCRATCH = "backup-"
+_LEFT_S = 86_400
+"""Another database's backup may be under way in the same home, and writes there all the time."""
 _MAJOR = 10_000
 
 
@@ -277,10 +281,14 @@ def alone(context: Context) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def scratch_folder(context: Context) -> Iterator[Path]:
-    """Have a folder in the home for what is on its way."""
+    """Have a folder in the home for what is on its way; what killed runs left there goes."""
     with clear_errors("scratch"):
         context.settings.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="backup-", dir=context.settings.home) as folder:
+        for left in context.settings.home.glob(f"{_SCRATCH}*"):
+            # A dump, in clear, as large as the database.
+            if time.time() - left.stat().st_mtime > _LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=context.settings.home) as folder:
         yield Path(folder)
 
 

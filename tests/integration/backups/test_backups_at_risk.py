@@ -1,5 +1,6 @@
 """What could lose a backup, or what is backed up: others at one target, damage, wrong clocks."""
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,15 +8,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from db.queries.installation import installation_id
 from services.backups import standing
 from services.backups.checking import verify
 from services.backups.creating import create
 from services.backups.pruning import Keep, prune
+from services.backups.restoring import restore
 from services.backups.target import Record, Target
 from services.context import Context
+from services.embedded import Endpoints
 from services.errors import BusyError, InfrastructureError, PermanentError, UsageError
 from services.policy import ownership
 from services.storage import object_name
+from services.work import pauses
+from tests.support.databases import EMPTY, context_on, own_database, owned
 from tests.support.kept import NOW, collect, lose_pictures
 
 LATER = NOW + timedelta(days=60)
@@ -164,6 +170,46 @@ def test_what_others_put_beside_the_records_is_passed_over(kept: Context, target
     again = Target.of(target.url)
     assert [each.state for each in standing.listed(again)] == ["unchecked"]
     assert prune(kept, again, Keep(1), dry_run=False).kept == [made.backup_id]
+
+
+def test_what_a_killed_run_left_in_the_home_goes_with_the_next(kept: Context, target: Target):
+    home = kept.settings.home
+    left, recent = home / "backup-left", home / "backup-recent"
+    for folder in (left, recent):
+        folder.mkdir(parents=True)
+        (folder / "dump").write_bytes(b"rows")
+    os.utime(left, (0, 0))
+    create(kept, target)
+    assert [each.name for each in home.glob("backup-*")] == [recent.name]
+
+
+def test_a_restore_that_is_stopped_at_its_end_leaves_no_twin(
+    kept: Context, target: Target, endpoints: Endpoints, tmp_path: Path
+):
+    create(kept, target)
+
+    def stop(_done: int, _total: int, what: str) -> None:
+        if what == "analysing the database":
+            raise KeyboardInterrupt
+
+    with own_database(endpoints.database_url, "restored", template=EMPTY) as url:
+        copy = context_on(url, endpoints, tmp_path / "other")
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                restore(
+                    target,
+                    "newest",
+                    owner_url=owned(url),
+                    storage_url=str(copy.settings.storage_url),
+                    now=NOW,
+                    progress=stop,
+                )
+            assert [each.scope for each in pauses.listed(copy)] == [pauses.EVERYTHING]
+            ownership.check_not_foreign(copy)
+            with copy.transaction() as session:
+                assert str(installation_id(session)) != target.find("newest").installation_id
+        finally:
+            copy.close()
 
 
 def test_a_record_cannot_name_a_file_elsewhere(kept: Context, target: Target, tmp_path: Path):
