@@ -1,7 +1,7 @@
 """The app reads sequences: a scheduled backup is made by a worker, and a dump holds their values.
 
 Revision ID: 0039
-Revises: 0037
+Revises: 0038
 """
 
 from alembic import op

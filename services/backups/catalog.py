@@ -104,6 +104,10 @@ class Catalog:
             yield page
             after = page[-1]
 
+    def packs(self) -> list[str]:
+        """Return the packs whose index is whole."""
+        return [pack for (pack,) in self._database.execute("SELECT pack FROM packs")]
+
     def packs_wanted(self) -> dict[str, int]:
         """Return the packs that hold something wanted, and how many objects each."""
         return dict(

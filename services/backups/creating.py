@@ -1,6 +1,7 @@
 """Making a backup: a dump as of one moment, and the objects that its rows speak of."""
 
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,9 @@ log = structlog.get_logger()
 Progress = Callable[[int, int, str], None]
 _PATIENCE_S = 60.0
 """How long is waited for purges to end their batch."""
+_SCRATCH = "backup-"
+_LEFT_S = 86_400
+"""Another database's backup may be under way in the same home, and writes there all the time."""
 _MAJOR = 10_000
 
 
@@ -94,13 +98,15 @@ def create(
         progress: Told objects done, of how many, and what is done; may raise to stop.
 
     Raises:
-        UsageError: No pg_dump fits, or there is nobody to encrypt for.
+        UsageError: No pg_dump fits, there is nobody to encrypt for, or the target is a store.
         BusyError: Another backup is being made, or a purge does not end.
-        InfrastructureError: The database went away.
+        InfrastructureError: The database went away, or another installation pruned what an earlier
+            backup had (``backupInterrupted``).
         TransientError: A store did not answer.
     """
     recipients = recipients or Recipients()
     recipients.check()
+    target.check_apart(str(context.settings.storage_url))
     url = owner_url(context.settings) or database_url(str(context.settings.database_url))
     major = server_version(url) // _MAJOR
     program = postgres_program("pg_dump", major)
@@ -109,6 +115,8 @@ def create(
         scratch_folder(context) as scratch,
         Catalog.of(target, scratch) as catalog,
     ):
+        for pack in target.lacking(catalog.packs(), []):
+            catalog.forget(pack)
         dump = scratch / "dump"
         with snapshot(url) as moment:
             now = context.clock()
@@ -179,6 +187,7 @@ def _write(run: _Run, dump: Path, moment: Snapshot, now: datetime, *, dump_versi
     )
     run.still_alone()
     run.target.add(record)
+    _check_there(run, record)
     log.info("backup.made", backup=record.backup_id, objects=there, new=copied.objects)
     return Made(
         record.backup_id,
@@ -190,6 +199,25 @@ def _write(run: _Run, dump: Path, moment: Snapshot, now: datetime, *, dump_versi
         dump_bytes,
         record.missing,
         record.encrypted,
+    )
+
+
+def _check_there(run: _Run, record: Record) -> None:
+    """See that nobody let go of what a backup needs before its record said so.
+
+    Another installation's database has other locks. Who prunes looks for new records once the
+    indexes are gone, and we for indexes once the record is there: one of both sees the other.
+    """
+    needed = run.catalog.packs_wanted()
+    lost = run.target.lacking(needed, [record.dump, record.manifest])
+    if not lost:
+        return
+    run.target.remove(record.backup_id)
+    run.target.drop_indexes([pack for pack in needed if pack in lost])
+    raise InfrastructureError(
+        f"{len(lost):,} files that the backup counts on are gone from {run.target.url}",
+        reason="backupInterrupted",
+        hint="make the backup again: it copies anew what they held",
     )
 
 
@@ -253,10 +281,14 @@ def alone(context: Context) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def scratch_folder(context: Context) -> Iterator[Path]:
-    """Have a folder in the home for what is on its way."""
+    """Have a folder in the home for what is on its way; what killed runs left there goes."""
     with clear_errors("scratch"):
         context.settings.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="backup-", dir=context.settings.home) as folder:
+        for left in context.settings.home.glob(f"{_SCRATCH}*"):
+            # A dump, in clear, as large as the database.
+            if time.time() - left.stat().st_mtime > _LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=context.settings.home) as folder:
         yield Path(folder)
 
 

@@ -146,6 +146,10 @@ def restore(
         own = snapshots.stand_apart(owner_url, pause=APART)
     store.set_marker(Marker(own, now).to_bytes())
     store.delete_named([UNDER_WAY])
+    # At the end, since it takes its time: whoever stops it is not left with a twin of what lives.
+    progress(record.objects, record.objects, "analysing the database")
+    with connect(owner_url) as connection:
+        connection.execute("ANALYZE")
     log.info("backup.restored", backup=record.backup_id, installation=str(own))
     return Restored(
         record.backup_id, str(own), record.schema, record.objects, record.missing, False
@@ -276,5 +280,3 @@ def _put_rows(program: Path, dump: Path, owner_url: str, scratch: Path) -> None:
     command += [f"--use-list={contents}", "--no-password"]
     command += [f"--dbname={without_password(owner_url)}", dump]
     pipe([command], env=password_of(owner_url))
-    with connect(owner_url) as connection:
-        connection.execute("ANALYZE")

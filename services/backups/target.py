@@ -13,7 +13,8 @@ on incrementally, and whoever has no key at all can see whether all is whole.
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +26,8 @@ from services.storage import SCHEMES
 from services.storage_named import NamedStore
 
 NAME_BYTES = 32
+_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 FORMAT = 1
 """Of records; one that is newer is not read."""
 
@@ -102,6 +105,9 @@ class Record:
                 reason="backupNewer",
                 hint="update TubeGrader",
             )
+        if not all(_SHA256.fullmatch(str(found[name])) for name in ("dump", "manifest")):
+            # They become names of files; whoever can write here can write a checksum, too.
+            raise PermanentError("a record of a backup names no object", reason="backupDamaged")
         return cls(**{field.name: found[field.name] for field in fields(cls)})
 
 
@@ -137,8 +143,8 @@ class Target:
 
     def ids(self) -> list[str]:
         """Return the ids of the backups, the oldest first."""
-        names = self.store.named("backups")
-        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+        names = (name.removesuffix(".json") for name in self.store.named("backups"))
+        return sorted(name for name in names if _ID.fullmatch(name))
 
     def record(self, backup_id: str) -> Record:
         """Return the record of a backup.
@@ -151,7 +157,11 @@ class Target:
             return Record.from_bytes(self.store.get_named(_record(backup_id)))
         except PermanentError as error:
             if error.reason != "objectMissing":
-                raise
+                raise PermanentError(
+                    f"{error}: {backup_id}",
+                    reason=error.reason,
+                    hint=error.hint or f"to go on without it, delete {_record(backup_id)} there",
+                ) from error
             raise NotFoundError(
                 f"there is no backup {backup_id} at {self.url}",
                 hint="`tubegrader backups list` shows them",
@@ -200,7 +210,27 @@ class Target:
 
     def packs(self) -> list[str]:
         """Return the packs that have an index."""
-        return sorted(name.removesuffix(".index") for name in self.store.named("indexes"))
+        names = (name.removesuffix(".index") for name in self.store.named("indexes"))
+        return sorted(name for name in names if _SHA256.fullmatch(name))
+
+    def lacking(self, packs: Collection[str], files: Collection[str]) -> set[str]:
+        """Return which of some packs and other files are not there, or packs without an index."""
+        return (set(packs) - set(self.packs())) | ({*packs, *files} - set(self.store.names()))
+
+    def check_apart(self, store_url: str) -> None:
+        """See that no installation keeps its objects here: pruning would delete them.
+
+        Raises:
+            UsageError: It is (``targetIsStore``), or lies in it or around it.
+        """
+        own, other = (f"{url.rstrip('/')}/" for url in (self.url, store_url))
+        nested = own.startswith(other) or other.startswith(own)
+        if nested or self.store.marker() is not None:
+            raise UsageError(
+                f"{self.url} is where an installation keeps its objects",
+                reason="targetIsStore",
+                hint="keep backups in another folder, or below another prefix of the bucket",
+            )
 
     def put_index(self, pack: str, places: list[Place]) -> None:
         """Say what a pack holds, once it is there."""
@@ -236,8 +266,12 @@ class Target:
         """Return what was noted when a backup was last read again."""
         if backup_id not in self._checked:
             return None
-        found: dict[str, Any] = json.loads(self.store.get_named(f"checked/{backup_id}.json"))
-        return found
+        try:
+            found = json.loads(self.store.get_named(f"checked/{backup_id}.json"))
+            datetime.fromisoformat(found["at"])
+        except (PermanentError, ValueError, KeyError, TypeError):
+            return None  # not known any more is not checked
+        return {"clean": False, **found}
 
     @cached_property
     def _checked(self) -> set[str]:

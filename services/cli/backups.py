@@ -169,11 +169,15 @@ def prune(
         int | None,
         typer.Option(help="And of so many weeks (TUBEGRADER_BACKUP_KEEP_WEEKLY).", min=0),
     ] = None,
+    installation: Annotated[
+        str | None,
+        typer.Option(help="Of another installation, by its whole id.", metavar="ID"),
+    ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let go of old backups, and of what no other one needs."""
+    """Let go of this installation's old backups, and of what no other one needs."""
     from services.backups.pruning import Keep
     from services.backups.pruning import prune as let_go
     from services.backups.standing import target_of
@@ -185,11 +189,11 @@ def prune(
             settings.backup_keep_daily if daily is None else daily,
             settings.backup_keep_weekly if weekly is None else weekly,
         )
-        found = let_go(context, target, chosen, dry_run=True)
+        found = let_go(context, target, chosen, dry_run=True, installation=installation)
         if not dry_run and not as_json:
             confirm(f"Let go of {len(found.removed)} backups?", yes=yes)
         if not dry_run:
-            found = let_go(context, target, chosen, dry_run=False)
+            found = let_go(context, target, chosen, dry_run=False, installation=installation)
     emit(found, _print_pruned, as_json=as_json)
 
 

@@ -84,8 +84,11 @@ def _servers(home: Home, settings: "Settings", *, online: bool) -> Iterator[Chec
         store = _attempt("object store", lambda: _store(home, settings))
         yield store
         if store.level is Level.OK and database.level is Level.OK and schema.level is Level.OK:
-            yield _size(home, settings)
-        yield _backups(settings)
+            size = _size(home, settings)
+            yield size
+            yield _backups(settings, size)
+        else:
+            yield _backups(settings, None)
         yield _key(settings)
         if online and settings.youtube_api_key is not None and database.level is Level.OK:
             yield _attempt("YouTube", lambda: _youtube(home, settings))
@@ -260,12 +263,16 @@ def _size(home: Home, settings: "Settings") -> Check:
     return Check("size", Level.OK, found, figures=measured.as_json())
 
 
-def _backups(settings: "Settings") -> Check:
+def _backups(settings: "Settings", size: Check | None) -> Check:
     from services.backups.standing import standing
     from services.clock import system_clock
 
     found = standing(settings, now=system_clock())
-    level = Level.OK if found.problem is None else Level.WARN
+    kinds = () if size is None or size.figures is None else size.figures["kinds"]
+    # A home in which nothing was collected yet has nothing to lose.
+    is_new = any(each["kind"] == "pictures" and not each["rows"] for each in kinds)
+    is_well = found.problem is None or (found.target is None and is_new)
+    level = Level.OK if is_well else Level.WARN
     return Check("backups", level, found.line, "docs/operations/backup.md", found.as_json())
 
 

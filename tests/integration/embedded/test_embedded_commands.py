@@ -161,6 +161,7 @@ def test_doctor_checks_each_part_and_leaves_nothing_running(home: Path) -> None:
     assert levels["object store"] == levels["size"] == "ok"
     size = next(check for check in answer["checks"] if check["name"] == "size")
     assert size["figures"]["total"]["bytes"] > 0
+    assert levels["backups"] == "ok", "there is nothing to lose yet"
     assert levels["YouTube key"] == "warn"
     audio = next(check for check in answer["checks"] if check["name"] == "audio")
     assert "off: none is downloaded without an approval" in audio["found"]
