@@ -31,7 +31,7 @@ from services.work.fleet import Member
 from services.work.kinds import VIDEO_SNAPSHOT
 from tests.support.catalogue import Catalogue
 from tests.support.crawl import NOW
-from tests.support.databases import owned
+from tests.support.databases import owned, owner_engine
 from tests.support.disks import mounted
 from tests.support.embedded import wait_until
 from tests.support.emulator import fetch
@@ -157,7 +157,24 @@ def test_a_chore_hangs_and_another_one_fails(watched: Watched):
 def test_work_is_overdue_though_nothing_holds_it_back(watched: Watched):
     watched.crawl.turn(days=2)  # and nobody looks
     watched.beat()
-    assert watched.stays(minutes=20) == {"WorkOverdue"}
+    assert watched.stays(minutes=20) >= {"WorkOverdue"}
+    assert (
+        not {("WorkOverdue", "video.thumbnail"), ("WorkOverdue", "video.audio")} & watched.about()
+    )
+
+
+@pytest.mark.parametrize(("hours", "alerts"), [(2, set()), (13, {"MediaOverdue"})])
+def test_pictures_of_many_new_channels_wake_nobody(watched: Watched, hours: int, alerts: set[str]):
+    with owner_engine(watched.context) as engine, engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE work_items SET state = 'due', slot = :at, ready_at = :at "
+                "WHERE kind = 'video.thumbnail'"
+            ),
+            {"at": watched.crawl.clock() - timedelta(hours=hours)},
+        )
+    watched.beat()
+    assert watched.stays(minutes=20) == alerts
 
 
 def test_what_is_paused_is_not_overdue(watched: Watched):
