@@ -210,7 +210,12 @@ def evaluate(
         },
         differences=list(differences.values()),
         headline=headline,
-        sentence=finding(headline.delta_r2, permutation.p_value, headlined.beyond or ""),
+        sentence=finding(
+            headline.delta_r2,
+            permutation.p_value,
+            headlined.beyond or "",
+            is_within_channels=2 * permutation.videos_within_channel >= len(truth),
+        ),
         permutation=permutation,
         slices=slices_of(dataset, predicted, probabilities, folds, (rung, baseline), seed=seed),
         forward=forward_in_time(
@@ -226,7 +231,13 @@ def evaluate(
     )
 
 
-def finding(delta_r2: Interval, p_value: float, beyond: str = "subscribers") -> str:
+def finding(
+    delta_r2: Interval,
+    p_value: float,
+    beyond: str = "subscribers",
+    *,
+    is_within_channels: bool = True,
+) -> str:
     """Say what the thumbnail adds beyond the rest, and stay silent where nothing is shown.
 
     Where interval and permutation seem to contradict each other, it is said what each is about: the
@@ -237,24 +248,34 @@ def finding(delta_r2: Interval, p_value: float, beyond: str = "subscribers") -> 
         delta_r2: What the thumbnail adds.
         p_value: Of the permutation (:class:`~ml.thumbnails.evaluation.permutation.Permutation`).
         beyond: What is known without the thumbnail.
+        is_within_channels: Whether most pictures were dealt within their channel; those of channels
+            with one video are dealt among each other.
     """
     numbers = f"ΔR² {delta_r2.value:.3f} [{delta_r2.low:.3f}, {delta_r2.high:.3f}]"
-    is_own = p_value < SIGNIFICANT
+    is_own, p = p_value < SIGNIFICANT, f"p = {p_value:.3f}"
+    another = "another of the channel's" if is_within_channels else "another channel's"
     if delta_r2.low > 0:
         said = f"The thumbnail adds {numbers} beyond {beyond}."
+        if is_own:
+            return said
+        if not is_within_channels:
+            return f"{said} With {another} thumbnail the models do about as well ({p})."
         return (
-            said
-            if is_own
-            else f"{said} That may be the channel's usual look rather than the video's own picture:"
-            f" another of the channel's thumbnails does about as well (p = {p_value:.3f})."
+            f"{said} That may be the channel's usual look rather than the video's own picture:"
+            f" {another} thumbnails does about as well ({p})."
         )
     said = f"No effect of the thumbnail beyond {beyond} can be shown: {numbers}."
+    if not is_own:
+        return said
+    elsewhere = (
+        "models of other channels do worse with it than without."
+        if delta_r2.high < 0
+        else "whether models of other channels would gain by it is what cannot be shown with so"
+        " few."
+    )
     return (
-        f"{said} These models do take something from each video's own picture (with another of the"
-        f" channel's they do worse, p = {p_value:.3f}); whether models of other channels would gain"
-        " by it is what cannot be shown with so few."
-        if is_own
-        else said
+        f"{said} These models do take something from each video's own picture (with {another} they"
+        f" do worse, {p}); {elsewhere}"
     )
 
 

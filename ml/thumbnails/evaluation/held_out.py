@@ -152,4 +152,9 @@ def _sentence(
         np.zeros(len(views), dtype=np.int64),
         seed=seed,
     )
-    return finding(headline.delta_r2, dealt.p_value, headlined.beyond or "")
+    return finding(
+        headline.delta_r2,
+        dealt.p_value,
+        headlined.beyond or "",
+        is_within_channels=2 * dealt.videos_within_channel >= len(views),
+    )

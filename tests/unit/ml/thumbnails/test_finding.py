@@ -34,3 +34,17 @@ def test_a_gain_that_any_picture_of_the_channel_gives_is_said_to_be_the_channels
     said = finding(SHOWN, 0.3, "age")
     assert said.startswith(finding(SHOWN, 0.001, "age"))
     assert "the channel's usual look" in said
+
+
+def test_where_models_are_certain_to_lose_by_it_nobody_is_said_to_be_in_doubt():
+    said = finding(Interval(-0.02, -0.03, -0.01), 0.001, "age")
+    assert "whether" not in said
+    assert said.endswith("models of other channels do worse with it than without.")
+
+
+@pytest.mark.parametrize(("delta", "p_value"), [(SHOWN, 0.3), (NOT_SHOWN, 0.001)])
+def test_channels_of_one_video_have_no_other_picture_to_speak_of(delta, p_value):
+    said = finding(delta, p_value, "age", is_within_channels=False)
+    assert "of the channel's" not in said
+    assert "usual look" not in said
+    assert "another channel's" in said
