@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -281,7 +282,8 @@ def _disks(context: Context) -> _Values:
         places["store"] = Path(unquote(urlsplit(store).path))
     disks = {}
     for what, path in places.items():
-        if path.exists():
+        # A disk that is away or broken tells nothing; all else is asked for then most of all.
+        with suppress(OSError):
             disks[what] = shutil.disk_usage(path)
     return {
         "disk_free_bytes": {(what,): float(disk.free) for what, disk in disks.items()},

@@ -372,6 +372,19 @@ def test_the_store_is_away(watched: Watched, tmp_path: Path):
         aside.rename(folder)
 
 
+def test_a_disk_that_cannot_be_asked_hides_no_other_figure(watched: Watched):
+    settings = watched.context.settings
+    far = f"file:///{'a' * 300}"  # no path at all, as one on a disk that fails is none any more
+    watched.context.settings = settings.model_copy(update={"storage_url": far})
+    try:
+        found = watched.scrape()
+    finally:
+        watched.context.settings = settings
+    assert any(name.startswith("tubegrader_database_up") for name in found)
+    disks = {name for name in found if name.startswith("tubegrader_disk_bytes")}
+    assert ["home" in name for name in disks] == [True]
+
+
 def test_connections_run_short(watched: Watched):
     [[most]] = sql(watched, "SELECT current_setting('max_connections')::int")
     with ExitStack() as stack:
