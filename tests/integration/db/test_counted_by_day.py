@@ -6,7 +6,6 @@ from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from db import migrate
@@ -302,37 +301,6 @@ def test_where_very_much_is_overdue_the_views_say_what_was_counted_last_and_when
     assert (whole.expected, whole.reasons) == (found.expected, found.reasons)
 
 
-@pytest.mark.parametrize("few", [overdue.FEW, 0], ids=["at once", "by channel"])
-def test_who_counts_what_is_overdue_and_who_forgets_a_channel_do_not_wait_for_each_other(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int
-):
-    monkeypatch.setattr(overdue, "FEW", few)
-    catalogue.add(12)
-    catalogue.sql(
-        "INSERT INTO work_items (kind, entity_id, channel_id, state, slot, ready_at, interval_s) "
-        "SELECT 'video.snapshot', video_id, channel_id, 'due', :now, :now, 86400 FROM videos",
-        now=NOW,
-    )
-    catalogue.context.clock = lambda: NOW + timedelta(days=3)
-    assert uncounted(catalogue) == []
-    before = catalogue.sql("SELECT * FROM overdue_counts WHERE channel_id = :a", a=A)
-    assert before
-    # Other days, and some of those that there were are not overdue any more.
-    catalogue.sql("UPDATE work_items SET slot = slot + interval '2 days'")
-    catalogue.context.clock = lambda: NOW + timedelta(days=6)
-    with catalogue.context.engine.connect() as forgetting:
-        # As DELETE does, before it comes to what belongs to the channel.
-        forget = text("SELECT FROM channels WHERE channel_id = :a FOR UPDATE")
-        forgetting.execute(text("SET LOCAL lock_timeout = '5s'"))
-        forgetting.execute(forget, {"a": A})
-        assert overdue.count(catalogue.context)
-        assert catalogue.sql("SELECT * FROM overdue_counts WHERE channel_id = :a", a=A) == before
-        forgetting.execute(text("DELETE FROM channels WHERE channel_id = :a"), {"a": A})
-        forgetting.commit()
-    assert uncounted(catalogue) == []
-    assert catalogue.sql("SELECT DISTINCT channel_id FROM overdue_counts") == [(B,)]
-
-
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 )
@@ -373,27 +341,6 @@ def test_a_channel_that_is_not_watched_has_no_slot_to_miss(catalogue: Catalogue)
     found = catalogue.sql(f"SELECT missing, expected - collected FROM completeness {of}", a=A)
     assert set(found) == {(0, 0)}
     assert catalogue.sql(f"SELECT count(*) > 0 FROM completeness_gaps {of}", a=B) == [(True,)]
-
-
-def test_two_who_collect_of_one_channel_do_not_wait_for_each_other(catalogue: Catalogue):
-    ids = catalogue.add(4)
-    collect = text(
-        "INSERT INTO video_snapshots (video_id, slot, captured_at, view_count) "
-        "VALUES (:v, :t, :t, 1)"
-    )
-    with catalogue.context.engine.connect() as one, catalogue.context.engine.connect() as other:
-        for connection, video in ((one, ids[0]), (other, ids[2])):
-            connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
-            connection.execute(collect, {"v": video, "t": NOW})
-        # Nor does who adds up, and it leaves what is not committed for the next time.
-        tick.add_up(catalogue.context)
-        other.commit()
-        tick.add_up(catalogue.context)
-        one.commit()
-    tick.add_up(catalogue.context)
-    assert catalogue.sql("SELECT channel_id, collected FROM completeness WHERE collected > 0") == [
-        (A, 2)
-    ]
 
 
 def test_what_was_there_is_counted_and_a_migration_that_was_killed_is_taken_up(
