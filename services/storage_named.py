@@ -3,15 +3,33 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
+from typing import Self
 
 import obstore
+from obstore.store import from_url
 
 from services.storage import ObjectStore, object_name
 from services.storage_errors import clear_errors
 
+HURRY = timedelta(seconds=4)
+
 
 class NamedStore(ObjectStore):
     """Objects by their hash, and a few by name."""
+
+    @classmethod
+    def hurried(cls, url: str) -> Self:
+        """Open a store for who wants an answer soon, be it that there is none: within 30 s.
+
+        Raises:
+            UsageError: The URL names no store that can be opened.
+        """
+        if url.startswith(("file://", "memory://")):
+            return cls.from_url(url)
+        with clear_errors(url):
+            # No options of the client's: they would replace those of the environment.
+            return cls(from_url(url, retry_config={"max_retries": 1, "retry_timeout": HURRY}))
 
     def put_named(self, name: str, content: bytes) -> None:
         """Write an object under a name, whatever is there."""

@@ -152,9 +152,10 @@ def standing(settings: Settings, *, now: datetime) -> Standing:
     if settings.backup_url is None:
         return Standing(None, problem="none are made: TUBEGRADER_BACKUP_URL says where to")
     try:
-        found = listed(target_of(settings))
+        found = listed(Target.of(settings.backup_url, hurried=True))
     except (PermanentError, TransientError) as error:
-        return Standing(settings.backup_url, problem=str(error))
+        # A bucket's errors go on for pages.
+        return Standing(settings.backup_url, problem=str(error).partition("\n")[0])
     newest = max((each.created_at for each in found), default=None)
     good = max((each.created_at for each in found if each.state == "checked"), default=None)
     if newest is None:

@@ -128,8 +128,8 @@ class Target:
         self.url = url
 
     @classmethod
-    def of(cls, where: str) -> Self:
-        """Open a target by URL or as a folder.
+    def of(cls, where: str, *, hurried: bool = False) -> Self:
+        """Open a target by URL or as a folder; hurried: for who cannot wait for its answers.
 
         Raises:
             UsageError: It cannot be opened.
@@ -139,7 +139,7 @@ class Target:
             raise UsageError(
                 f"backups cannot be kept at {where}", hint="name a folder, or s3://bucket/prefix"
             )
-        return cls(NamedStore.from_url(url), url)
+        return cls(NamedStore.hurried(url) if hurried else NamedStore.from_url(url), url)
 
     def ids(self) -> list[str]:
         """Return the ids of the backups, the oldest first."""

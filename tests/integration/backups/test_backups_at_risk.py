@@ -1,6 +1,7 @@
 """What could lose a backup, or what is backed up: others at one target, damage, wrong clocks."""
 
 import os
+import socket
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -210,6 +211,25 @@ def test_a_restore_that_is_stopped_at_its_end_leaves_no_twin(
                 assert str(installation_id(session)) != target.find("newest").installation_id
         finally:
             copy.close()
+
+
+def test_how_backups_stand_is_told_although_the_bucket_does_not_answer(
+    kept: Context, monkeypatch: pytest.MonkeyPatch
+):
+    with socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))
+        for name, value in {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{refusing.getsockname()[1]}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        settings = kept.settings.model_copy(update={"backup_url": "s3://backups/here"})
+        problem = str(standing.standing(settings, now=NOW).problem)
+    assert "failed" in problem
+    assert "\n" not in problem
 
 
 def test_a_record_cannot_name_a_file_elsewhere(kept: Context, target: Target, tmp_path: Path):
