@@ -114,7 +114,8 @@ def restore(
         raise UsageError(
             "the database is not empty",
             reason="databaseNotEmpty",
-            hint="name an empty one: a new --home, or CREATE DATABASE and TUBEGRADER_DATABASE_URL",
+            hint="name an empty one: a --home that was never up, or CREATE DATABASE and"
+            " TUBEGRADER_DATABASE_URL",
         )
     store = NamedStore.from_url(storage_url)
     _check_store(store, record)

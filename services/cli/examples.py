@@ -138,7 +138,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tubegrader backups prune --at ./backups --keep 2 --yes",
     ),
     "backups restore": (
-        "tubegrader backups restore --at ./backups --dry-run",
+        "tubegrader --home ~/restored backups restore --at ./backups --dry-run",
         "tubegrader --home ~/restored backups restore newest --at ./backups --yes",
     ),
     "jobs list": (

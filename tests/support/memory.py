@@ -16,6 +16,8 @@ def say_size():
     ctypes.CDLL(None).malloc_trim(0)
     say("VmRSS:")
 """
+_END = "\nimport os; os._exit(0)\n"
+"""Libraries' threads that are taken down with the interpreter abort it now and then."""
 
 
 def peak_megabytes(work: str, *arguments: str | Path) -> float:
@@ -42,7 +44,7 @@ def sizes_megabytes(work: str, *arguments: str | Path) -> list[float]:
 
 def _said(work: str, arguments: Sequence[str | Path]) -> list[float]:
     output = subprocess.run(
-        [sys.executable, "-c", f"{_SAY}{work}", *map(str, arguments)],
+        [sys.executable, "-c", f"{_SAY}{work}{_END}", *map(str, arguments)],
         check=True,
         capture_output=True,
         text=True,
