@@ -33,8 +33,10 @@ ELSEWHERE = {
     "up": "tests/faults/test_embedded_crashes.py",
     "emulator": "tests/integration/emulator",
     "audio classify": "tests/learning/speech/test_language_files.py",
+    "backups restore": "tests/integration/backups/test_backups_in_use.py",
 }
-"""Commands that run for long or want a trained speech model, and where they are run."""
+"""Commands that run for long, or want a trained speech model or a home that was never up, and where
+they are run."""
 TRAINS = ("models train", "models retrain")
 """Examples that would train for minutes: they are submitted, and that is all."""
 ONCE = ("approvals revoke", "schedules run")
