@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from services.cli.common import emit, interval, open_context
+from services.cli.learning_tables import print_added
 from services.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -79,12 +80,4 @@ def _print(found: dict[str, Any]) -> None:
         " [ ] is the 95 % interval by channel, of these models."
     )
     if found["differences"]:
-        typer.echo()
-        print_table(
-            ["what is added", "to", "ΔAUC", "ΔR²"],
-            [
-                [one["rung"], one["baseline"]]
-                + [interval(one[name], "+") for name in ("delta_auc", "delta_r2")]
-                for one in found["differences"]
-            ],
-        )
+        print_added(found["differences"])

@@ -1,5 +1,6 @@
 """What jobs of learning did, in lines, and what the newest comparison found, in tables."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -137,6 +138,19 @@ def _print_differences(comparison: dict[str, Any]) -> None:
     """Print differences, the permutation and the later half; an old comparison has none."""
     if "differences" not in comparison:
         return
+    print_added(comparison["differences"])
+    dealt, forward = comparison["permutation"], comparison["forward"]
+    typer.echo(
+        f"With thumbnails dealt out anew within channels the thumbnail adds "
+        f"{dealt['null_mean']:+.3f} on average, and less than {dealt['null_high']:+.3f} in 95 of "
+        f"100 dealings (p = {dealt['p_value']:.3f})."
+    )
+    if forward is not None:
+        _print_forward(forward, list(comparison["rungs"]))
+
+
+def print_added(differences: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each rung has over its baseline, as a table."""
     typer.echo()
     print_table(
         ["what is added", "to", "ΔAUC", "ΔR²"],
@@ -147,17 +161,9 @@ def _print_differences(comparison: dict[str, Any]) -> None:
                 interval(each["delta_auc"], "+"),
                 interval(each["delta_r2"], "+"),
             ]
-            for each in comparison["differences"]
+            for each in differences
         ],
     )
-    dealt, forward = comparison["permutation"], comparison["forward"]
-    typer.echo(
-        f"With thumbnails dealt out anew within channels the thumbnail adds "
-        f"{dealt['null_mean']:+.3f} on average, and less than {dealt['null_high']:+.3f} in 95 of "
-        f"100 dealings (p = {dealt['p_value']:.3f})."
-    )
-    if forward is not None:
-        _print_forward(forward, list(comparison["rungs"]))
 
 
 def _print_forward(forward: dict[str, Any], order: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Compare the rungs on the same rows, with intervals by channel, and say it in one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -175,14 +175,7 @@ def evaluate(
         folds, probability_over, log_views = _aligned(dataset, out_of_fold, rung)
         probabilities[rung], predicted[rung] = probability_over, log_views
         functions |= metrics_of(rung, labels, truth, probability_over, log_views, folds, channels)
-    steps = [
-        (more, less) for more, less in comparisons() if more in predicted and less in predicted
-    ]
-    for more, less in steps:
-        for name in ("r2", "auc"):
-            functions[f"{more} {name} - {less}"] = difference_of(
-                functions[f"{more} {name}"], functions[f"{less} {name}"]
-            )
+    functions, steps = with_steps(functions, predicted)
     intervals = cluster_bootstrap(functions, channels, resamples=resamples, seed=seed)
     wider = over_trainings(len(np.unique(folds)))
     differences = {
@@ -326,6 +319,28 @@ def metrics_of(
     }
 
 
-def difference_of(more: Metric, less: Metric) -> Metric:
-    """Return one metric less another."""
+def with_steps(
+    functions: Mapping[str, Metric], rungs: Collection[str]
+) -> tuple[dict[str, Metric], list[tuple[str, str]]]:
+    """Add what each rung has over its baseline in R² and AUC, as ``rung metric - baseline``.
+
+    Args:
+        functions: Metrics by ``rung metric``.
+        rungs: Those that were evaluated.
+
+    Returns:
+        All functions, and the pairs (rung, baseline) of which both are there.
+    """
+    steps = [(more, less) for more, less in comparisons() if more in rungs and less in rungs]
+    added = {
+        f"{more} {name} - {less}": _difference(
+            functions[f"{more} {name}"], functions[f"{less} {name}"]
+        )
+        for more, less in steps
+        for name in ("r2", "auc")
+    }
+    return {**functions, **added}, steps
+
+
+def _difference(more: Metric, less: Metric) -> Metric:
     return lambda weights: more(weights) - less(weights)

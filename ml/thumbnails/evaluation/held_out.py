@@ -1,6 +1,6 @@
 """How trained models do on videos that none of them learned from: judged as they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml.arrays import BoolArray
-from ml.errors import LearningError
+from ml.arrays import BoolArray, FloatArray
 from ml.evaluation.bootstrap import Interval, Metric, cluster_bootstrap
 from ml.thumbnails.data.duplicates import duplicate_groups
 from ml.thumbnails.data.rows import Predictions
-from ml.thumbnails.evaluation.evaluate import Difference, difference_of, finding, metrics_of
+from ml.thumbnails.evaluation.champion_challenger import check_finite
+from ml.thumbnails.evaluation.evaluate import Difference, finding, metrics_of, with_steps
 from ml.thumbnails.evaluation.permutation import permuted_contribution
-from ml.thumbnails.models.registry import comparisons, headlines
+from ml.thumbnails.models.registry import headlines
 
 METRICS = ("auc", "r2", "spearman", "mae", "log_loss")
 
@@ -84,8 +84,7 @@ def evaluate_held_out(
     together = np.zeros(len(views), dtype=np.int64)
     functions: dict[str, Metric] = {}
     for rung, said in predictions.items():
-        if not np.isfinite([said.probability_over, said.log10_views_per_day]).all():
-            raise LearningError(f"rung {rung} predicts NaN", reason="notFinite")
+        check_finite(rung, said)
         found = metrics_of(
             rung,
             labels,
@@ -96,12 +95,7 @@ def evaluate_held_out(
             channels,
         )
         functions |= {f"{rung} {name}": found[f"{rung} {name}"] for name in METRICS}
-    steps = [pair for pair in comparisons() if set(pair) <= predictions.keys()]
-    for more, less in steps:
-        for name in ("r2", "auc"):
-            functions[f"{more} {name} - {less}"] = difference_of(
-                functions[f"{more} {name}"], functions[f"{less} {name}"]
-            )
+    functions, steps = with_steps(functions, predictions)
     intervals = cluster_bootstrap(functions, channels, resamples=resamples, seed=seed)
     differences = [
         Difference(more, less, *(intervals[f"{more} {name} - {less}"] for name in ("r2", "auc")))
@@ -112,7 +106,7 @@ def evaluate_held_out(
             rung: {name: intervals[f"{rung} {name}"] for name in METRICS} for rung in predictions
         },
         differences=differences,
-        sentence=_sentence(differences, predictions, rows, seed),
+        sentence=_sentence(differences, predictions, truth, channels, seed),
         n_videos=len(views),
         n_channels=len(set(channels)),
         base_rate=float(labels.mean()),
@@ -135,7 +129,8 @@ def shares_a_picture(rows: pa.Table, learned: pa.Table) -> BoolArray:
 def _sentence(
     differences: list[Difference],
     predictions: Mapping[str, Predictions],
-    rows: pa.Table,
+    truth: FloatArray,
+    channels: Sequence[str],
     seed: int,
 ) -> str:
     found = {each.rung: each for each in differences}
@@ -143,18 +138,17 @@ def _sentence(
     if headlined is None:
         return "None of these models sees thumbnails."
     headline = found[headlined.name]
-    views = np.asarray(rows["views_per_day"].to_numpy(), dtype=np.float64)
     dealt = permuted_contribution(
-        np.log10(views + 1),
+        truth,
         predictions[headline.baseline].log10_views_per_day,
         predictions[headline.rung].log10_views_per_day,
-        rows["channel_id"].to_pylist(),
-        np.zeros(len(views), dtype=np.int64),
+        channels,
+        np.zeros(len(truth), dtype=np.int64),
         seed=seed,
     )
     return finding(
         headline.delta_r2,
         dealt.p_value,
         headlined.beyond or "",
-        is_within_channels=2 * dealt.videos_within_channel >= len(views),
+        is_within_channels=2 * dealt.videos_within_channel >= len(truth),
     )
